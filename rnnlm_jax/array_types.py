@@ -1,0 +1,26 @@
+"""Axis legend and array types: the letters that every shape in this library is written in.
+
+=====  ==============================================================
+axis   meaning
+=====  ==============================================================
+``T``  time, always first: arrays over time are ``[T, B, ·]``
+``B``  batch (``*B``: any number of batch axes, none included)
+``D``  input of a cell, also the embedding
+``H``  hidden units of a cell
+``P``  projected hidden units (an LSTM with a recurrent projection)
+``G``  gates side by side on the last axis: ``G*H``
+``V``  vocabulary
+=====  ==============================================================
+"""
+
+from typing import Any
+
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+#: Parameters or a recurrent state: a nested tuple of arrays.
+Tree = Any
+
+#: A seed that has become a key: ``jax.random.key(0)``.
+Key = PRNGKeyArray
+
+__all__ = ["Array", "Bool", "Float", "Int", "Key", "Tree"]

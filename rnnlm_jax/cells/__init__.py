@@ -1,0 +1,42 @@
+"""Recurrent cells as pure functions: see ``cell`` for the contract and ``zoo`` for the list."""
+
+from rnnlm_jax.cells.cell import Cell, CellSpec
+from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
+from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
+from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
+from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
+from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
+from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
+from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
+from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
+from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
+
+__all__ = [
+    "Bidirectional",
+    "Cell",
+    "CellSpec",
+    "CoupledLSTMParams",
+    "Directions",
+    "ElmanParams",
+    "ElmanState",
+    "GRUParams",
+    "GRUState",
+    "LSTM1997Params",
+    "LSTMParams",
+    "LSTMState",
+    "LayerNormLSTMParams",
+    "PeepholeLSTMParams",
+    "ProjectedLSTMParams",
+    "Stack",
+    "bidirectional",
+    "coupled_lstm",
+    "elman",
+    "gru",
+    "layer_norm_lstm",
+    "linear",
+    "lstm",
+    "lstm_1997",
+    "peephole_lstm",
+    "projected_lstm",
+    "stack",
+]

@@ -1,0 +1,115 @@
+"""The contract of a recurrent cell: a handful of pure functions, gathered in one object.
+
+Almost every cell is two linear maps and an elementwise update,
+
+    z_t = project(params, x_t)                  affine in the input, free of the recurrence
+    r_t = mix(params, s_{t-1})                  linear in the state, the only place where units meet
+    s_t = update(params, s_{t-1}, z_t, r_t)     elementwise over units: gates and nonlinearity
+    h_t = readout(params, s_t)
+
+and ``step(params, state, z) = update(params, state, z, mix(params, state))``. A cell that does not split so (layer
+normalisation across units, a reset gate before the product) gives ``whole_step`` in place of ``mix`` and ``update``.
+Whatever runs, differentiates or adapts cells takes this object and nothing else.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.errors import UserError
+
+InitFn = Callable[[Key, int], Tree]  # (key, input_size) -> params
+StateFn = Callable[[tuple[int, ...]], Tree]  # batch_shape -> state
+ProjectFn = Callable[[Tree, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
+MixFn = Callable[[Tree, Tree], Array]  # (params, state) -> r[..., G*H]
+UpdateFn = Callable[[Tree, Tree, Array, Array], Tree]  # (params, state, z, r) -> state
+StepFn = Callable[[Tree, Tree, Array], Tree]  # (params, state, z) -> state
+ReadoutFn = Callable[[Tree, Tree], Array]  # (params, state) -> h[..., output_size]
+
+Arguments = ParamSpec("Arguments")
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """What a cell is, as data: its kind, its sizes and precisions, and the options it was made with."""
+
+    kind: str
+    hidden_size: int
+    output_size: int
+    dtype: np.dtype
+    """Of the matrix products (compute)."""
+    param_dtype: np.dtype
+    """Of the parameters and of the recurrent state."""
+    variant: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell as pure functions; see the module's docstring for their meaning.
+
+    It is static and hashable: factories are cached, so equal arguments give the same object and ``jit`` does not
+    retrace. All arrays live in ``params`` and ``state``, which are NamedTuples.
+    """
+
+    spec: CellSpec
+    init: InitFn
+    initial_state: StateFn
+    project: ProjectFn
+    readout: ReadoutFn
+    mix: MixFn | None = None
+    update: UpdateFn | None = None
+    whole_step: StepFn | None = None
+
+    @property
+    def splits(self) -> bool:
+        """Whether the cell is two linear maps and an elementwise update."""
+        return self.mix is not None and self.update is not None
+
+    def step(self, params: Tree, state: Tree, z: Array) -> Tree:
+        """One step of time, ``update(params, state, z, mix(params, state))``, where ``z`` is ``project(params, x)``."""
+        if self.mix is not None and self.update is not None:
+            return self.update(params, state, z, self.mix(params, state))
+        if self.whole_step is None:
+            raise UserError(f"a {self.spec.kind} cell cannot be stepped: it reads the whole sequence, use unroll")
+        return self.whole_step(params, state, z)
+
+
+def cell_factory(build: Callable[Arguments, Cell]) -> Callable[Arguments, Cell]:
+    """Let a factory give the same ``Cell`` for the same arguments, however they are spelt.
+
+    ``lstm(5)``, ``lstm(hidden_size=5)`` and ``lstm(5, param_dtype="float32")`` are one object, so that a jitted
+    function with the cell as a static argument is traced once. A ``dtype`` of None becomes ``param_dtype`` here.
+    """
+    signature = inspect.signature(build)
+    cached = functools.cache(build)
+
+    @functools.wraps(build)
+    def factory(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Cell:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if "param_dtype" in bound.arguments:  # combinators take theirs from their parts
+            bound.arguments["param_dtype"] = np.dtype(bound.arguments["param_dtype"])
+            compute = bound.arguments["dtype"]
+            bound.arguments["dtype"] = bound.arguments["param_dtype"] if compute is None else np.dtype(compute)
+        return cached(*bound.args, **bound.kwargs)
+
+    return factory
+
+
+def check_size(name: str, size: int) -> int:
+    """``size`` itself, if it is a positive whole number; a ``UserError`` that names it otherwise."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise UserError(f"{name} must be a positive whole number, not {size!r}")
+    return int(size)
+
+
+def check_choice(name: str, value: str, choices: Any) -> str:
+    """``value`` itself, if it is among ``choices``; a ``UserError`` that lists them otherwise."""
+    if value not in choices:
+        raise UserError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+    return value

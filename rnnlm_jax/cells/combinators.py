@@ -1,0 +1,130 @@
+"""Cells made of cells: one above the other, or one in each direction of time."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+
+from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
+from rnnlm_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stack(Cell):
+    """A cell made of layers; ``unroll`` runs it layer by layer, ``step`` through all layers at once."""
+
+    layers: tuple[Cell, ...] = field(kw_only=True)
+    residual: bool = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Bidirectional(Cell):
+    """A pair of cells, one for each direction of time; only ``unroll`` can run it."""
+
+    forward: Cell = field(kw_only=True)
+    backward: Cell = field(kw_only=True)
+
+
+class Directions(NamedTuple):
+    """Parameters, or states, of the two directions of a bidirectional cell."""
+
+    forward: Tree
+    backward: Tree
+
+
+@cell_factory
+def stack(*layers: Cell, residual: bool = False) -> Cell:
+    """Layers one above the other, ``h^k_t = cell_k(h^{k-1}_t)`` with ``h^0 = x`` (Graves 2013, section 2).
+
+    Parameters and state are tuples, one entry a layer.
+
+    Args:
+        *layers: the cells, lowest first.
+        residual: whether each layer from the second on adds its input to its output, ``h^k_t = cell_k(h^{k-1}_t) +
+            h^{k-1}_t`` (He et al. 2016).
+
+    Raises:
+        UserError: if there is no layer, or residual layers differ in size.
+    """
+    if not layers:
+        raise UserError("a stack needs at least one layer")
+    sizes = [layer.spec.output_size for layer in layers]
+    if residual and len(set(sizes)) > 1:
+        raise UserError(
+            f"residual layers must have one output size, not {sizes}: leave residual out or make them equal"
+        )
+
+    def init(key: Key, input_size: int) -> tuple[Tree, ...]:
+        keys = jax.random.split(key, len(layers))
+        inputs = [input_size, *sizes[:-1]]
+        return tuple(layer.init(k, size) for layer, k, size in zip(layers, keys, inputs, strict=True))
+
+    def initial_state(batch_shape: tuple[int, ...]) -> tuple[Tree, ...]:
+        return tuple(layer.initial_state(batch_shape) for layer in layers)
+
+    def project(params: tuple[Tree, ...], x: Array) -> Array:
+        return layers[0].project(params[0], x)
+
+    def outputs(params: tuple[Tree, ...], states: tuple[Tree, ...], upto: int) -> Array:
+        """Output of layer ``upto``, its residual connections added up."""
+        lowest = 0 if residual else upto
+        return sum(layers[k].readout(params[k], states[k]) for k in range(lowest, upto + 1))  # pyright: ignore
+
+    def whole_step(params: tuple[Tree, ...], state: tuple[Tree, ...], z: Array) -> tuple[Tree, ...]:
+        new: list[Tree] = []
+        for k, layer in enumerate(layers):
+            if k > 0:
+                z = layer.project(params[k], outputs(params, tuple(new), k - 1))
+            new.append(layer.step(params[k], state[k], z))
+        return tuple(new)
+
+    def readout(params: tuple[Tree, ...], state: tuple[Tree, ...]) -> Array:
+        return outputs(params, state, len(layers) - 1)
+
+    top = layers[-1].spec
+    spec = CellSpec("stack", top.hidden_size, top.output_size, top.dtype, top.param_dtype, (("layers", len(layers)),))
+    return Stack(
+        spec,
+        init,
+        initial_state,
+        project,
+        readout,
+        whole_step=whole_step,
+        layers=layers,
+        residual=residual,
+    )
+
+
+@cell_factory
+def bidirectional(forward: Cell, backward: Cell) -> Cell:
+    """Two cells that read the sequence in opposite directions, outputs side by side (Schuster & Paliwal 1997).
+
+        h_t = [forward(x_1 … x_t), backward(x_T … x_t)]
+
+    It sees the future, so it is no language model, and it can be unrolled but not stepped. Parameters and state are
+    ``Directions``; the output size is the sum of both.
+    """
+
+    def init(key: Key, input_size: int) -> Directions:
+        keys = jax.random.split(key)
+        return Directions(forward.init(keys[0], input_size), backward.init(keys[1], input_size))
+
+    def initial_state(batch_shape: tuple[int, ...]) -> Directions:
+        return Directions(forward.initial_state(batch_shape), backward.initial_state(batch_shape))
+
+    def no_project(params: Directions, x: Array) -> Array:
+        raise UserError("a bidirectional cell cannot be projected as one: it reads the whole sequence, use unroll")
+
+    def no_readout(params: Directions, state: Directions) -> Array:
+        raise UserError("a bidirectional cell has no output at one step: it reads the whole sequence, use unroll")
+
+    sizes = (forward.spec, backward.spec)
+    spec = CellSpec(
+        "bidirectional",
+        sum(s.hidden_size for s in sizes),
+        sum(s.output_size for s in sizes),
+        forward.spec.dtype,
+        forward.spec.param_dtype,
+    )
+    return Bidirectional(spec, init, initial_state, no_project, no_readout, forward=forward, backward=backward)

@@ -1,0 +1,67 @@
+"""Initial values of recurrent matrices: ``(key, shape, dtype) -> array``, as in ``jax.nn.initializers``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Key
+from rnnlm_jax.cells.cell import check_choice
+from rnnlm_jax.errors import UserError
+
+Initializer = Callable[[Key, tuple[int, ...], Any], Array]
+
+#: Uniform on ±√(6/(fan_in + fan_out)) (Glorot & Bengio 2010).
+glorot: Initializer = jax.nn.initializers.glorot_uniform()
+
+#: A random orthogonal matrix: every singular value is 1 (Saxe et al. 2014).
+orthogonal: Initializer = jax.nn.initializers.orthogonal()
+
+
+def identity(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """The identity matrix, ``W_h = I`` (Le, Jaitly & Hinton 2015, section 2: the IRNN)."""
+    del key
+    return jnp.eye(*shape, dtype=dtype)
+
+
+def spectral_radius(radius: float) -> Initializer:
+    """A Gaussian matrix scaled to a given spectral radius, ``W = ρ G / max|λ(G)|`` (Jaeger 2001).
+
+    Raises:
+        UserError: if the radius is negative.
+    """
+    if radius < 0:
+        raise UserError(f"a spectral radius is not negative, unlike {radius}; 1.0 is the edge of stability")
+
+    def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        gaussian = jax.random.normal(key, shape, dtype)
+        # Eigenvalues of a general matrix are a host computation: most accelerators have none.
+        largest = jax.pure_callback(_largest_modulus, jax.ShapeDtypeStruct((), dtype), gaussian)
+        return gaussian * (radius / largest)
+
+    return init
+
+
+def _largest_modulus(matrix: Array) -> np.ndarray:
+    moduli = np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64)))
+    return moduli.max().astype(matrix.dtype)
+
+
+#: The recurrent initialisers by name.
+RECURRENT: dict[str, Initializer] = {
+    "glorot": glorot,
+    "orthogonal": orthogonal,
+    "identity": identity,
+    "spectral_radius": spectral_radius(1.0),
+}
+
+
+def recurrent_initializer(init: str | Initializer) -> Initializer:
+    """The initialiser of that name, or the function itself.
+
+    Raises:
+        UserError: if no initialiser has the name.
+    """
+    return RECURRENT[check_choice("recurrent_init", init, RECURRENT)] if isinstance(init, str) else init

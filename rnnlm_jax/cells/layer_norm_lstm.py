@@ -1,0 +1,93 @@
+"""The layer-normalised LSTM."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.cells import linear_maps
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
+from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, zero_state
+
+#: Added to the variance before its root is taken.
+EPSILON = 1e-5
+
+
+class LayerNormLSTMParams(NamedTuple):
+    """Two linear maps, gates in the order i, f, g, o; gains of three normalisations; biases of gates and cell."""
+
+    w_x: Float[Array, "D 4*H"]
+    w_h: Float[Array, "H 4*H"]
+    b: Float[Array, " 4*H"]
+    gain_x: Float[Array, " 4*H"]
+    gain_h: Float[Array, " 4*H"]
+    gain_c: Float[Array, " H"]
+    b_c: Float[Array, " H"]
+
+
+def layer_norm(a: Array, gain: Array) -> Array:
+    """``gain · (a - mean(a)) / √(var(a) + ε)`` over the last axis (Ba, Kiros & Hinton 2016, eq. 3)."""
+    centred = a - a.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return gain * centred * jax.lax.rsqrt(variance + EPSILON)
+
+
+@cell_factory
+def layer_norm_lstm(
+    hidden_size: int,
+    forget_bias: float = 1.0,
+    recurrent_init: str | Initializer = "orthogonal",
+    dtype: Any = None,
+    param_dtype: Any = jnp.float32,
+) -> Cell:
+    """The layer-normalised LSTM (Ba, Kiros & Hinton 2016, supplement, eqs. 20-22).
+
+    With ``i, f, g, o`` the four blocks of ``LN(x_t W_x) + LN(h_{t-1} W_h) + b``, each LN over all 4H of them,
+
+        c_t = σ(f) c_{t-1} + σ(i) tanh(g),    h_t = σ(o) tanh(LN(c_t) + b_c).
+
+    Normalisation couples the units, so the step does not split. The two additive terms that the paper gives the gates'
+    normalisations only ever occur as their sum: here the one ``b``.
+
+    Args:
+        hidden_size: H.
+        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
+        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
+        dtype: of the products; ``param_dtype`` unless given.
+        param_dtype: of parameters, normalisations and state.
+
+    Raises:
+        UserError: for an unknown initialiser or a size that is not positive.
+    """
+    hidden_size = check_size("hidden_size", hidden_size)
+    biases = (0.0, forget_bias, 0.0, 0.0)
+
+    def gains(key: Key) -> dict[str, Array]:
+        del key
+        ones = jnp.ones((4 * hidden_size,), param_dtype)
+        zeros = jnp.zeros((hidden_size,), param_dtype)
+        return {"gain_x": ones, "gain_h": ones, "gain_c": ones[:hidden_size], "b_c": zeros}
+
+    def project(params: LayerNormLSTMParams, x: Array) -> Array:
+        z = linear_maps.product(x, params.w_x, dtype).astype(param_dtype)
+        return layer_norm(z, params.gain_x) + params.b
+
+    def whole_step(params: LayerNormLSTMParams, state: LSTMState, z: Array) -> LSTMState:
+        r = linear_maps.product(state.hidden, params.w_h, dtype).astype(param_dtype)
+        i, f, g, o = linear_maps.split_gates(z + layer_norm(r, params.gain_h), 4)
+        cell = sigmoid(f) * state.cell + sigmoid(i) * jnp.tanh(g)
+        return LSTMState(sigmoid(o) * jnp.tanh(layer_norm(cell, params.gain_c) + params.b_c), cell)
+
+    return Cell(
+        spec=CellSpec("lstm-layer-norm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
+        init=linear_maps.initial_maps(
+            LayerNormLSTMParams, hidden_size, biases, recurrent_init, param_dtype, extra=gains
+        ),
+        initial_state=zero_state(hidden_size, param_dtype),
+        project=project,
+        whole_step=whole_step,
+        readout=linear_maps.read_hidden,
+    )

@@ -1,0 +1,64 @@
+"""The LSTM as first published, without a forget gate."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.cells import linear_maps
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
+from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, zero_state
+
+
+class LSTM1997Params(NamedTuple):
+    """Two linear maps and a bias; gates on the last axis in the order i, g, o."""
+
+    w_x: Float[Array, "D 3*H"]
+    w_h: Float[Array, "H 3*H"]
+    b: Float[Array, " 3*H"]
+
+
+@cell_factory
+def lstm_1997(
+    hidden_size: int,
+    recurrent_init: str | Initializer = "orthogonal",
+    dtype: Any = None,
+    param_dtype: Any = jnp.float32,
+) -> Cell:
+    """The LSTM without a forget gate (Hochreiter & Schmidhuber 1997).
+
+    With ``i, g, o`` the three blocks of ``x_t W_x + h_{t-1} W_h + b``,
+
+        c_t = c_{t-1} + σ(i) tanh(g),    h_t = σ(o) tanh(c_t):
+
+    the carousel has weight exactly 1, so what it holds is only ever added to. Both squashing functions are tanh; the
+    paper's, sigmoids scaled to (-2, 2) and (-1, 1), are 2 tanh(·/2) and tanh(·/2).
+
+    Args:
+        hidden_size: H.
+        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
+        dtype: of the products; ``param_dtype`` unless given.
+        param_dtype: of parameters and state.
+
+    Raises:
+        UserError: for an unknown initialiser or a size that is not positive.
+    """
+    hidden_size = check_size("hidden_size", hidden_size)
+
+    def update(params: LSTM1997Params, state: LSTMState, z: Array, r: Array) -> LSTMState:
+        del params
+        i, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 3)
+        cell = state.cell + sigmoid(i) * jnp.tanh(g)
+        return LSTMState(sigmoid(o) * jnp.tanh(cell), cell)
+
+    return Cell(
+        spec=CellSpec("lstm-1997", hidden_size, hidden_size, dtype, param_dtype),
+        init=linear_maps.initial_maps(LSTM1997Params, hidden_size, (0.0, 0.0, 0.0), recurrent_init, param_dtype),
+        initial_state=zero_state(hidden_size, param_dtype),
+        project=linear_maps.input_projection(dtype),
+        mix=linear_maps.recurrent_product(dtype),
+        update=update,
+        readout=linear_maps.read_hidden,
+    )

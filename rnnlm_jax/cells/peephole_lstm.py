@@ -1,0 +1,76 @@
+"""The LSTM whose gates look at the cell."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.cells import linear_maps
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
+from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, zero_state
+
+
+class PeepholeLSTMParams(NamedTuple):
+    """Two linear maps and a bias, gates in the order i, f, g, o; and one peephole weight a unit for i, f and o."""
+
+    w_x: Float[Array, "D 4*H"]
+    w_h: Float[Array, "H 4*H"]
+    b: Float[Array, " 4*H"]
+    peep_i: Float[Array, " H"]
+    peep_f: Float[Array, " H"]
+    peep_o: Float[Array, " H"]
+
+
+@cell_factory
+def peephole_lstm(
+    hidden_size: int,
+    forget_bias: float = 1.0,
+    recurrent_init: str | Initializer = "orthogonal",
+    dtype: Any = None,
+    param_dtype: Any = jnp.float32,
+) -> Cell:
+    """The LSTM with peephole connections (Gers, Schraudolph & Schmidhuber 2002; in this form Graves 2013, eqs. 7-11).
+
+    With ``i, f, g, o`` the four blocks of ``x_t W_x + h_{t-1} W_h + b`` and diagonal peephole weights p,
+
+        c_t = σ(f + p_f c_{t-1}) c_{t-1} + σ(i + p_i c_{t-1}) tanh(g),    h_t = σ(o + p_o c_t) tanh(c_t).
+
+    Args:
+        hidden_size: H.
+        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
+        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
+        dtype: of the products; ``param_dtype`` unless given.
+        param_dtype: of parameters and state.
+
+    Raises:
+        UserError: for an unknown initialiser or a size that is not positive.
+    """
+    hidden_size = check_size("hidden_size", hidden_size)
+    biases = (0.0, forget_bias, 0.0, 0.0)
+
+    def peepholes(key: Key) -> dict[str, Array]:
+        limit = hidden_size**-0.5
+        draws = jax.random.uniform(key, (3, hidden_size), param_dtype, -limit, limit)
+        return {"peep_i": draws[0], "peep_f": draws[1], "peep_o": draws[2]}
+
+    def update(params: PeepholeLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
+        i, f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 4)
+        keep = sigmoid(f + params.peep_f * state.cell)
+        write = sigmoid(i + params.peep_i * state.cell)
+        cell = keep * state.cell + write * jnp.tanh(g)
+        return LSTMState(sigmoid(o + params.peep_o * cell) * jnp.tanh(cell), cell)
+
+    return Cell(
+        spec=CellSpec("lstm-peephole", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
+        init=linear_maps.initial_maps(
+            PeepholeLSTMParams, hidden_size, biases, recurrent_init, param_dtype, extra=peepholes
+        ),
+        initial_state=zero_state(hidden_size, param_dtype),
+        project=linear_maps.input_projection(dtype),
+        mix=linear_maps.recurrent_product(dtype),
+        update=update,
+        readout=linear_maps.read_hidden,
+    )

@@ -1,0 +1,83 @@
+"""The LSTM with a recurrent projection, for many units and few weights."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.cells import initializers, linear_maps
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
+from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, zero_state
+
+
+class ProjectedLSTMParams(NamedTuple):
+    """Two linear maps and a bias, gates in the order i, f, g, o; and the projection ``w_p``."""
+
+    w_x: Float[Array, "D 4*H"]
+    w_h: Float[Array, "P 4*H"]
+    b: Float[Array, " 4*H"]
+    w_p: Float[Array, "H P"]
+
+
+@cell_factory
+def projected_lstm(
+    hidden_size: int,
+    projection_size: int | None = None,
+    forget_bias: float = 1.0,
+    recurrent_init: str | Initializer = "glorot",
+    dtype: Any = None,
+    param_dtype: Any = jnp.float32,
+) -> Cell:
+    """The LSTM with a recurrent projection, LSTMP (Sak, Senior & Beaufays 2014, eqs. 1-7, without its peepholes).
+
+    With ``i, f, g, o`` the four blocks of ``x_t W_x + (m_{t-1} W_p) W_h + b``,
+
+        c_t = σ(f) c_{t-1} + σ(i) tanh(g),    m_t = σ(o) tanh(c_t),    h_t = m_t W_p.
+
+    The state's ``hidden`` is m, of size H, from which ``mix`` and ``readout`` form the projection of size P: so the
+    update stays elementwise.
+
+    Args:
+        hidden_size: H.
+        projection_size: P, also the size of the output; H/4, at least 1, unless given.
+        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
+        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
+        dtype: of the products; ``param_dtype`` unless given.
+        param_dtype: of parameters and state.
+
+    Raises:
+        UserError: for an unknown initialiser or a size that is not positive.
+    """
+    hidden_size = check_size("hidden_size", hidden_size)
+    output_size = max(1, hidden_size // 4) if projection_size is None else projection_size
+    output_size = check_size("projection_size", output_size)
+    biases = (0.0, forget_bias, 0.0, 0.0)
+
+    def projection(key: Key) -> dict[str, Array]:
+        return {"w_p": initializers.glorot(key, (hidden_size, output_size), param_dtype)}
+
+    def mix(params: ProjectedLSTMParams, state: LSTMState) -> Array:
+        return linear_maps.product(linear_maps.product(state.hidden, params.w_p, dtype), params.w_h, dtype)
+
+    def update(params: ProjectedLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
+        del params
+        i, f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 4)
+        cell = sigmoid(f) * state.cell + sigmoid(i) * jnp.tanh(g)
+        return LSTMState(sigmoid(o) * jnp.tanh(cell), cell)
+
+    def readout(params: ProjectedLSTMParams, state: LSTMState) -> Array:
+        return linear_maps.product(state.hidden, params.w_p, dtype).astype(param_dtype)
+
+    return Cell(
+        spec=CellSpec("lstm-projected", hidden_size, output_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
+        init=linear_maps.initial_maps(
+            ProjectedLSTMParams, hidden_size, biases, recurrent_init, param_dtype, output_size, projection
+        ),
+        initial_state=zero_state(hidden_size, param_dtype),
+        project=linear_maps.input_projection(dtype),
+        mix=mix,
+        update=update,
+        readout=readout,
+    )

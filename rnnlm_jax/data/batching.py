@@ -1,0 +1,230 @@
+"""A text as batches of fixed shape `[T, B]`: contiguous streams that carry state, or independent sentences.
+
+This is the one place where rows of text become columns of a time-major array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.errors import UserError
+
+DEFAULT_BOUNDARIES = (8, 16, 24, 32, 48, 64, 96, 128)
+"""Padded sentence lengths in tokens: few enough that `jit` compiles few shapes, close enough that little is padding."""
+
+
+class Batch(NamedTuple):
+    """What one training or evaluation step reads, time-major."""
+
+    inputs: np.ndarray  # int32 [T, B], the token before each target
+    targets: np.ndarray  # int32 [T, B]; 0 where masked, a valid id that counts for nothing
+    mask: np.ndarray  # bool [T, B], which targets count
+
+
+class BatchSequence(Protocol):
+    """The batches of one epoch, at random access: a resumed job jumps to its position."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, i: int, /) -> Batch: ...
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+class Batches(Protocol):
+    """What a training loop takes: the batches of any epoch, and whether state is carried from one to the next."""
+
+    @property
+    def carries_state(self) -> bool: ...
+    def __len__(self) -> int: ...
+    def epoch(self, epoch: int) -> BatchSequence: ...
+
+
+class StreamBatches:
+    """A text laid in `B` contiguous streams and cut into windows of `T` tokens, for truncated back-propagation.
+
+    With `S = ceil(N / B)`, stream `b` holds the tokens `b S` to `(b + 1) S - 1`; what is beyond the text is masked, as
+    is the rest of the last window. Window `i + 1` goes on where window `i` ended, so a model carries its state from one
+    batch to the next, from initial state at the start of the epoch. Every token is a target exactly once an epoch, and
+    its input is the token before it in the text, also at the start of a stream; the first one's is `first_input`.
+
+    Args:
+        tokens: int `[N]`, the text.
+        batch_size: the number of streams `B`.
+        window: the tokens a stream gives to a batch, `T`.
+        first_input: the input before the first token of the text, usually the end-of-line id.
+
+    Raises:
+        UserError: a size that is not positive, a negative `first_input`, or a text without tokens.
+    """
+
+    carries_state = True
+
+    def __init__(self, tokens: np.ndarray, batch_size: int, window: int, first_input: int = 0) -> None:
+        """Lay the text out, four bytes an input and a target and one a mask."""
+        _require_positive(batch_size=batch_size, window=window)
+        _require_not_negative(first_input=first_input)
+        targets = np.asarray(tokens, dtype=np.int32).reshape(-1)
+        if targets.size == 0:
+            raise UserError("there are no tokens to make batches of: give a text that is not empty")
+        self.batch_size = batch_size
+        self.window = window
+        length = -(-targets.size // batch_size)
+        self._windows = -(-length // window)
+        inputs = np.concatenate([np.array([first_input], np.int32), targets[:-1]])
+        self._inputs = self._lay_out(inputs, length)
+        self._targets = self._lay_out(targets, length)
+        self._mask = self._lay_out(np.ones(targets.size, bool), length)
+
+    def _lay_out(self, values: np.ndarray, length: int) -> np.ndarray:
+        """Return `[N]` values as read-only `[windows * T, B]` with stream `b` in column `b`, padded with zeros."""
+        streams = np.zeros(self.batch_size * length, values.dtype)
+        streams[: values.size] = values
+        columns = np.zeros((self._windows * self.window, self.batch_size), values.dtype)
+        columns[:length] = streams.reshape(self.batch_size, length).T
+        columns.setflags(write=False)  # batches are views of it
+        return columns
+
+    def __len__(self) -> int:
+        """Return the number of windows an epoch."""
+        return self._windows
+
+    def __getitem__(self, i: int) -> Batch:
+        """Return window `i` of every stream."""
+        start = _checked_index(i, len(self)) * self.window
+        stop = start + self.window
+        return Batch(self._inputs[start:stop], self._targets[start:stop], self._mask[start:stop])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the windows in the order of the text."""
+        return (self[i] for i in range(len(self)))
+
+    def epoch(self, epoch: int) -> StreamBatches:
+        """Return the batches of an epoch: the same ones each time, since text that carries state has one order."""
+        _require_not_negative(epoch=epoch)
+        return self
+
+
+class SentenceBatches:
+    """Sentences that know nothing of each other: grouped by length, padded, masked, shuffled anew each epoch.
+
+    A sentence is a line of the text with its end-of-line token; its first input is `first_input`, so models start from
+    initial state. A sentence goes to the shortest boundary that holds it; one beyond the last boundary to the next
+    power of two. The last batch of a length is filled up with masked rows, so that there are as many
+    shapes as lengths. Lines without tokens have nothing to predict and are left out.
+
+    Args:
+        encoded: the text.
+        batch_size: sentences a batch, `B`.
+        seed: the order of an epoch is a function of `(seed, epoch)` alone.
+        first_input: the input before each sentence, usually the end-of-line id.
+        boundaries: the padded lengths `T`, in tokens; `None`: `DEFAULT_BOUNDARIES`.
+
+    Raises:
+        UserError: a size or boundary that is not positive, a negative seed, or a text without tokens.
+    """
+
+    carries_state = False
+
+    def __init__(
+        self,
+        encoded: EncodedText,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        first_input: int = 0,
+        boundaries: Sequence[int] | None = None,
+    ) -> None:
+        """Sort the sentences by padded length."""
+        _require_positive(batch_size=batch_size)
+        _require_not_negative(seed=seed, first_input=first_input)
+        edges = sorted(set(DEFAULT_BOUNDARIES if boundaries is None else boundaries))
+        if not edges or edges[0] <= 0:
+            raise UserError(f"boundaries {list(edges)} are no sentence lengths: give positive numbers")
+        self.batch_size = batch_size
+        self.seed = seed
+        self._first_input = first_input
+        self._tokens = encoded.tokens
+        self._ends = encoded.line_ends
+        self._starts = np.concatenate([np.zeros(1, np.int64), encoded.line_ends[:-1]])[: encoded.line_ends.size]
+        lengths = self._ends - self._starts
+        longest = int(lengths.max(initial=0))
+        if longest == 0:
+            raise UserError("there are no tokens to make batches of: give a text that is not empty")
+        if longest > edges[-1]:
+            power = 1 << edges[-1].bit_length()  # the first power of two beyond the last boundary
+            while edges[-1] < longest:
+                edges.append(power)
+                power *= 2
+        slots = np.searchsorted(np.array(edges), lengths)
+        members = {edge: np.flatnonzero((slots == k) & (lengths > 0)) for k, edge in enumerate(edges)}
+        self._members = {edge: rows for edge, rows in members.items() if rows.size}
+
+    def __len__(self) -> int:
+        """Return the number of batches an epoch, the same for each."""
+        return sum(-(-rows.size // self.batch_size) for rows in self._members.values())
+
+    def epoch(self, epoch: int) -> SentenceEpoch:
+        """Return the batches of an epoch in the order that `(seed, epoch)` gives."""
+        _require_not_negative(epoch=epoch)
+        rng = np.random.default_rng([self.seed, epoch])
+        plan: list[tuple[int, np.ndarray]] = []
+        for edge, rows in self._members.items():
+            shuffled = rng.permutation(rows)
+            plan.extend((edge, shuffled[i : i + self.batch_size]) for i in range(0, rows.size, self.batch_size))
+        return SentenceEpoch(self, [plan[i] for i in rng.permutation(len(plan))])
+
+    def assemble(self, length: int, rows: np.ndarray) -> Batch:
+        """Return the batch of some sentences, given by line number, padded to `length` tokens."""
+        targets = np.zeros((self.batch_size, length), np.int32)
+        mask = np.zeros((self.batch_size, length), bool)
+        for b, row in enumerate(rows.tolist()):
+            start, end = self._starts[row], self._ends[row]
+            targets[b, : end - start] = self._tokens[start:end]
+            mask[b, : end - start] = True
+        inputs = np.empty_like(targets)
+        inputs[:, 0] = self._first_input
+        inputs[:, 1:] = targets[:, :-1]
+        return Batch(*(np.ascontiguousarray(rows.T) for rows in (inputs, targets, mask)))
+
+
+class SentenceEpoch:
+    """One epoch of `SentenceBatches`: its batches, built when they are asked for."""
+
+    def __init__(self, batches: SentenceBatches, plan: list[tuple[int, np.ndarray]]) -> None:
+        """Take the order; `SentenceBatches.epoch` makes it."""
+        self._batches = batches
+        self._plan = plan
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._plan)
+
+    def __getitem__(self, i: int) -> Batch:
+        """Return batch `i`."""
+        return self._batches.assemble(*self._plan[_checked_index(i, len(self))])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches in order."""
+        return (self[i] for i in range(len(self)))
+
+
+def _checked_index(i: int, length: int) -> int:
+    """Return an index between 0 and `length - 1`, counting negative ones from the end."""
+    if not -length <= i < length:
+        raise IndexError(f"batch {i} of {length}")
+    return i % length
+
+
+def _require_positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size <= 0:
+            raise UserError(f"{name}={size} is not positive: give a number of at least 1")
+
+
+def _require_not_negative(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 0:
+            raise UserError(f"{name}={number} is negative: give 0 or more")

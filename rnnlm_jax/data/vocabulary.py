@@ -1,0 +1,216 @@
+"""The frozen list of tokens a model can read and predict, and what happens to a text that has others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.errors import UserError
+
+LEVELS = ("word", "char", "byte")
+_FORMAT = "rnnlm_jax vocabulary 1"
+_NOUNS = {"word": "words", "char": "characters", "byte": "bytes"}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids, the level they stand for, and the policies for unknown tokens and ends of lines.
+
+    Perplexities compare only between models with the same vocabulary and policies: `content_hash` says whether they
+    are the same, `describe()` says what they are.
+
+    Attributes:
+        level: `"word"` (split on whitespace only), `"char"` (Unicode characters) or `"byte"` (UTF-8 bytes).
+        tokens: id -> token. Bytes are written as the characters of the same number, `chr(0)` to `chr(255)`.
+        unk: the token that unknown tokens become; `None`: an unknown token is an error.
+        eos: the token appended to each line; `None`: nothing is appended.
+
+    Raises:
+        UserError: an unknown level, a repeated token, or a policy token that is not among the tokens.
+    """
+
+    level: str
+    tokens: tuple[str, ...]
+    unk: str | None
+    eos: str | None
+
+    def __post_init__(self) -> None:
+        """Refuse a vocabulary that could not encode or decode what it says."""
+        if self.level not in LEVELS:
+            raise UserError(f"unknown level {self.level!r}: choose one of {', '.join(LEVELS)}")
+        if len(self.index) != len(self.tokens):
+            raise UserError("a vocabulary holds each token once, but some token is repeated")
+        for role, token in (("unk", self.unk), ("eos", self.eos)):
+            if token is not None and token not in self.index:
+                raise UserError(f"the {role} token {token!r} is not among the tokens of the vocabulary: add it")
+        if self.unk is not None and self.unk == self.eos:
+            raise UserError(f"unk and eos are both {self.unk!r}: give them different tokens")
+        if self.level == "byte" and (self.tokens != tuple(map(chr, range(256))) or self.unk is not None):
+            raise UserError("a byte vocabulary is the 256 bytes in order, without an unknown token")
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Token -> id; built once."""
+        return {token: i for i, token in enumerate(self.tokens)}
+
+    @property
+    def size(self) -> int:
+        """The number of types, policy tokens included."""
+        return len(self.tokens)
+
+    @property
+    def unk_id(self) -> int | None:
+        """The id of the unknown token, if there is one."""
+        return None if self.unk is None else self.index[self.unk]
+
+    @property
+    def eos_id(self) -> int | None:
+        """The id of the token that ends a line, if there is one."""
+        return None if self.eos is None else self.index[self.eos]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The sha256 (hexadecimal) of level, policies and tokens: equal exactly when the vocabularies are equal."""
+        content = {"level": self.level, "unk": self.unk, "eos": self.eos, "tokens": self.tokens}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    def describe(self) -> str:
+        """Return level, size and policies in one line, to print beside any perplexity."""
+        noun = _NOUNS[self.level]
+        unknown = f"no unknown {noun} allowed" if self.unk is None else f"{self.unk} for unknown {noun}"
+        if self.level == "byte":
+            unknown = "no byte is unknown"
+        shown = {None: "nothing", "\n": "\\n"}.get(self.eos, self.eos)
+        return f"{self.level} level, {self.size:,} types, {unknown}, {shown} ends each line"
+
+    def encode(self, lines: Iterable[str]) -> EncodedText:
+        """Encode the lines of a text, which come without their newline, appending `eos` to each.
+
+        The lines are read one at a time; what is kept is four bytes a token and eight a line.
+
+        Returns:
+            The ids with their line ends and counts.
+
+        Raises:
+            UserError: a token is unknown and the vocabulary has no unknown token.
+        """
+        ids, ends = array("i"), array("q")
+        characters = 0
+        eos_id = self.eos_id
+        for number, line in enumerate(lines, start=1):
+            try:
+                ids.extend(self._ids(line))
+            except KeyError as error:
+                raise self._unknown(error.args[0], f" in line {number}") from None
+            characters += len(line)
+            if eos_id is not None:
+                ids.append(eos_id)
+                characters += 1
+            ends.append(len(ids))
+        tokens = np.array(ids, dtype=np.int32)
+        unknown = tokens < 0
+        oov = int(np.count_nonzero(unknown))
+        if oov and self.unk_id is not None:
+            tokens[unknown] = self.unk_id
+        return EncodedText(tokens, np.array(ends, dtype=np.int64), oov, characters)
+
+    def encode_line(self, line: str) -> list[int]:
+        """Return the ids of one line, without `eos`: a prompt to continue, say.
+
+        Raises:
+            UserError: a token is unknown and the vocabulary has no unknown token.
+        """
+        unk_id = self.unk_id
+        try:
+            return [i if i >= 0 or unk_id is None else unk_id for i in self._ids(line)]
+        except KeyError as error:
+            raise self._unknown(error.args[0], "") from None
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of some ids: words joined by spaces, characters and bytes as they follow, `eos` as a newline.
+
+        Bytes that are not valid UTF-8 (a cut or sampled sequence) become the replacement character U+FFFD.
+
+        Raises:
+            UserError: an id is not between 0 and `size - 1`.
+        """
+        numbers = [int(i) for i in ids]
+        if numbers and not (min(numbers) >= 0 and max(numbers) < self.size):
+            wrong = next(i for i in numbers if not 0 <= i < self.size)
+            raise UserError(f"{wrong} is no token id: the vocabulary has ids 0 to {self.size - 1}")
+        words = ["\n" if self.tokens[i] == self.eos else self.tokens[i] for i in numbers]
+        if self.level == "byte":
+            return "".join(words).encode("latin-1").decode("utf-8", errors="replace")
+        if self.level == "char":
+            return "".join(words)
+        # a newline stands for the space on both of its sides
+        return " ".join(words).replace(" \n", "\n").replace("\n ", "\n")
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary to a JSON file; a reader sees the old file or the whole new one, never a part."""
+        path = Path(path)
+        content = {"format": _FORMAT, "level": self.level, "unk": self.unk, "eos": self.eos}
+        content |= {"sha256": self.content_hash, "tokens": self.tokens}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump(content, file, indent=0)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp makes it private
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """Read a vocabulary that `save` wrote, and check that it is the one that was written.
+
+        Raises:
+            UserError: there is no such file, it is no vocabulary file, or its content does not fit its hash.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"there is no vocabulary file {path}: check the path") from None
+        except ValueError:  # no JSON, or not even text
+            raise UserError(f"{path} is no readable vocabulary file: build the vocabulary again") from None
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise UserError(f"{path} is not a vocabulary file of this version: build the vocabulary again")
+        corrupt = UserError(f"the vocabulary file {path} is corrupt (its sha256 does not fit): build it again")
+        try:
+            found = cls(content["level"], tuple(content["tokens"]), content["unk"], content["eos"])
+        except (KeyError, TypeError, UserError):
+            raise corrupt from None
+        if found.content_hash != content.get("sha256"):
+            raise corrupt
+        return found
+
+    def _ids(self, line: str) -> Iterator[int]:
+        """Return the ids of a line; an unknown token is -1, or a KeyError where there is no unknown token."""
+        if self.level == "byte":
+            return iter(line.encode("utf-8"))
+        tokens = line.split() if self.level == "word" else line
+        if self.unk is None:
+            return map(self.index.__getitem__, tokens)
+        return map(self.index.get, tokens, repeat(-1))
+
+    def _unknown(self, token: str, where: str) -> UserError:
+        return UserError(
+            f"{token!r}{where} is not in the vocabulary ({self.describe()}): "
+            "build it from a text that has it, or with an unknown token"
+        )

@@ -1,0 +1,93 @@
+"""A vocabulary from the counts of a training text."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable
+
+from rnnlm_jax.data.vocabulary import LEVELS, Vocabulary
+from rnnlm_jax.errors import UserError
+
+
+class _Default(enum.Enum):
+    """Stands for "what this level usually has", since `None` already means "without"."""
+
+    OF_LEVEL = enum.auto()
+
+
+def build_vocabulary(
+    lines: Iterable[str],
+    level: str = "word",
+    *,
+    min_count: int = 1,
+    max_size: int | None = None,
+    unk: str | None | _Default = _Default.OF_LEVEL,
+    eos: str | None | _Default = _Default.OF_LEVEL,
+) -> Vocabulary:
+    """Build the vocabulary of a text: its tokens by falling count, equal counts in code point order.
+
+    The unknown and the end-of-line token take their place by count like any other (a line counts one end; the unknown
+    token counts where it stands in the text and for each token that was cut), so that frequency-binned output
+    layers can take ids as ranks. The byte level is the exception: id and byte are the same number.
+
+    Args:
+        lines: the training text without newlines; not read for the byte level.
+        level: `"word"`, `"char"` or `"byte"`.
+        min_count: tokens seen less often are cut.
+        max_size: at most this many types, policy tokens included; the rarest are cut.
+        unk: what unknown tokens become; `None`: unknown tokens are errors. Default: `<unk>` for words; for
+            characters `<unk>` only if `min_count` or `max_size` is given; none for bytes.
+        eos: what ends each line; `None`: nothing. Default: `<eos>` for words, a newline for characters and bytes.
+
+    Raises:
+        UserError: an unknown level, a size that is not positive, a text without tokens, or a cut without `unk`.
+    """
+    if level not in LEVELS:
+        raise UserError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
+    if min_count <= 0 or (max_size is not None and max_size <= 0):
+        wrong = f"min_count={min_count}" if min_count <= 0 else f"max_size={max_size}"
+        raise UserError(f"{wrong} is not positive: give a number of at least 1")
+    cutting = min_count > 1 or max_size is not None
+    if isinstance(unk, _Default):
+        unk = "<unk>" if level == "word" or (level == "char" and cutting) else None
+    if isinstance(eos, _Default):
+        eos = "<eos>" if level == "word" else "\n"
+    if level == "byte":
+        if cutting:
+            raise UserError("a byte vocabulary always has 256 types: leave min_count and max_size out")
+        return Vocabulary("byte", tuple(map(chr, range(256))), unk, eos)
+    if cutting and unk is None:
+        raise UserError("min_count and max_size cut tokens, which need an unknown token to become: give unk")
+
+    counts, seen = _count(lines, level)
+    if not counts:
+        raise UserError("the text has no tokens to build a vocabulary from: give a text that is not empty")
+    if eos is not None:
+        counts[eos] += seen
+    specials = {token for token in (unk, eos) if token is not None}
+    kept = {token: count for token, count in counts.items() if count >= min_count and token not in specials}
+    if max_size is not None:
+        room = max_size - len(specials)
+        if room <= 0:
+            raise UserError(f"max_size={max_size} leaves no room beside {len(specials)} policy tokens: give more")
+        kept = dict(_by_rank(kept)[:room])
+    for token in specials:
+        kept[token] = counts[token]
+    if unk is not None:
+        kept[unk] += sum(count for token, count in counts.items() if token not in kept)
+    return Vocabulary(level, tuple(token for token, _ in _by_rank(kept)), unk, eos)
+
+
+def _count(lines: Iterable[str], level: str) -> tuple[Counter[str], int]:
+    """Return how often each token occurs, and the number of lines."""
+    counts: Counter[str] = Counter()
+    seen = 0
+    for line in lines:
+        counts.update(line.split() if level == "word" else line)
+        seen += 1
+    return counts, seen
+
+
+def _by_rank(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

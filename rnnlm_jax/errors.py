@@ -1,0 +1,9 @@
+"""The error that a person reads: one line, what is wrong and what to do about it."""
+
+
+class UserError(ValueError):
+    """Something the caller can mend: a missing file, an impossible size, a checkpoint that does not fit.
+
+    The message is one line that says what is wrong and what to do. The command line prints it alone, without a
+    traceback, and exits with code 2.
+    """

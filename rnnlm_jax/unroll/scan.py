@@ -1,0 +1,39 @@
+"""The reference executor: ``jax.lax.scan`` over the cell's step, short and plain, true for every cell."""
+
+import jax
+
+from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.unroll.control import Control, select
+
+
+def scan(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T *B D"],
+    control: Control,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[Tree, Float[Array, "T *B H"]]:
+    """Run one cell over time, ``s_t = step(s_{t-1}, project(x_t))``, ``h_t = readout(s_t)``.
+
+    What does not depend on the recurrence stays out of the loop: the inputs are projected as one product before it, and
+    the outputs read from the stacked states after it. A masked step keeps the state.
+
+    Returns:
+        the state after the last step, and the outputs.
+    """
+    fresh = None if control.resets is None else cell.initial_state(xs.shape[1:-1])
+    zs = cell.project(params, xs)
+
+    def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Tree]:
+        z, (mask, resets) = inputs
+        before = state if resets is None else select(resets, fresh, state)
+        after = cell.step(params, before, z)
+        if mask is not None:
+            after = select(mask, after, state)
+        return after, after
+
+    state, states = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=unroll)
+    return state, cell.readout(params, states)

@@ -1,0 +1,124 @@
+"""A cell over time: what masks, lengths, resets, direction and layers mean. Executors do the running."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.unroll.control import Control, make_control, select
+from rnnlm_jax.unroll.remat import chunk_length, scan_chunks
+from rnnlm_jax.unroll.scan import scan
+
+LayerInput = Callable[[int, Array], Array]  # (layer, its inputs over time) -> its inputs, as dropout makes them
+
+
+def unroll(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T *B D"],
+    *,
+    mask: Bool[Array, "T *B"] | None = None,
+    lengths: Int[Array, "*B"] | None = None,
+    resets: Bool[Array, "T *B"] | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+    remat_chunk: int | str | None = None,
+    layer_input: LayerInput | None = None,
+) -> tuple[Tree, Float[Array, "T *B H"]]:
+    """Run a cell over time-major inputs and return its last state and all outputs.
+
+        s_t = step(s_{t-1}, project(x_t)),    h_t = readout(s_t),    t = 1 … T
+
+    A step that is masked, or lies at or beyond its sequence's length, keeps the state and outputs zeros; its input is
+    never read, so it may hold anything, NaN included. A reset puts the cell's initial state in place of ``s_{t-1}``
+    before step t. Layers of a stack run one after the other, each over all of time.
+
+    Args:
+        cell: the cell, a stack, or a bidirectional pair.
+        params: its parameters, ``cell.init(key, D)``.
+        state: the state before the first step, ``cell.initial_state((B,))`` or the one an earlier call returned.
+        xs: the inputs, ``[T, *B, D]`` with any number of batch axes.
+        mask: which steps count.
+        lengths: the number of leading steps that count, zero included; with a mask, a step must pass both.
+        resets: before which steps the state starts anew.
+        reverse: run from the last step to the first; outputs stay in the order of the inputs.
+        unroll: loop iterations compiled as one, see ``jax.lax.scan``.
+        remat_chunk: steps in a chunk whose inside is computed again in the backward pass, or "sqrt" for ⌈√T⌉; None
+            keeps everything.
+        layer_input: applied to the inputs of each layer, ``(layer, xs) -> xs``: dropout between layers.
+
+    Returns:
+        the state after the last step of each sequence, and the outputs ``[T, *B, output_size]``.
+
+    Raises:
+        UserError: if shapes do not fit each other, or ``remat_chunk`` is neither a positive number nor "sqrt".
+    """
+    control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths, resets)
+    if control.mask is not None:
+        xs = select(control.mask, xs, 0)
+    check_state(cell, state, xs.shape[1:-1])
+    runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs))
+    return runner.run(cell, params, state, xs, reverse, 0)
+
+
+def check_state(cell: Cell, state: Tree, batch_shape: tuple[int, ...]) -> None:
+    """Check that a state has the shape that the cell and the batch ask for.
+
+    Raises:
+        UserError: if it has not, naming both shapes.
+    """
+    wanted = jax.eval_shape(lambda: cell.initial_state(batch_shape))
+    if jax.tree.structure(wanted) != jax.tree.structure(state):
+        raise UserError(f"not a state of this {cell.spec.kind} cell: start from cell.initial_state({batch_shape})")
+    for want, have in zip(jax.tree.leaves(wanted), jax.tree.leaves(state), strict=True):
+        if want.shape != jnp.shape(have):
+            raise UserError(f"a state of shape {jnp.shape(have)} does not fit these inputs: they ask for {want.shape}")
+
+
+class _Runner:
+    """One call of ``unroll``: what all its layers and directions share."""
+
+    def __init__(self, control: Control, factor: int, remat_chunk: int | str | None, layer_input: LayerInput):
+        self.control = control
+        self.factor = factor
+        self.remat_chunk = remat_chunk
+        self.layer_input = layer_input
+
+    def run(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int) -> tuple[Tree, Array]:
+        """A cell of any make, its lowest layer being number ``layer``."""
+        if isinstance(cell, Stack):
+            return self.run_layers(cell, params, state, xs, reverse, layer)
+        if isinstance(cell, Bidirectional):
+            last_forward, ahead = self.run(cell.forward, params.forward, state.forward, xs, reverse, layer)
+            last_backward, back = self.run(cell.backward, params.backward, state.backward, xs, not reverse, layer)
+            return Directions(last_forward, last_backward), jnp.concatenate([ahead, back], axis=-1)
+        return self.run_single(cell, params, state, self.layer_input(layer, xs), reverse)
+
+    def run_layers(
+        self, stack: Stack, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int
+    ) -> tuple[Tree, Array]:
+        """The layers of a stack, one after the other."""
+        last = []
+        for k, cell in enumerate(stack.layers):
+            final, hs = self.run(cell, params[k], state[k], xs, reverse, layer + k)
+            last.append(final)
+            xs = hs + xs if stack.residual and k > 0 else hs
+        return tuple(last), xs
+
+    def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool) -> tuple[Tree, Array]:
+        """A cell that steps, in one scan or in chunks; masked outputs are zero."""
+
+        def run(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Array]:
+            return scan(cell, params, state, inputs[0], inputs[1], reverse, self.factor)
+
+        inputs = (xs, self.control)
+        if self.remat_chunk is None:
+            last, hs = run(state, inputs)
+        else:
+            last, hs = scan_chunks(run, state, inputs, chunk_length(xs.shape[0], self.remat_chunk), reverse)
+        return last, hs if self.control.mask is None else select(self.control.mask, hs, 0)
