@@ -92,6 +92,9 @@ def cell_factory(build: Callable[Arguments, Cell]) -> Callable[Arguments, Cell]:
     def factory(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Cell:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for name, value in bound.arguments.items():  # before the cache, to which 5.0 is 5 and True is 1
+            if name.endswith("_size") and value is not None:
+                bound.arguments[name] = check_size(name, value)
         if "param_dtype" in bound.arguments:  # combinators take theirs from their parts
             bound.arguments["param_dtype"] = np.dtype(bound.arguments["param_dtype"])
             compute = bound.arguments["dtype"]

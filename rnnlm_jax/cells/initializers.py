@@ -1,5 +1,6 @@
 """Initial values of recurrent matrices: ``(key, shape, dtype) -> array``, as in ``jax.nn.initializers``."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,11 @@ Initializer = Callable[[Key, tuple[int, ...], Any], Array]
 #: Uniform on ±√(6/(fan_in + fan_out)) (Glorot & Bengio 2010).
 glorot: Initializer = jax.nn.initializers.glorot_uniform()
 
-#: A random orthogonal matrix: every singular value is 1 (Saxe et al. 2014).
-orthogonal: Initializer = jax.nn.initializers.orthogonal()
+
+def orthogonal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """A random orthogonal matrix: every singular value is 1 (Saxe et al. 2014)."""
+    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32  # there is no QR in half precision
+    return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
 
 
 def identity(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -26,19 +30,29 @@ def identity(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
     return jnp.eye(*shape, dtype=dtype)
 
 
+@functools.cache
 def spectral_radius(radius: float) -> Initializer:
     """A Gaussian matrix scaled to a given spectral radius, ``W = ρ G / max|λ(G)|`` (Jaeger 2001).
 
+    The same radius gives the same function, so that cells made with it are the same too.
+
     Raises:
-        UserError: if the radius is negative.
+        UserError: if the radius is negative; on use, if the matrix is not square.
     """
+    radius = float(radius)
     if radius < 0:
         raise UserError(f"a spectral radius is not negative, unlike {radius}; 1.0 is the edge of stability")
 
     def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        if len(shape) != 2 or shape[0] != shape[1]:
+            raise UserError(
+                f"only a square matrix has a spectral radius, not one of shape {shape}: choose another init"
+            )
         gaussian = jax.random.normal(key, shape, dtype)
         # Eigenvalues of a general matrix are a host computation: most accelerators have none.
-        largest = jax.pure_callback(_largest_modulus, jax.ShapeDtypeStruct((), dtype), gaussian)
+        largest = jax.pure_callback(
+            _largest_modulus, jax.ShapeDtypeStruct((), dtype), gaussian, vmap_method="expand_dims"
+        )
         return gaussian * (radius / largest)
 
     return init
@@ -46,7 +60,7 @@ def spectral_radius(radius: float) -> Initializer:
 
 def _largest_modulus(matrix: Array) -> np.ndarray:
     moduli = np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64)))
-    return moduli.max().astype(matrix.dtype)
+    return moduli.max(axis=-1).astype(matrix.dtype)
 
 
 #: The recurrent initialisers by name.

@@ -79,6 +79,11 @@ class Vocabulary:
         """The id of the token that ends a line, if there is one."""
         return None if self.eos is None else self.index[self.eos]
 
+    @property
+    def start_id(self) -> int:
+        """The id that stands before the first token of a text: the end of a line, or 0 where there is none."""
+        return 0 if self.eos_id is None else self.eos_id
+
     @cached_property
     def content_hash(self) -> str:
         """The sha256 (hexadecimal) of level, policies and tokens: equal exactly when the vocabularies are equal."""

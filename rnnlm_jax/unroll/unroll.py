@@ -58,6 +58,8 @@ def unroll(
     Raises:
         UserError: if shapes do not fit each other, or ``remat_chunk`` is neither a positive number nor "sqrt".
     """
+    if xs.ndim < 2:
+        raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
     control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths, resets)
     if control.mask is not None:
         xs = select(control.mask, xs, 0)
@@ -78,6 +80,15 @@ def check_state(cell: Cell, state: Tree, batch_shape: tuple[int, ...]) -> None:
     for want, have in zip(jax.tree.leaves(wanted), jax.tree.leaves(state), strict=True):
         if want.shape != jnp.shape(have):
             raise UserError(f"a state of shape {jnp.shape(have)} does not fit these inputs: they ask for {want.shape}")
+
+
+def count_layers(cell: Cell) -> int:
+    """The number of layers one above the other: stacks inside a stack count all of theirs."""
+    if isinstance(cell, Stack):
+        return sum(map(count_layers, cell.layers))
+    if isinstance(cell, Bidirectional):
+        return max(count_layers(cell.forward), count_layers(cell.backward))
+    return 1
 
 
 class _Runner:
@@ -105,7 +116,8 @@ class _Runner:
         """The layers of a stack, one after the other."""
         last = []
         for k, cell in enumerate(stack.layers):
-            final, hs = self.run(cell, params[k], state[k], xs, reverse, layer + k)
+            final, hs = self.run(cell, params[k], state[k], xs, reverse, layer)
+            layer += count_layers(cell)
             last.append(final)
             xs = hs + xs if stack.residual and k > 0 else hs
         return tuple(last), xs

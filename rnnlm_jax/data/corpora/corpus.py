@@ -68,7 +68,7 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
 
         return grammar_corpus(seed=seed)
     if name in ("ptb", "wikitext-2"):
-        from rnnlm_jax.data.corpora.benchmarks import benchmark_corpus
+        from rnnlm_jax.data.corpora.tfds_builders import benchmark_corpus
 
         return benchmark_corpus(name, data_dir)
     if name.startswith("tfds:"):

@@ -29,7 +29,7 @@ _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "�
 def pydoc_corpus() -> Corpus:
     """Return the corpus of Python's help topics, lower-cased words, a sentence or heading a line.
 
-    The sha256 of a topic's name says whether it belongs to train, valid or test (about 80 / 10 / 10 by topic). Topics
+    The name of a topic says whether it belongs to train, valid or test (about 80 / 10 / 10, see `split_of`). Topics
     overlap: chapters repeat their sections. A paragraph stays in the shortest topic that has it and nowhere
     else, so that no paragraph of the test text has been trained on.
 
@@ -57,8 +57,11 @@ def tokenise(sentence: str) -> list[str]:
 
 
 def split_of(topic: str) -> str:
-    """Return the split of a topic, from the sha256 of its name: 0-7 train, 8 valid, 9 test, modulo 10."""
-    last_digit = int(hashlib.sha256(topic.encode("utf-8")).hexdigest(), 16) % 10
+    """Return the split of a topic, from the sha256 of `rnnlm_jax:` and its name: 0-7 train, 8 valid, 9 test, modulo 10.
+
+    The prefix is there because a few chapters hold most of the text: with it, 82 % of the tokens are train.
+    """
+    last_digit = int(hashlib.sha256(f"rnnlm_jax:{topic}".encode()).hexdigest(), 16) % 10
     return {8: "valid", 9: "test"}.get(last_digit, "train")
 
 

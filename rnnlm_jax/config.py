@@ -1,0 +1,169 @@
+"""An experiment as data: frozen dataclasses, read from and written to JSON."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnlm_jax.errors import UserError
+
+
+def option(default: Any, help: str, choices: tuple[str, ...] = (), flag: str = "") -> Any:
+    """A field with its help on the command line; ``flag`` names its option where the field's name does not."""
+    return field(default=default, metadata={"help": help, "choices": choices, "flag": flag})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The text, its vocabulary, and how it is cut into batches."""
+
+    corpus: str = option(
+        "pydoc",
+        "pydoc, grammar, ptb, wikitext-2, tfds:NAME, a text file, or a folder with train, valid and test files",
+        flag="data",
+    )
+    data_dir: str | None = option(None, "folder that holds ptb/, wikitext-2/ or TFDS's manual files [$RNNLM_JAX_DATA]")
+    level: str = option("auto", "what a token is; auto: the corpus's own", ("auto", "word", "char", "byte"))
+    vocabulary: str | None = option(None, "a vocabulary file to use in place of one built from the training text")
+    min_count: int = option(1, "tokens seen less often become <unk>")
+    max_vocabulary: int | None = option(None, "keep this many types, the most frequent ones; the rest become <unk>")
+    batching: str = option(
+        "stream", "contiguous streams with carried state, or independent sentences", ("stream", "sentences")
+    )
+    batch_size: int = option(20, "streams, or sentences, a batch (B)")
+    window: int = option(35, "steps of truncated back-propagation through time (T), for streams")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The language model."""
+
+    cell: str = option("lstm", "a cell of the zoo, by name")
+    cell_options: tuple[tuple[str, Any], ...] = option(
+        (), "options of the cell, as in forget_bias=0,projection_size=64"
+    )
+    hidden_size: int = option(200, "units a layer (H)")
+    layers: int = option(1, "layers, one above the other")
+    residual: bool = option(False, "add each layer's input to its output, from the second layer on")
+    embedding_size: int | None = option(None, "width of the embedding (D); none: the width of the cell's output")
+    tie_embeddings: bool = option(False, "use the embedding, transposed, as the output matrix")
+    dropout_input: float = option(0.0, "dropout rate on the embedding")
+    dropout_hidden: float = option(0.0, "dropout rate between layers")
+    dropout_output: float = option(0.0, "dropout rate before the softmax")
+    dropout_locked: bool = option(False, "one dropout mask for all steps of a window (variational)")
+    init_scale: float | None = option(None, "draw all parameters uniformly from plus or minus this")
+    remat_chunk: int | str | None = option(None, "recompute in chunks of this many steps going back, or sqrt")
+    dtype: str = option("float32", "of the matrix products", ("float32", "bfloat16", "float64"))
+    param_dtype: str = option("float32", "of parameters and state", ("float32", "float64"))
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimiser, its schedule, and clipping."""
+
+    optimizer: str = option("adam", "the update rule", ("sgd", "momentum", "adagrad", "adam", "adamw"))
+    learning_rate: float = option(0.002, "learning rate of the first epochs")
+    decay: float = option(1.0, "divide the learning rate by this at each epoch after --decay-after")
+    decay_after: int = option(0, "epochs at the full learning rate")
+    clip_norm: float | None = option(5.0, "rescale gradients of a larger global norm to it; none: never")
+    momentum: float = option(0.9, "of momentum")
+    weight_decay: float = option(0.01, "of adamw")
+    loss_per: str = option(
+        "token",
+        "divide summed nats by this for the gradient: the batch's tokens, or its sequences",
+        ("token", "sequence"),
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how often, and what is kept."""
+
+    epochs: int = option(10, "passes over the training text")
+    seed: int = option(0, "of initial parameters, dropout and the order of sentences")
+    valid_streams: int = option(
+        1, "streams that validation text is cut into: 1 is exact, more is faster and approximate"
+    )
+    log_every: int = option(50, "steps between two lines of metrics")
+    checkpoint_every: int = option(1000, "steps between two checkpoints inside an epoch; each epoch ends with one")
+    max_bad_steps: int = option(20, "stop after this many steps in a row with a loss or gradient that is not finite")
+    tensorboard: bool = option(False, "write TensorBoard event files too (extra: tensorboard)")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole experiment."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+#: Numbers that only make sense above zero.
+_POSITIVE = (
+    ("data", ("min_count", "max_vocabulary", "batch_size", "window")),
+    ("model", ("hidden_size", "layers", "embedding_size", "init_scale")),
+    ("optimizer", ("learning_rate", "decay", "clip_norm")),
+    ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "max_bad_steps")),
+)
+
+
+def flag_of(spec: dataclasses.Field) -> str:
+    """The command-line option of a field, ``--learning-rate``."""
+    return "--" + (spec.metadata.get("flag") or spec.name).replace("_", "-")
+
+
+def check_config(config: Config) -> Config:
+    """``config`` itself, if every number and choice in it is possible.
+
+    Raises:
+        UserError: for the first that is not, by its command-line name.
+    """
+    for group, names in _POSITIVE:
+        part = getattr(config, group)
+        for name in names:
+            value = getattr(part, name)
+            if value is not None and not value > 0:
+                raise UserError(f"--{name.replace('_', '-')} must be positive, not {value}")
+    for group in dataclasses.fields(config):
+        part = getattr(config, group.name)
+        for spec in dataclasses.fields(part):
+            choices, value = spec.metadata["choices"], getattr(part, spec.name)
+            if choices and value not in choices:
+                raise UserError(f"{flag_of(spec)} must be one of {', '.join(choices)}, not {value}")
+    if config.training.seed < 0 or config.optimizer.decay_after < 0:
+        raise UserError("--seed and --decay-after must not be negative")
+    return config
+
+
+def replace(config: Config, **changes: Mapping[str, Any]) -> Config:
+    """A copy with fields of its parts changed: ``replace(config, model={"layers": 2})``."""
+    return dataclasses.replace(
+        config, **{group: dataclasses.replace(getattr(config, group), **dict(new)) for group, new in changes.items()}
+    )
+
+
+def to_json(config: Config) -> str:
+    """The configuration as JSON."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def from_json(text: str, name: str = "the configuration") -> Config:
+    """The configuration back from JSON.
+
+    Raises:
+        UserError: if it is no JSON, or has a field this version does not know.
+    """
+    try:
+        groups = json.loads(text)
+        parts = {spec.name: spec.default_factory for spec in dataclasses.fields(Config)}
+        made = {group: dataclasses.replace(parts[group](), **values) for group, values in groups.items()}  # type: ignore[operator]
+        config = Config(**made)
+        options = tuple((str(k), v) for k, v in config.model.cell_options)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{name} is no configuration of this version ({error}): train again, or restore the file"
+        ) from error
+    return check_config(replace(config, model={"cell_options": options}))

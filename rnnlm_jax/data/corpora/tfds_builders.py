@@ -1,0 +1,77 @@
+"""TFDS builders of Penn Treebank and WikiText-2, which TFDS lacks: one example a line, in the order of the text.
+
+Importing this module registers `penn_treebank` and `wiki_text2` with TFDS; it does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from rnnlm_jax.data.corpora.benchmark_texts import PENN_TREEBANK, WIKITEXT_2, BenchmarkText
+from rnnlm_jax.data.corpora.corpus import Corpus
+from rnnlm_jax.data.corpora.text_files import read_lines
+from rnnlm_jax.data.corpora.tfds_cache import cache_dir, is_prepared, prepare, read_text
+
+
+class LinesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A benchmark text from the manual directory: `{"text": line}`, splits `train`, `valid` and `test`."""
+
+    TEXT: ClassVar[BenchmarkText]
+    HOMEPAGE: ClassVar[str]
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, *, file_format: str = "array_record", **settings: Any) -> None:
+        """Make the builder; array records are the format that TFDS writes and reads without TensorFlow."""
+        super().__init__(file_format=file_format, **settings)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=f"{self.TEXT.name}, one example a line in the order of the text.",
+            features=tfds.features.FeaturesDict({"text": tfds.features.Text()}),
+            homepage=self.HOMEPAGE,
+            disable_shuffling=True,  # state is carried from line to line
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        files = self.TEXT.verified(Path(dl_manager.manual_dir))
+        return {split: self._generate_examples(path) for split, path in files.items()}
+
+    def _generate_examples(self, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+        for number, line in enumerate(read_lines(path)):
+            yield number, {"text": line}
+
+
+class PennTreebank(LinesBuilder):
+    """Penn Treebank as preprocessed by Mikolov et al. (2010): 10,000 types, numbers as `N`, rare words as `<unk>`."""
+
+    TEXT = PENN_TREEBANK
+    HOMEPAGE = "https://catalog.ldc.upenn.edu/LDC99T42"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put ptb.train.txt, ptb.valid.txt and ptb.test.txt into the manual directory."
+
+
+class WikiText2(LinesBuilder):
+    """WikiText-2 at the word level (Merity et al. 2016): 33,278 types, rare words as `<unk>`."""
+
+    TEXT = WIKITEXT_2
+    HOMEPAGE = "https://arxiv.org/abs/1609.07843"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put train.txt, valid.txt and test.txt into the manual directory."
+
+
+def benchmark_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
+    """Return `ptb` or `wikitext-2`, prepared on first use in the cache folder from your copy of the text.
+
+    Raises:
+        UserError: the text is not where it is looked for, or not the one its checksums name.
+    """
+    builder_class = {"ptb": PennTreebank, "wikitext-2": WikiText2}[name]
+    builder = builder_class(data_dir=cache_dir())
+    if not is_prepared(builder):
+        prepare(builder, manual_dir=builder_class.TEXT.find(data_dir))
+    splits = {split: partial(read_text, builder, split, "text") for split in builder_class.TEXT.files}
+    return Corpus(name, "word", splits)

@@ -1,0 +1,96 @@
+"""TFDS data sets without TensorFlow: prepared once as array records in a cache folder, read through data sources."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnlm_jax.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+CACHE_VARIABLE = "RNNLM_JAX_CACHE"
+"""The environment variable that names the cache folder; default `~/.cache/rnnlm_jax`."""
+
+_READ_AT_ONCE = 4096  # examples; reading many at a time costs a third of reading each
+
+
+def cache_dir() -> Path:
+    """Return the folder where prepared data sets are kept; it need not exist."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "rnnlm_jax")
+
+
+def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
+    """Return whether the builder's data set lies complete in its folder."""
+    return (Path(builder.data_path) / "dataset_info.json").is_file()
+
+
+def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -> None:
+    """Write the data set of a builder to its folder, unless it is there.
+
+    TFDS writes to a temporary folder and renames it at the end, so whoever is interrupted leaves nothing that looks
+    finished; if two processes do it at once, the first one wins and both read the same.
+
+    Args:
+        builder: made with `file_format="array_record"`.
+        manual_dir: where its text lies, for data sets that are not downloaded.
+
+    Raises:
+        UserError: the text is not the right one, cannot be downloaded, or the data set needs TensorFlow.
+    """
+    import tensorflow_datasets as tfds
+
+    if is_prepared(builder):
+        return
+    folder = Path(builder.data_path)
+    if folder.exists():  # not complete, so of no use, and TFDS would take it for finished
+        shutil.rmtree(folder)
+    settings = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # standard output belongs to the caller's results
+            builder.download_and_prepare(
+                download_dir=cache_dir() / "downloads", download_config=settings, file_format="array_record"
+            )
+    except UserError:
+        raise
+    except Exception as error:  # whatever TFDS, the network or the disk raises; the cause stays in the traceback
+        if is_prepared(builder):
+            return  # another process was first
+        raise UserError(
+            f"{builder.name} cannot be prepared here ({_reason(error)}): prepare it where the network and TensorFlow "
+            'are, with file_format="array_record", and give its TFDS folder as data_dir'
+        ) from error
+
+
+def read_text(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> Iterator[str]:
+    """Yield a text feature of the examples of a split, in the order in which they are stored.
+
+    Args:
+        builder: of a prepared data set.
+        split: as TFDS writes it, a slice like `train[:99%]` too.
+        feature: the name of the feature.
+
+    Raises:
+        UserError: the stored files are damaged or not array records.
+    """
+    try:
+        source: Any = builder.as_data_source(split)
+        count = len(source)
+        for start in range(0, count, _READ_AT_ONCE):
+            for example in source.__getitems__(range(start, min(start + _READ_AT_ONCE, count))):
+                text: Any = example[feature]
+                yield text.decode("utf-8") if isinstance(text, bytes) else str(text)
+    except (OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        message = f"the data set in {builder.data_path} cannot be read ({_reason(error)}): delete it and start again"
+        raise UserError(message) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the type and the message of an error in one short line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

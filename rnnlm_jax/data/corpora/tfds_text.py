@@ -1,0 +1,94 @@
+"""Any text data set of TensorFlow Datasets as a corpus, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
+from rnnlm_jax.data.corpora.corpus import Corpus
+from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
+from rnnlm_jax.data.corpora.tfds_cache import cache_dir, is_prepared, prepare, read_text
+from rnnlm_jax.errors import UserError
+
+_HELD_OUT = "99%"  # where train ends and valid begins, for data sets without a validation split
+_CHARACTER_LEVEL = {"tiny_shakespeare"}
+
+
+def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
+    """Return the corpus of a TFDS text data set, e.g. `tiny_shakespeare`, `lm1b` or `some_dataset/config`.
+
+    A data set that lies prepared as array records in `data_dir` (default: `$RNNLM_JAX_DATA`) or in the cache folder is
+    read from there; otherwise it is prepared into the cache folder. Examples with newlines become several lines.
+    `validation` is called `valid`; where there is none, `valid` is the last 1 % of train, and train the rest.
+
+    Raises:
+        UserError: an unknown data set, one without a text feature or training split, or one that can be neither found
+            nor prepared.
+    """
+    root = data_dir or os.environ.get(DATA_VARIABLE)
+    folder = None if root is None else Path(root)
+    builder = _builder(name, folder)
+    if not is_prepared(builder):
+        prepare(builder, manual_dir=folder)
+    feature = _text_feature(builder)
+    splits = {
+        split: partial(_lines, builder, selection, feature)
+        for split, selection in _selections(name, builder.info.splits).items()
+    }
+    return Corpus(f"tfds:{name}", "char" if builder.name in _CHARACTER_LEVEL else "word", splits)
+
+
+def _builder(name: str, folder: Path | None) -> Any:
+    """Return the builder of a data set that is prepared in the folder, else of the one in the cache."""
+    if name == "lm1b":
+        from rnnlm_jax.data.corpora.tfds_lm1b import Lm1bExtracted
+
+        make = partial(Lm1bExtracted, text_dir=folder)
+    else:
+        make = partial(tfds.builder, name)
+    try:
+        if folder is not None:
+            builder = make(data_dir=folder, file_format="array_record")
+            if is_prepared(builder):
+                return builder
+        return make(data_dir=cache_dir(), file_format="array_record")
+    except tfds.core.DatasetNotFoundError:
+        raise UserError(f"TFDS has no data set {name!r}: see the names at tensorflow.org/datasets/catalog") from None
+    except ImportError as error:
+        raise UserError(f"the TFDS data set {name} needs {error.name}: install it") from error
+    except ValueError as error:  # an unknown configuration, or files of another format
+        raise UserError(f"the TFDS data set {name} cannot be used: {' '.join(str(error).split())[:200]}") from error
+
+
+def _text_feature(builder: Any) -> str:
+    """Return the name of the feature to read: `text`, or the only text feature."""
+    features = builder.info.features
+    texts = [name for name, feature in features.items() if isinstance(feature, tfds.features.Text)]
+    if "text" in texts:
+        return "text"
+    if len(texts) != 1:
+        found = f"{len(texts)} text features ({', '.join(texts)})" if texts else "no text feature"
+        raise UserError(f"the TFDS data set {builder.name} has {found}: choose one with a feature `text`")
+    return texts[0]
+
+
+def _selections(name: str, available: Iterable[str]) -> dict[str, str]:
+    """Return our split name -> the slice of a TFDS split, train first."""
+    found = {SPLIT_NAMES[split]: split for split in available if split in SPLIT_NAMES}
+    if "train" not in found:
+        raise UserError(f"the TFDS data set {name} has no train split: choose another one")
+    if "valid" not in found:
+        found |= {"train": f"train[:{_HELD_OUT}]", "valid": f"train[{_HELD_OUT}:]"}
+    return {split: found[split] for split in ("train", "valid", "test") if split in found}
+
+
+def _lines(builder: Any, selection: str, feature: str) -> Iterator[str]:
+    for text in read_text(builder, selection, feature):
+        # a newline at the end of an example ends its last line and begins no other
+        yield from text.removesuffix("\n").split("\n")

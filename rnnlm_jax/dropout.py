@@ -1,0 +1,40 @@
+"""Dropout on the non-recurrent connections of a language model."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Rates on the embedding (``input``), between layers (``hidden``) and before the softmax (``output``).
+
+    With ``locked`` one mask serves all steps of a window (Gal & Ghahramani 2016, section 4); without, each step draws
+    its own (Zaremba et al. 2014, section 3.1).
+
+    Raises:
+        UserError: if a rate is not in [0, 1).
+    """
+
+    input: float = 0.0
+    hidden: float = 0.0
+    output: float = 0.0
+    locked: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the rates."""
+        for name in ("input", "hidden", "output"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise UserError(f"dropout rate {name} must be at least 0 and below 1, not {getattr(self, name)}")
+
+    def apply(self, rate: float, key: Key | None, xs: Float[Array, "T B D"]) -> Float[Array, "T B D"]:
+        """``x · m / (1 - rate)`` with ``m ~ Bernoulli(1 - rate)``; ``x`` itself without a key or a rate."""
+        if key is None or rate == 0.0:
+            return xs
+        shape = (1, *xs.shape[1:]) if self.locked else xs.shape
+        keep = jax.random.bernoulli(key, 1.0 - rate, shape)
+        return jnp.where(keep, xs / jnp.asarray(1.0 - rate, xs.dtype), jnp.zeros((), xs.dtype))

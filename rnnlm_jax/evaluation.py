@@ -1,0 +1,129 @@
+"""How well a language model predicts a text: summed nats and token counts, and from them perplexity, once."""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+
+#: Logits of about this many numbers are formed at a time.
+LOGITS_AT_ONCE = 2**23
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model makes of a text.
+
+    ``streams`` is 1 for the exact figure, that of one continuous stream whose state is carried from the first token to
+    the last. With more, the text is cut into that many pieces, each started without its past: an approximation.
+    """
+
+    nats: float
+    tokens: int
+    oov: int
+    characters: int
+    policy: str
+    streams: int = 1
+    seconds: float = 0.0
+
+    @property
+    def perplexity(self) -> float:
+        """``exp(nats / tokens)``."""
+        return perplexity(self.nats, self.tokens)
+
+    @property
+    def bits_per_character(self) -> float:
+        """``nats / (characters · ln 2)``, whatever a token is; a line's end is a character."""
+        return self.nats / (self.characters * math.log(2.0))
+
+    def summary(self) -> dict[str, float | int | str | bool]:
+        """The figures by name, as the command line prints them with ``--json``."""
+        return {
+            "perplexity": self.perplexity,
+            "nats": self.nats,
+            "tokens": self.tokens,
+            "nats_per_token": self.nats / self.tokens,
+            "bits_per_character": self.bits_per_character,
+            "characters": self.characters,
+            "oov": self.oov,
+            "policy": self.policy,
+            "exact": self.streams == 1,
+            "streams": self.streams,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def __str__(self) -> str:
+        """One line for people."""
+        kind = "one continuous stream" if self.streams == 1 else f"APPROXIMATE: {self.streams} streams side by side"
+        return (
+            f"perplexity {self.perplexity:.3f}  ({self.nats:.2f} nats over {self.tokens:,} tokens, "
+            f"{self.bits_per_character:.4f} bits per character; {self.oov:,} OOV; {self.policy}; {kind}; "
+            f"{self.seconds:.1f} s)"
+        )
+
+
+def perplexity(nats: float, tokens: int) -> float:
+    """``exp(nats / tokens)``, infinite where that overflows."""
+    return math.exp(min(nats / tokens, 709.0)) if nats / tokens < 709.0 else math.inf
+
+
+@functools.lru_cache(maxsize=8)
+def scoring_function(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
+    """``(params, state, inputs, targets) -> (state, nats[T, B])``, compiled once per model and shape."""
+    return jax.jit(model.token_nats, donate_argnums=1)
+
+
+def window_for(model: LanguageModel, streams: int) -> int:
+    """Steps at a time, so that the logits of a window fit comfortably: a power of two from 16 to 1024."""
+    steps = max(16, min(1024, LOGITS_AT_ONCE // (model.vocab_size * streams)))
+    return 2 ** int(math.log2(steps))
+
+
+def evaluate(
+    model: LanguageModel,
+    params: LanguageModelParams,
+    text: EncodedText,
+    vocabulary: Vocabulary,
+    streams: int = 1,
+    progress: Callable[[int], None] = lambda tokens: None,
+) -> Evaluation:
+    """Score every token of a text with carried state.
+
+    Args:
+        model: the model.
+        params: its parameters.
+        text: the text, encoded by ``vocabulary``.
+        vocabulary: for the token before the first one, and for the policy that is printed beside the figure.
+        streams: 1 for the exact figure; more cut the text into as many pieces.
+        progress: told the number of tokens scored since its last call.
+
+    Raises:
+        UserError: if the text is empty or ``streams`` is not positive.
+    """
+    start = time.perf_counter()
+    score = scoring_function(model)
+    batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
+    state = model.initial_state((streams,))
+    sums: list[float] = []
+    for batch in batches:
+        state, nats = score(params, state, jnp.asarray(batch.inputs), jnp.asarray(batch.targets))
+        counted = np.asarray(nats, np.float64)[batch.mask]
+        sums.append(float(counted.sum()))
+        progress(counted.size)
+    return Evaluation(
+        nats=math.fsum(sums),
+        tokens=len(text),
+        oov=text.oov,
+        characters=text.characters,
+        policy=vocabulary.describe(),
+        streams=streams,
+        seconds=time.perf_counter() - start,
+    )

@@ -1,0 +1,132 @@
+"""Text from a language model, one token at a time."""
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn: ``P(v)^(1/temperature)``, cut to ``top_k`` tokens, then to the ``top_p`` nucleus.
+
+    Temperature 0 always takes the likeliest token. The nucleus is the smallest set of tokens whose probabilities sum to
+    at least ``top_p`` (Holtzman et al. 2020, section 3.1).
+
+    Raises:
+        UserError: for a negative temperature, ``top_k`` below 1, or ``top_p`` outside (0, 1].
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.temperature >= 0:
+            raise UserError(f"temperature must be 0 or more, not {self.temperature}; 0 takes the likeliest token")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top-k must be 1 or more, not {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+
+    def filtered(self, log_probs: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
+        """Unnormalised log-probabilities of what may be drawn; -inf for what may not."""
+        logits = log_probs / self.temperature
+        if self.top_k is not None and self.top_k < logits.shape[-1]:
+            kth = jax.lax.top_k(logits, self.top_k)[0][..., -1:]
+            logits = jnp.where(logits < kth, -jnp.inf, logits)
+        if self.top_p is not None:
+            descending = -jnp.sort(-logits, axis=-1)
+            # A token stays if those above it do not yet reach top_p; the first always does.
+            probabilities = jax.nn.softmax(descending, axis=-1)
+            before = jnp.cumsum(probabilities, axis=-1) - probabilities
+            least = jnp.min(jnp.where(before < self.top_p, descending, jnp.inf), axis=-1, keepdims=True)
+            logits = jnp.where(logits < least, -jnp.inf, logits)
+        return logits
+
+    def draw(self, key: Key, log_probs: Float[Array, "*B V"]) -> Array:
+        """The next token."""
+        if self.temperature == 0:
+            return jnp.argmax(log_probs, axis=-1)
+        return jax.random.categorical(key, self.filtered(log_probs), axis=-1)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def _generate(
+    model: LanguageModel,
+    params: LanguageModelParams,
+    state: Tree,
+    token: Array,
+    key: Key,
+    sampling: Sampling,
+    steps: int,
+) -> tuple[Tree, Array]:
+    def step(carry: tuple[Tree, Array], key: Key) -> tuple[tuple[Tree, Array], Array]:
+        state, log_probs = model.log_probs(params, *carry)
+        drawn = sampling.draw(key, log_probs).astype(jnp.int32)
+        return (state, drawn), drawn
+
+    (state, _), tokens = jax.lax.scan(step, (state, token), jax.random.split(key, steps))
+    return state, tokens
+
+
+def sample(
+    model: LanguageModel,
+    params: LanguageModelParams,
+    vocabulary: Vocabulary,
+    prompt: str,
+    *,
+    sampling: Sampling | None = None,
+    max_tokens: int = 100,
+    lines: int = 1,
+    seed: int = 0,
+) -> str:
+    """Go on from a prompt until a number of lines has ended, or for ``max_tokens``.
+
+    Args:
+        model: the model.
+        params: its parameters.
+        vocabulary: its vocabulary; words of the prompt that it lacks become its unknown token.
+        prompt: how the text begins; "" for the start of a line.
+        sampling: how tokens are drawn; from the model's own distribution unless given.
+        max_tokens: the most tokens to draw.
+        lines: how many line ends to draw before stopping.
+        seed: the same seed, the same text.
+
+    Returns:
+        the prompt and what was drawn, without the last line's end.
+
+    Raises:
+        UserError: if ``max_tokens`` or ``lines`` is not positive, or the prompt cannot be encoded.
+    """
+    if max_tokens < 1 or lines < 1:
+        raise UserError(f"tokens and lines to draw must be positive, not {max_tokens} and {lines}")
+    *context, last = [vocabulary.start_id, *_encode_prompt(vocabulary, prompt)]
+    state = model.initial_state(())
+    if context:
+        state, _ = model.hidden(params, state, jnp.asarray(context, jnp.int32), None)
+    token, key = jnp.asarray(last, jnp.int32), jax.random.key(seed)
+    _, drawn = _generate(model, params, state, token, key, sampling or Sampling(), max_tokens)
+    tokens = np.asarray(drawn)
+    ends = np.flatnonzero(tokens == vocabulary.eos_id) if vocabulary.eos_id is not None else np.zeros(0, int)
+    if ends.size >= lines:
+        tokens = tokens[: ends[lines - 1]]
+    return vocabulary.decode([*_encode_prompt(vocabulary, prompt), *tokens.tolist()])
+
+
+def _encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
+    """The ids of a prompt of one or more lines, the last one left open."""
+    ids: list[int] = []
+    for number, line in enumerate(prompt.split("\n")):
+        if number > 0 and vocabulary.eos_id is not None:
+            ids.append(vocabulary.eos_id)
+        ids.extend(vocabulary.encode_line(line))
+    return ids

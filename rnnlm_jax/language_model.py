@@ -1,0 +1,172 @@
+"""A recurrent language model as pure functions: embedding, cells, output layer."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
+from rnnlm_jax.cells.cell import Cell, check_size
+from rnnlm_jax.data.batching import Batch
+from rnnlm_jax.dropout import Dropout
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.outputs.output_layer import OutputLayer
+from rnnlm_jax.outputs.softmax import softmax
+from rnnlm_jax.unroll import unroll
+
+
+class LanguageModelParams(NamedTuple):
+    """Parameters of the embedding, the cell (a tuple for a stack) and the output layer."""
+
+    embedding: Float[Array, "V D"]
+    cell: Tree
+    output: Tree
+
+
+class Scored(NamedTuple):
+    """What goes with a sum of nats: over how many tokens, and the state after them."""
+
+    tokens: Int[Array, ""]
+    state: Tree
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """``P(w_1 … w_N) = Π_t P(w_t | w_<t)``, with ``P(· | w_<t) = output(cell state after embedding w_1 … w_{t-1})``.
+
+    It is static and hashable; its arrays are ``params`` and ``state``. Make one with ``language_model``.
+    """
+
+    cell: Cell
+    output: OutputLayer
+    vocab_size: int
+    embedding_size: int
+    tie_embeddings: bool
+    dropout: Dropout
+    init_scale: float | None
+    remat_chunk: int | str | None
+
+    def init(self, key: Key) -> LanguageModelParams:
+        """Fresh parameters: each part's own initialiser, or with ``init_scale`` all of them uniform on ± that scale."""
+        k_embedding, k_cell, k_output, k_uniform = jax.random.split(key, 4)
+        shape = (self.vocab_size, self.embedding_size)
+        dtype = self.cell.spec.param_dtype
+        params = LanguageModelParams(
+            embedding=jax.random.normal(k_embedding, shape, dtype) * np.asarray(self.embedding_size**-0.5, dtype),
+            cell=self.cell.init(k_cell, self.embedding_size),
+            output=self.output.init(k_output, self.cell.spec.output_size, self.vocab_size),
+        )
+        return params if self.init_scale is None else _uniform(k_uniform, params, self.init_scale)
+
+    def initial_state(self, batch_shape: tuple[int, ...]) -> Tree:
+        """The state before the first token."""
+        return self.cell.initial_state(batch_shape)
+
+    def hidden(
+        self, params: LanguageModelParams, state: Tree, inputs: Int[Array, "T B"], key: Key | None
+    ) -> tuple[Tree, Float[Array, "T B H"]]:
+        """The state after the inputs and the hidden state at each; dropout if there is a key."""
+
+        def layer_input(layer: int, xs: Array) -> Array:
+            rate = self.dropout.input if layer == 0 else self.dropout.hidden
+            return self.dropout.apply(rate, None if key is None else jax.random.fold_in(key, layer), xs)
+
+        xs = params.embedding[inputs]
+        state, hs = unroll(self.cell, params.cell, state, xs, remat_chunk=self.remat_chunk, layer_input=layer_input)
+        top = None if key is None else jax.random.fold_in(key, -1 % 2**32)
+        return state, self.dropout.apply(self.dropout.output, top, hs)
+
+    def token_nats(
+        self,
+        params: LanguageModelParams,
+        state: Tree,
+        inputs: Int[Array, "T B"],
+        targets: Int[Array, "T B"],
+        key: Key | None = None,
+    ) -> tuple[Tree, Float[Array, "T B"]]:
+        """The state after the inputs, and ``-log P(target_t | inputs up to t)`` in nats for each target."""
+        state, hs = self.hidden(params, state, inputs, key)
+        return state, self.output.nats(self._output_params(params), hs, targets)
+
+    def loss_fn(
+        self, params: LanguageModelParams, state: Tree, batch: Batch, key: Key | None
+    ) -> tuple[Float[Array, ""], Scored]:
+        """Summed nats of a batch, ``Σ_t J_t`` with ``J_t = -log ŷ_t[w_{t+1}]``, over the targets that its mask counts.
+
+        Args:
+            params: the parameters.
+            state: the state before the batch.
+            batch: inputs, targets and mask, ``[T, B]``.
+            key: for dropout; None: no dropout.
+        """
+        state, nats = self.token_nats(params, state, jnp.asarray(batch.inputs), jnp.asarray(batch.targets), key)
+        mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
+        return jnp.where(mask, nats, jnp.zeros((), nats.dtype)).sum(), Scored(mask.sum(dtype=jnp.int32), state)
+
+    def log_probs(
+        self, params: LanguageModelParams, state: Tree, token: Int[Array, "*B"]
+    ) -> tuple[Tree, Float[Array, "*B V"]]:
+        """One step: the state after a token, and the log-probabilities (nats) of every next one."""
+        state = self.cell.step(params.cell, state, self.cell.project(params.cell, params.embedding[token]))
+        h = self.cell.readout(params.cell, state)
+        return state, self.output.log_probs(self._output_params(params), h)
+
+    def _output_params(self, params: LanguageModelParams) -> Tree:
+        return params.output._replace(w=params.embedding.T) if self.tie_embeddings else params.output
+
+
+def language_model(
+    cell: Cell,
+    vocab_size: int,
+    embedding_size: int | None = None,
+    *,
+    tie_embeddings: bool = False,
+    dropout: Dropout | None = None,
+    init_scale: float | None = None,
+    remat_chunk: int | str | None = None,
+) -> LanguageModel:
+    """A language model with a full softmax over a cell, or a stack of them.
+
+    Args:
+        cell: the recurrent part.
+        vocab_size: V.
+        embedding_size: D; the cell's output size unless given.
+        tie_embeddings: whether the embedding, transposed, is the output matrix too (Press & Wolf 2017).
+        dropout: on non-recurrent connections; none unless given.
+        init_scale: draw every parameter, biases included, uniformly from ± this (Zaremba et al. 2014).
+        remat_chunk: see ``unroll``.
+
+    Raises:
+        UserError: if a size is not positive, or tied embeddings differ in size from the cell's output.
+    """
+    spec = cell.spec
+    embedding_size = check_size("embedding_size", spec.output_size if embedding_size is None else embedding_size)
+    if tie_embeddings and embedding_size != spec.output_size:
+        raise UserError(
+            f"tied embeddings need embedding_size {spec.output_size}, the cell's output, not {embedding_size}"
+        )
+    return LanguageModel(
+        cell=cell,
+        output=softmax(tie_embeddings, spec.dtype, spec.param_dtype),
+        vocab_size=check_size("vocab_size", vocab_size),
+        embedding_size=embedding_size,
+        tie_embeddings=tie_embeddings,
+        dropout=dropout or Dropout(),
+        init_scale=init_scale,
+        remat_chunk=remat_chunk,
+    )
+
+
+def parameter_count(params: Any) -> int:
+    """How many numbers the parameters are."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _uniform(key: Key, params: Tree, scale: float) -> Tree:
+    """Every leaf drawn anew from U(-scale, scale)."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [jax.random.uniform(k, p.shape, p.dtype, -scale, scale) for k, p in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)

@@ -1,0 +1,63 @@
+"""Unigram and bigram models of a token stream: what any trained model has to beat."""
+
+import numpy as np
+
+
+class UnigramBaseline:
+    """Relative frequencies with one added to every count, ``P(v) = (c(v) + 1) / (N + V)`` (Laplace).
+
+    Args:
+        tokens: training text, int ``[N]``.
+        vocab_size: V.
+    """
+
+    def __init__(self, tokens: np.ndarray, vocab_size: int):
+        """Count."""
+        counts = np.bincount(tokens, minlength=vocab_size)
+        self.probabilities = (counts + 1) / (tokens.size + vocab_size)
+
+    def nats(self, tokens: np.ndarray) -> np.ndarray:
+        """``-log P(w_t)`` of each token, ``[N]``."""
+        return -np.log(self.probabilities[tokens])
+
+
+class BigramBaseline:
+    """Interpolated absolute discounting over the unigram model (Ney, Essen & Kneser 1994).
+
+        P(w | u) = max(c(u w) - D, 0) / c(u) + D · N(u ·) / c(u) · P(w),    D = n_1 / (n_1 + 2 n_2),
+
+    with ``N(u ·)`` the number of types seen after u and ``n_k`` the number of bigrams seen k times. After a u that was
+    never followed by anything, ``P(w | u) = P(w)``.
+
+    Args:
+        tokens: training text, int ``[N]``.
+        vocab_size: V.
+    """
+
+    def __init__(self, tokens: np.ndarray, vocab_size: int):
+        """Count."""
+        self.vocab_size = vocab_size
+        self.unigram = UnigramBaseline(tokens, vocab_size)
+        self.keys, self.counts = np.unique(self._keys(tokens[:-1], tokens[1:]), return_counts=True)
+        first = self.keys // vocab_size
+        self.followers = np.bincount(first, minlength=vocab_size)
+        self.occurrences = np.bincount(first, weights=self.counts, minlength=vocab_size)
+        once, twice = np.sum(self.counts == 1), np.sum(self.counts == 2)
+        self.discount = once / (once + 2 * twice) if once else 0.5
+
+    def _keys(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return first.astype(np.int64) * self.vocab_size + second
+
+    def probabilities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """``P(second | first)``, element by element."""
+        wanted = self._keys(first, second)
+        place = np.minimum(np.searchsorted(self.keys, wanted), max(self.keys.size - 1, 0))
+        seen = self.keys[place] == wanted if self.keys.size else np.zeros(wanted.shape, bool)
+        counts = np.where(seen, self.counts[place] - self.discount, 0.0) if self.keys.size else np.zeros(wanted.shape)
+        total = np.maximum(self.occurrences[first], 1)
+        left = np.where(self.occurrences[first] > 0, self.discount * self.followers[first] / total, 1.0)
+        return counts / total + left * self.unigram.probabilities[second]
+
+    def nats(self, tokens: np.ndarray, first_input: int) -> np.ndarray:
+        """``-log P(w_t | w_{t-1})`` of each token, ``[N]``; ``first_input`` stands before the first."""
+        return -np.log(self.probabilities(np.concatenate([[first_input], tokens[:-1]]), tokens))

@@ -1,0 +1,146 @@
+"""The folder of a training run: its configuration, vocabulary, checkpoints, metrics and results, and how to open it."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from rnnlm_jax import cells
+from rnnlm_jax.cells import zoo
+from rnnlm_jax.config import Config, ModelConfig, from_json, to_json
+from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.dropout import Dropout
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.training.checkpoints import CheckpointFolder, Position
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration, as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The vocabulary file."""
+        return self.path / "vocabulary.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of steps and epochs, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The final figures, as JSON."""
+        return self.path / "results.json"
+
+    @property
+    def learning_curve(self) -> Path:
+        """The figure of losses against steps."""
+        return self.path / "learning_curve.png"
+
+    def checkpoints(self, which: str) -> Path:
+        """The checkpoints to resume from ("last"), or of the best validation ("best")."""
+        return self.path / "checkpoints" / which
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config.exists()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained language model, ready to use."""
+
+    config: Config
+    vocabulary: Vocabulary
+    model: LanguageModel
+    params: LanguageModelParams
+    position: Position
+
+
+def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
+    """The language model that a configuration describes.
+
+    Raises:
+        UserError: for an unknown cell or option, or float64 without x64 switched on.
+    """
+    if "float64" in (config.dtype, config.param_dtype) and not jax.config.read("jax_enable_x64"):
+        raise UserError("float64 needs JAX_ENABLE_X64=1 in the environment: set it, or use float32")
+    options = dict(config.cell_options) | {"dtype": config.dtype, "param_dtype": config.param_dtype}
+    layers = [zoo.make(config.cell, config.hidden_size, **options)] * config.layers
+    return language_model(
+        layers[0] if config.layers == 1 else cells.stack(*layers, residual=config.residual),
+        vocab_size,
+        config.embedding_size,
+        tie_embeddings=config.tie_embeddings,
+        dropout=Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.dropout_locked),
+        init_scale=config.init_scale,
+        remat_chunk=config.remat_chunk,
+    )
+
+
+def read_config(folder: RunFolder) -> Config:
+    """The configuration of a run.
+
+    Raises:
+        UserError: if there is no run in the folder, or its configuration cannot be read.
+    """
+    if not folder.exists():
+        raise UserError(
+            f"{folder.path} holds no run (no config.json): train one with rnnlm-jax train --run {folder.path}"
+        )
+    return from_json(folder.config.read_text(), str(folder.config))
+
+
+def open_run(path: str | Path, which: str = "best") -> Run:
+    """A run's model with the parameters of its best (or last) checkpoint, vocabulary and digests verified.
+
+    Raises:
+        UserError: if there is no run, or a part of it is missing, damaged, or of another vocabulary.
+    """
+    folder = RunFolder(Path(path))
+    config = read_config(folder)
+    vocabulary = Vocabulary.load(folder.vocabulary)
+    model = build_model(config.model, vocabulary.size)
+    where = folder.checkpoints(which)
+    if not where.is_dir():
+        raise UserError(f"{path} holds no checkpoint yet: resume it with rnnlm-jax train --run {path} --resume")
+    like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
+    tree, position = CheckpointFolder(where).restore(like, vocabulary.content_hash)
+    return Run(config, vocabulary, model, tree["params"], position)
+
+
+def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary) -> None:
+    """Begin a run: vocabulary first, configuration last, so that a folder with a configuration is complete."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    vocabulary.save(folder.vocabulary)
+    write_text(folder.config, to_json(config))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and programs, the whole file or none of it."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Training a language model: step, loop, checkpoints and metrics."""

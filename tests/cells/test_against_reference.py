@@ -1,0 +1,66 @@
+"""Every cell of the zoo against an independent implementation of its paper."""
+
+import jax
+import numpy as np
+import pytest
+
+from rnnlm_jax.cells import zoo
+from tests.cells import reference
+from tests.unroll.programs import CELLS, ZOO, assert_close, everything, random_arrays, random_weights, run_with_gradients
+
+
+def test_the_reference_knows_the_whole_zoo():
+    assert set(reference.CELLS) == set(zoo.CELLS)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_outputs_and_final_state(name):
+    cell = CELLS[name]
+    params, state, xs = random_arrays(cell, name)
+    assert all(np.all(np.asarray(leaf) != 0) for leaf in jax.tree.leaves((params, state)))
+    (final, hs), _ = run_with_gradients(cell, params, state, xs, random_weights(cell, name), **everything())
+    wanted_final, wanted_hs = reference.run(name, params, state, xs)
+    assert_close(tuple(final), wanted_final, 1e-10)
+    assert_close(hs, wanted_hs, 1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if CELLS[name].splits])
+def test_mix_is_linear_and_update_elementwise(name):
+    """The two promises of a cell that splits: executors and Jacobians stand on them."""
+    cell = CELLS[name]
+    params, state, xs = random_arrays(cell, name)
+    other = jax.tree.map(lambda a: a[::-1], state)
+    combined = jax.tree.map(lambda a, b: 2.0 * a - 3.0 * b, state, other)
+    assert_close(
+        cell.mix(params, combined), 2.0 * cell.mix(params, state) - 3.0 * cell.mix(params, other), tolerance=1e-13
+    )
+
+    # A permutation of the units (of the state and of every gate) commutes with the update, and one unit's inputs move
+    # no other unit: rolling by one and by two would show any exchange.
+    z, r = cell.project(params, xs[0]), cell.mix(params, state)
+    units = state[0].shape[-1]
+
+    def roll(a, shift):  # within each gate's block of the last axis
+        return np.roll(np.reshape(a, (*a.shape[:-1], -1, units)), shift, axis=-1).reshape(a.shape)
+
+    untouched = cell.update(params, state, z, r)
+    touched = cell.update(params, jax.tree.map(lambda a: a.at[:, 0].add(1.0), state), z, r)
+    assert_close(jax.tree.map(lambda a: a[:, 1:], touched), jax.tree.map(lambda a: a[:, 1:], untouched), 0.0)
+    vectors = {f for f, a in params._asdict().items() if a is not None and a.shape == (units,)}
+    for shift in (1, 2):
+        rolled = params._replace(**{f: roll(getattr(params, f), shift) for f in vectors})
+        moved = cell.update(
+            rolled, jax.tree.map(lambda a, s=shift: roll(a, s), state), *(jax.numpy.asarray(roll(a, shift)) for a in (z, r))
+        )
+        assert_close(moved, jax.tree.map(lambda a, s=shift: roll(np.asarray(a), s), untouched), 1e-14)
+
+
+def test_options_that_drop_a_bias():
+    """Without its optional bias a cell is the same cell with that bias at zero."""
+    for name, option, field in (("elman-tanh", "bias", "b"), ("linear", "bias", "b"), ("gru", "candidate_bias", "b_n")):
+        without = zoo.make(name, 5, param_dtype="float64", **{option: False})
+        params, state, xs = random_arrays(without, name)
+        assert getattr(params, field) is None
+        zeros = params._replace(**{field: np.zeros(5)})
+        z_without, z_with = without.project(params, xs[0]), CELLS[name].project(zeros, xs[0])
+        assert_close(without.step(params, state, z_without), CELLS[name].step(zeros, state, z_with), 1e-14)

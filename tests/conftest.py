@@ -1,0 +1,21 @@
+"""Set-up of the whole suite: 64-bit types throughout, and strict promotion where the library promises it."""
+
+import jax
+import pytest
+
+# The library never leans on default dtypes, so tests may turn on the wide ones: what says float32 must stay float32,
+# and numerical identities can be held to float64.
+jax.config.update("jax_enable_x64", True)
+
+#: Directories whose tests run under strict promotion: an implicit change of dtype is an error there.
+STRICT = ("cells", "unroll", "peers")
+
+
+@pytest.fixture(autouse=True)
+def promotion(request):
+    """Strict promotion for the directories in ``STRICT``."""
+    if request.path.parent.name not in STRICT:
+        yield
+        return
+    with jax.numpy_dtype_promotion("strict"):
+        yield

@@ -1,0 +1,1 @@
+"""Tests against peer libraries; without them, they are skipped."""
