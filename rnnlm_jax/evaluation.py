@@ -93,7 +93,7 @@ def evaluate(
     text: EncodedText,
     vocabulary: Vocabulary,
     streams: int = 1,
-    progress: Callable[[int], None] = lambda tokens: None,
+    progress: Callable[[int], object] = lambda tokens: None,
 ) -> Evaluation:
     """Score every token of a text with carried state.
 

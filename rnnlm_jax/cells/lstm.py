@@ -30,8 +30,8 @@ def zero_state(hidden_size: int, dtype: Any) -> StateFn:
     """``initial_state`` of every LSTM: nothing shown, nothing kept."""
 
     def initial_state(batch_shape: tuple[int, ...]) -> LSTMState:
-        zeros = jnp.zeros((*batch_shape, hidden_size), dtype)
-        return LSTMState(zeros, zeros)
+        shape = (*batch_shape, hidden_size)
+        return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))  # two buffers, so that both can be donated
 
     return initial_state
 

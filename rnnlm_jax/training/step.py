@@ -42,14 +42,13 @@ TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, StepInfo]]
 def initial_train_state(model: LanguageModel, config: OptimizerConfig, batch_size: int, seed: int) -> TrainState:
     """Fresh parameters, optimiser and recurrent state."""
     params = model.init(jax.random.fold_in(jax.random.key(seed), 0))
-    zero = jnp.zeros((), jnp.int32)
     return TrainState(
         params=params,
         opt_state=make_optimizer(config, 0.0).init(params),
         model_state=model.initial_state((batch_size,)),
-        step=zero,
-        skipped=zero,
-        skipped_in_row=zero,
+        step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        skipped_in_row=jnp.zeros((), jnp.int32),
     )
 
 

@@ -27,13 +27,13 @@ class Texts:
     test: EncodedText
 
 
-def load_texts(config: DataConfig, seed: int) -> Texts:
+def load_texts(config: DataConfig) -> Texts:
     """Load a corpus, build its vocabulary from the training text (or load the one given), and encode all splits.
 
     Raises:
         UserError: if a text is missing, empty, not UTF-8, or has nothing in the vocabulary.
     """
-    corpus = load_corpus(config.corpus, data_dir=config.data_dir, seed=seed)
+    corpus = load_corpus(config.corpus, data_dir=config.data_dir)
     if config.vocabulary is not None:
         vocabulary = Vocabulary.load(config.vocabulary)
     else:

@@ -1,0 +1,71 @@
+"""The command ``rnnlm-jax``: subcommands, and what happens to errors."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rnnlm_jax.cli.options import Parser
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.version import __version__
+
+#: Subcommand and what it does; each is a module of this package with ``add_arguments`` and ``main``.
+COMMANDS = {
+    "train": "train a language model on a text, and measure it",
+    "eval": "perplexity of a trained model on a text",
+    "score": "nats of each sentence and token of a text",
+    "sample": "draw text from a trained model",
+}
+
+DESCRIPTION = """\
+Recurrent language models in JAX.
+
+  rnnlm-jax train --run runs/demo                         the demo: an LSTM on Python's own reference
+  rnnlm-jax train zaremba/small --run runs/small          a published experiment, by name
+  rnnlm-jax train --data my.txt --cell gru --run runs/g   your own text
+  rnnlm-jax eval runs/demo --data other.txt               its perplexity on another text
+  rnnlm-jax sample runs/demo --prompt "the"               what it has to say
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the exit code: 0, or 2 after a one-line error, or 130 when interrupted."""
+    import argparse
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = Parser(prog="rnnlm-jax", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"rnnlm-jax {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    modules = {}
+    # Only the module that is asked for is imported: the others would cost a second of start-up.
+    for name, about in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=about, description=about)
+        if name in words[:1]:
+            modules[name] = importlib.import_module(f"rnnlm_jax.cli.{name}")
+            modules[name].add_arguments(subparser)
+    parsed = parser.parse_args(words)
+    try:
+        return modules[parsed.command].main(parsed)
+    except UserError as error:
+        return _fail(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left")
+    except KeyboardInterrupt:
+        return _interrupted()
+
+
+def _fail(message: str) -> int:
+    print(f"rnnlm-jax: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _interrupted() -> int:
+    print("rnnlm-jax: interrupted; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
+    return 130
+
+
+def run() -> None:
+    """The entry point of the installed command."""
+    code = main()
+    sys.stdout.flush()
+    sys.exit(code)

@@ -1,0 +1,86 @@
+"""``rnnlm-jax train``."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
+from rnnlm_jax.config import Config
+from rnnlm_jax.presets import PRESETS, preset
+from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.training.loop import EpochReport, Trainer
+from rnnlm_jax.training.train import Results, environment, train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of training: where from, where to, and everything of the configuration."""
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help=f"a preset ({', '.join(PRESETS)}) or a Python file with get_config() (default: demo)",
+    )
+    parser.add_argument("--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
+    add_config_options(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Train, print a table of epochs and the results."""
+    config = apply_options(_base_config(arguments), arguments)
+    results = train(config, arguments.run, resume=arguments.resume, start=print_start, report=print_epoch, quiet=False)
+    print_results(results)
+    if arguments.json:
+        print(json.dumps(results.summary()))
+    return 0
+
+
+def _base_config(arguments: argparse.Namespace) -> Config:
+    """The configuration that options change: the one named, or of the run to resume, or the demo."""
+    if arguments.config is None:
+        return read_config(RunFolder(Path(arguments.run))) if arguments.resume else preset("demo")
+    if arguments.config.endswith(".py"):
+        return load_config_file(arguments.config)
+    return preset(arguments.config)
+
+
+def print_start(trainer: Trainer) -> None:
+    """What is about to be trained, on what, and the head of the table."""
+    texts, about = trainer.texts, environment()
+    where = ", ".join(f"{name} {value}" for name, value in about.items())
+    print(where)
+    print(
+        f"{texts.corpus.name}: {len(texts.train):,} training, {len(texts.valid):,} validation, {len(texts.test):,} "
+        f"test tokens; {texts.vocabulary.describe()}"
+    )
+    if trainer.position.step:
+        print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
+    print(f"{'epoch':>5} {'step':>8} {'rate':>9} {'train ppl':>10} {'valid ppl':>10} {'tokens/s':>9} {'minutes':>8}")
+
+
+def print_epoch(report: EpochReport) -> None:
+    """A row of the table."""
+    skipped = f"  {report.skipped} skipped" if report.skipped else ""
+    approximate = "~" if report.valid.streams > 1 else ""
+    print(
+        f"{report.epoch:5d} {report.step:8,d} {report.learning_rate:9.4g} {report.train_perplexity:10.2f} "
+        f"{approximate + format(report.valid.perplexity, '.2f'):>10} {report.tokens_per_second:9,.0f} "
+        f"{report.seconds / 60:8.2f}{skipped}",
+        flush=True,
+    )
+
+
+def print_results(results: Results) -> None:
+    """The final figures, beside the baselines."""
+    print(f"\nbest checkpoint of {results.run}, {results.parameters:,} parameters, {results.seconds / 60:.1f} minutes")
+    print(f"  valid  {results.valid}")
+    print(f"  test   {results.test}")
+    for name, value in results.baselines.items():
+        print(f"  test perplexity of the {name} baseline: {value:.3f}")
+    if "entropy_rate" in results.facts:
+        rate, test = results.facts["entropy_rate"], results.test
+        excess = 100 * (test.nats / test.tokens / rate - 1)
+        print(
+            f"  exact entropy rate {rate:.5f} nats a token; the model's {test.nats / test.tokens:.5f} ({excess:+.2f} %)"
+        )

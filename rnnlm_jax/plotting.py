@@ -1,0 +1,76 @@
+"""Figures from result files. Only this module imports matplotlib."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnlm_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def learning_curve(metrics: Sequence[Path], names: Sequence[str], path: Path) -> None:
+    """Draw perplexity against training steps, one colour a run: training fine, validation with a dot an epoch.
+
+    Args:
+        metrics: the ``metrics.jsonl`` of each run.
+        names: what to call them.
+        path: the PNG (or PDF, SVG) to write.
+
+    Raises:
+        UserError: if a file holds no metrics yet.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (file, name) in enumerate(zip(metrics, names, strict=True)):
+        records = read_metrics(file)
+        colour = f"C{number}"
+        steps = [r for r in records if r["kind"] == "step" and r["perplexity"] is not None]
+        epochs = [r for r in records if r["kind"] == "epoch" and r["valid_perplexity"] is not None]
+        axes.plot([r["step"] for r in steps], [r["perplexity"] for r in steps], color=colour, lw=0.8, alpha=0.5)
+        axes.plot(
+            [r["step"] for r in epochs], [r["valid_perplexity"] for r in epochs], "o-", color=colour, ms=4, label=name
+        )
+        if epochs:
+            best = min(epochs, key=lambda r: r["valid_perplexity"])
+            axes.annotate(
+                f"{best['valid_perplexity']:.1f}",
+                (best["step"], best["valid_perplexity"]),
+                textcoords="offset points",
+                xytext=(0, 7),
+                ha="center",
+                color=colour,
+            )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="step", ylabel="perplexity", title="training (line) and validation (dots)")
+    axes.grid(True, alpha=0.3)
+    axes.legend()
+    save(figure, path)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a ``metrics.jsonl``.
+
+    Raises:
+        UserError: if there is none.
+    """
+    try:
+        lines = path.read_text().split("\n")
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {path}: train a model first") from error
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure whole or not at all."""
+    temporary = path.with_name(f".{path.stem}.new{path.suffix}")
+    figure.savefig(temporary, dpi=150)
+    temporary.replace(path)

@@ -1,0 +1,240 @@
+"""The training loop: epochs of compiled steps, validation, checkpoints, metrics; resumable at any step."""
+
+import collections
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from rnnlm_jax.config import Config
+from rnnlm_jax.data import Batch, Batches
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
+from rnnlm_jax.language_model import LanguageModel
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.training.checkpoints import CheckpointFolder, Position
+from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
+from rnnlm_jax.training.optimizer import learning_rate_at
+from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
+from rnnlm_jax.training.texts import Texts, make_batches
+
+#: Steps that may be under way before their figures are read, so that the device never waits for the host.
+IN_FLIGHT = 8
+
+START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochReport:
+    """What an epoch came to."""
+
+    epoch: int
+    step: int
+    learning_rate: float
+    train_perplexity: float
+    valid: Evaluation
+    tokens_per_second: float
+    seconds: float
+    skipped: int
+
+
+class Trainer:
+    """A run under way: the state of training, where it stands in the data, and where it writes."""
+
+    def __init__(self, config: Config, folder: RunFolder, model: LanguageModel, texts: Texts, resume: bool):
+        """Set up fresh state, or that of the last checkpoint.
+
+        Raises:
+            UserError: if the checkpoint to resume from is missing, damaged, or of another vocabulary or model.
+        """
+        self.config, self.folder, self.model, self.texts = config, folder, model, texts
+        self.batches: Batches = make_batches(config.data, texts, config.training.seed)
+        self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
+        self.last = CheckpointFolder(folder.checkpoints("last"))
+        self.best = CheckpointFolder(folder.checkpoints("best"))
+        self.position = START
+        self.state: TrainState = initial_train_state(
+            model, config.optimizer, config.data.batch_size, config.training.seed
+        )
+        if resume and self.last.steps():
+            trees, self.position = self.last.restore(_split(self.state), texts.vocabulary.content_hash)
+            self.state = _join(trees)
+        resume_at = self.position.step if resume else None
+        self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)]
+        if config.training.tensorboard:
+            self.writers.append(TensorBoard(folder.path / "tensorboard"))
+        self.pending: collections.deque[tuple[int, StepInfo]] = collections.deque()
+        self.interval = _Interval()
+        self.skipped = int(self.state.skipped)
+
+    def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
+        """Train to the last epoch, telling ``report`` of each.
+
+        Raises:
+            UserError: if a checkpoint cannot be written, or too many steps in a row were not finite.
+        """
+        epochs, tokens = self.config.training.epochs, len(self.texts.train)
+        done = self.position.epoch * tokens + self.position.epoch_tokens
+        bar = token_bar("training", epochs * tokens, done, quiet)
+        try:
+            for epoch in range(self.position.epoch, epochs):
+                self._train_epoch(epoch, bar)
+                report(self._end_epoch(epoch, bar))
+        finally:
+            bar.close()
+            for writer in self.writers:
+                writer.close()
+
+    def _train_epoch(self, epoch: int, bar: tqdm) -> None:
+        """The rest of an epoch, from the position on."""
+        rate = learning_rate_at(self.config.optimizer, epoch)
+        if self.position.batch == 0:
+            fresh = self.model.initial_state((self.config.data.batch_size,))
+            self.state = self.state._replace(model_state=fresh)
+        started, before = time.perf_counter(), self.position.seconds
+        device_rate = jnp.asarray(rate, jnp.float32)
+        every = self.config.training.checkpoint_every
+        for number, batch in self._batches_from(epoch, self.position.batch):
+            step = self.position.step + 1
+            self.state, info = self.train_step(self.state, batch, device_rate)
+            self.position = dataclasses.replace(self.position, step=step, batch=number + 1)
+            self.pending.append((step, info))
+            while len(self.pending) > IN_FLIGHT:
+                self._read_oldest(epoch, rate, bar)
+            if step % every == 0 and number + 1 < len(self.batches):
+                self._read_all(epoch, rate, bar)
+                self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
+                self._save_last()
+        self._read_all(epoch, rate, bar)
+        self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
+
+    def _batches_from(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
+        batches = self.batches.epoch(epoch)
+        for number in range(first, len(batches)):
+            yield number, batches[number]
+
+    def _read_all(self, epoch: int, rate: float, bar: tqdm) -> None:
+        while self.pending:
+            self._read_oldest(epoch, rate, bar)
+
+    def _read_oldest(self, epoch: int, rate: float, bar: tqdm) -> None:
+        """Wait for the oldest step under way, and account for it."""
+        step, info = self.pending.popleft()
+        nats, tokens, norm = float(info.nats), int(info.tokens), float(info.grad_norm)
+        self.skipped, in_row = int(info.skipped), int(info.skipped_in_row)
+        bar.update(tokens)
+        if in_row == 0:
+            self.position = dataclasses.replace(
+                self.position,
+                epoch_nats=self.position.epoch_nats + nats,
+                epoch_tokens=self.position.epoch_tokens + tokens,
+            )
+        self.interval.add(nats, tokens, norm)
+        if step % self.config.training.log_every == 0:
+            record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
+            record |= self.interval.figures()
+            self._write(record)
+            bar.set_postfix_str(f"epoch {epoch + 1}, loss {record['nats_per_token']:.3f}, norm {norm:.2f}")
+            self.interval = _Interval()
+        if in_row >= self.config.training.max_bad_steps:
+            self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
+            raise UserError(
+                f"training stopped at step {step}: loss or gradient was not finite for {in_row} steps in a row "
+                f"(learning rate {rate:g}, gradient norm {norm:g}); lower --learning-rate or --clip-norm; "
+                "the last good checkpoint stands"
+            )
+
+    def _end_epoch(self, epoch: int, bar: tqdm) -> EpochReport:
+        """Validate, keep the checkpoints, and begin the next epoch's position."""
+        bar.set_postfix_str(f"epoch {epoch + 1}, validating")
+        streams = min(self.config.training.valid_streams, len(self.texts.valid))
+        valid = evaluate(self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams)
+        position, seconds = self.position, self.position.seconds
+        report = EpochReport(
+            epoch=epoch + 1,
+            step=position.step,
+            learning_rate=learning_rate_at(self.config.optimizer, epoch),
+            train_perplexity=perplexity(position.epoch_nats, max(position.epoch_tokens, 1)),
+            valid=valid,
+            tokens_per_second=len(self.texts.train) * (epoch + 1) / max(seconds, 1e-9),
+            seconds=seconds,
+            skipped=self.skipped,
+        )
+        valid_nats = valid.nats / valid.tokens
+        improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
+        self.position = Position(
+            step=position.step,
+            epoch=epoch + 1,
+            batch=0,
+            epoch_nats=0.0,
+            epoch_tokens=0,
+            best_valid_nats=valid_nats if improved else position.best_valid_nats,
+            seconds=seconds,
+        )
+        if improved:
+            self.best.save({"params": self.state.params}, self.position, self.texts.vocabulary.content_hash)
+        self._save_last()
+        self._write(
+            {
+                "kind": "epoch",
+                "step": report.step,
+                "epoch": report.epoch,
+                "learning_rate": report.learning_rate,
+                "train_perplexity": report.train_perplexity,
+                "valid_perplexity": valid.perplexity,
+                "valid_nats": valid.nats,
+                "valid_tokens": valid.tokens,
+                "tokens_per_second": report.tokens_per_second,
+                "seconds": seconds,
+                "skipped": self.skipped,
+            }
+        )
+        return report
+
+    def _save_last(self) -> None:
+        self.last.save(_split(self.state), self.position, self.texts.vocabulary.content_hash)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        for writer in self.writers:
+            writer.write(record)
+
+
+class _Interval:
+    """Sums between two lines of metrics."""
+
+    def __init__(self) -> None:
+        self.nats, self.tokens, self.norms = 0.0, 0, []
+        self.started = time.perf_counter()
+
+    def add(self, nats: float, tokens: int, norm: float) -> None:
+        """Account for a step."""
+        self.nats += nats
+        self.tokens += tokens
+        self.norms.append(norm)
+
+    def figures(self) -> dict[str, float]:
+        """Means over the interval; the gradient norm before clipping also at its largest."""
+        seconds = time.perf_counter() - self.started
+        return {
+            "nats_per_token": self.nats / max(self.tokens, 1),
+            "perplexity": perplexity(self.nats, max(self.tokens, 1)),
+            "grad_norm": float(np.mean(self.norms)),
+            "grad_norm_max": float(np.max(self.norms)),
+            "tokens_per_second": self.tokens / seconds if seconds > 0 else math.nan,
+        }
+
+
+def _split(state: TrainState) -> dict[str, Any]:
+    """The trees of a checkpoint: parameters apart, so that they can be read without the rest."""
+    return {"params": state.params, "training": state._replace(params=None)}  # pyright: ignore[reportArgumentType]
+
+
+def _join(trees: dict[str, Any]) -> TrainState:
+    """The state back from the trees of a checkpoint."""
+    return trees["training"]._replace(params=trees["params"])
