@@ -1,8 +1,8 @@
 """Zaremba, Sutskever & Vinyals 2014, "Recurrent Neural Network Regularization", section 4.1: Penn Treebank, words.
 
 Two layers of LSTM, batch 20 with carried state, plain SGD at learning rate 1, losses summed over the window and
-averaged over the batch, dropout on non-recurrent connections only. Published perplexities (validation / test): small 120.7 /
-114.5, medium 86.2 / 82.7, large 82.2 / 78.4. Command: ``rnnlm-jax train zaremba/small --run DIR``.
+averaged over the batch, dropout on non-recurrent connections only. Published perplexities (validation / test): small
+120.7 / 114.5, medium 86.2 / 82.7, large 82.2 / 78.4. Command: ``rnnlm-jax train zaremba/small --run DIR``.
 """
 
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
