@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import math
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,13 +104,14 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-#: Numbers that only make sense above zero.
+#: Numbers that only make sense above zero, and those that may be zero too.
 _POSITIVE = (
     ("data", ("min_count", "max_vocabulary", "batch_size", "window")),
     ("model", ("hidden_size", "layers", "embedding_size", "init_scale")),
     ("optimizer", ("learning_rate", "decay", "clip_norm")),
     ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "max_bad_steps")),
 )
+_NOT_NEGATIVE = (("optimizer", ("decay_after", "momentum", "weight_decay")), ("training", ("seed",)))
 
 
 def flag_of(spec: dataclasses.Field) -> str:
@@ -121,21 +125,54 @@ def check_config(config: Config) -> Config:
     Raises:
         UserError: for the first that is not, by its command-line name.
     """
-    for group, names in _POSITIVE:
-        part = getattr(config, group)
-        for name in names:
-            value = getattr(part, name)
-            if value is not None and not value > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be positive, not {value}")
     for group in dataclasses.fields(config):
         part = getattr(config, group.name)
+        if type(part) is not group.default_factory:
+            raise UserError(f"the {group.name} part of a configuration cannot be a {type(part).__name__}")
+        hints = typing.get_type_hints(type(part))
         for spec in dataclasses.fields(part):
             choices, value = spec.metadata["choices"], getattr(part, spec.name)
+            if not _is_of(value, hints[spec.name]):
+                raise UserError(f"{flag_of(spec)} cannot be {value!r}: it must be {_kind(hints[spec.name])}")
             if choices and value not in choices:
                 raise UserError(f"{flag_of(spec)} must be one of {', '.join(choices)}, not {value}")
-    if config.training.seed < 0 or config.optimizer.decay_after < 0:
-        raise UserError("--seed and --decay-after must not be negative")
+    for names, possible, what in (
+        (_POSITIVE, lambda value: 0 < value < math.inf, "a positive number"),
+        (_NOT_NEGATIVE, lambda value: 0 <= value < math.inf, "0 or more"),
+    ):
+        for group, name in ((group, name) for group, members in names for name in members):
+            value = getattr(getattr(config, group), name)
+            if value is not None and not possible(value):
+                raise UserError(f"--{name.replace('_', '-')} must be {what}, not {value}")
+    if config.optimizer.momentum >= 1:
+        raise UserError(f"--momentum must be below 1, not {config.optimizer.momentum}")
+    if config.training.seed >= 2**32:
+        raise UserError(f"--seed must be below 2^32, not {config.training.seed}")
+    chunk = config.model.remat_chunk
+    if chunk is not None and chunk != "sqrt" and not (isinstance(chunk, int) and chunk > 0):
+        raise UserError(f"--remat-chunk must be a positive number of steps or sqrt, not {chunk}")
     return config
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is of a field's type; a whole number will do for a float."""
+    kinds = _members(hint)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+
+
+def _members(hint: Any) -> tuple[type, ...]:
+    if typing.get_origin(hint) is tuple:
+        return (tuple,)
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "name=value pairs"}
+
+
+def _kind(hint: Any) -> str:
+    return " or ".join(_NOUNS.get(kind, "none") for kind in _members(hint))
 
 
 def replace(config: Config, **changes: Mapping[str, Any]) -> Config:
@@ -150,7 +187,7 @@ def to_json(config: Config) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def from_json(text: str, name: str = "the configuration") -> Config:
+def from_json(text: str | bytes, name: str = "the configuration") -> Config:
     """The configuration back from JSON.
 
     Raises:

@@ -36,5 +36,6 @@ class Dropout:
         if key is None or rate == 0.0:
             return xs
         shape = (1, *xs.shape[1:]) if self.locked else xs.shape
-        keep = jax.random.bernoulli(key, 1.0 - rate, shape)
+        # In float32 always: the same key draws the same mask whether JAX_ENABLE_X64 is set or not.
+        keep = jax.random.bernoulli(key, jnp.asarray(1.0 - rate, jnp.float32), shape)
         return jnp.where(keep, xs / jnp.asarray(1.0 - rate, xs.dtype), jnp.zeros((), xs.dtype))

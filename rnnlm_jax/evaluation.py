@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
+from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 
 #: Logits of about this many numbers are formed at a time.
@@ -71,8 +72,8 @@ class Evaluation:
 
 
 def perplexity(nats: float, tokens: int) -> float:
-    """``exp(nats / tokens)``, infinite where that overflows."""
-    return math.exp(min(nats / tokens, 709.0)) if nats / tokens < 709.0 else math.inf
+    """``exp(nats / tokens)``, infinite where that overflows, NaN where the nats are."""
+    return math.inf if nats / tokens > 709.0 else math.exp(nats / tokens)
 
 
 @functools.lru_cache(maxsize=8)
@@ -108,6 +109,8 @@ def evaluate(
     Raises:
         UserError: if the text is empty or ``streams`` is not positive.
     """
+    if streams < 1:
+        raise UserError(f"streams must be positive, not {streams}: 1 is exact, more is an approximation")
     start = time.perf_counter()
     score = scoring_function(model)
     batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)

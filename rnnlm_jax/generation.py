@@ -18,7 +18,7 @@ class Sampling:
     """How the next token is drawn: ``P(v)^(1/temperature)``, cut to ``top_k`` tokens, then to the ``top_p`` nucleus.
 
     Temperature 0 always takes the likeliest token. The nucleus is the smallest set of tokens whose probabilities sum to
-    at least ``top_p`` (Holtzman et al. 2020, section 3.1).
+    at least ``top_p`` (Holtzman et al. 2020, section 3.1). Of equally likely tokens the lower id comes first.
 
     Raises:
         UserError: for a negative temperature, ``top_k`` below 1, or ``top_p`` outside (0, 1].
@@ -39,18 +39,19 @@ class Sampling:
 
     def filtered(self, log_probs: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
         """Unnormalised log-probabilities of what may be drawn; -inf for what may not."""
-        logits = log_probs / self.temperature
-        if self.top_k is not None and self.top_k < logits.shape[-1]:
-            kth = jax.lax.top_k(logits, self.top_k)[0][..., -1:]
-            logits = jnp.where(logits < kth, -jnp.inf, logits)
-        if self.top_p is not None:
-            descending = -jnp.sort(-logits, axis=-1)
+        logits = (log_probs - jnp.max(log_probs, axis=-1, keepdims=True)) / self.temperature
+        size = logits.shape[-1]
+        kept = size if self.top_k is None else min(self.top_k, size)
+        nucleus = 1.0 if self.top_p is None else self.top_p
+        if kept == size and nucleus == 1.0:
+            return logits
+        largest, tokens = jax.lax.top_k(logits, kept)  # falling; of equal ones the lower id first, as in argmax
+        if nucleus < 1.0:
             # A token stays if those above it do not yet reach top_p; the first always does.
-            probabilities = jax.nn.softmax(descending, axis=-1)
+            probabilities = jax.nn.softmax(largest, axis=-1)
             before = jnp.cumsum(probabilities, axis=-1) - probabilities
-            least = jnp.min(jnp.where(before < self.top_p, descending, jnp.inf), axis=-1, keepdims=True)
-            logits = jnp.where(logits < least, -jnp.inf, logits)
-        return logits
+            largest = jnp.where(before < nucleus, largest, -jnp.inf)
+        return jnp.put_along_axis(jnp.full_like(logits, -jnp.inf), tokens, largest, axis=-1, inplace=False)
 
     def draw(self, key: Key, log_probs: Float[Array, "*B V"]) -> Array:
         """The next token."""
@@ -105,10 +106,12 @@ def sample(
         the prompt and what was drawn, without the last line's end.
 
     Raises:
-        UserError: if ``max_tokens`` or ``lines`` is not positive, or the prompt cannot be encoded.
+        UserError: if ``max_tokens`` or ``lines`` is not positive, the seed is none, or the prompt cannot be encoded.
     """
     if max_tokens < 1 or lines < 1:
         raise UserError(f"tokens and lines to draw must be positive, not {max_tokens} and {lines}")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"the seed must be from 0 to 2^32 - 1, not {seed}")
     *context, last = [vocabulary.start_id, *_encode_prompt(vocabulary, prompt)]
     state = model.initial_state(())
     if context:

@@ -1,5 +1,6 @@
 """The folder of a training run: its configuration, vocabulary, checkpoints, metrics and results, and how to open it."""
 
+import functools
 import json
 import os
 from dataclasses import dataclass
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rnnlm_jax import cells
+from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cells import zoo
 from rnnlm_jax.config import Config, ModelConfig, from_json, to_json
 from rnnlm_jax.data import Vocabulary
@@ -73,13 +76,16 @@ def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     """The language model that a configuration describes.
 
     Raises:
-        UserError: for an unknown cell or option, or float64 without x64 switched on.
+        UserError: for an unknown cell or option, an option of a wrong type, or float64 without x64 switched on.
     """
     if "float64" in (config.dtype, config.param_dtype) and not jax.config.read("jax_enable_x64"):
         raise UserError("float64 needs JAX_ENABLE_X64=1 in the environment: set it, or use float32")
-    options = dict(config.cell_options) | {"dtype": config.dtype, "param_dtype": config.param_dtype}
-    layers = [zoo.make(config.cell, config.hidden_size, **options)] * config.layers
-    return language_model(
+    options = dict(config.cell_options)
+    if not {"dtype", "param_dtype"}.isdisjoint(options):
+        raise UserError("--cell-options cannot set precisions: use --dtype and --param-dtype")
+    cell = zoo.make(config.cell, config.hidden_size, dtype=config.dtype, param_dtype=config.param_dtype, **options)
+    layers = [cell] * config.layers
+    model = language_model(
         layers[0] if config.layers == 1 else cells.stack(*layers, residual=config.residual),
         vocab_size,
         config.embedding_size,
@@ -88,6 +94,20 @@ def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
         init_scale=config.init_scale,
         remat_chunk=config.remat_chunk,
     )
+    try:
+        jax.eval_shape(functools.partial(_one_step, model), jax.random.key(0))
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cell {config.cell!r} cannot be run with --cell-options {options} ({reason})") from error
+    return model
+
+
+def _one_step(model: LanguageModel, key: Key) -> Array:
+    """Fresh parameters put to use once: what no cell can do shows before a run is begun."""
+    token = jnp.zeros((1, 1), jnp.int32)
+    return model.token_nats(model.init(key), model.initial_state((1,)), token, token)[1]
 
 
 def read_config(folder: RunFolder) -> Config:
@@ -100,7 +120,7 @@ def read_config(folder: RunFolder) -> Config:
         raise UserError(
             f"{folder.path} holds no run (no config.json): train one with rnnlm-jax train --run {folder.path}"
         )
-    return from_json(folder.config.read_text(), str(folder.config))
+    return from_json(folder.config.read_bytes(), str(folder.config))
 
 
 def open_run(path: str | Path, which: str = "best") -> Run:
@@ -117,7 +137,7 @@ def open_run(path: str | Path, which: str = "best") -> Run:
     if not where.is_dir():
         raise UserError(f"{path} holds no checkpoint yet: resume it with rnnlm-jax train --run {path} --resume")
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
-    tree, position = CheckpointFolder(where).restore(like, vocabulary.content_hash)
+    tree, position = CheckpointFolder(where, read_only=True).restore(like, vocabulary.content_hash)
     return Run(config, vocabulary, model, tree["params"], position)
 
 

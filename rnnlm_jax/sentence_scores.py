@@ -7,8 +7,8 @@ from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.evaluation import scoring_function, window_for
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 
-#: Sentences side by side.
-BATCH = 64
+#: Sentences side by side, and the length in tokens beyond which each is read on its own.
+BATCH, LONG = 64, 4096
 
 
 def score_sentences(
@@ -37,8 +37,9 @@ def _alone(
     """Each line from initial state, in groups of like length so that little is padding."""
     scores = [np.zeros(line.size) for line in lines]
     order = sorted((i for i, line in enumerate(lines) if line.size), key=lambda i: lines[i].size)
-    for first in range(0, len(order), BATCH):
-        group = order[first : first + BATCH]
+    short = [i for i in order if lines[i].size <= LONG]
+    groups = [short[first : first + BATCH] for first in range(0, len(short), BATCH)]
+    for group in groups + [[i] for i in order[len(short) :]]:
         nats = _group(model, params, [lines[i] for i in group], vocabulary)
         for row, i in enumerate(group):
             scores[i] = nats[: lines[i].size, row]

@@ -1,6 +1,7 @@
 """The command ``rnnlm-jax``: subcommands, and what happens to errors."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,9 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             modules[name].add_arguments(subparser)
     parsed = parser.parse_args(words)
     try:
-        return modules[parsed.command].main(parsed)
+        code = modules[parsed.command].main(parsed)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, as in ``rnnlm-jax score … | head``.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left")
@@ -66,6 +73,4 @@ def _interrupted() -> int:
 
 def run() -> None:
     """The entry point of the installed command."""
-    code = main()
-    sys.stdout.flush()
-    sys.exit(code)
+    sys.exit(main())

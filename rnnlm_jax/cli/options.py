@@ -9,6 +9,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnlm_jax.config import Config, check_config, flag_of, replace
@@ -126,13 +127,15 @@ def load_config_file(path: str) -> Config:
     """
     import runpy
 
+    if not Path(path).is_file():
+        raise UserError(f"there is no configuration file {path}: check the path")
     try:
-        get_config = runpy.run_path(path)["get_config"]
-        config = get_config()
-    except (OSError, KeyError) as error:
-        raise UserError(f"cannot read a configuration from {path}: it needs a function get_config()") from error
-    except Exception as error:  # the file is the user's code: whatever it raises is told in one line
+        get_config = runpy.run_path(path).get("get_config")
+        config = get_config() if callable(get_config) else None
+    except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is told in one line
         raise UserError(f"{path} failed with {type(error).__name__}: {error}; mend it and try again") from error
+    if not callable(get_config):
+        raise UserError(f"cannot read a configuration from {path}: it needs a function get_config()")
     if not isinstance(config, Config):
         raise UserError(f"get_config() of {path} must return a rnnlm_jax.config.Config, not {type(config).__name__}")
     return config

@@ -37,14 +37,19 @@ class Position:
 class CheckpointFolder:
     """The checkpoints of one kind (last, or best) of a run: at most ``keep``, the newest."""
 
-    def __init__(self, folder: Path, keep: int = 1):
-        """Open a folder, which need not exist yet."""
+    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False):
+        """Open a folder, which need not exist yet; ``read_only`` leaves alone what a training run may be writing."""
         import orbax.checkpoint as ocp  # takes a second, and most commands need no checkpoint
 
         logging.getLogger("absl").setLevel(logging.ERROR)
         self.folder = folder.absolute()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            max_to_keep=None if read_only else keep,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=not read_only,
+            create=not read_only,
+            save_interval_steps=0 if read_only else 1,
+            read_only=read_only,
         )
         self._ocp = ocp
         self._manager = ocp.CheckpointManager(self.folder, options=options)

@@ -68,10 +68,11 @@ class Trainer:
         resume_at = self.position.step if resume else None
         self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)]
         if config.training.tensorboard:
-            self.writers.append(TensorBoard(folder.path / "tensorboard"))
+            self.writers.append(TensorBoard(folder.path / "tensorboard", resume_at))
         self.pending: collections.deque[tuple[int, StepInfo]] = collections.deque()
         self.interval = _Interval()
         self.skipped = int(self.state.skipped)
+        self.bad_in_row = int(self.state.skipped_in_row)
 
     def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
         """Train to the last epoch, telling ``report`` of each.
@@ -110,7 +111,8 @@ class Trainer:
             if step % every == 0 and number + 1 < len(self.batches):
                 self._read_all(epoch, rate, bar)
                 self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
-                self._save_last()
+                if self.bad_in_row == 0:  # a checkpoint amid bad steps may hold what made them bad
+                    self._save_last()
         self._read_all(epoch, rate, bar)
         self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
 
@@ -127,9 +129,9 @@ class Trainer:
         """Wait for the oldest step under way, and account for it."""
         step, info = self.pending.popleft()
         nats, tokens, norm = float(info.nats), int(info.tokens), float(info.grad_norm)
-        self.skipped, in_row = int(info.skipped), int(info.skipped_in_row)
+        self.skipped, self.bad_in_row = int(info.skipped), int(info.skipped_in_row)
         bar.update(tokens)
-        if in_row == 0:
+        if self.bad_in_row == 0:
             self.position = dataclasses.replace(
                 self.position,
                 epoch_nats=self.position.epoch_nats + nats,
@@ -142,11 +144,11 @@ class Trainer:
             self._write(record)
             bar.set_postfix_str(f"epoch {epoch + 1}, loss {record['nats_per_token']:.3f}, norm {norm:.2f}")
             self.interval = _Interval()
-        if in_row >= self.config.training.max_bad_steps:
+        if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
             raise UserError(
-                f"training stopped at step {step}: loss or gradient was not finite for {in_row} steps in a row "
-                f"(learning rate {rate:g}, gradient norm {norm:g}); lower --learning-rate or --clip-norm; "
+                f"training stopped at step {step}: loss or gradient was not finite for {self.bad_in_row} steps "
+                f"in a row (learning rate {rate:g}, gradient norm {norm:g}); lower --learning-rate or --clip-norm; "
                 "the last good checkpoint stands"
             )
 
@@ -167,6 +169,7 @@ class Trainer:
             skipped=self.skipped,
         )
         valid_nats = valid.nats / valid.tokens
+        finite = math.isfinite(valid_nats)
         improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
         self.position = Position(
             step=position.step,
@@ -174,12 +177,9 @@ class Trainer:
             batch=0,
             epoch_nats=0.0,
             epoch_tokens=0,
-            best_valid_nats=valid_nats if improved else position.best_valid_nats,
+            best_valid_nats=valid_nats if improved and finite else position.best_valid_nats,
             seconds=seconds,
         )
-        if improved:
-            self.best.save({"params": self.state.params}, self.position, self.texts.vocabulary.content_hash)
-        self._save_last()
         self._write(
             {
                 "kind": "epoch",
@@ -195,6 +195,11 @@ class Trainer:
                 "skipped": self.skipped,
             }
         )
+        # After the record: what is written beyond the last checkpoint is written again by a resumed run.
+        if improved:
+            self.best.save({"params": self.state.params}, self.position, self.texts.vocabulary.content_hash)
+        if finite:
+            self._save_last()
         return report
 
     def _save_last(self) -> None:

@@ -49,20 +49,30 @@ def complete_lines(path: Path) -> list[str]:
     return [line for line in path.read_text().split("\n")[:-1] if line.startswith("{") and line.endswith("}")]
 
 
+def require_tensorboard() -> Any:
+    """The module tensorboardX.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    try:
+        import tensorboardX
+    except ImportError as error:
+        raise UserError("--tensorboard needs tensorboardX: pip install rnnlm_jax[tensorboard]") from error
+    return tensorboardX
+
+
 class TensorBoard:
     """TensorBoard event files, through tensorboardX (extra ``tensorboard``)."""
 
-    def __init__(self, folder: Path):
-        """Open a new event file in the folder.
+    def __init__(self, folder: Path, resume_at: int | None = None):
+        """Open a new event file in the folder; when resuming, what was written after that step counts no more.
 
         Raises:
             UserError: if tensorboardX is not installed.
         """
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise UserError("--tensorboard needs tensorboardX: pip install rnnlm_jax[tensorboard]") from error
-        self._writer = SummaryWriter(str(folder))
+        purge = None if resume_at is None else resume_at + 1
+        self._writer = require_tensorboard().SummaryWriter(str(folder), purge_step=purge)
 
     def write(self, record: dict[str, Any]) -> None:
         """Write every number of the record as a scalar."""

@@ -8,15 +8,16 @@ from typing import Any
 
 import jax
 
-from rnnlm_jax.config import Config, check_config
+from rnnlm_jax.config import Config, check_config, to_json
 from rnnlm_jax.data import Vocabulary, load_corpus
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.ngrams import BigramBaseline
 from rnnlm_jax.plotting import learning_curve
-from rnnlm_jax.runs import RunFolder, build_model, open_run, read_config, write_json, write_new_run
+from rnnlm_jax.runs import RunFolder, build_model, open_run, read_config, write_json, write_new_run, write_text
 from rnnlm_jax.training.loop import EpochReport, Trainer
+from rnnlm_jax.training.metrics import require_tensorboard
 from rnnlm_jax.training.texts import Texts, encode_texts, load_texts
 from rnnlm_jax.version import __version__
 
@@ -93,9 +94,13 @@ def train(
     else:
         texts = load_texts(config.data)
     model = build_model(config.model, texts.vocabulary.size)
+    if config.training.tensorboard:
+        require_tensorboard()
     if not resume:
         write_new_run(folder, config, texts.vocabulary)
     trainer = Trainer(config, folder, model, texts, resume)
+    if resume:
+        write_text(folder.config, to_json(config))
     start(trainer)
     trainer.run(report, quiet)
     results = measure(folder, texts, trainer)

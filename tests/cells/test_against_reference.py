@@ -6,7 +6,15 @@ import pytest
 
 from rnnlm_jax.cells import zoo
 from tests.cells import reference
-from tests.unroll.programs import CELLS, ZOO, assert_close, everything, random_arrays, random_weights, run_with_gradients
+from tests.unroll.programs import (
+    CELLS,
+    ZOO,
+    assert_close,
+    everything,
+    random_arrays,
+    random_weights,
+    run_with_gradients,
+)
 
 
 def test_the_reference_knows_the_whole_zoo():
@@ -50,7 +58,9 @@ def test_mix_is_linear_and_update_elementwise(name):
     for shift in (1, 2):
         rolled = params._replace(**{f: roll(getattr(params, f), shift) for f in vectors})
         moved = cell.update(
-            rolled, jax.tree.map(lambda a, s=shift: roll(a, s), state), *(jax.numpy.asarray(roll(a, shift)) for a in (z, r))
+            rolled,
+            jax.tree.map(lambda a, s=shift: roll(a, s), state),
+            *(jax.numpy.asarray(roll(a, shift)) for a in (z, r)),
         )
         assert_close(moved, jax.tree.map(lambda a, s=shift: roll(np.asarray(a), s), untouched), 1e-14)
 

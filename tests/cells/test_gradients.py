@@ -36,8 +36,11 @@ def directions(arrays, rng):
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(arrays)]
     zeros = [np.zeros(a.shape) for a in flat]
     for group, label in enumerate(GROUPS):
-        members = jax.tree.leaves([jax.tree.map(lambda a, g=g: g == group, part) for g, part in enumerate(arrays)])
-        random = [rng.standard_normal(z.shape) * member for z, member in zip(zeros, members, strict=True)]
+        random = [
+            rng.standard_normal(a.shape) * (part == group)
+            for part, members in enumerate(arrays)
+            for a in jax.tree.leaves(members)
+        ]
         norm = np.sqrt(sum(np.sum(r * r) for r in random))
         yield label, jax.tree.unflatten(structure, [r / norm for r in random])
     for k, array in enumerate(flat):

@@ -59,8 +59,14 @@ def random_weights(cell, name="", batch=(B,), steps=T):
 
 STATIC = ("cell", "reverse", "unroll", "remat_chunk")
 
+# The suite compiles hundreds of tiny programs and runs each a few times: ask for quick compilation.
+jit = functools.partial(
+    jax.jit,
+    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
+)
 
-@functools.partial(jax.jit, static_argnames=STATIC)
+
+@functools.partial(jit, static_argnames=STATIC)
 def run(cell, params, state, xs, **options):
     """``unroll`` under jit."""
     return unroll(cell, params, state, xs, **options)
@@ -70,7 +76,7 @@ def dot(weights, outputs):
     return sum(jnp.sum(w * o) for w, o in zip(jax.tree.leaves(weights), jax.tree.leaves(outputs), strict=True))
 
 
-@functools.partial(jax.jit, static_argnames=STATIC)
+@functools.partial(jit, static_argnames=STATIC)
 def run_with_gradients(cell, params, state, xs, weights, **options):
     """``((final state, outputs), gradients)`` of ``dot(weights, (final state, outputs))``."""
 
@@ -82,7 +88,7 @@ def run_with_gradients(cell, params, state, xs, weights, **options):
     return outputs, gradients
 
 
-@functools.partial(jax.jit, static_argnames="cell")
+@functools.partial(jit, static_argnames="cell")
 def one_step(cell, params, state, x):
     state = cell.step(params, state, cell.project(params, x))
     return state, cell.readout(params, state)

@@ -22,9 +22,9 @@ S           -> {a} SUBJECT_{a} VP_{a}
 ORC         -> {a} that INNER_{a} TRANSITIVE_{a}
 OBJECT      -> {a} OBJECT_{a}
 PP          -> 1.0 PREPOSITION OBJECT
-SUBJECT_{h} -> 0.20 NP_{h} | 0.30 NP_{h} PP | 0.15 NP_{h} SRC_{h} | 0.35 NP_{h} ORC
-INNER_{h}   -> 0.55 NP_{h} | 0.25 NP_{h} PP | 0.08 NP_{h} SRC_{h} | 0.12 NP_{h} ORC
-OBJECT_{h}  -> 0.62 NP_{h} | 0.18 NP_{h} PP | 0.12 NP_{h} SRC_{h} | 0.08 NP_{h} ORC
+SUBJECT_{h} -> 0.15 NP_{h} | 0.30 NP_{h} PP | 0.15 NP_{h} SRC_{h} | 0.40 NP_{h} ORC
+INNER_{h}   -> 0.45 NP_{h} | 0.30 NP_{h} PP | 0.10 NP_{h} SRC_{h} | 0.15 NP_{h} ORC
+OBJECT_{h}  -> 0.55 NP_{h} | 0.20 NP_{h} PP | 0.15 NP_{h} SRC_{h} | 0.10 NP_{h} ORC
 SRC_{h}     -> 1.0 that VP_{h}
 VP_{h}      -> 0.9 VERB_{h} | 0.1 ADVERB VERB_{h}
 VERB_{h}    -> 0.40 INTRANSITIVE_{h} | 0.50 TRANSITIVE_{h} OBJECT | 0.10 COPULA_{n} ADJECTIVE

@@ -79,8 +79,9 @@ def read_text(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> It
     Raises:
         UserError: the stored files are damaged or not array records.
     """
+    open_source: Any = builder.as_data_source  # its decorator hides the signature from type checkers
     try:
-        source: Any = builder.as_data_source(split)
+        source = open_source(split)
         count = len(source)
         for start in range(0, count, _READ_AT_ONCE):
             for example in source.__getitems__(range(start, min(start + _READ_AT_ONCE, count))):

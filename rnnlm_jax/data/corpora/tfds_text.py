@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import urllib.request
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import tensorflow_datasets as tfds
 
@@ -14,6 +17,7 @@ from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
 from rnnlm_jax.data.corpora.tfds_cache import cache_dir, is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.tfds_local import LOCAL_BUILDERS, has_local_text
 from rnnlm_jax.errors import UserError
 
 _HELD_OUT = "99%"  # where train ends and valid begins, for data sets without a validation split
@@ -35,6 +39,11 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     folder = None if root is None else Path(root)
     builder = _builder(name, folder)
     if not is_prepared(builder):
+        steps = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+        if steps and folder is None:
+            raise UserError(f"{name} needs a manual directory, given as data_dir: {' '.join(steps.split())}")
+        if not has_local_text(builder, folder):
+            _require_network(builder)
         prepare(builder, manual_dir=folder)
     feature = _text_feature(builder)
     splits = {
@@ -46,13 +55,8 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
 
 def _builder(name: str, folder: Path | None) -> Any:
     """Return the builder of a data set that is prepared in the folder, else of the one in the cache."""
-    if name == "lm1b":
-        from rnnlm_jax.data.corpora.tfds_lm1b import Lm1bExtracted
-
-        make = partial(Lm1bExtracted, text_dir=folder)
-    else:
-        make = partial(tfds.builder, name)
     try:
+        make = LOCAL_BUILDERS.get(name) or partial(tfds.builder, name)
         if folder is not None:
             builder = make(data_dir=folder, file_format="array_record")
             if is_prepared(builder):
@@ -63,7 +67,26 @@ def _builder(name: str, folder: Path | None) -> Any:
     except ImportError as error:
         raise UserError(f"the TFDS data set {name} needs {error.name}: install it") from error
     except ValueError as error:  # an unknown configuration, or files of another format
-        raise UserError(f"the TFDS data set {name} cannot be used: {' '.join(str(error).split())[:200]}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the TFDS data set {name} cannot be used ({reason}): check its name and files") from error
+
+
+def _require_network(builder: Any) -> None:
+    """Fail at once where the hosts of a download are unknown; TFDS would try again for minutes.
+
+    Behind a proxy names need not resolve, so nothing is checked there.
+    """
+    hosts = {urlsplit(url).hostname for url in builder.url_infos or ()}
+    if urllib.request.getproxies():
+        return
+    for host in sorted(filter(None, hosts)):
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            raise UserError(
+                f"the TFDS data set {builder.name} must be downloaded from {host}, which cannot be reached: "
+                "prepare it where there is a network and give its TFDS folder as data_dir"
+            ) from None
 
 
 def _text_feature(builder: Any) -> str:

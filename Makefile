@@ -1,0 +1,47 @@
+# On a machine with Python (3.11 or later) and make, `make demo` and `make test` do all the set-up themselves.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-peers lint bench clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+install: $(VENV)/installed ## the package and its development tools, in .venv
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/installed-peers: $(VENV)/installed
+	$(PIP) install --quiet --editable '.[dev,peers]'
+	touch $@
+
+demo: install ## train the default LSTM on Python's own reference, and let it speak (under 3 minutes)
+	rm -rf runs/demo
+	$(BIN)/rnnlm-jax train demo --run runs/demo
+	$(BIN)/rnnlm-jax sample runs/demo --prompt "the" --temperature 0.7
+
+test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-peers: $(VENV)/installed-peers ## install the peer libraries and run the parity tests
+	$(BIN)/python -m pytest -m peers
+
+lint: install ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: install ## time what there is to time, and record it in benchmarks/results
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was built and trained here
+	rm -rf $(VENV) build runs *.egg-info

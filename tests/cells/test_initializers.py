@@ -1,0 +1,147 @@
+"""Initial values: of recurrent matrices by name, of gates' blocks, and of biases."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnlm_jax import cells
+from rnnlm_jax.cells import initializers, zoo
+from tests.unroll.programs import jit
+
+KEY = jax.random.key(0)
+
+#: Cells with a forget gate: the gates' order in the library's params.
+FORGETTING = {
+    "lstm": "ifgo",
+    "lstm-peephole": "ifgo",
+    "lstm-coupled": "fgo",
+    "lstm-projected": "ifgo",
+    "lstm-layer-norm": "ifgo",
+}
+GATES = dict.fromkeys(zoo.CELLS, 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-before": 3}
+GATES |= {name: len(order) for name, order in FORGETTING.items()}
+
+
+def blocks(array, gates):
+    return np.split(np.asarray(array), gates, axis=-1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_orthogonal(dtype):
+    w = initializers.orthogonal(KEY, (7, 7), jnp.dtype(dtype))
+    assert w.dtype == dtype
+    w = np.asarray(w, np.float64)
+    error = np.abs(w @ w.T - np.eye(7)).max()
+    assert error < {"float64": 1e-14, "float32": 1e-6, "bfloat16": 2e-2}[dtype]
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "lstm-1997", "lstm-layer-norm"])
+def test_each_gate_has_an_orthogonal_block_of_its_own(name):
+    params = zoo.make(name, 6, param_dtype="float64").init(KEY, 3)
+    parts = blocks(params.w_h, GATES[name])
+    for w in parts:
+        np.testing.assert_allclose(w @ w.T, np.eye(6), atol=1e-14)
+    assert not np.allclose(parts[0], parts[1])
+
+
+def test_irnn_starts_at_the_identity():
+    params = zoo.make("irnn", 5, param_dtype="float64").init(KEY, 3)
+    np.testing.assert_array_equal(params.w_h, np.eye(5))
+    np.testing.assert_array_equal(params.b, np.zeros(5))
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.9, 1.0, 1.7])
+def test_spectral_radius(radius):
+    init = initializers.spectral_radius(radius)
+    for draw in (init, jax.jit(init, static_argnums=(1, 2))):
+        w = np.asarray(draw(KEY, (12, 12), jnp.float64))
+        assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(radius, rel=1e-12)
+    assert init(KEY, (3, 3), jnp.float32).dtype == np.float32
+
+
+def test_spectral_radius_of_an_ensemble():
+    """Each member of a vmap is scaled by its own largest eigenvalue."""
+    keys = jax.random.split(KEY, 3)
+    cell = cells.elman(6, recurrent_init=initializers.spectral_radius(0.5), param_dtype="float64")
+    together = jax.vmap(lambda key: cell.init(key, 2).w_h)(keys)
+    for key, w in zip(keys, together, strict=True):
+        np.testing.assert_allclose(w, cell.init(key, 2).w_h, rtol=1e-13)
+        assert np.abs(np.linalg.eigvals(np.asarray(w))).max() == pytest.approx(0.5, rel=1e-12)
+
+
+def test_spectral_radius_is_named_and_made_once():
+    w = cells.elman(6, recurrent_init="spectral_radius", param_dtype="float64").init(KEY, 2).w_h
+    assert np.abs(np.linalg.eigvals(np.asarray(w))).max() == pytest.approx(1.0, rel=1e-12)
+    once, twice = (cells.elman(6, recurrent_init=initializers.spectral_radius(0.7)) for _ in range(2))
+    assert once is twice
+    made = cells.elman(6, recurrent_init=initializers.spectral_radius(np.float64(0.7)))
+    assert made.init(KEY, 2).w_h.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", zoo.CELLS)
+def test_glorot_limits_are_those_of_one_gate(name):
+    """Limits from one gate's fan-out, not from the fused matrix's; enough draws to come near them."""
+    hidden, inputs = 40, 30
+    params = zoo.make(name, hidden, param_dtype="float64").init(KEY, inputs)
+    maps = [(params.w_x, inputs)]
+    if name == "lstm-projected":  # Glorot unless asked otherwise: H/4 = 10 units feed back
+        maps.append((params.w_h, 10))
+        assert 0.98 < np.abs(params.w_p).max() / np.sqrt(6 / (hidden + 10)) < 1
+    for w, fan_in in maps:
+        limit = np.sqrt(6 / (fan_in + hidden))
+        for block in blocks(w, GATES[name]):
+            assert block.shape == (fan_in, hidden)
+            assert 0.98 * limit < np.abs(block).max() < limit
+            assert abs(block.mean()) < 0.1 * limit
+
+
+@pytest.mark.parametrize("name", zoo.CELLS)
+def test_biases(name):
+    """The forget bias is in the forget gate's block and only there; everything else starts at zero, gains at one."""
+    if name in FORGETTING:
+        for options, value in (({}, 1.0), ({"forget_bias": 2.5}, 2.5)):
+            params = zoo.make(name, 3, param_dtype="float64", **options).init(KEY, 2)
+            wanted = [value if gate == "f" else 0.0 for gate in FORGETTING[name] for _ in range(3)]
+            np.testing.assert_array_equal(params.b, wanted)
+    else:
+        assert "forget_bias" not in zoo.CELLS[name].options()
+        params = zoo.make(name, 3, param_dtype="float64").init(KEY, 2)
+        np.testing.assert_array_equal(params.b, np.zeros(3 * GATES[name]))
+    for field, value in params._asdict().items():
+        if field.startswith("gain"):
+            np.testing.assert_array_equal(value, np.ones_like(value))
+        if field in ("b_c", "b_n") and value is not None:
+            np.testing.assert_array_equal(value, np.zeros(3))
+
+
+def test_peepholes_are_drawn_small_and_apart():
+    params = zoo.make("lstm-peephole", 64, param_dtype="float64").init(KEY, 2)
+    peeps = np.stack([params.peep_i, params.peep_f, params.peep_o])
+    assert 0 < np.abs(peeps).max() < 1 / 8
+    assert len(np.unique(peeps)) == peeps.size
+
+
+def test_an_initializer_may_be_a_function():
+    def halves(key, shape, dtype):
+        return jnp.full(shape, 0.5, dtype)
+
+    params = cells.gru(4, recurrent_init=halves).init(KEY, 2)
+    np.testing.assert_array_equal(params.w_h, np.full((4, 12), 0.5))
+
+
+def test_keys_decide():
+    """The same key gives the same parameters, under jit too; another key, others, for every layer of a stack."""
+    cell = cells.stack(cells.gru(4), cells.gru(4))
+    one, jitted, other = cell.init(KEY, 4), jit(lambda k: cell.init(k, 4))(KEY), cell.init(jax.random.key(1), 4)
+    np.testing.assert_array_equal(one[0].w_x, jitted[0].w_x)
+    np.testing.assert_allclose(one[0].w_h, jitted[0].w_h, atol=1e-6)
+    assert not np.allclose(one[0].w_x, other[0].w_x)
+    assert not np.allclose(one[0].w_x, one[1].w_x)
+
+
+def test_parameters_and_states_are_float32_unless_asked():
+    for name in zoo.CELLS:
+        cell = zoo.make(name, 4)
+        shapes = jax.eval_shape(lambda c=cell: (c.init(KEY, 3), c.initial_state((2,))))
+        assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {np.dtype("float32")}

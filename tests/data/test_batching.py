@@ -1,0 +1,139 @@
+"""Batches: every token is a target exactly once an epoch, behind the right input, in an order that can be repeated."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm_jax.data import EncodedText, SentenceBatches, StreamBatches
+from rnnlm_jax.errors import UserError
+
+FIRST = 999
+
+
+def text_of(lengths):
+    """A text whose tokens are all different: 1, 2, 3, ..."""
+    total = sum(lengths)
+    return EncodedText(np.arange(1, total + 1, dtype=np.int32), np.cumsum(lengths, dtype=np.int64), 0, total)
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 12))
+def test_streams_hold_every_token_once_in_order(size, batch_size, window):
+    tokens = np.arange(1, size + 1)
+    batches = StreamBatches(tokens, batch_size, window, first_input=FIRST)
+    whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    inputs, targets, mask = whole
+    assert targets.T[mask.T].tolist() == tokens.tolist()  # down the first stream, then the second, ...
+    assert inputs.T[mask.T].tolist() == [FIRST, *tokens[:-1].tolist()]
+    stream_length = -(-size // batch_size)
+    assert len(batches) == -(-stream_length // window)
+    assert all(batch.inputs.shape == batch.mask.shape == (window, batch_size) for batch in batches)
+
+
+@given(st.integers(1, 100), st.integers(1, 5), st.integers(1, 7))
+def test_streams_go_on_from_window_to_window(size, batch_size, window):
+    batches = StreamBatches(np.arange(1, size + 1), batch_size, window)
+    for before, after in zip(range(len(batches)), range(1, len(batches)), strict=False):
+        counted = batches[after].mask[0]
+        assert (batches[after].inputs[0] == batches[before].targets[-1])[counted].all()
+
+
+def test_stream_batches_at_random_access_are_the_iterated_ones():
+    batches = StreamBatches(np.arange(1, 100), 4, 7)
+    iterated = list(batches.epoch(3))
+    assert len(iterated) == len(batches)
+    assert all(same(batches[i], iterated[i]) for i in reversed(range(len(batches))))
+    assert same(batches[-1], iterated[-1])
+    with pytest.raises(IndexError):
+        batches[len(batches)]
+    assert batches.carries_state
+
+
+def test_stream_batches_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        StreamBatches(np.arange(9), 2, 2)[0].inputs[0, 0] = 5
+
+
+lengths = st.lists(st.integers(0, 40), min_size=1, max_size=40).filter(any)
+
+
+@given(lengths, st.integers(1, 6), st.integers(0, 3), st.integers(0, 3))
+def test_sentences_hold_every_token_once_behind_its_input(sentence_lengths, batch_size, seed, epoch):
+    encoded = text_of(sentence_lengths)
+    batches = SentenceBatches(encoded, batch_size, seed=seed, first_input=FIRST, boundaries=(4, 8, 16))
+    found = []
+    for batch in batches.epoch(epoch):
+        assert batch.inputs.shape[1] == batch_size
+        for inputs, targets, mask in zip(batch.inputs.T, batch.targets.T, batch.mask.T, strict=True):
+            n = int(mask.sum())
+            assert mask[:n].all()
+            if n:
+                assert inputs[0] == FIRST
+                assert inputs[1:n].tolist() == targets[: n - 1].tolist()
+                found.append(tuple(targets[:n].tolist()))
+    assert Counter(found) == Counter(tuple(line.tolist()) for line in encoded.lines() if line.size)
+
+
+@given(lengths, st.integers(1, 6))
+def test_sentences_share_few_lengths(sentence_lengths, batch_size):
+    batches = SentenceBatches(text_of(sentence_lengths), batch_size, boundaries=(4, 8))
+    shapes = {batch.targets.shape[0] for batch in batches.epoch(0)}
+    assert shapes <= {4, 8, 16, 32, 64}
+    for batch in batches.epoch(0):
+        longest = batch.mask.sum(0).max()
+        shorter = [bound for bound in (4, 8, 16, 32) if bound < batch.targets.shape[0]]
+        assert all(longest > bound for bound in shorter)
+    assert len(batches) == len(batches.epoch(0)) == len(batches.epoch(7))
+
+
+def test_a_sentence_beyond_the_boundaries_goes_to_the_next_power_of_two():
+    batches = SentenceBatches(text_of([5, 1000]), 1, boundaries=(6, 24))
+    assert {batch.targets.shape[0] for batch in batches.epoch(0)} == {6, 1024}
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    encoded = text_of([3] * 50 + [20] * 50)
+
+    def order(seed, epoch):
+        return [batch.targets.tobytes() for batch in SentenceBatches(encoded, 4, seed=seed).epoch(epoch)]
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_sentence_batches_at_random_access_are_the_iterated_ones():
+    view = SentenceBatches(text_of([3, 9, 4, 30, 2, 2, 7]), 2, seed=1).epoch(2)
+    iterated = list(view)
+    assert all(same(view[i], iterated[i]) for i in reversed(range(len(view))))
+    with pytest.raises(IndexError):
+        view[len(view)]
+    assert not SentenceBatches.carries_state
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: StreamBatches(np.arange(5), 0, 2), "batch_size=0 is not positive"),
+        (lambda: StreamBatches(np.arange(5), 2, -1), "window=-1 is not positive"),
+        (lambda: StreamBatches(np.arange(5), 2, 2, first_input=-1), "first_input=-1 is negative"),
+        (lambda: StreamBatches(np.arange(0), 2, 2), "no tokens"),
+        (lambda: StreamBatches(np.arange(5), 2, 2).epoch(-1), "epoch=-1 is negative"),
+        (lambda: SentenceBatches(text_of([3]), 0), "batch_size=0 is not positive"),
+        (lambda: SentenceBatches(text_of([3]), 1, seed=-1), "seed=-1 is negative"),
+        (lambda: SentenceBatches(text_of([3]), 1, boundaries=(0, 4)), "boundaries"),
+        (lambda: SentenceBatches(text_of([3]), 1, boundaries=()), "boundaries"),
+        (lambda: SentenceBatches(text_of([0, 0]), 1), "no tokens"),
+        (lambda: SentenceBatches(text_of([]), 1), "no tokens"),
+    ],
+)
+def test_impossible_sizes(make, message):
+    with pytest.raises(UserError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,145 @@
+"""Text files: what a line is, how a file is cut, and what is said about files that cannot be read."""
+
+from itertools import chain
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rnnlm_jax.data import CORPORA, load_corpus, read_lines
+from rnnlm_jax.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+@given(lines=st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])), min_size=1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_only_newlines_end_lines(tmp_path, lines):
+    if lines[0].startswith("\ufeff"):  # a byte order mark
+        return
+    path = tmp_path / "text.txt"
+    for end in ("\n", "\r\n"):
+        write(path, "".join(line + end for line in lines))
+        assert list(read_lines(path)) == lines
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"\xef\xbb\xbfa\nb", ["a", "b"]),  # a byte order mark, no newline at the end
+        ("a\u2028b\x0bc\x0c\x85d\rf\n", ["a\u2028b\x0bc\x0c\x85d\rf"]),
+        ("\n\na\n\n", ["", "", "a", ""]),
+        ("\n", [""]),
+    ],
+)
+def test_lines(tmp_path, content, lines):
+    assert list(read_lines(write(tmp_path / "text.txt", content))) == lines
+
+
+def test_a_byte_that_is_not_utf8_is_named_by_its_offset(tmp_path):
+    path = write(tmp_path / "text.txt", "é\n".encode() + b"ab\xff\n")
+    with pytest.raises(UserError, match=r"is not UTF-8 \(at byte 5\)"):
+        list(read_lines(path))
+    with pytest.raises(UserError, match="at byte 4"):
+        list(read_lines(write(path, b"\xef\xbb\xbfa\xff")))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path, "there is no file"),
+        (lambda path: write(path, ""), "is empty"),
+        (lambda path: write(path, b"\xef\xbb\xbf"), "is empty"),
+        (lambda path: path.mkdir() or path, "is a directory"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, make, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read_lines(make(tmp_path / "text.txt"))  # at once, not on the first line
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.txt", "valid.txt", "test.txt"),
+        ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"),
+        ("wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens"),
+        ("train.txt", "validation.txt", "test.txt"),
+        ("a-train.txt", "a-dev.txt", "a-test.txt"),
+    ],
+)
+def test_a_directory_with_a_file_a_split(tmp_path, names):
+    for split, name in zip(SPLITS, names, strict=True):
+        write(tmp_path / name, f"{split}\n")
+    write(tmp_path / "README.md", "about train\n")
+    write(tmp_path / "training.txt", "another text\n")
+    corpus = load_corpus(str(tmp_path))
+    assert {split: list(corpus.lines(split)) for split in corpus.splits} == {split: [split] for split in SPLITS}
+
+
+def test_a_directory_may_lack_a_split_but_says_so(tmp_path):
+    write(tmp_path / "train.txt", "a\n")
+    corpus = load_corpus(str(tmp_path))
+    with pytest.raises(UserError, match="has no split 'valid': choose one of train"):
+        corpus.lines("valid")
+
+
+def test_directories_without_or_with_too_many_splits(tmp_path):
+    with pytest.raises(UserError, match="has no splits: put train.txt"):
+        load_corpus(str(tmp_path))
+    write(tmp_path / "train.txt", "a\n")
+    write(tmp_path / "a.train.txt", "a\n")
+    with pytest.raises(UserError, match="two train files, a.train.txt and train.txt"):
+        load_corpus(str(tmp_path))
+
+
+def cut(path):
+    corpus = load_corpus(str(path))
+    return [list(corpus.lines(split)) for split in SPLITS]
+
+
+@given(lengths=st.lists(st.integers(0, 50), min_size=3, max_size=60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_is_cut_into_consecutive_lines(tmp_path, lengths):
+    lines = [f"{k}" + "x" * length for k, length in enumerate(lengths)]
+    parts = cut(write(tmp_path / "text.txt", "\n".join(lines)))
+    assert list(chain(*parts)) == lines
+    assert all(parts)
+
+
+def test_a_file_is_cut_by_position(tmp_path):
+    train, valid, test = cut(write(tmp_path / "text.txt", "".join(f"{k:04d}\n" for k in range(1000))))
+    assert (len(train), len(valid), len(test)) == (900, 50, 50)
+
+
+def test_a_single_line_is_cut_between_words(tmp_path):
+    words = [str(k) for k in range(10_000)]
+    parts = cut(write(tmp_path / "text.txt", " ".join(words)))
+    assert [len(part) for part in parts] == [1, 1, 1]
+    assert list(chain(*(part[0].split() for part in parts))) == words
+    sizes = [len(part[0]) / sum(len(part[0]) for part in parts) for part in parts]
+    assert sizes == pytest.approx([0.9, 0.05, 0.05], abs=1e-3)
+
+
+def test_a_single_line_without_spaces_is_cut_between_characters(tmp_path):
+    parts = cut(write(tmp_path / "text.txt", "abcdefghij" * 10))
+    assert "".join(part[0] for part in parts) == "abcdefghij" * 10
+    assert [len(part[0]) for part in parts] == [90, 5, 5]
+
+
+@pytest.mark.parametrize("content", ["a", "ab cd", "one\ntwo"])
+def test_too_short_to_be_cut(tmp_path, content):
+    with pytest.raises(UserError, match="too short"):
+        load_corpus(str(write(tmp_path / "text.txt", content)))
+
+
+def test_an_unknown_corpus_is_told_the_known_ones():
+    with pytest.raises(UserError) as caught:
+        load_corpus("no-such-corpus")
+    assert all(name in str(caught.value) for name in CORPORA) and "\n" not in str(caught.value)
