@@ -51,14 +51,17 @@ class LanguageModel:
     def init(self, key: Key) -> LanguageModelParams:
         """Fresh parameters: each part's own initialiser, or with ``init_scale`` all of them uniform on ± that scale."""
         k_embedding, k_cell, k_output, k_uniform = jax.random.split(key, 4)
-        shape = (self.vocab_size, self.embedding_size)
-        dtype = self.cell.spec.param_dtype
-        params = LanguageModelParams(
-            embedding=jax.random.normal(k_embedding, shape, dtype) * np.asarray(self.embedding_size**-0.5, dtype),
-            cell=self.cell.init(k_cell, self.embedding_size),
-            output=self.output.init(k_output, self.cell.spec.output_size, self.vocab_size),
-        )
-        return params if self.init_scale is None else _uniform(k_uniform, params, self.init_scale)
+
+        def own() -> LanguageModelParams:
+            shape = (self.vocab_size, self.embedding_size)
+            dtype = self.cell.spec.param_dtype
+            return LanguageModelParams(
+                embedding=jax.random.normal(k_embedding, shape, dtype) * np.asarray(self.embedding_size**-0.5, dtype),
+                cell=self.cell.init(k_cell, self.embedding_size),
+                output=self.output.init(k_output, self.cell.spec.output_size, self.vocab_size),
+            )
+
+        return own() if self.init_scale is None else _uniform(k_uniform, jax.eval_shape(own), self.init_scale)
 
     def initial_state(self, batch_shape: tuple[int, ...]) -> Tree:
         """The state before the first token."""
@@ -165,7 +168,7 @@ def parameter_count(params: Any) -> int:
 
 
 def _uniform(key: Key, params: Tree, scale: float) -> Tree:
-    """Every leaf drawn anew from U(-scale, scale)."""
+    """Every leaf, of which only shape and dtype matter, drawn from U(-scale, scale)."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
     drawn = [jax.random.uniform(k, p.shape, p.dtype, -scale, scale) for k, p in zip(keys, leaves, strict=True)]

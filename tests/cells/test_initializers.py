@@ -1,5 +1,7 @@
 """Initial values: of recurrent matrices by name, of gates' blocks, and of biases."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,15 @@ GATES = dict.fromkeys(zoo.CELLS, 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-befo
 GATES |= {name: len(order) for name, order in FORGETTING.items()}
 
 
+HIDDEN, INPUTS = 40, 30
+
+
+@functools.cache
+def initial_params(name, **options):
+    cell = zoo.make(name, HIDDEN, param_dtype="float64", **options)
+    return jit(lambda key: cell.init(key, INPUTS))(KEY)
+
+
 def blocks(array, gates):
     return np.split(np.asarray(array), gates, axis=-1)
 
@@ -38,23 +49,22 @@ def test_orthogonal(dtype):
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "lstm-1997", "lstm-layer-norm"])
 def test_each_gate_has_an_orthogonal_block_of_its_own(name):
-    params = zoo.make(name, 6, param_dtype="float64").init(KEY, 3)
-    parts = blocks(params.w_h, GATES[name])
+    parts = blocks(initial_params(name).w_h, GATES[name])
     for w in parts:
-        np.testing.assert_allclose(w @ w.T, np.eye(6), atol=1e-14)
+        np.testing.assert_allclose(w @ w.T, np.eye(HIDDEN), atol=1e-13)
     assert not np.allclose(parts[0], parts[1])
 
 
 def test_irnn_starts_at_the_identity():
-    params = zoo.make("irnn", 5, param_dtype="float64").init(KEY, 3)
-    np.testing.assert_array_equal(params.w_h, np.eye(5))
-    np.testing.assert_array_equal(params.b, np.zeros(5))
+    params = initial_params("irnn")
+    np.testing.assert_array_equal(params.w_h, np.eye(HIDDEN))
+    np.testing.assert_array_equal(params.b, np.zeros(HIDDEN))
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.9, 1.0, 1.7])
 def test_spectral_radius(radius):
     init = initializers.spectral_radius(radius)
-    for draw in (init, jax.jit(init, static_argnums=(1, 2))):
+    for draw in (init, jit(init, static_argnums=(1, 2))):
         w = np.asarray(draw(KEY, (12, 12), jnp.float64))
         assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(radius, rel=1e-12)
     assert init(KEY, (3, 3), jnp.float32).dtype == np.float32
@@ -63,10 +73,10 @@ def test_spectral_radius(radius):
 def test_spectral_radius_of_an_ensemble():
     """Each member of a vmap is scaled by its own largest eigenvalue."""
     keys = jax.random.split(KEY, 3)
-    cell = cells.elman(6, recurrent_init=initializers.spectral_radius(0.5), param_dtype="float64")
-    together = jax.vmap(lambda key: cell.init(key, 2).w_h)(keys)
+    init = initializers.spectral_radius(0.5)
+    together = jax.vmap(lambda key: init(key, (6, 6), jnp.float64))(keys)
     for key, w in zip(keys, together, strict=True):
-        np.testing.assert_allclose(w, cell.init(key, 2).w_h, rtol=1e-13)
+        np.testing.assert_allclose(w, init(key, (6, 6), jnp.float64), rtol=1e-13)
         assert np.abs(np.linalg.eigvals(np.asarray(w))).max() == pytest.approx(0.5, rel=1e-12)
 
 
@@ -82,16 +92,15 @@ def test_spectral_radius_is_named_and_made_once():
 @pytest.mark.parametrize("name", zoo.CELLS)
 def test_glorot_limits_are_those_of_one_gate(name):
     """Limits from one gate's fan-out, not from the fused matrix's; enough draws to come near them."""
-    hidden, inputs = 40, 30
-    params = zoo.make(name, hidden, param_dtype="float64").init(KEY, inputs)
-    maps = [(params.w_x, inputs)]
+    params = initial_params(name)
+    maps = [(params.w_x, INPUTS)]
     if name == "lstm-projected":  # Glorot unless asked otherwise: H/4 = 10 units feed back
         maps.append((params.w_h, 10))
-        assert 0.98 < np.abs(params.w_p).max() / np.sqrt(6 / (hidden + 10)) < 1
+        assert 0.98 < np.abs(params.w_p).max() / np.sqrt(6 / (HIDDEN + 10)) < 1
     for w, fan_in in maps:
-        limit = np.sqrt(6 / (fan_in + hidden))
+        limit = np.sqrt(6 / (fan_in + HIDDEN))
         for block in blocks(w, GATES[name]):
-            assert block.shape == (fan_in, hidden)
+            assert block.shape == (fan_in, HIDDEN)
             assert 0.98 * limit < np.abs(block).max() < limit
             assert abs(block.mean()) < 0.1 * limit
 
@@ -101,24 +110,24 @@ def test_biases(name):
     """The forget bias is in the forget gate's block and only there; everything else starts at zero, gains at one."""
     if name in FORGETTING:
         for options, value in (({}, 1.0), ({"forget_bias": 2.5}, 2.5)):
-            params = zoo.make(name, 3, param_dtype="float64", **options).init(KEY, 2)
-            wanted = [value if gate == "f" else 0.0 for gate in FORGETTING[name] for _ in range(3)]
+            params = initial_params(name, **options)
+            wanted = [value if gate == "f" else 0.0 for gate in FORGETTING[name] for _ in range(HIDDEN)]
             np.testing.assert_array_equal(params.b, wanted)
     else:
         assert "forget_bias" not in zoo.CELLS[name].options()
-        params = zoo.make(name, 3, param_dtype="float64").init(KEY, 2)
-        np.testing.assert_array_equal(params.b, np.zeros(3 * GATES[name]))
+        params = initial_params(name)
+        np.testing.assert_array_equal(params.b, np.zeros(HIDDEN * GATES[name]))
     for field, value in params._asdict().items():
         if field.startswith("gain"):
             np.testing.assert_array_equal(value, np.ones_like(value))
         if field in ("b_c", "b_n") and value is not None:
-            np.testing.assert_array_equal(value, np.zeros(3))
+            np.testing.assert_array_equal(value, np.zeros(HIDDEN))
 
 
 def test_peepholes_are_drawn_small_and_apart():
-    params = zoo.make("lstm-peephole", 64, param_dtype="float64").init(KEY, 2)
+    params = initial_params("lstm-peephole")
     peeps = np.stack([params.peep_i, params.peep_f, params.peep_o])
-    assert 0 < np.abs(peeps).max() < 1 / 8
+    assert 0 < np.abs(peeps).max() < HIDDEN**-0.5
     assert len(np.unique(peeps)) == peeps.size
 
 
