@@ -9,6 +9,7 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.data import Batch
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.language_model import language_model
+from tests.training.tiny import random_params
 
 XS = jnp.asarray(np.random.default_rng(0).uniform(0.5, 2.0, (6, 3, 4)))
 
@@ -47,10 +48,10 @@ def test_no_key_or_no_rate_is_no_dropout():
     assert Dropout(0.5, 0.5, 0.5).apply(0.5, None, XS) is XS
     assert Dropout().apply(0.0, jax.random.key(0), XS) is XS
     plain, dropping = two_layers(), two_layers(input=0.5, hidden=0.5, output=0.5)
-    params, state = plain.init(jax.random.key(0)), plain.initial_state((3,))
-    expected = plain.token_nats(params, state, tokens(), tokens(1))
+    params, state = random_params(plain), plain.initial_state((3,))
+    expected = jax.jit(plain.token_nats)(params, state, tokens(), tokens(1))
     for model, key in ((plain, jax.random.key(3)), (dropping, None)):
-        found = model.token_nats(params, state, tokens(), tokens(1), key)
+        found = jax.jit(model.token_nats)(params, state, tokens(), tokens(1), key)
         for one, two in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
             np.testing.assert_array_equal(one, two)
 
@@ -58,9 +59,9 @@ def test_no_key_or_no_rate_is_no_dropout():
 @pytest.mark.parametrize(("place", "touched"), [("input", (0, 1)), ("hidden", (1,)), ("output", ())])
 def test_each_rate_drops_at_its_own_place(place, touched):
     model = two_layers(**{place: 0.5})
-    params, state = model.init(jax.random.key(0)), model.initial_state((3,))
-    plain, hs = model.hidden(params, state, tokens(), None)
-    last, dropped = model.hidden(params, state, tokens(), jax.random.key(5))
+    params, state = random_params(model), model.initial_state((3,))
+    plain, hs = jax.jit(model.hidden)(params, state, tokens(), None)
+    last, dropped = jax.jit(model.hidden)(params, state, tokens(), jax.random.key(5))
     for layer in (0, 1):
         assert np.array_equal(plain[layer].hidden, last[layer].hidden) == (layer not in touched)
     assert (np.asarray(dropped) == 0).any() == (place == "output")
@@ -69,12 +70,12 @@ def test_each_rate_drops_at_its_own_place(place, touched):
 
 def test_recurrent_connections_are_never_dropped():
     model = two_layers(input=0.5, hidden=0.5, output=0.5)
-    params = model.init(jax.random.key(0))
+    params = random_params(model)
     # Without weights from below, the state lives on recurrent connections alone.
     deaf = params._replace(cell=tuple(layer._replace(w_x=jnp.zeros_like(layer.w_x)) for layer in params.cell))
     state = jax.tree.map(lambda s: s + 0.7, model.initial_state((3,)))
-    plain, hs = model.hidden(deaf, state, tokens(), None)
-    last, dropped = model.hidden(deaf, state, tokens(), jax.random.key(1))
+    plain, hs = jax.jit(model.hidden)(deaf, state, tokens(), None)
+    last, dropped = jax.jit(model.hidden)(deaf, state, tokens(), jax.random.key(1))
     for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(last), strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(hs, dropped)
@@ -82,9 +83,10 @@ def test_recurrent_connections_are_never_dropped():
 
 def test_the_key_alone_decides():
     model = two_layers(input=0.3, hidden=0.3, output=0.3)
-    params, state = model.init(jax.random.key(0)), model.initial_state((3,))
+    params, state = random_params(model), model.initial_state((3,))
     batch = Batch(tokens(), tokens(1), np.ones((6, 3), bool))
-    first, again, other = (float(model.loss_fn(params, state, batch, jax.random.key(k))[0]) for k in (1, 1, 2))
+    loss_fn = jax.jit(model.loss_fn)
+    first, again, other = (float(loss_fn(params, state, batch, jax.random.key(k))[0]) for k in (1, 1, 2))
     assert first == again
     assert first != other
 

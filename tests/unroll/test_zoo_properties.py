@@ -31,7 +31,7 @@ from tests.unroll.programs import (
     walk,
 )
 
-LENGTHS = np.array([T, 5, 0, 1])
+LENGTHS = np.array([T, 5, 0, 1], np.int32)
 NO_STEP = 2  # the sequence of length zero
 
 MASK = np.array(  # [T, B]: all, some in the middle, none, all but the first

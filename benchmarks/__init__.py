@@ -1,0 +1,1 @@
+"""What there is to time: cells over time, and whole training steps."""

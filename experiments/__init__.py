@@ -1,0 +1,1 @@
+"""Studies: each folder has its question, its command, the published figures beside ours, and its results."""

@@ -1,0 +1,134 @@
+"""The smallest things to train, and parameters that cost no compilation: shared by the tests of models and commands."""
+
+import contextlib
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache as cache
+
+from rnnlm_jax.config import Config, replace
+from rnnlm_jax.data import build_vocabulary
+from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.training.checkpoints import CheckpointFolder
+from rnnlm_jax.training.loop import _join, _split
+from rnnlm_jax.training.step import initial_train_state
+
+LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog and the cat is on the mat", "ran"]
+
+#: A run of a second: drawn from ±0.3, since the orthogonal initialiser takes seconds to compile.
+TINY = [
+    *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3"),
+    *("--batch-size=2", "--window=10", "--epochs=1", "--learning-rate=0.01"),
+]
+
+#: A process of its own, as a user has.
+PROGRAM = [sys.executable, "-c", "from rnnlm_jax.cli.main import run; run()"]
+
+
+def text(repeats=8):
+    """Some lines, not quite the same over and over."""
+    lines = []
+    for k in range(repeats):
+        lines += LINES[k % 3 :] + LINES[: k % 3]
+    return "\n".join(lines) + "\n"
+
+
+def random_params(model, seed=0, scale=0.5):
+    """Parameters drawn by NumPy, biases included."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return jax.tree.map(lambda s: jnp.asarray(rng.normal(scale=scale, size=s.shape), s.dtype), shapes)
+
+
+def vocabulary(lines=LINES):
+    return build_vocabulary(lines, "word")
+
+
+def tiny_config(corpus, **parts):
+    """The configuration of ``TINY`` on a text, with changes a part."""
+    config = replace(
+        Config(),
+        data={"corpus": str(corpus), "batch_size": 2, "window": 10},
+        model={"cell": "elman-tanh", "hidden_size": 8, "init_scale": 0.3},
+        optimizer={"learning_rate": 0.01},
+        training={"epochs": 1},
+    )
+    return replace(config, **parts)
+
+
+def last_checkpoint(path, which="last"):
+    """All that the newest checkpoint of a run holds, and its position."""
+    from rnnlm_jax.data import Vocabulary
+    from rnnlm_jax.runs import build_model, read_config
+
+    folder = RunFolder(path)
+    config, words = read_config(folder), Vocabulary.load(folder.vocabulary)
+    model = build_model(config.model, words.size)
+    like = jax.eval_shape(
+        lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
+    )
+    trees, position = CheckpointFolder(folder.checkpoints(which), read_only=True).restore(
+        _split(like), words.content_hash
+    )
+    return _join(trees), position
+
+
+def assert_same_bits(one, two):
+    """Every leaf of two trees is the same, to the bit."""
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        assert a.tobytes() == b.tobytes()
+
+
+def assert_same_run(one, two):
+    """Two runs came to the same parameters, optimiser, position, figures and records of metrics."""
+    (state, position), (other, where) = last_checkpoint(one), last_checkpoint(two)
+    assert_same_bits(state, other)
+    assert timeless(vars(position)) == timeless(vars(where))
+    first, second = (json.loads(RunFolder(path).results.read_text()) for path in (one, two))
+    for part in ("test", "valid"):
+        assert timeless(first[part]) == timeless(second[part])
+    assert first["steps"] == second["steps"]
+    assert records(one) == records(two)
+
+
+def records(path):
+    """The metrics of a run without what depends on the clock."""
+    return [timeless(json.loads(line)) for line in RunFolder(path).metrics.read_text().splitlines()]
+
+
+def timeless(figures):
+    return {name: value for name, value in figures.items() if name not in ("seconds", "tokens_per_second")}
+
+
+@contextlib.contextmanager
+def compilation_cache(folder):
+    """Keep what is compiled in a folder, for this process and those it starts: every run compiles the same steps."""
+    options = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+
+    def switch(values):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        cache.reset_cache()
+
+    switch(options)
+    variables = {name.upper(): str(value) for name, value in options.items()}
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            yield
+    finally:
+        switch(before)
