@@ -78,7 +78,7 @@ def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     Raises:
         UserError: for an unknown cell or option, an option of a wrong type, or float64 without x64 switched on.
     """
-    if "float64" in (config.dtype, config.param_dtype) and not jax.config.jax_enable_x64:
+    if "float64" in (config.dtype, config.param_dtype) and jax.dtypes.canonicalize_dtype("float64") != "float64":
         raise UserError("float64 needs JAX_ENABLE_X64=1 in the environment: set it, or use float32")
     options = dict(config.cell_options)
     if not {"dtype", "param_dtype"}.isdisjoint(options):

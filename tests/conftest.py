@@ -1,11 +1,16 @@
 """Set-up of the whole suite: 64-bit types throughout, and strict promotion where the library promises it."""
 
+import hypothesis
 import jax
 import pytest
 
 # The library never leans on default dtypes, so tests may turn on the wide ones: what says float32 must stay float32,
 # and numerical identities can be held to float64.
 jax.config.update("jax_enable_x64", True)
+
+# Examples are drawn alike on every machine, and none is wrong for being slow: machines may be busy, and jit compiles.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 #: Directories whose tests run under strict promotion: an implicit change of dtype is an error there.
 STRICT = ("cells", "unroll", "peers")

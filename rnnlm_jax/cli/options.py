@@ -25,19 +25,20 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """An option for every field of the configuration, in one group a dataclass."""
+def add_config_options(parser: argparse.ArgumentParser, base: Config) -> None:
+    """An option for every field of the configuration, in one group a dataclass; ``base`` gives the defaults shown."""
     for group in dataclasses.fields(Config):
         kind = typing.get_type_hints(Config)[group.name]
         section = parser.add_argument_group(f"{group.name} options", (kind.__doc__ or "").strip())
         hints = typing.get_type_hints(kind)
         for spec in dataclasses.fields(kind):
-            _add_option(section, group.name, spec, hints[spec.name])
+            default = getattr(getattr(base, group.name), spec.name)
+            _add_option(section, group.name, spec, hints[spec.name], default)
 
 
-def _add_option(section: Any, group: str, spec: dataclasses.Field, hint: Any) -> None:
+def _add_option(section: Any, group: str, spec: dataclasses.Field, hint: Any, default: Any) -> None:
     flag, destination = flag_of(spec), f"{group}.{spec.name}"
-    about = f"{spec.metadata['help']} (default: {_shown(spec.default)})".replace("%", "%%")
+    about = f"{spec.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
     if hint is bool:
         section.add_argument(flag, dest=destination, action=argparse.BooleanOptionalAction, default=None, help=about)
         return

@@ -18,12 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "config",
         nargs="?",
         metavar="CONFIG",
-        help=f"a preset ({', '.join(PRESETS)}) or a Python file with get_config() (default: demo)",
+        help=f"a preset ({', '.join(PRESETS)}) or a Python file with get_config() (default: demo, whose values are the "
+        "defaults below)",
     )
     parser.add_argument("--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
-    add_config_options(parser)
+    add_config_options(parser, preset("demo"))
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -1,8 +1,9 @@
 """Text to arrays: vocabularies, corpora and batches. Only NumPy and the standard library are imported here."""
 
 from rnnlm_jax.data.batching import Batch, Batches, BatchSequence, SentenceBatches, StreamBatches
+from rnnlm_jax.data.checks import require_in_vocabulary
 from rnnlm_jax.data.corpora import CORPORA, Corpus, load_corpus, path_corpus, read_lines
-from rnnlm_jax.data.encoded import EncodedText, require_in_vocabulary
+from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_building import build_vocabulary
 

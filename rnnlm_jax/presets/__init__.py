@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.presets import zaremba
+from rnnlm_jax.presets import grammar, zaremba
+from rnnlm_jax.presets.demo import demo
 
 PRESETS: dict[str, Callable[[], Config]] = {
-    "demo": Config,
+    "demo": demo,
+    "grammar/lstm": grammar.lstm,
+    "grammar/elman": grammar.elman,
     "zaremba/small": zaremba.small,
     "zaremba/medium": zaremba.medium,
     "zaremba/large": zaremba.large,

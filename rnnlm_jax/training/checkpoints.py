@@ -41,7 +41,8 @@ class CheckpointFolder:
         """Open a folder, which need not exist yet; ``read_only`` leaves alone what a training run may be writing."""
         import orbax.checkpoint as ocp  # takes a second, and most commands need no checkpoint
 
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax logs a traceback of whatever it raises; what it raises is told here, in one line.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder = folder.absolute()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else keep,

@@ -79,7 +79,7 @@ def make_train_step(model: LanguageModel, config: OptimizerConfig, seed: int, ca
             return nats / jnp.asarray(over, nats.dtype), (nats, scored.tokens, scored.state)
 
         (_, (nats, tokens, after)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
-        grad_norm = optax.global_norm(gradient)
+        grad_norm = optax.tree.norm(gradient)
         rule = make_optimizer(config, learning_rate.astype(grad_norm.dtype))
         updates, opt_state = rule.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -45,7 +45,7 @@ def unroll(
         xs: the inputs, ``[T, *B, D]`` with any number of batch axes.
         mask: which steps count.
         lengths: the number of leading steps that count, zero included; with a mask, a step must pass both.
-        resets: before which steps the state starts anew.
+        resets: before which steps, in the order they are run, the state starts anew.
         reverse: run from the last step to the first; outputs stay in the order of the inputs.
         unroll: loop iterations compiled as one, see ``jax.lax.scan``.
         remat_chunk: steps in a chunk whose inside is computed again in the backward pass, or "sqrt" for ⌈√T⌉; None
@@ -69,10 +69,10 @@ def unroll(
 
 
 def check_state(cell: Cell, state: Tree, batch_shape: tuple[int, ...]) -> None:
-    """Check that a state has the shape that the cell and the batch ask for.
+    """Check that a state has the structure, shapes and dtypes that the cell and the batch ask for.
 
     Raises:
-        UserError: if it has not, naming both shapes.
+        UserError: if it has not, naming what it has and what it should have.
     """
     wanted = jax.eval_shape(lambda: cell.initial_state(batch_shape))
     if jax.tree.structure(wanted) != jax.tree.structure(state):
@@ -80,6 +80,8 @@ def check_state(cell: Cell, state: Tree, batch_shape: tuple[int, ...]) -> None:
     for want, have in zip(jax.tree.leaves(wanted), jax.tree.leaves(state), strict=True):
         if want.shape != jnp.shape(have):
             raise UserError(f"a state of shape {jnp.shape(have)} does not fit these inputs: they ask for {want.shape}")
+        if want.dtype != jnp.result_type(have):
+            raise UserError(f"a state of {jnp.result_type(have)} does not fit a cell that keeps it in {want.dtype}")
 
 
 def count_layers(cell: Cell) -> int:

@@ -1,5 +1,7 @@
 """One step of training: the update, what it reports, and what it leaves alone when a number is not finite."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +14,8 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.language_model import language_model
 from rnnlm_jax.runs import build_model
-from rnnlm_jax.training.step import initial_train_state, make_train_step
-from tests.training.tiny import assert_same_bits, random_params
+from rnnlm_jax.training.step import make_train_step
+from tests.training.tiny import assert_same_bits, fresh_state
 
 VOCABULARY, STEPS, BATCH = 6, 4, 3
 RATE = jnp.asarray(0.5, jnp.float32)
@@ -22,7 +24,7 @@ RATE = jnp.asarray(0.5, jnp.float32)
 def make(optimizer=None, dtype=jnp.float64, dropout=None, carries_state=True):
     model = language_model(cells.elman(5, param_dtype=dtype), VOCABULARY, dropout=dropout, init_scale=0.5)
     config = optimizer or OptimizerConfig("sgd", clip_norm=None)
-    state = initial_train_state(model, config, BATCH, seed=0)._replace(params=random_params(model, seed=1))
+    state = fresh_state(model, config, BATCH, seed=1)
     return model, make_train_step(model, config, 0, carries_state), state
 
 
@@ -37,13 +39,17 @@ def to_numpy(tree):
     return jax.tree.map(lambda leaf: np.array(leaf), tree)
 
 
-@pytest.mark.parametrize("loss_per", ["token", "sequence"])
-@pytest.mark.parametrize("clip", [None, 0.1, 1e6])
+@functools.cache
+def loss_and_gradient(model):
+    return jax.jit(jax.value_and_grad(lambda params, state, batch: model.loss_fn(params, state, batch, None)[0]))
+
+
+@pytest.mark.parametrize(("loss_per", "clip"), [("token", None), ("token", 0.1), ("sequence", 0.1), ("sequence", 1e6)])
 def test_a_step_of_sgd_is_the_formula(loss_per, clip):
     model, step, state = make(OptimizerConfig("sgd", clip_norm=clip, loss_per=loss_per))
     batch = make_batch()
     before = to_numpy(state.params)
-    nats, summed = jax.value_and_grad(lambda p: model.loss_fn(p, model.initial_state((BATCH,)), batch, None)[0])(before)
+    nats, summed = loss_and_gradient(model)(before, model.initial_state((BATCH,)), batch)
     over = batch.mask.sum() if loss_per == "token" else BATCH
     gradient = [np.asarray(g) / over for g in jax.tree.leaves(summed)]
     norm = np.sqrt(sum((g**2).sum() for g in gradient))
@@ -62,7 +68,9 @@ def test_state_goes_from_batch_to_batch_only_in_streams():
     model, carrying, state = make()
     params = to_numpy(state.params)
     after, _ = carrying(state, make_batch(), jnp.float32(0.0))
-    expected, _ = model.token_nats(params, model.initial_state((BATCH,)), make_batch().inputs, make_batch().targets)
+    expected, _ = jax.jit(model.token_nats)(
+        params, model.initial_state((BATCH,)), make_batch().inputs, make_batch().targets
+    )
     np.testing.assert_allclose(after.model_state.hidden, expected.hidden, rtol=1e-12)
     second, info = carrying(after, make_batch(), jnp.float32(0.0))
     _, fresh, state = make(carries_state=False)
@@ -103,10 +111,13 @@ def test_it_compiles_once_and_donates_its_state():
 
 
 def test_dropout_is_drawn_from_the_seed_and_the_step():
+    model, _, _ = make(dropout=Dropout(output=0.5))
+    config = OptimizerConfig("sgd")
+    steps = {seed: make_train_step(model, config, seed, carries_state=True) for seed in (0, 1)}
+
     def nats(at, seed=0):
-        model, _, state = make(dropout=Dropout(output=0.5))
-        step = make_train_step(model, OptimizerConfig("sgd"), seed, carries_state=True)
-        return float(step(state._replace(step=jnp.asarray(at, jnp.int32)), make_batch(), RATE)[1].nats)
+        state = fresh_state(model, config, BATCH)._replace(step=jnp.asarray(at, jnp.int32))
+        return float(steps[seed](state, make_batch(), RATE)[1].nats)
 
     assert nats(3) == nats(3)
     assert len({nats(3), nats(4), nats(3, seed=1)}) == 3
@@ -131,8 +142,8 @@ def test_every_optimiser_learns_a_repetitive_text(name, rate):
 def test_every_cell_of_the_zoo_trains(name):
     options = (("projection_size", 3),) if name == "lstm-projected" else ()
     model = build_model(ModelConfig(cell=name, cell_options=options, hidden_size=5, init_scale=0.3), VOCABULARY)
-    state = initial_train_state(model, OptimizerConfig("sgd", loss_per="sequence"), BATCH, seed=0)
-    step = make_train_step(model, OptimizerConfig("sgd", loss_per="sequence"), 0, carries_state=False)
+    config = OptimizerConfig("sgd", loss_per="sequence")
+    state, step = fresh_state(model, config, BATCH), make_train_step(model, config, 0, carries_state=False)
     before, losses = to_numpy(state.params), []
     for _ in range(3):
         state, info = step(state, make_batch(), jnp.float32(0.2))

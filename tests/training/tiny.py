@@ -23,6 +23,8 @@ LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a 
 TINY = [
     *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3"),
     *("--batch-size=2", "--window=10", "--epochs=1", "--learning-rate=0.01"),
+    # whatever the demo, of which options are changes, may have
+    *("--no-tie-embeddings", "--dropout-input=0", "--dropout-output=0", "--optimizer=adam", "--decay=1"),
 ]
 
 #: A process of its own, as a user has.
@@ -42,6 +44,13 @@ def random_params(model, seed=0, scale=0.5):
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     return jax.tree.map(lambda s: jnp.asarray(rng.normal(scale=scale, size=s.shape), s.dtype), shapes)
+
+
+def fresh_state(model, optimizer, batch_size, seed=0):
+    """What ``initial_train_state`` gives, without its compilations: parameters drawn by NumPy, all else zero."""
+    shapes = jax.eval_shape(lambda: initial_train_state(model, optimizer, batch_size, seed))
+    zeros = jax.tree.map(lambda s: jnp.array(np.zeros(s.shape, s.dtype)), shapes)
+    return zeros._replace(params=random_params(model, seed, scale=0.4))
 
 
 def vocabulary(lines=LINES):

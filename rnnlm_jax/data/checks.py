@@ -1,0 +1,33 @@
+"""Whether a text and a vocabulary have anything to do with each other."""
+
+from __future__ import annotations
+
+from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.vocabulary import Vocabulary
+from rnnlm_jax.errors import UserError
+
+
+def require_in_vocabulary(encoded: EncodedText, vocabulary: Vocabulary, name: str) -> EncodedText:
+    """Return `encoded` unchanged if there is something in it that a model with this vocabulary could be measured on.
+
+    A text of which every token became the unknown one gets a flattering perplexity and means nothing: most often it
+    is a text of another language, case or level.
+
+    Args:
+        encoded: the text.
+        vocabulary: the vocabulary that encoded it.
+        name: how the text is called in the message, e.g. its path.
+
+    Raises:
+        UserError: the text holds no token, or each of its tokens is out of vocabulary.
+    """
+    ends = encoded.line_ends.size if vocabulary.eos is not None else 0
+    content = encoded.tokens.size - ends
+    if content == 0:
+        raise UserError(f"{name} is empty: give a text with at least one token")
+    if encoded.oov == content:
+        raise UserError(
+            f"none of the {content:,} tokens of {name} is in the vocabulary ({vocabulary.describe()}): "
+            "give a text of the language, case and level that the vocabulary was built from"
+        )
+    return encoded

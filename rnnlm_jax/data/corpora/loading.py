@@ -1,0 +1,54 @@
+"""The corpora there are, by name: the one place that knows every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnlm_jax.data.corpora.corpus import Corpus
+from rnnlm_jax.errors import UserError
+
+CORPORA = {
+    "pydoc": "the language reference that comes with this Python, no download",
+    "grammar": "sentences of a probabilistic grammar whose entropy is known, generated",
+    "ptb": "Penn Treebank, Mikolov's preprocessing, from your copy of the text",
+    "wikitext-2": "WikiText-2, word level, from your copy of the text",
+    "tfds:NAME": "a text data set of TensorFlow Datasets, e.g. tfds:tiny_shakespeare",
+}
+"""The names that `load_corpus` knows, and what they are; a path to a file or directory is a corpus too."""
+
+
+def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0) -> Corpus:
+    """Return a corpus by name or path.
+
+    Args:
+        name: one of `CORPORA`, or the path of a text file or of a directory of train, valid and test files.
+        data_dir: where the text of `ptb`, `wikitext-2` and `tfds:` corpora lies; default: the environment variable
+            `RNNLM_JAX_DATA`.
+        seed: of the generated corpus; the others ignore it.
+
+    Raises:
+        UserError: an unknown name, or text that is missing, empty, not UTF-8 or not the one its checksum names.
+    """
+    # each kind is imported when it is asked for: TFDS alone takes a second
+    if name == "pydoc":
+        from rnnlm_jax.data.corpora.pydoc_topics import pydoc_corpus
+
+        return pydoc_corpus()
+    if name == "grammar":
+        from rnnlm_jax.data.corpora.grammar_corpus import grammar_corpus
+
+        return grammar_corpus(seed=seed)
+    if name in ("ptb", "wikitext-2"):
+        from rnnlm_jax.data.corpora.tfds_builders import benchmark_corpus
+
+        return benchmark_corpus(name, data_dir)
+    if name.startswith("tfds:"):
+        from rnnlm_jax.data.corpora.tfds_text import tfds_corpus
+
+        return tfds_corpus(name.removeprefix("tfds:"), data_dir)
+    from rnnlm_jax.data.corpora.text_files import path_corpus
+
+    if not Path(name).exists():
+        known = ", ".join(CORPORA)
+        raise UserError(f"there is no corpus or file {name!r}: give one of {known}, or the path of a text")
+    return path_corpus(name)

@@ -1,0 +1,93 @@
+"""What the tests of the command line share: a text, a trained run, and how a command is given."""
+
+import shutil
+from typing import NamedTuple
+
+import pytest
+
+from rnnlm_jax.cli.main import main
+from tests.training.tiny import TINY, compilation_cache, text
+
+
+class Outcome(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory):
+    with compilation_cache(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A text of some forty lines."""
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text(text())
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tmp_path_factory):
+    """A run that all may read and none may write."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    code = main(["train", *TINY, "--data", str(corpus), "--run", str(run), "--checkpoint-every", "3"])
+    assert code == 0
+    return run
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of the trained run, to damage."""
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def rnnlm(capsys):
+    """The command, in this process: words in, exit code and output out."""
+
+    def command(*words):
+        capsys.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as exit:
+            code = exit.code
+        return Outcome(code, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def refuse(rnnlm):
+    """A command that must fail as a command should: one line that says what to do, and exit code 2."""
+
+    def command(*words, saying):
+        outcome = rnnlm(*words)
+        assert outcome.code == 2, outcome
+        message = one_line(outcome.err)
+        assert saying in message, message
+        return message
+
+    return command
+
+
+def one_line(err):
+    """The message of an error, which is the last line and the only one that is no progress bar."""
+    assert err.endswith("\n")
+    lines = err[:-1].split("\n")
+    assert len(lines) == 1, err
+    message = lines[0].split("\r")[-1]
+    assert message.startswith("rnnlm-jax")
+    assert "error: " in message
+    assert "Traceback" not in err
+    return message
+
+
+def everything(folder):
+    """Every file below a folder, with its bytes."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

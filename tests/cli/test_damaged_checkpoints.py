@@ -1,0 +1,130 @@
+"""A damaged checkpoint is found out, whichever file of it is cut, lost or flipped, and never read as a whole one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnlm_jax.training import checkpoints
+from tests.cli.conftest import everything, one_line
+from tests.training.tiny import assert_same_bits, last_checkpoint
+
+# What Orbax was doing when it met the damage is told by Python's garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+#: Files of a checkpoint whose loss changes nothing that is read: the arrays are found, and verified, without them.
+SPARE = ("_sharding", "array_metadatas", "commit_success", "ocdbt.process_0", "_CHECKPOINT_METADATA", "_METADATA")
+
+
+def newest(run, which):
+    return next((run / "checkpoints" / which).iterdir())
+
+
+def kind(path):
+    """What a file is, without the digits that make its name its own."""
+    return "/".join(part if len(part) < 32 else "*" for part in path.parts)
+
+
+def files_of(checkpoint):
+    return {path: kind(path.relative_to(checkpoint)) for path in sorted(checkpoint.rglob("*")) if path.is_file()}
+
+
+def holds_arrays(name):
+    return "/d/*" in name
+
+
+def damage(path, how):
+    if how == "delete":
+        path.unlink()
+    elif how == "truncate":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(("which", "how"), [("best", "truncate"), ("best", "delete"), ("last", "truncate")])
+def test_every_file_in_turn(run, rnnlm, which, how):
+    checkpoint = newest(run, which)
+    original, told = last_checkpoint(run, "last")[0].params, set()
+    command = ["sample", run] if which == "best" else ["train", "--run", run, "--resume", "--epochs", "1"]
+    for path, name in files_of(checkpoint).items():
+        if which == "last" and name.startswith("params/"):
+            continue  # as in the best one
+        content = path.read_bytes()
+        damage(path, how)
+        if path.exists() and path.read_bytes() == content:
+            continue
+        before = everything(run)
+        outcome = rnnlm(*command)
+        if outcome.code == 2:
+            told.add(name)
+            message = one_line(outcome.err)
+            assert str(checkpoint.parent) in message
+            assert "restore the folder from a copy" in message or "holds no checkpoint" in message
+            assert everything(run) == before
+        else:  # nothing that was lost is needed: the parameters are those that were saved
+            assert outcome.code == 0, outcome
+            assert which == "best" or "resuming at step" in outcome.out, name  # not begun anew
+            assert any(part in name for part in SPARE), name
+            assert_same_bits(last_checkpoint(run, "last")[0].params, original)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert "about/metadata" in told
+    assert any(holds_arrays(name) for name in told), told
+    assert rnnlm(*command).code == 0
+
+
+@pytest.mark.parametrize(("which", "item"), [("best", "params"), ("last", "params"), ("last", "training")])
+def test_one_flipped_bit(run, rnnlm, which, item):
+    """Orbax reads a flipped bit without a word: the digests do not."""
+    checkpoint = newest(run, which)
+    command = ["sample", run] if which == "best" else ["train", "--run", run, "--resume"]
+    biggest = max((checkpoint / item / "d").iterdir(), key=lambda path: path.stat().st_size)
+    content = biggest.read_bytes()
+    rng, told = np.random.default_rng(0), 0
+    for place in rng.integers(0, len(content), 12).tolist():
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        biggest.write_bytes(bytes(flipped))
+        outcome = rnnlm(*command)
+        if outcome.code == 0:
+            # A bit of padding or of an unused field: what was read is what was saved, digests and all.
+            continue
+        told += 1
+        assert "is damaged" in one_line(outcome.err)
+    biggest.write_bytes(content)
+    assert told >= 6
+    assert rnnlm(*command).code == 0
+
+
+def test_a_flipped_number_is_told_by_its_digest(run, refuse, monkeypatch):
+    """What the array library hands over is compared with what was saved, number by number."""
+    digests = checkpoints._digests
+
+    def flipped(arrays):
+        changed = {name: np.array(value) for name, value in arrays.items()}
+        changed["embedding"].view(np.uint8).flat[0] ^= 1
+        return digests(changed)
+
+    monkeypatch.setattr(checkpoints, "_digests", flipped)
+    refuse("sample", run, saying="wrong digest of embedding")
+
+
+def test_a_checkpoint_that_is_an_empty_folder(run, refuse):
+    (run / "checkpoints" / "best" / "9999").mkdir()
+    refuse("sample", run, saying="is damaged")
+
+
+def test_one_of_another_model(run, refuse):
+    config = run / "config.json"
+    config.write_text(config.read_text().replace('"elman-tanh"', '"lstm"'))
+    refuse("sample", run, saying="checkpoint")
+    config.write_text(config.read_text().replace('"lstm"', '"lstm-peephole"'))
+    refuse("sample", run, saying="is of another model or optimiser")
+
+
+def test_a_save_under_way_elsewhere_is_left_alone(run, rnnlm):
+    """Reading a run must not clean up after a training process that is still writing there."""
+    unfinished = run / "checkpoints" / "best" / "99.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    (unfinished / "part").write_bytes(b"half")
+    assert rnnlm("sample", run).code == 0
+    assert Path(unfinished / "part").read_bytes() == b"half"

@@ -1,0 +1,98 @@
+"""A disk that fills up: one line, exit code 2, and the run goes on once there is room."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from rnnlm_jax.runs import RunFolder
+from tests.cli.conftest import one_line
+from tests.training.tiny import TINY, assert_same_run, last_checkpoint
+
+#: Files may grow to so many bytes: enough for a vocabulary and a configuration, too few for a figure or a checkpoint.
+LIMITED = """
+import resource, sys
+from rnnlm_jax.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (2500, resource.RLIM_INFINITY))
+main.run()
+"""
+
+
+def words(corpus, run, *options):
+    return ["train", *TINY, "--epochs=2", "--checkpoint-every=4", f"--data={corpus}", f"--run={run}", *options]
+
+
+@pytest.fixture(autouse=True)
+def _narrow_types():
+    """What a process of its own has."""
+    with jax.enable_x64(False):
+        yield
+
+
+@pytest.fixture
+def whole(corpus, tmp_path, rnnlm):
+    """The run with room enough."""
+    assert rnnlm(*words(corpus, tmp_path / "whole")).code == 0
+    return tmp_path / "whole"
+
+
+def test_files_that_may_not_grow(corpus, whole, tmp_path, rnnlm):
+    run = tmp_path / "run"
+    # The cache of compiled programs is a file too, of the tests' own making.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION")}
+    environment |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "0"}
+    command = [sys.executable, "-c", LIMITED, *words(corpus, run)]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "cannot save the checkpoint of step 4" in one_line(done.stderr.decode())
+    assert rnnlm(*words(corpus, run, "--resume")).code == 0
+    assert_same_run(run, whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, of two megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system needs root and the right to mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(path, room):
+    """Fill the disk up but for some bytes."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            file.truncate(path.stat().st_size - room)
+
+
+def test_a_disk_that_fills_up_between_two_checkpoints(corpus, whole, small_disk, rnnlm, refuse):
+    run, ballast = small_disk / "run", small_disk / "ballast"
+    assert rnnlm(*words(corpus, run, "--epochs=1")).code == 0
+    _, earlier = last_checkpoint(run)
+    fill(ballast, room=6 * 4096)  # the metrics have room, a checkpoint has not
+    message = refuse(*words(corpus, run, "--resume"), saying="cannot save the checkpoint")
+    assert "make room" in message
+    assert last_checkpoint(run)[1] == earlier
+    assert rnnlm("sample", run).code == 0
+    ballast.unlink()
+    assert rnnlm(*words(corpus, run, "--resume")).code == 0
+    assert_same_run(run, whole)
+    assert [path.name for path in run.rglob("*") if "tmp" in path.name or path.name.endswith(".new")] == []
+
+
+def test_a_disk_without_any_room(corpus, small_disk, rnnlm, refuse):
+    run, ballast = small_disk / "run", small_disk / "ballast"
+    fill(ballast, room=4096)
+    refuse(*words(corpus, run), saying="No space left")
+    ballast.unlink()
+    assert not RunFolder(run).exists()  # nothing is in the way of the next try
+    assert rnnlm(*words(corpus, run)).code == 0

@@ -1,0 +1,49 @@
+"""The presets are the experiments that the papers describe."""
+
+import pytest
+
+from rnnlm_jax import UserError
+from rnnlm_jax.config import check_config, from_json, to_json
+from rnnlm_jax.presets import PRESETS, preset
+
+#: Zaremba, Sutskever & Vinyals 2014, section 4.1.
+ZAREMBA = {
+    # hidden, initial values, dropout, unroll, epochs, decay, after epoch, clip
+    "zaremba/small": (200, 0.1, 0.0, 20, 13, 2.0, 4, 5.0),
+    "zaremba/medium": (650, 0.05, 0.5, 35, 39, 1.2, 6, 5.0),
+    "zaremba/large": (1500, 0.04, 0.65, 35, 55, 1.15, 14, 10.0),
+}
+
+
+@pytest.mark.parametrize("name", ZAREMBA)
+def test_zaremba_is_the_table_of_the_paper(name):
+    config = preset(name)
+    data, model, optimizer = config.data, config.model, config.optimizer
+    assert (
+        *(model.hidden_size, model.init_scale, model.dropout_output, data.window, config.training.epochs),
+        *(optimizer.decay, optimizer.decay_after, optimizer.clip_norm),
+    ) == ZAREMBA[name]
+    assert (model.cell, model.layers, model.residual, model.tie_embeddings) == ("lstm", 2, False, False)
+    assert model.dropout_input == model.dropout_hidden == model.dropout_output
+    assert not model.dropout_locked
+    assert model.embedding_size is None  # as wide as a layer
+    assert (data.corpus, data.batching, data.batch_size) == ("ptb", "stream", 20)
+    assert (optimizer.optimizer, optimizer.learning_rate, optimizer.loss_per) == ("sgd", 1.0, "sequence")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_possible_and_written_whole(name):
+    config = preset(name)
+    assert check_config(config) == config
+    assert from_json(to_json(config)) == config
+
+
+def test_the_demo_needs_no_download():
+    assert preset("demo").data.corpus == "pydoc"
+    assert preset("demo").data.data_dir is None
+
+
+def test_an_unknown_preset_lists_the_known():
+    with pytest.raises(UserError, match="unknown preset 'zaremba/huge': choose one of demo, ") as told:
+        preset("zaremba/huge")
+    assert all(name in str(told.value) for name in PRESETS)
