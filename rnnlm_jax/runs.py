@@ -1,7 +1,6 @@
 """The folder of a training run: its configuration, vocabulary, checkpoints, metrics and results, and how to open it."""
 
 import functools
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax import cells
+from rnnlm_jax import cells, json_text
 from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cells import zoo
+from rnnlm_jax.checkpoints import CheckpointFolder, Position
 from rnnlm_jax.config import Config, ModelConfig, from_json, to_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
-from rnnlm_jax.training.checkpoints import CheckpointFolder, Position
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary) -> 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and programs, the whole file or none of it."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json_text.dumps(value, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,11 +24,8 @@ def score_sentences(
         carry: read the text as one stream, each sentence in the context of all before it; otherwise each stands alone.
     """
     if carry:
-        stream = EncodedText(text.tokens, np.array([len(text)]), text.oov, text.characters)
-        ends = text.line_ends[:-1]
-        return np.split(_alone(model, params, list(stream.lines()), vocabulary)[0], ends)
-    lines = list(text.lines())
-    return _alone(model, params, lines, vocabulary)
+        return np.split(_alone(model, params, [text.tokens], vocabulary)[0], text.line_ends[:-1])
+    return _alone(model, params, list(text.lines()), vocabulary)
 
 
 def _alone(

@@ -1,6 +1,6 @@
 """What the grammar itself makes of the test text: the least that a model can be expected to reach.
 
-    python -m experiments.grammar.true_model
+python -m experiments.grammar.true_model
 """
 
 import sys

@@ -1,8 +1,8 @@
 """``rnnlm-jax eval``."""
 
 import argparse
-import json
 
+from rnnlm_jax import json_text
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.evaluation import evaluate
 from rnnlm_jax.progress import token_bar
@@ -30,5 +30,5 @@ def main(arguments: argparse.Namespace) -> int:
     print(f"{arguments.data}: {evaluation}")
     if arguments.json:
         about = {"run": arguments.run, "data": arguments.data, "step": run.position.step}
-        print(json.dumps(about | evaluation.summary()))
+        print(json_text.dumps(about | evaluation.summary()))
     return 0

@@ -1,8 +1,8 @@
 """``rnnlm-jax sample``."""
 
 import argparse
-import json
 
+from rnnlm_jax import json_text
 from rnnlm_jax.generation import Sampling, sample
 from rnnlm_jax.runs import open_run
 
@@ -38,5 +38,5 @@ def main(arguments: argparse.Namespace) -> int:
     )
     print(text)
     if arguments.json:
-        print(json.dumps({"run": arguments.run, "prompt": arguments.prompt, "seed": arguments.seed, "text": text}))
+        print(json_text.dumps({"run": arguments.run, "prompt": arguments.prompt, "seed": arguments.seed, "text": text}))
     return 0

@@ -1,9 +1,9 @@
 """``rnnlm-jax score``."""
 
 import argparse
-import json
 import math
 
+from rnnlm_jax import json_text
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.evaluation import perplexity
 from rnnlm_jax.runs import open_run
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
         f"{text.oov:,} OOV; {run.vocabulary.describe()}"
     )
     if arguments.json:
-        print(json.dumps(_summary(total, len(text), text.oov, [nats.tolist() for nats in scores])))
+        print(json_text.dumps(_summary(total, len(text), text.oov, [nats.tolist() for nats in scores])))
     return 0
 
 

@@ -1,9 +1,9 @@
 """``rnnlm-jax train``."""
 
 import argparse
-import json
 from pathlib import Path
 
+from rnnlm_jax import json_text
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
 from rnnlm_jax.config import Config
 from rnnlm_jax.presets import PRESETS, preset
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     results = train(config, arguments.run, resume=arguments.resume, start=print_start, report=print_epoch, quiet=False)
     print_results(results)
     if arguments.json:
-        print(json.dumps(results.summary()))
+        print(json_text.dumps(results.summary()))
     return 0
 
 
@@ -53,7 +53,8 @@ def print_start(trainer: Trainer) -> None:
     print(where)
     print(
         f"{texts.corpus.name}: {len(texts.train):,} training, {len(texts.valid):,} validation, {len(texts.test):,} "
-        f"test tokens; {texts.vocabulary.describe()}"
+        f"test tokens ({texts.train.oov:,}, {texts.valid.oov:,} and {texts.test.oov:,} of them OOV); "
+        f"{texts.vocabulary.describe()}"
     )
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")

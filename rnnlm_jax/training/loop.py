@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from rnnlm_jax.checkpoints import CheckpointFolder, Position, digest
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch, Batches
 from rnnlm_jax.errors import UserError
@@ -18,7 +19,6 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import RunFolder
-from rnnlm_jax.training.checkpoints import CheckpointFolder, Position
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
@@ -26,8 +26,6 @@ from rnnlm_jax.training.texts import Texts, make_batches
 
 #: Steps that may be under way before their figures are read, so that the device never waits for the host.
 IN_FLIGHT = 8
-
-START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +49,34 @@ class Trainer:
         """Set up fresh state, or that of the last checkpoint.
 
         Raises:
-            UserError: if the checkpoint to resume from is missing, damaged, or of another vocabulary or model.
+            UserError: if the checkpoint to resume from is damaged, or of another vocabulary, text or model.
         """
         self.config, self.folder, self.model, self.texts = config, folder, model, texts
         self.batches: Batches = make_batches(config.data, texts, config.training.seed)
         self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
         self.last = CheckpointFolder(folder.checkpoints("last"))
         self.best = CheckpointFolder(folder.checkpoints("best"))
-        self.position = START
+        self.position = Position(
+            step=0,
+            epoch=0,
+            batch=0,
+            epoch_nats=0.0,
+            epoch_tokens=0,
+            best_valid_nats=None,
+            seconds=0.0,
+            text=digest(texts.train.tokens),
+        )
         self.state: TrainState = initial_train_state(
             model, config.optimizer, config.data.batch_size, config.training.seed
         )
         if resume and self.last.steps():
-            trees, self.position = self.last.restore(_split(self.state), texts.vocabulary.content_hash)
-            self.state = _join(trees)
+            trees, position = self.last.restore(_split(self.state), texts.vocabulary.content_hash)
+            if position.text != self.position.text:
+                raise UserError(
+                    f"the training text of {texts.corpus.name} is not the one that {folder.path} was begun with: "
+                    "restore the text, or begin another run"
+                )
+            self.state, self.position = _join(trees), position
         resume_at = self.position.step if resume else None
         self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)]
         if config.training.tensorboard:
@@ -171,14 +183,13 @@ class Trainer:
         valid_nats = valid.nats / valid.tokens
         finite = math.isfinite(valid_nats)
         improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
-        self.position = Position(
-            step=position.step,
+        self.position = dataclasses.replace(
+            position,
             epoch=epoch + 1,
             batch=0,
             epoch_nats=0.0,
             epoch_tokens=0,
             best_valid_nats=valid_nats if improved and finite else position.best_valid_nats,
-            seconds=seconds,
         )
         self._write(
             {

@@ -1,10 +1,10 @@
 """What a run writes about itself as it goes: one JSON object a line, and TensorBoard event files when asked."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Protocol
 
+from rnnlm_jax import json_text
 from rnnlm_jax.errors import UserError
 
 
@@ -35,8 +35,7 @@ class JsonLines:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a line."""
-        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        self._file.write(json.dumps(finite) + "\n")
+        self._file.write(json_text.dumps(record) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -12,9 +12,9 @@ import jax
 import pytest
 
 from rnnlm_jax import UserError
+from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import replace, to_json
 from rnnlm_jax.runs import RunFolder, read_config
-from rnnlm_jax.training.checkpoints import CheckpointFolder
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.train import train
 from tests.training.tiny import PROGRAM, assert_same_bits, assert_same_run, last_checkpoint, records, tiny_config
@@ -178,3 +178,13 @@ def test_what_would_change_the_numbers_is_refused(corpus, uninterrupted, changes
     with pytest.raises(UserError, match=f"cannot resume with {name}"):
         train(replace(experiment(corpus, batching), **changes), whole, resume=True)
     assert before == {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+
+
+def test_an_edited_training_text_is_refused(corpus, tmp_path):
+    copy, run = tmp_path / "text.txt", tmp_path / "run"
+    shutil.copy(corpus, copy)
+    train(experiment(copy, "stream", epochs=1), run)
+    first, second, *rest = copy.read_text().split("\n")
+    copy.write_text("\n".join([second, first, *rest]))  # the same words, so the same vocabulary
+    with pytest.raises(UserError, match="the training text of .* is not the one"):
+        train(experiment(copy, "stream", epochs=2), run, resume=True)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache as cache
 
+from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.runs import RunFolder
-from rnnlm_jax.training.checkpoints import CheckpointFolder
 from rnnlm_jax.training.loop import _join, _split
 from rnnlm_jax.training.step import initial_train_state
 

@@ -32,6 +32,8 @@ class Position:
     """Per token, of the best epoch so far."""
     seconds: float
     """Spent training so far."""
+    text: str
+    """Digest of the training tokens: a position means something in the same text only."""
 
 
 class CheckpointFolder:
@@ -128,8 +130,8 @@ class CheckpointFolder:
             arrays = self._manager.restore(step, args=arguments)[name]
         except Exception as error:
             raise UserError(f"the checkpoint {where} is damaged ({_first_line(error)}): {_ADVICE}") from error
-        for leaf, digest in _digests(arrays).items():
-            if digests[leaf] != digest:
+        for leaf, found in _digests(arrays).items():
+            if digests[leaf] != found:
                 raise UserError(f"the checkpoint {where} is damaged (wrong digest of {leaf}): {_ADVICE}")
         return {leaf: arrays[leaf] for leaf in abstract}
 
@@ -144,14 +146,14 @@ def _named_leaves(tree: Tree) -> dict[str, Any]:
 
 
 def _digests(arrays: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of the bytes of each array, its dtype and shape included."""
-
-    def digest(value: Any) -> str:
-        array = np.ascontiguousarray(np.asarray(value))
-        header = f"{array.dtype.str}{np.shape(value)}".encode()
-        return hashlib.sha256(header + array.tobytes()).hexdigest()
-
     return {name: digest(value) for name, value in arrays.items()}
+
+
+def digest(array: Any) -> str:
+    """SHA-256 of the bytes of an array, its dtype and shape included."""
+    values = np.ascontiguousarray(np.asarray(array))
+    header = f"{values.dtype.str}{np.shape(array)}".encode()
+    return hashlib.sha256(header + values.tobytes()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:
