@@ -32,6 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     config = apply_options(_base_config(arguments), arguments)
     results = train(config, arguments.run, resume=arguments.resume, start=print_start, report=print_epoch, quiet=False)
     print_results(results)
+    print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
     if arguments.json:
         print(json_text.dumps(results.summary()))
     return 0

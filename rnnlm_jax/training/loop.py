@@ -154,7 +154,8 @@ class Trainer:
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
             record |= self.interval.figures()
             self._write(record)
-            bar.set_postfix_str(f"epoch {epoch + 1}, loss {record['nats_per_token']:.3f}, norm {norm:.2f}")
+            shown = f"epoch {epoch + 1}, loss {record['nats_per_token']:.3f}, norm {norm:.2f}"
+            bar.set_postfix_str(shown, refresh=False)
             self.interval = _Interval()
         if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
@@ -166,7 +167,7 @@ class Trainer:
 
     def _end_epoch(self, epoch: int, bar: tqdm) -> EpochReport:
         """Validate, keep the checkpoints, and begin the next epoch's position."""
-        bar.set_postfix_str(f"epoch {epoch + 1}, validating")
+        bar.set_postfix_str(f"epoch {epoch + 1}, validating", refresh=False)
         streams = min(self.config.training.valid_streams, len(self.texts.valid))
         valid = evaluate(self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams)
         position, seconds = self.position, self.position.seconds
