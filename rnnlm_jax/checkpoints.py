@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class CheckpointFolder:
 
         # Orbax logs a traceback of whatever it raises; what it raises is told here, in one line.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        _ignore_late_callbacks()
         self.folder = folder.absolute()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else keep,
@@ -137,6 +139,25 @@ class CheckpointFolder:
 
 
 _ADVICE = "restore the folder from a copy, or delete it and train again"
+
+
+def _ignore_late_callbacks() -> None:
+    """Drop one error that nobody can catch: a write that reports to an event loop that Orbax has closed.
+
+    When one write of a checkpoint fails, Orbax closes its loop while the others are still under way, and each of them
+    would print a traceback from a thread of its own.
+    """
+    previous = sys.unraisablehook
+    if getattr(previous, "drops_late_callbacks", False):
+        return
+
+    def hook(unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, RuntimeError) and str(unraisable.exc_value) == "Event loop is closed":
+            return
+        previous(unraisable)
+
+    hook.drops_late_callbacks = True  # pyright: ignore[reportFunctionMemberAccess]
+    sys.unraisablehook = hook
 
 
 def _named_leaves(tree: Tree) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm_jax.training import checkpoints
+from rnnlm_jax import checkpoints
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import assert_same_bits, last_checkpoint
 
