@@ -83,6 +83,8 @@ class CheckpointFolder:
                 position.step, args=self._ocp.args.Composite(about=self._ocp.args.JsonSave(about), **arguments)
             )
         except Exception as error:
+            # What its other writes came to is no news: it would be logged as they are collected.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             raise UserError(
                 f"cannot save the checkpoint of step {position.step} in {self.folder} ({_first_line(error)}): "
                 "make room or choose another --run; the earlier checkpoint stands"
