@@ -60,10 +60,10 @@ def random_weights(cell, name="", batch=(B,), steps=T):
 STATIC = ("cell", "reverse", "unroll", "remat_chunk")
 
 # The suite compiles hundreds of tiny programs and runs each a few times: ask for quick compilation.
-jit = functools.partial(
-    jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
-)
+QUICK: dict = {"xla_backend_optimization_level": 0}
+if jax.__version_info__ < (0, 11):  # later releases have no such option
+    QUICK["xla_cpu_use_fusion_emitters"] = False
+jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
 @functools.partial(jit, static_argnames=STATIC)
