@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
@@ -140,6 +141,7 @@ class Trainer:
     def _read_oldest(self, epoch: int, rate: float, bar: tqdm) -> None:
         """Wait for the oldest step under way, and account for it."""
         step, info = self.pending.popleft()
+        info = jax.device_get(info)  # all its figures in one transfer
         nats, tokens, norm = float(info.nats), int(info.tokens), float(info.grad_norm)
         self.skipped, self.bad_in_row = int(info.skipped), int(info.skipped_in_row)
         bar.update(tokens)
