@@ -24,10 +24,13 @@ $(VENV)/installed-peers: $(VENV)/installed
 	$(PIP) install --quiet --editable '.[dev,peers]'
 	touch $@
 
-demo: install ## train the default LSTM on Python's own reference, and let it speak (under 3 minutes)
-	rm -rf runs/demo
+demo: install ## train an LSTM on Python's own reference, let it speak, and see how far back it looks (under 3 minutes)
+	rm -rf runs/demo runs/demo-elman runs/demo-horizons
 	$(BIN)/rnnlm-jax train demo --run runs/demo
 	$(BIN)/rnnlm-jax sample runs/demo --prompt "the" --temperature 0.7
+	$(BIN)/rnnlm-jax train demo/elman --run runs/demo-elman
+	$(BIN)/rnnlm-jax jacobians runs/demo runs/demo-elman --data pydoc:test --lags 1,2,5,10,20,50 --positions 100 \
+		--sequences 0 --out runs/demo-horizons
 
 test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

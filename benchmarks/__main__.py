@@ -35,6 +35,11 @@ def row(subject: Subject, timing: Timing) -> dict:
     }
 
 
+def file_name() -> str:
+    """The name of a record: the device's."""
+    return f"{re.sub(r'[^a-z0-9]+', '-', jax.devices()[0].device_kind.lower())}.json"
+
+
 def main(arguments: list[str]) -> int:
     """Time, print, record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -55,7 +60,7 @@ def main(arguments: list[str]) -> int:
                 f"{spread:>17} {rows[-1]['tokens_per_second']:10,.0f}"
             )
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', jax.devices()[0].device_kind.lower())}.json"
+    file = RESULTS / file_name()
     write_json(file, {"environment": about, "rows": rows})
     print(f"recorded in {file}")
     return 0

@@ -90,19 +90,22 @@ class CheckpointFolder:
                 "make room or choose another --run; the earlier checkpoint stands"
             ) from error
 
-    def restore(self, like: dict[str, Tree], vocabulary_hash: str) -> tuple[dict[str, Tree], Position]:
-        """Trees of the newest checkpoint, every leaf verified.
+    def restore(
+        self, like: dict[str, Tree], vocabulary_hash: str, step: int | None = None
+    ) -> tuple[dict[str, Tree], Position]:
+        """Trees of a checkpoint, every leaf verified.
 
         Args:
             like: the trees to read, each of the same structure, shapes and dtypes as was saved.
             vocabulary_hash: of the vocabulary that the run is used with.
+            step: which of ``steps()``; the newest unless given.
 
         Raises:
             UserError: if there is none, it is damaged, or it was trained with another vocabulary or model.
         """
         if not self.steps():
             raise UserError(f"{self.folder} holds no checkpoint: train first, or check the path")
-        step = self.steps()[-1]
+        step = self.steps()[-1] if step is None else step
         where = self.folder / str(step)
         try:
             about = json.loads((where / "about" / "metadata").read_text())

@@ -90,7 +90,9 @@ class TrainingConfig:
     )
     log_every: int = option(50, "steps between two lines of metrics")
     checkpoint_every: int = option(1000, "steps between two checkpoints inside an epoch; each epoch ends with one")
+    keep_last: int = option(1, "checkpoints to keep besides the best: the newest ones; resuming takes the last")
     max_bad_steps: int = option(20, "stop after this many steps in a row with a loss or gradient that is not finite")
+    log_jacobian: bool = option(False, "log the mean log|det| of step Jacobians, in nats per dimension of the state")
     tensorboard: bool = option(False, "write TensorBoard event files too (extra: tensorboard)")
 
 
@@ -109,7 +111,7 @@ _POSITIVE = (
     ("data", ("min_count", "max_vocabulary", "batch_size", "window")),
     ("model", ("hidden_size", "layers", "embedding_size", "init_scale")),
     ("optimizer", ("learning_rate", "decay", "clip_norm")),
-    ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "max_bad_steps")),
+    ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "keep_last", "max_bad_steps")),
 )
 _NOT_NEGATIVE = (("optimizer", ("decay_after", "momentum", "weight_decay")), ("training", ("seed",)))
 

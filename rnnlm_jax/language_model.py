@@ -91,7 +91,13 @@ class LanguageModel:
     ) -> tuple[Tree, Float[Array, "T B"]]:
         """The state after the inputs, and ``-log P(target_t | inputs up to t)`` in nats for each target."""
         state, hs = self.hidden(params, state, inputs, key)
-        return state, self.output.nats(self._output_params(params), hs, targets)
+        return state, self.output_nats(params, hs, targets)
+
+    def output_nats(
+        self, params: LanguageModelParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]
+    ) -> Float[Array, "*B"]:
+        """``-log P(target | h)`` in nats: the output layer alone."""
+        return self.output.nats(self._output_params(params), hs, targets)
 
     def loss_fn(
         self, params: LanguageModelParams, state: Tree, batch: Batch, key: Key | None

@@ -19,6 +19,9 @@ from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
 
+#: The position before the first step.
+START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0, text="")
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -122,8 +125,18 @@ def read_config(folder: RunFolder) -> Config:
     return from_json(folder.config.read_bytes(), str(folder.config))
 
 
-def open_run(path: str | Path, which: str = "best") -> Run:
-    """A run's model with the parameters of its best (or last) checkpoint, vocabulary and digests verified.
+def initial_params(model: LanguageModel, seed: int) -> LanguageModelParams:
+    """What training with that seed starts from."""
+    return model.init(jax.random.fold_in(jax.random.key(seed), 0))
+
+
+def open_run(path: str | Path, which: str = "best", step: int | None = None) -> Run:
+    """A run's model with the parameters of a checkpoint, vocabulary and digests verified.
+
+    Args:
+        path: the run's folder.
+        which: the "best" checkpoint, the "last", or "init" for what training started from.
+        step: of those that ``kept_steps`` lists; the newest of its kind unless given.
 
     Raises:
         UserError: if there is no run, or a part of it is missing, damaged, or of another vocabulary.
@@ -132,12 +145,29 @@ def open_run(path: str | Path, which: str = "best") -> Run:
     config = read_config(folder)
     vocabulary = Vocabulary.load(folder.vocabulary)
     model = build_model(config.model, vocabulary.size)
+    if which == "init":
+        return Run(config, vocabulary, model, initial_params(model, config.training.seed), START)
+    like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
+    tree, position = _checkpoints(folder, which).restore(like, vocabulary.content_hash, step)
+    return Run(config, vocabulary, model, tree["params"], position)
+
+
+def kept_steps(path: str | Path, which: str = "last") -> list[int]:
+    """The steps that a run keeps checkpoints of, oldest first.
+
+    Raises:
+        UserError: if it keeps none.
+    """
+    return _checkpoints(RunFolder(Path(path)), which).steps()
+
+
+def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:
     where = folder.checkpoints(which)
     if not where.is_dir():
-        raise UserError(f"{path} holds no checkpoint yet: resume it with rnnlm-jax train --run {path} --resume")
-    like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
-    tree, position = CheckpointFolder(where, read_only=True).restore(like, vocabulary.content_hash)
-    return Run(config, vocabulary, model, tree["params"], position)
+        raise UserError(
+            f"{folder.path} holds no checkpoint yet: resume it with rnnlm-jax train --run {folder.path} --resume"
+        )
+    return CheckpointFolder(where, read_only=True)
 
 
 def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary) -> None:

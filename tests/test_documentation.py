@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from rnnlm_jax import jacobians
 from rnnlm_jax.cells import zoo
 from rnnlm_jax.presets import PRESETS
 
@@ -26,10 +27,18 @@ def test_the_readme_runs():
     assert outcome.failed == 0
 
 
+def names_in_table(head):
+    """What stands in backquotes in the first column of the README's table with that head."""
+    table = (ROOT / "README.md").read_text().split(head)[1].split("\n\n")[0]
+    return {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
 def test_the_readme_lists_the_whole_zoo():
-    rows = [line.split("|")[1] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
-    listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    assert listed == set(zoo.CELLS)
+    assert names_in_table("| name in the zoo | cell | from |\n") == set(zoo.CELLS)
+
+
+def test_the_readme_names_functions_that_exist():
+    assert names_in_table("| function | what it is |\n") <= set(jacobians.__all__)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

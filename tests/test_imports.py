@@ -37,11 +37,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": (MODEL, JAX),
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
+    "analysis": (MODEL | {"evaluation", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE, JAX | {"orbax"}),
     "runs": (MODEL | {"checkpoints", "json_text"}, JAX),
     "training": (
-        MODEL | {"evaluation", "generation", "runs", "plotting", "progress", "checkpoints", "json_text"},
+        MODEL | {"evaluation", "generation", "runs", "plotting", "progress", "checkpoints", "json_text", "jacobians"},
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
@@ -49,7 +50,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
-        | {"checkpoints", "json_text"},
+        | {"checkpoints", "json_text", "analysis"},
         JAX,
     ),
 }

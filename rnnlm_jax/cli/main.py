@@ -15,6 +15,7 @@ COMMANDS = {
     "eval": "perplexity of a trained model on a text",
     "score": "nats of each sentence and token of a text",
     "sample": "draw text from a trained model",
+    "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
 }
 
 DESCRIPTION = """\
@@ -25,6 +26,7 @@ Recurrent language models in JAX.
   rnnlm-jax train --data my.txt --cell gru --run runs/g   your own text
   rnnlm-jax eval runs/demo --data other.txt               its perplexity on another text
   rnnlm-jax sample runs/demo --prompt "the"               what it has to say
+  rnnlm-jax jacobians runs/demo --data pydoc:test --out o how far back it looks
 """
 
 

@@ -4,13 +4,19 @@ from collections.abc import Callable
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.presets import grammar, zaremba
-from rnnlm_jax.presets.demo import demo
+from rnnlm_jax.presets import demo, grammar, vanishing, zaremba
 
 PRESETS: dict[str, Callable[[], Config]] = {
-    "demo": demo,
+    "demo": demo.demo,
+    "demo/elman": demo.elman,
     "grammar/lstm": grammar.lstm,
     "grammar/elman": grammar.elman,
+    "vanishing/elman-sigmoid": vanishing.elman_sigmoid,
+    "vanishing/elman-tanh": vanishing.elman_tanh,
+    "vanishing/exploding": vanishing.exploding,
+    "vanishing/clipped": vanishing.clipped,
+    "vanishing/gru": vanishing.gru,
+    "vanishing/lstm": vanishing.lstm,
     "zaremba/small": zaremba.small,
     "zaremba/medium": zaremba.medium,
     "zaremba/large": zaremba.large,

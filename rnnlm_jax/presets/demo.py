@@ -10,10 +10,19 @@ from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, T
 
 def demo() -> Config:
     """200 units, tied embeddings, locked dropout, Adam, 8 epochs."""
+    return _config("lstm")
+
+
+def elman() -> Config:
+    """The same with a simple recurrent network, to see how much less far back it looks."""
+    return _config("elman-tanh")
+
+
+def _config(cell: str) -> Config:
     return Config(
         data=DataConfig(corpus="pydoc", batch_size=10, window=25),
         model=ModelConfig(
-            cell="lstm",
+            cell=cell,
             hidden_size=200,
             tie_embeddings=True,
             dropout_input=0.3,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from rnnlm_jax.array_types import Array
 from rnnlm_jax.checkpoints import CheckpointFolder, Position, digest
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch, Batches
@@ -19,7 +20,8 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.runs import START, RunFolder
+from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
@@ -55,18 +57,14 @@ class Trainer:
         self.config, self.folder, self.model, self.texts = config, folder, model, texts
         self.batches: Batches = make_batches(config.data, texts, config.training.seed)
         self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
-        self.last = CheckpointFolder(folder.checkpoints("last"))
-        self.best = CheckpointFolder(folder.checkpoints("best"))
-        self.position = Position(
-            step=0,
-            epoch=0,
-            batch=0,
-            epoch_nats=0.0,
-            epoch_tokens=0,
-            best_valid_nats=None,
-            seconds=0.0,
-            text=digest(texts.train.tokens),
+        self.jacobian_log = (
+            make_jacobian_log(model, config.training.seed, self.batches.carries_state)
+            if config.training.log_jacobian
+            else None
         )
+        self.last = CheckpointFolder(folder.checkpoints("last"), keep=config.training.keep_last)
+        self.best = CheckpointFolder(folder.checkpoints("best"))
+        self.position: Position = dataclasses.replace(START, text=digest(texts.train.tokens))
         self.state: TrainState = initial_train_state(
             model, config.optimizer, config.data.batch_size, config.training.seed
         )
@@ -82,7 +80,7 @@ class Trainer:
         self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)]
         if config.training.tensorboard:
             self.writers.append(TensorBoard(folder.path / "tensorboard", resume_at))
-        self.pending: collections.deque[tuple[int, StepInfo]] = collections.deque()
+        self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
         self.interval = _Interval()
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
@@ -116,9 +114,12 @@ class Trainer:
         every = self.config.training.checkpoint_every
         for number, batch in self._batches_from(epoch, self.position.batch):
             step = self.position.step + 1
+            log_dets = None
+            if self.jacobian_log is not None and step % self.config.training.log_every == 0:
+                log_dets = self.jacobian_log(self.state, batch)  # of the parameters before the update
             self.state, info = self.train_step(self.state, batch, device_rate)
             self.position = dataclasses.replace(self.position, step=step, batch=number + 1)
-            self.pending.append((step, info))
+            self.pending.append((step, info, log_dets))
             while len(self.pending) > IN_FLIGHT:
                 self._read_oldest(epoch, rate, bar)
             if step % every == 0 and number + 1 < len(self.batches):
@@ -140,8 +141,8 @@ class Trainer:
 
     def _read_oldest(self, epoch: int, rate: float, bar: tqdm) -> None:
         """Wait for the oldest step under way, and account for it."""
-        step, info = self.pending.popleft()
-        info = jax.device_get(info)  # all its figures in one transfer
+        step, info, log_dets = self.pending.popleft()
+        info, log_dets = jax.device_get((info, log_dets))  # all its figures in one transfer
         nats, tokens, norm = float(info.nats), int(info.tokens), float(info.grad_norm)
         self.skipped, self.bad_in_row = int(info.skipped), int(info.skipped_in_row)
         bar.update(tokens)
@@ -155,6 +156,8 @@ class Trainer:
         if step % self.config.training.log_every == 0:
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
             record |= self.interval.figures()
+            if log_dets is not None:
+                record |= jacobian_figures(log_dets)
             self._write(record)
             shown = f"epoch {epoch + 1}, loss {record['nats_per_token']:.3f}, norm {norm:.2f}"
             bar.set_postfix_str(shown, refresh=False)

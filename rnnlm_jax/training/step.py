@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rnnlm_jax.array_types import Array, Float, Int, Tree
+from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.runs import initial_params
 from rnnlm_jax.training.optimizer import make_optimizer
 
 
@@ -41,7 +42,7 @@ TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, StepInfo]]
 
 def initial_train_state(model: LanguageModel, config: OptimizerConfig, batch_size: int, seed: int) -> TrainState:
     """Fresh parameters, optimiser and recurrent state."""
-    params = model.init(jax.random.fold_in(jax.random.key(seed), 0))
+    params = initial_params(model, seed)
     return TrainState(
         params=params,
         opt_state=make_optimizer(config, 0.0).init(params),
@@ -50,6 +51,13 @@ def initial_train_state(model: LanguageModel, config: OptimizerConfig, batch_siz
         skipped=jnp.zeros((), jnp.int32),
         skipped_in_row=jnp.zeros((), jnp.int32),
     )
+
+
+def dropout_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | None:
+    """The key of a step's dropout, a function of seed and step; None without dropout."""
+    if not any((model.dropout.input, model.dropout.hidden, model.dropout.output)):
+        return None
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
 
 
 def make_train_step(model: LanguageModel, config: OptimizerConfig, seed: int, carries_state: bool) -> TrainStep:
@@ -66,12 +74,11 @@ def make_train_step(model: LanguageModel, config: OptimizerConfig, seed: int, ca
         carries_state: whether a batch goes on where the last one ended (truncated back-propagation through time); if
             not, each starts from the model's initial state.
     """
-    has_dropout = any((model.dropout.input, model.dropout.hidden, model.dropout.output))
 
     def train_step(state: TrainState, batch: Batch, learning_rate: Array) -> tuple[TrainState, StepInfo]:
         batch_size = batch.inputs.shape[1]
         before = state.model_state if carries_state else model.initial_state((batch_size,))
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), state.step) if has_dropout else None
+        key = dropout_key(model, seed, state.step)
 
         def loss(params: LanguageModelParams) -> tuple[Array, tuple[Array, Array, Tree]]:
             nats, scored = model.loss_fn(params, before, batch, key)

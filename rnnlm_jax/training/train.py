@@ -23,7 +23,11 @@ from rnnlm_jax.version import __version__
 
 #: What a resumed run may change: none of it touches the numbers of the steps that both have.
 MAY_CHANGE = {
-    ("training", name) for name in ("epochs", "log_every", "checkpoint_every", "max_bad_steps", "tensorboard")
+    ("training", name)
+    for name in (
+        *("epochs", "log_every", "checkpoint_every", "keep_last"),
+        *("max_bad_steps", "log_jacobian", "tensorboard"),
+    )
 }
 MAY_CHANGE.add(("data", "data_dir"))
 

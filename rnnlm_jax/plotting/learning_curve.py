@@ -1,4 +1,4 @@
-"""Figures from result files. Only this module imports matplotlib."""
+"""The learning curve: perplexity against training steps, out of the metrics of runs."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.plotting.saving import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,13 +23,17 @@ def learning_curve(metrics: Sequence[Path], names: Sequence[str], path: Path) ->
     Raises:
         UserError: if a file holds no metrics yet.
     """
+    save(draw_learning_curve([read_metrics(file) for file in metrics], names), path)
+
+
+def draw_learning_curve(runs: Sequence[list[dict[str, Any]]], names: Sequence[str]) -> "Figure":
+    """``learning_curve`` of what ``read_metrics`` gives, one list of records a run."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for number, (file, name) in enumerate(zip(metrics, names, strict=True)):
-        records = read_metrics(file)
+    for number, (records, name) in enumerate(zip(runs, names, strict=True)):
         colour = f"C{number}"
         steps = [r for r in records if r["kind"] == "step" and r["perplexity"] is not None]
         epochs = [r for r in records if r["kind"] == "epoch" and r["valid_perplexity"] is not None]
@@ -53,7 +58,7 @@ def learning_curve(metrics: Sequence[Path], names: Sequence[str], path: Path) ->
     axes.set(xlabel="step", ylabel="perplexity", title="training (line) and validation (dots)")
     axes.grid(True, alpha=0.3)
     axes.legend()
-    save(figure, path)
+    return figure
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -67,10 +72,3 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError as error:
         raise UserError(f"there is no {path}: train a model first") from error
     return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.new{path.suffix}")
-    figure.savefig(temporary, dpi=150)
-    temporary.replace(path)

@@ -1,0 +1,144 @@
+"""Fixed points of a cell under a constant input, and the step Jacobian's eigenvalues there.
+
+They are where memories are kept and what slow dynamics linger at (Sussillo & Barak 2013): an eigenvalue of modulus one
+is a memory that neither fades nor grows.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
+from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, mixing_matrix, step_jacobian, structured_jacobian
+
+#: The line search tries the Newton step, its half, its quarter, …, so many lengths in all.
+STEP_LENGTHS = 24
+
+#: The line search takes the longest step that lowers ``‖F‖`` by this part of what its slope promises (Armijo 1966).
+SUFFICIENT_DECREASE = 1e-4
+
+
+class FixedPoints(NamedTuple):
+    """Where each of P starts ended, ``F(s) = step(s, x) - s`` there, and whether that is a fixed point."""
+
+    states: Tree
+    """Parts ``[P, ·]``; of a start that did not converge, where its search stopped."""
+    residual: Float[Array, " P"]
+    """The largest entry of ``|F|``."""
+    converged: Bool[Array, " P"]
+    """Whether the residual is within the tolerance."""
+    iterations: Int[Array, " P"]
+    """Newton steps taken."""
+
+
+class _Search(NamedTuple):
+    s: Float[Array, " n"]
+    f: Float[Array, " n"]
+    iterations: Int[Array, ""]
+    stuck: Bool[Array, ""]
+
+
+def fixed_points(
+    cell: Cell,
+    params: Tree,
+    x: Float[Array, " D"],
+    starts: Tree,
+    max_steps: int = 100,
+    tolerance: float | None = None,
+) -> FixedPoints:
+    """Solve ``s = step(s, x)`` for the full state from many starts, by Newton's method with a line search on ``‖F‖``.
+
+        (J(s) - I) Δ = -F(s),    s ← s + 2^-m Δ
+
+    It finds stable and unstable points alike; another start finds another. A search ends when it converges, when no
+    length of its step lowers ``‖F‖`` (a local minimum, or a Jacobian with an eigenvalue 1), or after ``max_steps``.
+
+    Args:
+        cell: any cell that can be stepped.
+        params: its parameters.
+        x: the constant input.
+        starts: states to start from, parts ``[P, ·]``: random ones, or states that the cell has visited.
+        max_steps: most Newton steps a start.
+        tolerance: the residual at which a search has converged; 100 ε of the state's dtype unless given.
+
+    Raises:
+        UserError: if ``max_steps`` or ``tolerance`` is not positive.
+    """
+    if max_steps < 1:
+        raise UserError(f"max_steps must be at least 1, not {max_steps}")
+    if tolerance is not None and not tolerance > 0:
+        raise UserError(f"tolerance must be positive, not {tolerance}")
+    dtype = cell.spec.param_dtype
+    enough = 100 * float(jnp.finfo(dtype).eps) if tolerance is None else tolerance
+    z, unravel = cell.project(params, x), from_vector(cell)
+    mixing = mixing_matrix(cell, params) if cell.splits else None
+    lengths = jnp.asarray(0.5 ** np.arange(STEP_LENGTHS), dtype)
+
+    def difference(s: Array) -> Array:
+        return to_vector(cell.step(params, unravel(s), z)) - s
+
+    def unfinished(at: _Search) -> Array:
+        return (jnp.abs(at.f).max() > enough) & (at.iterations < max_steps) & ~at.stuck
+
+    def newton(at: _Search) -> _Search:
+        if mixing is not None:
+            j = structured_jacobian(cell, params, unravel(at.s), z, mixing)
+        else:
+            j = autodiff_jacobian(cell, params, unravel(at.s), z)
+        step = jnp.linalg.solve(j - jnp.eye(at.s.size, dtype=dtype), -at.f)
+        trials = at.s + lengths[:, None] * step
+        values = jax.vmap(difference)(trials)
+        allowed = (1 - SUFFICIENT_DECREASE * lengths) * jnp.linalg.norm(at.f)
+        lower = jnp.linalg.norm(values, axis=1) < allowed  # never where it is NaN
+        longest = jnp.argmax(lower)
+        stuck = ~lower.any()
+        return _Search(
+            jnp.where(stuck, at.s, trials[longest]),
+            jnp.where(stuck, at.f, values[longest]),
+            at.iterations + jnp.logical_not(stuck).astype(jnp.int32),
+            stuck,
+        )
+
+    def search(start: Tree) -> FixedPoints:
+        s = to_vector(start)
+        first = _Search(s, difference(s), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+        last = jax.lax.while_loop(unfinished, newton, first)
+        residual = jnp.abs(last.f).max()
+        return FixedPoints(unravel(last.s), residual, residual <= enough, last.iterations)
+
+    return jax.vmap(search)(starts)
+
+
+def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"], states: Tree) -> np.ndarray:
+    """Eigenvalues of the step Jacobian at each of P states, complex ``[P, n]``, the largest modulus first.
+
+    On the host, in NumPy: accelerators have no eigenvalues of non-symmetric matrices.
+    """
+    matrices = _jacobians(cell, params, x, states)
+    values = np.linalg.eigvals(np.asarray(matrices)).astype(np.result_type(matrices.dtype, np.complex64))
+    return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1, kind="stable"), axis=1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jacobians(cell: Cell, params: Tree, x: Array, states: Tree) -> Float[Array, "P n n"]:
+    return jax.vmap(lambda state: step_jacobian(cell, params, state, x))(states)
+
+
+def distinct(points: FixedPoints, tolerance: float = 1e-6) -> FixedPoints:
+    """Those that converged, each once: the first of any that differ by no more than ``tolerance`` in every entry.
+
+    On the host: how many are left depends on the numbers.
+    """
+    rows = np.concatenate([np.asarray(part) for part in jax.tree.leaves(points.states)], axis=1)
+    kept: list[int] = []
+    for row in np.flatnonzero(points.converged):
+        if not kept or np.abs(rows[kept] - rows[row]).max(axis=1).min() > tolerance:
+            kept.append(int(row))
+    index = np.asarray(kept, np.int32)
+    return jax.tree.map(lambda part: part[index], points)

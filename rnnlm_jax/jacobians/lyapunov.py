@@ -1,0 +1,168 @@
+"""Lyapunov exponents: the growth rates, in nats a step, of volumes that the Jacobians of a cell push through time.
+
+A random orthonormal frame is pushed forward and orthonormalised again by QR; the mean of ``log|r_kk|`` is the k-th
+exponent (Benettin et al. 1980; for recurrent networks Engelken, Wolf & Abbott 2023). They are asymptotic: at a finite
+lag no singular value of the product (see ``spectrum``).
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.frames import (
+    FrameLog,
+    cell_push,
+    check_count,
+    check_time,
+    mean_exponents,
+    push_frame,
+    random_frame,
+)
+from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
+from rnnlm_jax.jacobians.state_vector import state_size
+from rnnlm_jax.jacobians.trajectory import trajectory
+
+
+class LyapunovSpectrum(NamedTuple):
+    """Lyapunov exponents and what goes with them; natural logs, per step."""
+
+    exponents: Float[Array, " k"]
+    """Descending; -inf for directions that singular Jacobians map to zero (see ``frames.mean_exponents``)."""
+    standard_errors: Float[Array, " k"]
+    """Of the time mean, from the scatter of block means; 0 for an exponent of -inf, inf from fewer than two blocks."""
+    mean_log_abs_det: Float[Array, ""] | None
+    """Time mean of log|det J|, which the sum of all n exponents must equal; computed without them. None if fewer than n
+    were asked for and only factoring a matrix a step would give it."""
+    kaplan_yorke_dimension: Float[Array, ""]
+    """See ``kaplan_yorke_dimension``; a lower bound where it equals the number k < n of exponents asked for."""
+    steps: Int[Array, ""]
+    """Steps in the means, burn-in left out."""
+
+
+def lyapunov_spectrum(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T D"],
+    *,
+    key: Key,
+    count: int | None = None,
+    burn_in: int = 0,
+    qr_interval: int = 1,
+    blocks: int | None = None,
+) -> LyapunovSpectrum:
+    """The largest Lyapunov exponents of a cell driven by inputs, of its full state.
+
+        λ_k = 1/(T - burn_in) Σ_t log|r_kk(t)|,    J_t ⋯ J_{t-s+1} Q_{t-s} = Q_t R_t
+
+    A cell that splits forms its Jacobian, O(n²), and multiplies it into the frame; another pushes each of the frame's
+    columns through its step as a tangent.
+
+    Args:
+        cell: any cell that can be stepped.
+        params: its parameters.
+        state: the state before the first step, unbatched; ``vmap`` for more.
+        xs: the inputs, one sequence; zeros for the autonomous dynamics.
+        key: of the first frame, on which the exponents of long sequences do not depend.
+        count: k, how many exponents; all n unless given.
+        burn_in: leading steps, of state and frame together, that the means leave out.
+        qr_interval: s, steps between two QR decompositions. The columns of a frame drift together by ``s (λ_1 - λ_k)``
+            nats in between; keep that well below 36 in float64 and 16 in float32, beyond which r_kk is rounding error
+            (and taken for zero: an exponent of -inf).
+        blocks: blocks of time for the standard errors; about the square root of the number of intervals unless given.
+
+    Raises:
+        UserError: if ``qr_interval`` does not divide ``burn_in`` and the steps after it, or a number is out of range.
+    """
+    n, steps = state_size(cell), xs.shape[0]
+    count = check_count(n if count is None else count, n)
+    check_time(steps, burn_in, qr_interval, blocks)
+    zs = cell.project(params, xs)
+    frame = random_frame(key, n, count, cell.spec.param_dtype)
+    frames = push_frame(cell_push(cell, params), state, frame, zs, qr_interval)
+    log_det = None
+    if has_closed_form(cell) or count == n:
+        kept = jax.tree.map(lambda a: a[burn_in:], (trajectory(cell, params, state, zs).before, zs))
+        log_det = step_log_abs_det(cell, params, *kept).mean()
+    return _summary(frames, log_det, burn_in, qr_interval, blocks)
+
+
+def lyapunov_of_matrices(
+    matrices: Float[Array, "T n n"],
+    *,
+    key: Key,
+    count: int | None = None,
+    burn_in: int = 0,
+    qr_interval: int = 1,
+    blocks: int | None = None,
+) -> LyapunovSpectrum:
+    """The largest Lyapunov exponents of a product ``… J_1 J_0`` of given matrices, the first to act first.
+
+    Args and errors are those of ``lyapunov_spectrum``.
+    """
+    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
+        raise UserError(f"expected square matrices [T, n, n], not an array of shape {matrices.shape}")
+    steps, n, _ = matrices.shape
+    count = check_count(n if count is None else count, n)
+    check_time(steps, burn_in, qr_interval, blocks)
+    frame = random_frame(key, n, count, matrices.dtype)
+
+    def push(state: None, frame: Array, j: Array) -> tuple[None, Array]:
+        return state, jnp.matmul(j, frame, precision="highest")
+
+    frames = push_frame(push, None, frame, matrices, qr_interval)
+    log_det = jax.lax.map(lambda j: jnp.linalg.slogdet(j)[1], matrices[burn_in:]).mean() if count == n else None
+    return _summary(frames, log_det, burn_in, qr_interval, blocks)
+
+
+def kaplan_yorke_dimension(exponents: Float[Array, " k"]) -> Float[Array, ""]:
+    """The dimension of the attractor by Kaplan and Yorke (1979), ``j + (λ_1 + … + λ_j) / |λ_{j+1}|``.
+
+    j is the largest number of leading exponents whose sum is not negative: 0 if λ_1 < 0, and all k, with no fraction,
+    if not even the sum of all is negative.
+
+    Args:
+        exponents: descending.
+    """
+    zero, sums = jnp.zeros((1,), exponents.dtype), jnp.cumsum(exponents)
+    j = (sums >= 0).sum()
+    held = jnp.concatenate([zero, sums])[j]
+    following = jnp.concatenate([exponents, jnp.full((1,), -jnp.inf, exponents.dtype)])[j]
+    return j.astype(exponents.dtype) + held / jnp.abs(following)
+
+
+def _summary(
+    frames: FrameLog, log_det: Array | None, burn_in: int, qr_interval: int, blocks: int | None
+) -> LyapunovSpectrum:
+    """Means over time, their errors, and what follows from them."""
+    frames = jax.tree.map(lambda a: a[burn_in // qr_interval :], frames)
+    intervals = frames.log_r.shape[0]
+    if blocks is None:
+        blocks = min(max(2, math.isqrt(intervals)), intervals)
+    exponents = mean_exponents(frames, qr_interval)
+    errors = _standard_errors(frames.log_r / qr_interval, blocks)
+    errors = jnp.where(exponents == -jnp.inf, jnp.zeros((), errors.dtype), errors)
+    order = jnp.argsort(-exponents)
+    return LyapunovSpectrum(
+        exponents=exponents[order],
+        standard_errors=errors[order],
+        mean_log_abs_det=log_det,
+        kaplan_yorke_dimension=kaplan_yorke_dimension(exponents[order]),
+        steps=jnp.asarray(intervals * qr_interval, jnp.int32),
+    )
+
+
+def _standard_errors(logs: Float[Array, "N k"], blocks: int) -> Float[Array, " k"]:
+    """``std(block means) / √blocks``: blocks are long, so that their means, unlike the steps, are nearly independent.
+
+    Intervals that fill no block are left out, the first ones.
+    """
+    if blocks < 2:
+        return jnp.full(logs.shape[1:], jnp.inf, logs.dtype)
+    used = logs[-blocks * (logs.shape[0] // blocks) :]
+    return used.reshape(blocks, -1, logs.shape[1]).mean(axis=1).std(axis=0, ddof=1) / math.sqrt(blocks)

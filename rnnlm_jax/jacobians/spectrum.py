@@ -1,0 +1,84 @@
+"""Singular spectra of the Jacobians of a cell through time, at many lags, nothing of size T × n × n ever stored."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.log_determinant import step_log_abs_det
+from rnnlm_jax.jacobians.product_spectrum import ProductSpectrum, Running, certified, extend, start
+from rnnlm_jax.jacobians.state_vector import state_size
+from rnnlm_jax.jacobians.step_jacobian import jacobian_of
+from rnnlm_jax.jacobians.trajectory import trajectory
+from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
+
+
+def spectrum(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T D"],
+    lags: Sequence[int] | None = None,
+    tolerance: float | None = None,
+    arithmetic: Any = None,
+) -> ProductSpectrum:
+    """Log singular spectra of ``∂s_ℓ / ∂s_0 = J_ℓ ⋯ J_1`` at each lag ℓ, for the full state (h, and c of an LSTM).
+
+    The cell runs once over the inputs; then each step's Jacobian is multiplied into a graded product and forgotten. The
+    log-determinant that the values are checked against is the cell's closed form where it has one.
+
+    Args:
+        cell: any cell that can be stepped.
+        params: its parameters.
+        state: the state before the first step, unbatched (``cell.initial_state(())``); ``vmap`` for more.
+        xs: the inputs, one sequence.
+        lags: the lags to report, each from 1 to T; all of T unless given.
+        tolerance: see ``product_spectrum``.
+        arithmetic: see ``product_spectrum``; the cell itself, and each Jacobian, are computed in the cell's own type.
+
+    Returns:
+        a ``ProductSpectrum`` whose fields have a leading axis, one entry a lag in ascending order.
+
+    Raises:
+        UserError: if a lag is not between 1 and T.
+    """
+    wanted = check_lags([xs.shape[0]] if lags is None else lags, xs.shape[0])
+    dtype = arithmetic_dtype(arithmetic)
+    zs = cell.project(params, xs)
+    before = trajectory(cell, params, state, zs).before
+    log_dets = step_log_abs_det(cell, params, before, zs)
+    jacobian = jacobian_of(cell, params)
+
+    def step(carry: tuple[Running, Running], inputs: tuple[Tree, Array, Array, Array]) -> tuple[Any, None]:
+        running, kept = carry
+        state, z, log_det, row = inputs
+        running = extend(running, jacobian(state, z).astype(dtype), log_det.astype(dtype))
+        return (running, jax.tree.map(lambda rows, new: rows.at[row].set(new), kept, running)), None
+
+    # Each product is kept in the row of the next lag, where later ones write over it until that lag is reached.
+    rows = np.searchsorted(wanted, np.arange(1, wanted[-1] + 1)).astype(np.int32)
+    with wide(dtype):
+        empty = start(state_size(cell), dtype)
+        kept = jax.tree.map(lambda part: jnp.broadcast_to(part, (len(wanted), *part.shape)), empty)
+        steps = jax.tree.map(lambda part: part[: wanted[-1]], (before, zs, log_dets))
+        (_, kept), _ = jax.lax.scan(step, (empty, kept), (*steps, jnp.asarray(rows)))
+        return as_type(
+            jax.lax.map(lambda each: certified(each, cell.spec.param_dtype, tolerance), kept), cell.spec.param_dtype
+        )
+
+
+def check_lags(lags: Sequence[int], steps: int) -> list[int]:
+    """The lags in ascending order, each once.
+
+    Raises:
+        UserError: if one is not between 1 and the number of steps.
+    """
+    wanted = sorted(set(lags))
+    if not wanted or wanted[0] < 1 or wanted[-1] > steps:
+        raise UserError(f"lags must lie between 1 and the {steps} steps of the inputs, not {list(lags)}")
+    return wanted

@@ -1,0 +1,41 @@
+"""Where products of Jacobians are computed: in float64 on any platform that has it, whatever the cells' own type.
+
+A step whose rows are nearly parallel (an LSTM's, where a cell crosses zero) costs a digit of its least singular value
+for each power of ten of its condition number; float32 has seven digits, and a thousand steps meet some such step.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Tree
+
+
+def arithmetic_dtype(asked: Any = None) -> np.dtype:
+    """The type that was asked for; else float64, or float32 on a TPU, which has no other."""
+    if asked is not None:
+        return np.dtype(asked)
+    return np.dtype("float32" if jax.default_backend() == "tpu" else "float64")
+
+
+@contextmanager
+def wide(dtype: np.dtype) -> Iterator[None]:
+    """Let float64 exist inside, also where x64 is switched off, if it is wanted."""
+    if dtype != np.dtype("float64"):
+        yield
+        return
+    with jax.enable_x64(True):
+        yield
+
+
+def as_type(tree: Tree, dtype: Any) -> Tree:
+    """A tree with its floating-point leaves in one type."""
+
+    def cast(leaf: Any) -> Any:
+        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)

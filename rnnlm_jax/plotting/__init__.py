@@ -1,0 +1,26 @@
+"""Figures from result files. Only this package imports matplotlib, and only when it draws."""
+
+from rnnlm_jax.plotting.decay import decay_curves, draw_decay_curves
+from rnnlm_jax.plotting.eigenvalues import draw_eigenvalues, eigenvalues
+from rnnlm_jax.plotting.horizons import draw_horizons, horizons
+from rnnlm_jax.plotting.learning_curve import draw_learning_curve, learning_curve, read_metrics
+from rnnlm_jax.plotting.measurements import Measurement, read_measurement
+from rnnlm_jax.plotting.saving import save
+from rnnlm_jax.plotting.spectra import draw_spectra, spectra
+
+__all__ = [
+    "Measurement",
+    "decay_curves",
+    "draw_decay_curves",
+    "draw_eigenvalues",
+    "draw_horizons",
+    "draw_learning_curve",
+    "draw_spectra",
+    "eigenvalues",
+    "horizons",
+    "learning_curve",
+    "read_measurement",
+    "read_metrics",
+    "save",
+    "spectra",
+]

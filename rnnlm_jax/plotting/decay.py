@@ -1,0 +1,124 @@
+"""How a gradient fades on its way back through time: its norm by lag, over the positions of a text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.plotting.measurements import Measurement, read_measurement
+from rnnlm_jax.plotting.relative_norms import RelativeNorms, line, magnitude, relative_norms
+from rnnlm_jax.plotting.saving import save
+from rnnlm_jax.plotting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILION,
+    legend_below,
+    mark_horizons,
+    new_figure,
+    paper_style,
+    spelt,
+    threshold,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: The y axis shows no less than this of the norm at lag 0, and no more than its inverse.
+FLOOR = 1e-12
+
+#: Part -> colour, dashes, what the legend says.
+CURVES = {
+    "hidden": (BLUE, "-", r"hidden state, $\partial J_i/\partial h_{i-\ell}$"),
+    "cell": (VERMILION, "-", r"cell state, $\partial J_i/\partial c_{i-\ell}$"),
+    "inputs": (GREEN, "-", r"input, $\partial J_i/\partial x_{i-\ell}$"),
+    "carousel": (PURPLE, "--", "direct path alone (carousel)"),
+}
+BOUNDS = {
+    "log_bound_sigma": ((0, (1, 1.2)), r"(\gamma\,\sigma_{\max}(W_h))^\ell"),
+    "log_bound_rho": ((0, (1, 3.2)), r"\rho(W_h)^\ell"),
+}
+MARKERS = {"1/e": "o", "1%": "s"}
+
+
+def decay_curves(folder: Path, path: Path) -> None:
+    """Draw the mean norm of the gradient of a position's loss with respect to earlier states, by lag.
+
+        Σ_i ‖∂J_i/∂s_{i-ℓ}‖ / Σ_i ‖∂J_i/∂s_i‖    for the hidden state, the cell state and the input
+
+    A part that is not reached at lag 0 is relative to the first lag at which it is. The bands go from
+    the 10 % to the 90 % quantile of single positions; dots and squares mark the horizons.
+
+    Args:
+        folder: holds ``jacobians.npz`` and ``jacobians.json``.
+        path: the PNG (or PDF, SVG) to write.
+
+    Raises:
+        UserError: if the folder holds no norms by lag.
+    """
+    save(draw_decay_curves(read_measurement(folder)), path)
+
+
+@paper_style()
+def draw_decay_curves(measured: Measurement) -> "Figure":
+    """The figure of ``decay_curves``."""
+    norms = {part: relative_norms(a) for part in CURVES if (a := measured.arrays.get(f"log_norm_{part}")) is not None}
+    if not norms:
+        raise UserError(f"there are no norms by lag in {measured.folder}: measure them, rnnlm-jax jacobians")
+    figure = new_figure(7, 4.2)
+    axes = figure.add_subplot()
+    lag = measured.arrays["lag"]
+    for part, curve in norms.items():
+        _draw_curve(axes, part, lag, curve, measured.horizons(part))
+    for key, (dashes, formula) in BOUNDS.items():
+        if key in measured.arrays:
+            logs = np.asarray(measured.arrays[key], np.float64)
+            label = rf"${formula} = {np.exp(logs[1]):.3g}^\ell$" if len(logs) > 1 else f"${formula}$"
+            axes.plot(lag, line(logs), color=GREY, ls=dashes, lw=1.2, label=label, zorder=1.5)
+    for name in MARKERS:
+        axes.axhline(threshold(name), color=GREY, lw=0.5, zorder=1)
+        axes.text(
+            1.01, threshold(name), spelt(name), transform=axes.get_yaxis_transform(), va="center", color=GREY, size=8
+        )
+    axes.set_yscale("log")
+    axes.set_ylim(*_limits(list(norms.values())))
+    axes.set_xlim(0, lag[-1])
+    count = len(measured.arrays[f"log_norm_{next(iter(norms))}"])
+    axes.set(
+        xlabel=r"lag $\ell$ (steps)",
+        ylabel="norm, relative to the mean at the first lag",
+        title=f"{measured.name}: mean over {count} positions, and 10 % to 90 % quantiles",
+    )
+    entries = axes.get_legend_handles_labels()[0]
+    legend_below(figure, entries[: len(norms)], entries[len(norms) :])
+    return figure
+
+
+def _draw_curve(
+    axes: "Axes", part: str, lag: np.ndarray, norms: RelativeNorms, horizons: dict[str, int | None]
+) -> None:
+    """A part's mean, its band, and its horizons: their marks on the curve, their lags in the legend."""
+    colour, dashes, label = CURVES[part]
+    lag = lag[: len(norms.mean)]
+    found = [
+        f"{spelt(name)} at {at}" if at is not None else f"{spelt(name)} beyond {lag[-1]}"
+        for name, at in horizons.items()
+    ]
+    if norms.first and part != "carousel":
+        label += f" (from lag {norms.first})"
+    label = f"{label}: {', '.join(found)}" if found else label
+    axes.plot(lag, line(norms.mean), color=colour, ls=dashes, lw=1.5, label=label)
+    if part != "carousel":
+        axes.fill_between(lag, magnitude(norms.low), magnitude(norms.high), color=colour, alpha=0.15, lw=0)
+    mark_horizons(axes, horizons, MARKERS, lag, line(norms.mean), colour)
+
+
+def _limits(norms: list[RelativeNorms]) -> tuple[float, float]:
+    """The y axis from just below to just above what is drawn of means and bands, within ``FLOOR``."""
+    logs = np.concatenate([np.concatenate([n.mean, n.low, n.high]) for n in norms])
+    finite = magnitude(logs[np.isfinite(logs)])
+    low, high = (finite.min(), finite.max()) if finite.size else (1.0, 1.0)
+    return float(np.clip(low / 2, FLOOR, 3e-3)), float(np.clip(high * 2, 2.0, 1 / FLOOR))

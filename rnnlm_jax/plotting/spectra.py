@@ -1,0 +1,140 @@
+"""Singular spectra of Jacobian products at several lags, beside the Lyapunov exponents they tend to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.plotting.measurements import Measurement, read_measurement
+from rnnlm_jax.plotting.saving import save
+from rnnlm_jax.plotting.style import colour_bar, legend_below, new_figure, paper_style, sequential_colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Up to so many sequences are drawn one by one, beside their median.
+FEW = 8
+
+#: Up to so many lags have a line of their own in the note on values of -inf.
+FEW_LINES = 3
+
+#: More Lyapunov exponents than this would hide the curves: one in two, in three, is drawn.
+MOST_MARKS = 16
+
+
+def spectra(folder: Path, path: Path) -> None:
+    """Draw the log singular values of the product of ℓ step Jacobians against their index, for each lag ℓ.
+
+    On the left as exponents, ``1/ℓ ln σ_k`` in nats a step, with the Lyapunov exponents; on the right ``ln σ_k``
+    itself, in nats. Thick lines are medians over sequences. Values of -inf are counted, not drawn.
+
+    Args:
+        folder: holds ``jacobians.npz`` and ``jacobians.json``.
+        path: the PNG (or PDF, SVG) to write.
+
+    Raises:
+        UserError: if the folder holds no spectra.
+    """
+    save(draw_spectra(read_measurement(folder)), path)
+
+
+@paper_style()
+def draw_spectra(measured: Measurement) -> "Figure":
+    """The figure of ``spectra``."""
+    arrays = measured.arrays
+    if "log_singular_values" not in arrays:
+        raise UserError(f"there are no singular values in {measured.folder}: measure them, rnnlm-jax jacobians")
+    lags, logs = arrays["spectrum_lag"], np.asarray(arrays["log_singular_values"], np.float64)  # [S], [Q, S, n]
+    count, _, n = logs.shape
+    trusted = arrays["trusted"].min(axis=0) if "trusted" in arrays else np.full(len(lags), n)
+    figure = new_figure()
+    rates, raw = figure.subplots(1, 2)
+    for s, colour in enumerate(sequential_colours(len(lags))):
+        if lags[s] > 0:
+            _draw_spectrum(rates, logs[:, s] / lags[s], colour, trusted[s])
+        _draw_spectrum(raw, logs[:, s], colour, trusted[s])
+    _draw_exponents(rates, arrays)
+    rates.set(xlabel="index $k$", ylabel=r"$\frac{1}{\ell}\,\ln\,\sigma_k$ (nats a step)", title="exponents")
+    raw.set(
+        xlabel="index $k$",
+        ylabel=r"$\ln\,\sigma_k(\partial s_{t+\ell}/\partial s_t)$ (nats)",
+        title="log singular values",
+    )
+    for axes in (rates, raw):
+        axes.axhline(0, color="black", lw=0.5, zorder=1)
+        axes.set_xlim(1 - 0.02 * n, 1.02 * n)
+        axes.margins(y=0.05)
+    note = _infinities(logs, lags)
+    raw.text(0.03, 0.03, note, transform=raw.transAxes, size=8, va="bottom")
+    _legend_entries(rates, count, bool((trusted < n).any()))
+    colour_bar(figure, [rates, raw], lags.tolist(), r"lag $\ell$ (steps)")
+    figure.suptitle(measured.name)
+    legend_below(figure, rates.get_legend_handles_labels()[0])
+    return figure
+
+
+def _draw_spectrum(axes: "Axes", logs: np.ndarray, colour: str, trusted: int) -> None:
+    """The spectra ``[Q, n]`` at one lag: their median, dotted from where a value is not vouched for, and each."""
+    shown = np.where(np.isneginf(logs), np.nan, logs)
+    index = np.arange(1, logs.shape[1] + 1)
+    if 1 < len(logs) <= FEW:
+        axes.plot(index, shown.T, color=colour, lw=0.5, alpha=0.4)
+    median = np.median(logs, axis=0)
+    median = np.where(np.isneginf(median), np.nan, median)
+    mark = "o" if len(index) <= 1 else None  # a single value makes no line
+    axes.plot(index[:trusted], median[:trusted], color=colour, lw=1.5, marker=mark, ms=4)
+    if trusted < len(index):
+        start = max(trusted - 1, 0)
+        axes.plot(index[start:], median[start:], color=colour, lw=1.2, ls=(0, (1, 1.2)))
+
+
+def _draw_exponents(axes: "Axes", arrays: dict[str, np.ndarray]) -> None:
+    """The Lyapunov exponents with their standard errors, if they were measured."""
+    if "lyapunov_exponents" not in arrays:
+        return
+    exponents = np.asarray(arrays["lyapunov_exponents"], np.float64)
+    errors = np.asarray(arrays.get("lyapunov_standard_errors", np.zeros_like(exponents)), np.float64)
+    index, shown = np.arange(1, len(exponents) + 1), np.where(np.isneginf(exponents), np.nan, exponents)
+    every = -(-len(exponents) // MOST_MARKS)
+    which = f" (one in {every})" if every > 1 else ""
+    axes.errorbar(
+        index[::every],
+        shown[::every],
+        yerr=np.where(np.isfinite(errors), errors, np.nan)[::every],
+        fmt="o",
+        ms=2.8,
+        mfc="white",
+        mew=0.7,
+        color="black",
+        elinewidth=0.7,
+        capsize=1.6,
+        capthick=0.7,
+        zorder=4,
+        label=f"Lyapunov exponents{which} ± s.e.",
+    )
+
+
+def _legend_entries(axes: "Axes", sequences: int, dotted: bool) -> None:
+    """What a line's look means, said in grey: colours say the lag."""
+    axes.plot([], [], color="#555555", lw=1.5, label=f"median of {sequences}" if sequences > 1 else "one sequence")
+    if 1 < sequences <= FEW:
+        axes.plot([], [], color="#555555", lw=0.5, alpha=0.6, label="single sequences")
+    if dotted:
+        axes.plot([], [], color="#555555", lw=1.2, ls=(0, (1, 1.2)), label="not vouched for")
+
+
+def _infinities(logs: np.ndarray, lags: np.ndarray) -> str:
+    """How many values of the medians, which the right panel leaves out, are -inf."""
+    n = logs.shape[2]
+    counts = np.isneginf(np.median(logs, axis=0)).sum(axis=1)
+    found = np.flatnonzero(counts)
+    if not found.size:
+        return ""
+    if found.size == len(counts) and (counts == counts[0]).all():
+        return f"{counts[0]} of {n} are −∞"
+    if found.size <= FEW_LINES:
+        return "\n".join(rf"$\ell$ = {lags[s]}: {counts[s]} of {n} are −∞" for s in found)
+    first, last = lags[found[0]], lags[found[-1]]
+    return rf"{counts[found].min()} to {counts.max()} of {n} are −∞ ($\ell$ = {first} to {last})"

@@ -1,0 +1,100 @@
+"""Fixed points: the scalar one in closed form, and what they must satisfy for any cell."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnlm_jax import UserError, cells
+from rnnlm_jax.cells.elman import ElmanParams, ElmanState
+from rnnlm_jax.jacobians.fixed_points import distinct, fixed_point_eigenvalues, fixed_points
+from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
+
+SOLVE = jax.jit(fixed_points, static_argnums=0, static_argnames=("max_steps", "tolerance"))
+JACOBIAN = jax.jit(autodiff_jacobian, static_argnums=0)
+SCALAR = cells.elman(1, param_dtype="float64")
+TWO = ElmanParams(jnp.zeros((1, 1)), jnp.full((1, 1), 2.0), jnp.zeros(1))
+
+
+def scalar(h):
+    return ElmanState(jnp.asarray(h, jnp.float64)[:, None])
+
+
+def test_scalar_tanh():
+    starts = scalar([0.0, 1e-3, 0.5, 3.0, -0.1, -40.0, 0.9])
+    found = SOLVE(SCALAR, TWO, jnp.zeros(1), starts)
+    assert found.converged.all()
+    assert found.residual.max() < 1e-14
+    assert found.iterations[0] == 0
+    different = distinct(found)
+    h = np.sort(np.asarray(different.states.hidden)[:, 0])
+    np.testing.assert_allclose(h, [-0.95750402, 0, 0.95750402], rtol=0, atol=5e-9)
+    np.testing.assert_allclose(np.tanh(2 * h), h, rtol=0, atol=1e-14)
+    values = fixed_point_eigenvalues(SCALAR, TWO, jnp.zeros(1), scalar(h))
+    np.testing.assert_allclose(values[:, 0], [0.16637209, 2.0, 0.16637209], rtol=0, atol=5e-9)
+    assert values.dtype == np.complex128
+
+
+def test_what_does_not_converge_is_flagged_and_left_as_it_is():
+    starts = scalar([0.0, 0.3, np.nan])
+    found = SOLVE(SCALAR, TWO, jnp.zeros(1), starts, max_steps=1)
+    assert found.converged.tolist() == [True, False, False]
+    assert found.iterations.tolist() == [0, 1, 0]
+    h = found.states.hidden[1, 0]
+    np.testing.assert_allclose(found.residual[1], abs(np.tanh(2 * h) - h), rtol=1e-14)
+    assert 1e-3 < found.residual[1] < abs(np.tanh(0.6) - 0.3)  # better than its start, no fixed point
+    assert np.isnan(found.residual[2])
+    assert distinct(found).states.hidden.tolist() == [[0.0]]
+    # h' = h + 1 has no fixed point, and J - I is singular
+    line = cells.linear(1, param_dtype="float64")
+    found = SOLVE(line, TWO._replace(w_h=jnp.ones((1, 1)), b=jnp.ones(1)), jnp.zeros(1), scalar([5.0, 7.0]))
+    assert not found.converged.any()
+    assert found.states.hidden.tolist() == [[5.0], [7.0]]
+    assert found.residual.tolist() == [1.0, 1.0]
+    assert distinct(found).states.hidden.shape == (0, 1)
+
+
+MAKERS = {
+    "lstm": lambda: cells.lstm(4, param_dtype="float64"),
+    "gru-reset-before": lambda: cells.gru(4, reset="before", param_dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_gated_cells(name):
+    cell, rng = MAKERS[name](), np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), 3), cell.initial_state((12,))))
+    params, starts = jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape)), shapes)
+    x = jnp.asarray(rng.normal(size=3))
+    found = SOLVE(cell, params, x, starts)
+    assert found.converged.sum() >= 3
+    assert ((found.residual < 1e-12) == found.converged).all()
+    points = distinct(found)
+    n = len(points.converged)
+    assert 1 <= n < found.converged.sum()
+    z = jnp.broadcast_to(cell.project(params, x), (n, params.w_h.shape[1]))
+    after = jax.jit(cell.step)(params, points.states, z)
+    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(points.states), strict=True):
+        np.testing.assert_allclose(new, old, rtol=0, atol=1e-12)
+    values = fixed_point_eigenvalues(cell, params, x, points.states)
+    assert (np.diff(np.abs(values), axis=1) <= 1e-15).all()
+    for k in range(n):
+        state = jax.tree.map(lambda a, k=k: a[k], points.states)
+        wanted = np.linalg.eigvals(np.asarray(JACOBIAN(cell, params, state, z[k])))
+        np.testing.assert_allclose(np.sort_complex(values[k]), np.sort_complex(wanted), rtol=0, atol=1e-9)
+
+
+def test_float32():
+    cell = cells.elman(1)
+    params = jax.tree.map(lambda a: a.astype(jnp.float32), TWO)
+    found = SOLVE(cell, params, jnp.zeros(1, jnp.float32), ElmanState(jnp.full((1, 1), 0.5, jnp.float32)))
+    assert found.converged.all()
+    assert found.residual.dtype == jnp.float32
+    np.testing.assert_allclose(found.states.hidden, [[0.95750402]], rtol=0, atol=1e-6)
+
+
+def test_bad_numbers():
+    with pytest.raises(UserError, match="max_steps must be at least 1"):
+        fixed_points(SCALAR, TWO, jnp.zeros(1), scalar([0.0]), max_steps=0)
+    with pytest.raises(UserError, match="tolerance must be positive"):
+        fixed_points(SCALAR, TWO, jnp.zeros(1), scalar([0.0]), tolerance=0.0)

@@ -1,0 +1,206 @@
+"""Spectra of long products against hundreds of digits, closed forms, and exactly singular matrices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnlm_jax import UserError, cells
+from rnnlm_jax.jacobians import product_spectrum, spectrum
+from rnnlm_jax.jacobians.step_jacobian import jacobian_of, structured_jacobian
+from rnnlm_jax.jacobians.trajectory import trajectory
+from tests.jacobians import exact
+
+PRODUCT_SPECTRUM = jax.jit(product_spectrum)
+IN_FLOAT32 = jax.jit(functools.partial(product_spectrum, arithmetic="float32"))
+
+#: Cells whose Jacobians have twelve rows or eight.
+NETWORKS = {
+    "tanh": cells.elman(12, recurrent_init=jax.nn.initializers.normal(12**-0.5), param_dtype="float64"),
+    "lstm": cells.lstm(6, param_dtype="float64"),
+    "gru": cells.gru(8, param_dtype="float64"),
+}
+
+
+def jacobians(name, steps):
+    """Step Jacobians along a random sequence, rounded to float32 so that both precisions read the same matrices."""
+    cell = NETWORKS[name]
+    params = cell.init(jax.random.key(0), 3)
+    zs = cell.project(params, jax.random.normal(jax.random.key(1), (steps, 3), jnp.float64))
+
+    def step(state, z):
+        return cell.step(params, state, z), structured_jacobian(cell, params, state, z)
+
+    state = jax.tree.map(lambda a: a + 0.1, cell.initial_state(()))
+    return np.asarray(jax.jit(lambda: jax.lax.scan(step, state, zs)[1])(), np.float32)
+
+
+def padded(matrices, dtype):
+    """Identities after the matrices, which change no product: one shape for all lags, hence one compilation."""
+    n = matrices.shape[-1]
+    rest = np.broadcast_to(np.eye(n), (1000 - len(matrices), n, n))
+    return jnp.asarray(np.concatenate([matrices, rest]), dtype)
+
+
+def naive(matrices):
+    """What most tools do: multiply, then take singular values."""
+    product = np.eye(matrices.shape[-1], dtype=matrices.dtype)
+    for matrix in matrices:
+        product = matrix @ product
+    with np.errstate(divide="ignore"):
+        return np.log(np.linalg.svd(product, compute_uv=False))
+
+
+#: Lag, digits that hold the spread at it, nats that float64 and float32 may be off, values that a plain product gets.
+LAGS = [(20, 100, 1e-9, 1e-3, 11), (60, 200, 1e-9, 1e-3, 6), (150, 400, 1e-9, 1e-3, 5), (1000, 2400, 1e-8, 1e-2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("lag", "digits", "in_float64", "in_float32", "plain"), LAGS, ids=[f"lag {row[0]}" for row in LAGS]
+)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_value_is_right_at_every_lag(name, lag, digits, in_float64, in_float32, plain):
+    matrices = jacobians(name, lag)
+    wanted = exact.log_singular_values(matrices, digits)
+    n = wanted.size
+    assert wanted[0] - wanted[-1] < 0.8 * digits * np.log(10)  # the reference has digits to spare
+    for dtype, allowed in ((np.float64, in_float64), (np.float32, in_float32)):
+        found = PRODUCT_SPECTRUM(padded(matrices, dtype))
+        assert found.log_singular_values.dtype == dtype
+        np.testing.assert_allclose(found.log_singular_values, wanted, rtol=0, atol=allowed)
+        np.testing.assert_allclose(found.log_abs_det, wanted.sum(), rtol=1e-6 if dtype == np.float32 else 1e-12)
+        assert found.trusted == n
+        assert found.residual < 1e-12
+    right = np.abs(naive(matrices.astype(np.float64)) - wanted) < 1e-6
+    if name != "gru":  # whose spread is small for its size
+        assert right.sum() <= plain < n
+
+
+@pytest.mark.parametrize(("lag", "digits", "allowed"), [(20, 100, 1e-3), (150, 400, 1e-3), (1000, 2400, 1e-2)])
+def test_float32_arithmetic_is_enough_for_a_tanh_network(lag, digits, allowed):
+    """As on a TPU, which has nothing wider."""
+    matrices = jacobians("tanh", lag)
+    found = IN_FLOAT32(padded(matrices, "float32"))
+    np.testing.assert_allclose(found.log_singular_values, exact.log_singular_values(matrices, digits), atol=allowed)
+    assert found.trusted == 12
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "float64"])
+def test_ten_thousand_halves(arithmetic):
+    """Every digit that the type can hold, in either arithmetic."""
+    matrices = np.broadcast_to(0.5 * np.eye(2, dtype=arithmetic), (10_000, 2, 2))
+    found = jax.jit(lambda m: product_spectrum(m, arithmetic=arithmetic))(matrices)
+    exactly = np.dtype(arithmetic).type(-6931.47180559945309417)
+    np.testing.assert_array_equal(found.log_singular_values, [exactly, exactly])
+    np.testing.assert_array_max_ulp(np.asarray(found.log_abs_det), 2 * exactly, 1)
+    assert found.trusted == 2
+
+
+def test_float64_is_used_where_x64_is_off():
+    """Float32 matrices with an ill-conditioned step, as users have them: the log singular values are right to 1e-4."""
+    matrices = jacobians("lstm", 150)
+    with jax.enable_x64(False):
+        found = jax.jit(product_spectrum)(jnp.asarray(matrices))
+        assert found.log_singular_values.dtype == jnp.float32
+    np.testing.assert_allclose(found.log_singular_values, exact.log_singular_values(matrices, 400), rtol=0, atol=1e-4)
+
+
+def test_orthogonal_matrices_have_all_values_one():
+    q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(9, 9)))
+    found = PRODUCT_SPECTRUM(jnp.asarray(np.stack([q] * 200)))
+    np.testing.assert_allclose(found.log_singular_values, np.zeros(9), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lag", [1, 10, 100])
+def test_transient_growth_of_a_non_normal_matrix(lag):
+    a, b = 0.9, 1.0
+    found = PRODUCT_SPECTRUM(jnp.asarray([[[a, b], [0.0, a]]] * lag))
+    wanted = exact.log_singular_values(np.array([[[a, b], [0.0, a]]] * lag), 60)
+    np.testing.assert_allclose(found.log_singular_values, wanted, rtol=0, atol=1e-12)
+
+
+def test_near_equal_values_are_resolved():
+    rng = np.random.default_rng(2)
+    u, v = (np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(2))
+    logs = np.array([3.0, 3.0 - 1e-3, 3.0 - 2e-3, -40.0, -40.0 - 1e-6, -400.0])
+    # the factor with tiny values stands first and diagonal: it is exact as written
+    found = PRODUCT_SPECTRUM(jnp.asarray(np.stack([v, np.diag(np.exp(logs)), u])))
+    np.testing.assert_allclose(found.log_singular_values, logs, rtol=0, atol=1e-12)
+    assert found.residual < 1e-13
+
+
+@pytest.mark.parametrize("kind", ["zero row", "zero column", "repeated column"])
+def test_exactly_singular_factors_give_minus_infinity(kind):
+    w = np.random.default_rng(3).normal(size=(6, 6))
+    if kind == "zero row":
+        w[2] = 0.0
+    elif kind == "zero column":
+        w[:, 4] = 0.0
+    else:
+        w[:, 4] = 2.0 * w[:, 1]
+    found = PRODUCT_SPECTRUM(jnp.asarray(np.stack([w] * 4)))
+    values = np.asarray(found.log_singular_values)
+    assert values[-1] == -np.inf
+    wanted = np.log(np.linalg.svd(np.linalg.matrix_power(w, 4), compute_uv=False)[:5])
+    np.testing.assert_allclose(values[:5], wanted, rtol=0, atol=1e-6)
+    assert not np.isnan(values).any()
+
+
+def test_a_carousel_that_never_forgets():
+    """f = 1 and i = 0: the cell's part stays the identity for ever, the rest dies."""
+    cell = cells.lstm(3, param_dtype="float64")
+    zeros = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 2))
+    params = zeros._replace(b=jnp.concatenate([jnp.full(3, -1e3), jnp.full(3, 1e3), jnp.zeros(6)]))
+    state = cell.initial_state(())._replace(cell=jnp.asarray([0.5, -1.0, 2.0]))
+    found = jax.jit(lambda params: spectrum(cell, params, state, jnp.zeros((50, 2)), lags=(1, 50)))(params)
+    live = np.asarray(found.log_singular_values)
+    slope = 0.5 * (1 - np.tanh([0.5, -1.0, 2.0]) ** 2)  # of h' with respect to c
+    wanted = np.sort(0.5 * np.log(1 + slope**2))[::-1]
+    for values in live:
+        np.testing.assert_allclose(values[:3], wanted, rtol=0, atol=1e-13)
+        assert (values[3:] == -np.inf).all()
+
+
+@pytest.mark.parametrize("make", [cells.lstm, cells.layer_norm_lstm], ids=lambda make: make.__name__)
+def test_streaming_from_a_cell_equals_the_stored_matrices(make):
+    cell = make(4, param_dtype="float64")
+    params = cell.init(jax.random.key(0), 3)
+    xs = jax.random.normal(jax.random.key(1), (12, 3), jnp.float64)
+    start = jax.tree.map(lambda a: a + 0.1, cell.initial_state(()))
+
+    @jax.jit
+    def stored(params, xs):
+        zs = cell.project(params, xs)
+        before = trajectory(cell, params, start, zs).before
+        return jax.vmap(jacobian_of(cell, params))(before, zs)
+
+    matrices = stored(params, xs)
+    found = jax.jit(lambda params, xs: spectrum(cell, params, start, xs, lags=(12, 1, 5)))(params, xs)
+    for row, lag in enumerate((1, 5, 12)):
+        rest = jnp.broadcast_to(jnp.eye(8), (12 - lag, 8, 8))
+        wanted = PRODUCT_SPECTRUM(jnp.concatenate([matrices[:lag], rest]))
+        # normalisation leaves nearly singular matrices, whose least values feel the last bit of each entry
+        np.testing.assert_allclose(found.log_singular_values[row], wanted.log_singular_values, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found.log_abs_det[row], wanted.log_abs_det, rtol=1e-10, atol=1e-10)
+
+
+def test_the_determinant_of_an_lstm_at_lag_1000():
+    """The closed form, which knows nothing of the matrices, is the sum of all log singular values to 1e-11."""
+    cell = cells.lstm(6, param_dtype="float64")
+    params = cell.init(jax.random.key(0), 3)
+    xs = jax.random.normal(jax.random.key(1), (1000, 3), jnp.float64)
+    found = jax.jit(lambda xs: spectrum(cell, params, cell.initial_state(()), xs, lags=(500, 1000)))(xs)
+    np.testing.assert_allclose(found.log_singular_values.sum(axis=1), found.log_abs_det, rtol=1e-11)
+    assert (found.trusted == 12).all()
+
+
+def test_bad_input():
+    with pytest.raises(UserError, match="square"):
+        product_spectrum(jnp.zeros((3, 2, 4)))
+    cell = cells.elman(2)
+    params = cell.init(jax.random.key(0), 2)
+    for lags in ((0,), (-1,), (6,), ()):
+        with pytest.raises(UserError, match="lags must lie between 1 and the 5 steps"):
+            spectrum(cell, params, cell.initial_state(()), jnp.zeros((5, 2)), lags=lags)

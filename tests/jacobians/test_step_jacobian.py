@@ -1,0 +1,79 @@
+"""Three ways to a step Jacobian, and the closed forms, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnlm_jax import UserError, cells
+from rnnlm_jax.cells import zoo
+from rnnlm_jax.jacobians import state_size, step_jacobian, step_operator
+from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, structured_jacobian
+
+D, H = 3, 4
+STACK = "stack"
+SPLITTING = [name for name in zoo.CELLS if zoo.make(name, H).splits]
+
+
+def case(name, seed=0):
+    """A cell, with every parameter and the state random and not zero."""
+    make = dict.fromkeys(zoo.CELLS, lambda: zoo.make(name, H, param_dtype="float64"))
+    make[STACK] = lambda: cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"))
+    cell = make[name]()
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
+    params, state = jax.tree.map(lambda s: jnp.asarray(0.7 * rng.normal(size=s.shape)), shapes)
+    return cell, params, state, jnp.asarray(rng.normal(size=D))
+
+
+@pytest.mark.parametrize("name", [*zoo.CELLS, STACK])
+def test_operator_and_matrix_agree(name):
+    cell, params, state, x = case(name)
+    z = cell.project(params, x)
+    matrix = autodiff_jacobian(cell, params, state, z)
+    operator = step_operator(cell, params, state, z)
+    basis = jnp.eye(state_size(cell))
+    np.testing.assert_allclose(jax.vmap(operator.jvp)(basis).T, matrix, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(jax.vmap(operator.vjp)(basis), matrix, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(step_jacobian(cell, params, state, x), matrix, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SPLITTING)
+def test_structured_is_exact(name):
+    cell, params, state, x = case(name)
+    z = cell.project(params, x)
+    structured = structured_jacobian(cell, params, state, z)
+    np.testing.assert_allclose(structured, autodiff_jacobian(cell, params, state, z), rtol=0, atol=1e-12)
+
+
+def test_elman_closed_form():
+    cell, params, state, x = case("elman-tanh")
+    a = x @ params.w_x + state.hidden @ params.w_h + params.b
+    wanted = (1 - np.tanh(a) ** 2)[:, None] * params.w_h.T
+    np.testing.assert_allclose(step_jacobian(cell, params, state, x), wanted, rtol=0, atol=1e-14)
+
+
+def test_lstm_closed_form_and_determinant():
+    cell, params, state, x = case("lstm")
+    sigmoid = jax.nn.sigmoid
+    a = x @ params.w_x + state.hidden @ params.w_h + params.b
+    i, f, g, o = sigmoid(a[:H]), sigmoid(a[H : 2 * H]), jnp.tanh(a[2 * H : 3 * H]), sigmoid(a[3 * H :])
+    u_i, u_f, u_g, u_o = (u.T for u in jnp.split(params.w_h, 4, axis=1))
+    c = f * state.cell + i * g
+    diag = jnp.diag
+    block_a = diag(state.cell * f * (1 - f)) @ u_f + diag(g * i * (1 - i)) @ u_i + diag(i * (1 - g**2)) @ u_g
+    e = diag(o * (1 - jnp.tanh(c) ** 2))
+    block_b = diag(jnp.tanh(c) * o * (1 - o)) @ u_o
+    wanted = jnp.block([[block_b + e @ block_a, e @ diag(f)], [block_a, diag(f)]])
+    found = step_jacobian(cell, params, state, x)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+
+    log_det = jnp.log(f).sum() + jnp.log(jnp.abs(jnp.tanh(c))).sum() + jnp.log(o * (1 - o)).sum()
+    log_det += jnp.linalg.slogdet(u_o)[1]
+    np.testing.assert_allclose(jnp.linalg.slogdet(found)[1], log_det, rtol=0, atol=1e-11)
+
+
+def test_a_cell_that_does_not_split_has_no_structure():
+    cell, params, state, x = case("gru-reset-before")
+    with pytest.raises(UserError, match="does not split"):
+        structured_jacobian(cell, params, state, cell.project(params, x))
