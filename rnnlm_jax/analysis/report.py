@@ -17,7 +17,9 @@ from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import perplexity
 from rnnlm_jax.jacobians import decay_rates, state_size
-from rnnlm_jax.runs import Run, write_json
+from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.runs import Run, build_model, write_json
 
 #: How close to the full context's perplexity a shorter context must come, by name.
 TOLERANCES = {"1%": 0.01, "5%": 0.05}
@@ -87,6 +89,8 @@ def analyse(run: Run, name: str, data: str, text: EncodedText, options: Options,
         UserError: see ``check``.
     """
     check(run, name, text, options)
+    # What was just drawn and what was read from a file are placed alike, or all would be compiled for each.
+    run = dataclasses.replace(run, params=jax.device_put(run.params, jax.local_devices()[0]))
     arrays: dict[str, np.ndarray] = {}
     summary: dict[str, Any] = {
         "name": name,
@@ -166,12 +170,11 @@ def _spectra(run: Run, text: EncodedText, options: Options, bar: Bar) -> Measure
     """Log singular spectra, eigenvalues of single steps, Lyapunov exponents."""
     if options.sequences == 0:
         return {}, {}
-    start = run.vocabulary.start_id
-    with bar("spectra", 2 * max(options.lags) * options.sequences) as progress:
-        found = text_spectra(
-            run.model, run.params, text.tokens, start, options.lags, options.sequences, progress.update
-        )
-        exponents = text_exponents(run.model, run.params, text.tokens, start)
+    start, dtype = run.vocabulary.start_id, arithmetic_dtype()
+    with wide(dtype), bar("spectra", 2 * max(options.lags) * options.sequences) as progress:
+        model, params = _in(dtype, run)
+        found = text_spectra(model, params, text.tokens, start, options.lags, options.sequences, progress.update)
+        exponents = text_exponents(model, params, text.tokens, start)
     arrays = {
         "spectrum_lag": found.lags,
         "log_singular_values": found.log_singular_values,
@@ -200,3 +203,13 @@ def _spectra(run: Run, text: EncodedText, options: Options, bar: Bar) -> Measure
             "kaplan_yorke_dimension": float(exponents.kaplan_yorke_dimension),
         }
     return arrays, summary
+
+
+def _in(dtype: np.dtype, run: Run) -> tuple[LanguageModel, LanguageModelParams]:
+    """The model as the same function of the same parameters, computed in another type.
+
+    The Jacobians of a trained LSTM, whose gates saturate, have rows so nearly parallel that float32 hides their least
+    singular values, whatever is done with them later.
+    """
+    config = dataclasses.replace(run.config.model, dtype=dtype.name, param_dtype=dtype.name)
+    return build_model(config, run.vocabulary.size), as_type(run.params, dtype)

@@ -26,6 +26,9 @@ from rnnlm_jax.unroll import unroll
 #: Above this state size only the largest singular values are computed, without a matrix.
 FULL_SPECTRUM, TOP = 1200, 8
 
+#: Nats that a value may be off and still be trusted: far below anything that a figure shows.
+TOLERANCE = 0.01
+
 #: Lyapunov exponents, and the words that they are averaged over at most.
 EXPONENTS, EXPONENT_STEPS = 16, 1000
 
@@ -87,16 +90,11 @@ def _full(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable
     def measure(params: LanguageModelParams, inputs: Array) -> tuple[Array, Array, Array, Array]:
         xs = params.embedding[inputs]
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
-        found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, _tolerance(model))
+        found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
         return found.log_singular_values, found.trusted, found.log_abs_det, jacobian
 
     return jax.jit(measure)
-
-
-def _tolerance(model: LanguageModel) -> float:
-    """Nats, ``n √ε`` of the model's own type: that is what the Jacobians and their determinants are rounded to."""
-    return state_size(model.cell) * float(jnp.finfo(model.cell.spec.param_dtype).eps) ** 0.5
 
 
 @functools.lru_cache(maxsize=4)
@@ -109,7 +107,7 @@ def _top(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable[
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         window = xs[warm_up : warm_up + lag]
         found = top_singular(model.cell, params.cell, state, window, TOP, jax.random.key(0))
-        return found.log_singular_values, jnp.cumprod(found.residual < 1e-3).sum()  # from the largest on
+        return found.log_singular_values, jnp.cumprod(found.residual < TOLERANCE).sum()  # from the largest on
 
     def measure(params: LanguageModelParams, inputs: Array) -> tuple[np.ndarray, np.ndarray, None, None]:
         values, trusted = zip(*(at_lag(params, inputs, lag) for lag in lags), strict=True)

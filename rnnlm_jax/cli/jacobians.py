@@ -154,8 +154,8 @@ def print_table(reports: dict[str, Report], options: Options) -> None:
             found, trusted = report.summary["lyapunov"], np.array(report.summary["trusted"])
             exponent = f"{found['largest']:+.4f} ± {found['standard_error']:.4f} nats a step"
             print(
-                f"{name:{width}}  largest Lyapunov exponent {exponent}; "
-                f"{trusted.min()} of {report.summary['singular_values']} singular values trusted at every lag"
+                f"{name:{width}}  largest Lyapunov exponent {exponent}; {trusted.min()} of "
+                f"{report.summary['singular_values']} singular values trusted to 0.01 nats at every lag"
             )
 
 

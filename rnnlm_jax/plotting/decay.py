@@ -65,6 +65,8 @@ def decay_curves(folder: Path, path: Path) -> None:
 @paper_style()
 def draw_decay_curves(measured: Measurement) -> "Figure":
     """The figure of ``decay_curves``."""
+    from matplotlib.ticker import MaxNLocator
+
     norms = {part: relative_norms(a) for part in CURVES if (a := measured.arrays.get(f"log_norm_{part}")) is not None}
     if not norms:
         raise UserError(f"there are no norms by lag in {measured.folder}: measure them, rnnlm-jax jacobians")
@@ -86,6 +88,7 @@ def draw_decay_curves(measured: Measurement) -> "Figure":
     axes.set_yscale("log")
     axes.set_ylim(*_limits(list(norms.values())))
     axes.set_xlim(0, lag[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     count = len(measured.arrays[f"log_norm_{next(iter(norms))}"])
     axes.set(
         xlabel=r"lag $\ell$ (steps)",
@@ -112,7 +115,7 @@ def _draw_curve(
     label = f"{label}: {', '.join(found)}" if found else label
     axes.plot(lag, line(norms.mean), color=colour, ls=dashes, lw=1.5, label=label)
     if part != "carousel":
-        axes.fill_between(lag, magnitude(norms.low), magnitude(norms.high), color=colour, alpha=0.15, lw=0)
+        axes.fill_between(lag, magnitude(norms.low), line(norms.high), color=colour, alpha=0.15, lw=0)
     mark_horizons(axes, horizons, MARKERS, lag, line(norms.mean), colour)
 
 

@@ -53,4 +53,4 @@ def draw_eigenvalues(measured: Measurement) -> "Figure":
 def _radius(values: np.ndarray) -> str:
     """The spectral radius: its median over places, and how far it reaches."""
     radii = np.abs(values).max(axis=1)
-    return rf"spectral radius: median {np.median(radii):.3g} (from {radii.min():.3g} to {radii.max():.3g})"
+    return rf"spectral radius: median {np.median(radii):.4g} (from {radii.min():.4g} to {radii.max():.4g})"

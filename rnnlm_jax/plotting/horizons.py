@@ -88,6 +88,8 @@ def draw_horizons(runs: Sequence[Measurement], sequential: bool = False) -> "Fig
 
 def _draw_norms(axes: "Axes", runs: Sequence[Measurement], part: str, lines: Sequence[dict[str, Any]]) -> None:
     """Left: the mean relative norm by lag."""
+    from matplotlib.ticker import MaxNLocator
+
     lowest, highest, furthest = 1e-2, 1.0, 1
     for run, look in zip(runs, lines, strict=True):
         if f"log_norm_{part}" not in run.arrays:
@@ -105,6 +107,7 @@ def _draw_norms(axes: "Axes", runs: Sequence[Measurement], part: str, lines: Seq
         xlabel=r"lag $\ell$ (steps)",
         ylabel=rf"mean $\|\partial J_i/\partial {symbol}_{{i-\ell}}\|$, relative to lag 0",
     )
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     axes.set_ylim(max(lowest / 2, FLOOR), min(highest * 2, 1 / FLOOR))
     _rules_of_thumb(axes)
 

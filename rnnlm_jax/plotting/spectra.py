@@ -20,7 +20,7 @@ FEW = 8
 #: Up to so many lags have a line of their own in the note on values of -inf.
 FEW_LINES = 3
 
-#: More Lyapunov exponents than this would hide the curves: one in two, in three, is drawn.
+#: More Lyapunov exponents than this would hide the curves: so many are drawn, evenly over a log axis.
 MOST_MARKS = 16
 
 
@@ -43,6 +43,8 @@ def spectra(folder: Path, path: Path) -> None:
 @paper_style()
 def draw_spectra(measured: Measurement) -> "Figure":
     """The figure of ``spectra``."""
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
     arrays = measured.arrays
     if "log_singular_values" not in arrays:
         raise UserError(f"there are no singular values in {measured.folder}: measure them, rnnlm-jax jacobians")
@@ -56,16 +58,17 @@ def draw_spectra(measured: Measurement) -> "Figure":
             _draw_spectrum(rates, logs[:, s] / lags[s], colour, trusted[s])
         _draw_spectrum(raw, logs[:, s], colour, trusted[s])
     _draw_exponents(rates, arrays)
-    rates.set(xlabel="index $k$", ylabel=r"$\frac{1}{\ell}\,\ln\,\sigma_k$ (nats a step)", title="exponents")
-    raw.set(
-        xlabel="index $k$",
-        ylabel=r"$\ln\,\sigma_k(\partial s_{t+\ell}/\partial s_t)$ (nats)",
-        title="log singular values",
-    )
+    rates.set(ylabel=r"$\frac{1}{\ell}\,\ln\,\sigma_k$ (nats a step)", title="exponents")
+    raw.set(ylabel=r"$\ln\,\sigma_k(\partial s_{t+\ell}/\partial s_t)$ (nats)", title="log singular values")
+    size = measured.facts.get("state_size", n)
     for axes in (rates, raw):
+        axes.set_xlabel("index $k$" if size == n else f"index $k$, of {size}")
         axes.axhline(0, color="black", lw=0.5, zorder=1)
-        axes.set_xlim(1 - 0.02 * n, 1.02 * n)
-        axes.margins(y=0.05)
+    rates.set_xscale("log")  # room for the largest, which decide what is left of a gradient
+    rates.set_xlim(0.9, n / 0.9)
+    rates.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    rates.xaxis.set_minor_formatter(NullFormatter())
+    raw.set_xlim(1 - 0.02 * n, 1.02 * n)
     note = _infinities(logs, lags)
     raw.text(0.03, 0.03, note, transform=raw.transAxes, size=8, va="bottom")
     _legend_entries(rates, count, bool((trusted < n).any()))
@@ -96,13 +99,15 @@ def _draw_exponents(axes: "Axes", arrays: dict[str, np.ndarray]) -> None:
         return
     exponents = np.asarray(arrays["lyapunov_exponents"], np.float64)
     errors = np.asarray(arrays.get("lyapunov_standard_errors", np.zeros_like(exponents)), np.float64)
-    index, shown = np.arange(1, len(exponents) + 1), np.where(np.isneginf(exponents), np.nan, exponents)
-    every = -(-len(exponents) // MOST_MARKS)
-    which = f" (one in {every})" if every > 1 else ""
+    count = len(exponents)
+    chosen, which = np.arange(count), ""
+    if count > MOST_MARKS:
+        chosen = np.unique(np.geomspace(1, count, MOST_MARKS).round().astype(int)) - 1
+        which = f" ({len(chosen)} of {count})"
     axes.errorbar(
-        index[::every],
-        shown[::every],
-        yerr=np.where(np.isfinite(errors), errors, np.nan)[::every],
+        chosen + 1,
+        np.where(np.isneginf(exponents), np.nan, exponents)[chosen],
+        yerr=np.where(np.isfinite(errors), errors, np.nan)[chosen],
         fmt="o",
         ms=2.8,
         mfc="white",

@@ -50,6 +50,7 @@ def test_bands_are_of_single_positions(lstm):
     at = corners[corners[:, 0] == 50, 1]
     inside = (at.min() <= ratios[:, 50]) & (ratios[:, 50] <= at.max())
     assert 0.78 <= inside.mean() <= 0.83
+    assert corners[:, 0].min() == 1  # where the cell's begins
     assert len(axes.collections) == 3  # none for the carousel
 
 

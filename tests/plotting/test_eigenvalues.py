@@ -31,7 +31,7 @@ def test_points_circle_and_radius(lstm):
     (circle,) = axes.patches
     assert isinstance(circle, Circle) and (circle.center, circle.radius) == ((0, 0), 1)
     assert axes.get_aspect() == 1
-    assert axes.get_title() == "lstm: 3 places\nspectral radius: median 0.9 (from 0.707 to 2)"
+    assert axes.get_title() == "lstm: 3 places\nspectral radius: median 0.9 (from 0.7071 to 2)"
     assert axes.get_ylim()[1] > 2 and axes.get_xlim() == axes.get_ylim()
     assert_tidy(figure)
 

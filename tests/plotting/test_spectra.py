@@ -66,8 +66,10 @@ def test_lyapunov_exponents_have_error_bars(elman):
 def test_many_exponents_are_thinned_and_none_are_none(elman):
     figure = draw_spectra(elman)  # 40 of them
     (bars,) = figure.axes[0].containers
-    np.testing.assert_array_equal(bars[0].get_xdata(), np.arange(1, 41, 3))
-    assert "Lyapunov exponents (one in 3) ± s.e." in legend_texts(figure)
+    index = bars[0].get_xdata()
+    assert (index[0], index[-1]) == (1, 40) and len(index) == len(set(index)) <= 16
+    np.testing.assert_array_equal(bars[0].get_ydata(), elman.arrays["lyapunov_exponents"][index - 1])
+    assert f"Lyapunov exponents ({len(index)} of 40) ± s.e." in legend_texts(figure)
     del elman.arrays["lyapunov_exponents"]
     figure = draw_spectra(elman)
     assert figure.axes[0].containers == [] and not any("Lyapunov" in text for text in legend_texts(figure))
@@ -118,6 +120,13 @@ def test_no_number_breaks_it(lstm, value):
     figure = draw_spectra(lstm)
     figure.draw_without_rendering()
     assert figure.axes[1].texts[0].get_text() == ("40 of 40 are −∞" if value == -np.inf else "")
+
+
+def test_the_largest_of_a_large_state(elman):
+    elman.facts["state_size"] = 2600
+    assert [axes.get_xlabel() for axes in draw_spectra(elman).axes[:2]] == ["index $k$, of 2600"] * 2
+    elman.facts["state_size"] = 40
+    assert draw_spectra(elman).axes[0].get_xlabel() == "index $k$"
 
 
 def test_a_single_value_is_a_dot(tmp_path):
