@@ -45,6 +45,7 @@ lint: install ## ruff and pyright
 
 bench: install ## time what there is to time, and record it in benchmarks/results
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.jacobians
 
 clean: ## remove what was built and trained here
 	rm -rf $(VENV) build runs *.egg-info

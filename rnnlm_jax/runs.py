@@ -158,7 +158,10 @@ def kept_steps(path: str | Path, which: str = "last") -> list[int]:
     Raises:
         UserError: if it keeps none.
     """
-    return _checkpoints(RunFolder(Path(path)), which).steps()
+    steps = _checkpoints(RunFolder(Path(path)), which).steps()
+    if not steps:
+        raise UserError(f"{path} keeps no checkpoint yet: resume it with rnnlm-jax train --run {path} --resume")
+    return steps
 
 
 def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:

@@ -1,6 +1,8 @@
 """Run folders: models from configurations, files written whole, and the package's own example."""
 
+import dataclasses
 import doctest
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +12,21 @@ import pytest
 import rnnlm_jax
 from rnnlm_jax import UserError, runs
 from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, ModelConfig, replace
-from rnnlm_jax.runs import RunFolder, build_model, read_config, write_json, write_new_run, write_text
-from tests.training.tiny import vocabulary
+from rnnlm_jax.runs import (
+    START,
+    RunFolder,
+    build_model,
+    kept_steps,
+    open_run,
+    read_config,
+    write_json,
+    write_new_run,
+    write_text,
+)
+from rnnlm_jax.training.step import initial_train_state
+from tests.training.tiny import assert_same_bits, random_params, vocabulary
 
 
 def test_the_packages_example_runs():
@@ -86,3 +100,58 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         write_text(path, "half of it \ud800")
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A run that keeps its newest two checkpoints of three, and the oldest as its best; parameters by step."""
+    folder, words = RunFolder(tmp_path / "run"), vocabulary()
+    config = replace(Config(), model={"cell": "elman-tanh", "hidden_size": 3, "init_scale": 0.3}, training={"seed": 7})
+    write_new_run(folder, config, words)
+    model = build_model(config.model, words.size)
+    saved = {step: random_params(model, seed=step) for step in (5, 9, 12)}
+    newest, best = CheckpointFolder(folder.checkpoints("last"), keep=2), CheckpointFolder(folder.checkpoints("best"))
+    for step, params in saved.items():
+        position = dataclasses.replace(START, step=step)
+        newest.save({"params": params}, position, words.content_hash)
+        if step == 5:
+            best.save({"params": params}, position, words.content_hash)
+    return folder, saved
+
+
+def test_checkpoints_that_are_kept(kept):
+    folder, saved = kept
+    assert kept_steps(folder.path) == [9, 12]
+    assert kept_steps(folder.path, "best") == [5]
+    for words, step in (((), 5), (("best",), 5), (("last",), 12), (("last", 9), 9), (("last", 12), 12)):
+        run = open_run(folder.path, *words)
+        assert run.position.step == step
+        assert_same_bits(run.params, saved[step])
+    with pytest.raises(UserError, match="5"):
+        open_run(folder.path, "last", 5)  # no longer there
+
+
+def test_fewer_are_kept_from_the_next_one_on(kept):
+    folder, saved = kept
+    newest = CheckpointFolder(folder.checkpoints("last"), keep=1)
+    newest.save({"params": saved[12]}, dataclasses.replace(START, step=20), vocabulary().content_hash)
+    assert kept_steps(folder.path) == [20]
+
+
+def test_what_training_starts_from(kept):
+    """It depends on the seed alone, and needs no checkpoint."""
+    folder, _ = kept
+    shutil.rmtree(folder.path / "checkpoints")
+    run = open_run(folder.path, "init")
+    assert run.position == START
+    assert run.position.step == 0
+    begun = initial_train_state(run.model, run.config.optimizer, batch_size=2, seed=7)
+    assert_same_bits(run.params, begun.params)
+    folder.config.write_text(folder.config.read_text().replace('"seed": 7', '"seed": 8'))
+    other = open_run(folder.path, "init").params
+    assert not np.array_equal(other.embedding, run.params.embedding)
+    for which in ("best", "last"):
+        with pytest.raises(UserError, match="holds no checkpoint yet"):
+            open_run(folder.path, which)
+    with pytest.raises(UserError, match="holds no checkpoint yet"):
+        kept_steps(folder.path)

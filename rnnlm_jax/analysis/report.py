@@ -53,7 +53,7 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".jacobians.new.npz"
         try:
-            np.savez_compressed(temporary, allow_pickle=False, **self.arrays)
+            np.savez_compressed(temporary, **self.arrays)  # pyright: ignore[reportArgumentType]
             temporary.replace(folder / "jacobians.npz")
         finally:
             temporary.unlink(missing_ok=True)

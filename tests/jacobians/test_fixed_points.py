@@ -9,9 +9,10 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState
 from rnnlm_jax.jacobians.fixed_points import distinct, fixed_point_eigenvalues, fixed_points
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
+from tests.unroll.programs import jit
 
-SOLVE = jax.jit(fixed_points, static_argnums=0, static_argnames=("max_steps", "tolerance"))
-JACOBIAN = jax.jit(autodiff_jacobian, static_argnums=0)
+SOLVE = jit(fixed_points, static_argnums=0, static_argnames=("max_steps", "tolerance"))
+JACOBIAN = jit(autodiff_jacobian, static_argnums=0)
 SCALAR = cells.elman(1, param_dtype="float64")
 TWO = ElmanParams(jnp.zeros((1, 1)), jnp.full((1, 1), 2.0), jnp.zeros(1))
 
@@ -73,7 +74,7 @@ def test_gated_cells(name):
     n = len(points.converged)
     assert 1 <= n < found.converged.sum()
     z = jnp.broadcast_to(cell.project(params, x), (n, params.w_h.shape[1]))
-    after = jax.jit(cell.step)(params, points.states, z)
+    after = jit(cell.step)(params, points.states, z)
     for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(points.states), strict=True):
         np.testing.assert_allclose(new, old, rtol=0, atol=1e-12)
     values = fixed_point_eigenvalues(cell, params, x, points.states)

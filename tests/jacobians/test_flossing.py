@@ -8,9 +8,10 @@ import pytest
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells.elman import ElmanParams
 from rnnlm_jax.jacobians.flossing import gradient_flossing
+from tests.unroll.programs import jit
 
 T, D, KEY = 20, 2, jax.random.key(3)
-VALUE_AND_GRADIENT = jax.jit(
+VALUE_AND_GRADIENT = jit(
     jax.value_and_grad(gradient_flossing, argnums=1), static_argnums=(0, 4), static_argnames=("qr_interval",)
 )
 

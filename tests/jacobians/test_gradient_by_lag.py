@@ -9,6 +9,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.jacobians import decay_rates, gradient_by_lag
 from rnnlm_jax.jacobians.direct_path import direct_path
 from rnnlm_jax.jacobians.trajectory import trajectory
+from tests.unroll.programs import jit
 
 D, H, T, B = 3, 4, 6, 2
 CELLS = {
@@ -32,7 +33,7 @@ def case(name, seed=0, steps=T):
 def test_norms_are_those_of_whole_gradients(name):
     """The loss as a function of a change to the state, or to an input, so many steps before it."""
     cell, params, state, xs, output_gradient = case(name)
-    found = jax.jit(lambda params: gradient_by_lag(cell, params, state, xs, lambda h: (h * output_gradient).sum(-1)))(
+    found = jit(lambda params: gradient_by_lag(cell, params, state, xs, lambda h: (h * output_gradient).sum(-1)))(
         params
     )
 
@@ -44,7 +45,7 @@ def test_norms_are_those_of_whole_gradients(name):
         return (cell.readout(params, s) * output_gradient).sum()
 
     nothing = [jax.tree.map(jnp.zeros_like, state)] * (T + 1)
-    by_state, by_input = jax.jit(jax.grad(loss, argnums=(0, 1)))(nothing, [jnp.zeros_like(x) for x in xs])
+    by_state, by_input = jit(jax.grad(loss, argnums=(0, 1)))(nothing, [jnp.zeros_like(x) for x in xs])
     for lag in range(T + 1):
         wanted = jax.tree.map(lambda part: jnp.log(jnp.linalg.norm(part, axis=-1)), by_state[T - lag])
         for norm, log_norm in zip(jax.tree.leaves(wanted), jax.tree.leaves(found.state), strict=True):
@@ -94,7 +95,7 @@ def test_nothing_underflows_in_float32():
     params = cell.init(jax.random.key(0), 2)._replace(w_h=0.5 * jnp.eye(2, dtype=jnp.float32))
     steps = 1500
     xs = jnp.zeros((steps, 2), jnp.float32)
-    found = jax.jit(lambda params: gradient_by_lag(cell, params, cell.initial_state(()), xs, lambda h: h.sum()))(params)
+    found = jit(lambda params: gradient_by_lag(cell, params, cell.initial_state(()), xs, lambda h: h.sum()))(params)
     wanted = 0.5 * np.log(2) + np.arange(steps + 1) * np.log(0.5)
     np.testing.assert_allclose(found.state.hidden, wanted, rtol=1e-6)
 

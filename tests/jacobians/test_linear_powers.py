@@ -9,6 +9,7 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.jacobians.linear_powers import eigenbasis, log_component_moduli, power
 from rnnlm_jax.jacobians.products import products
 from rnnlm_jax.jacobians.step_jacobian import step_jacobian
+from tests.unroll.programs import jit
 
 MATRIX = np.random.default_rng(0).normal(size=(6, 6)) / np.sqrt(6)
 
@@ -17,7 +18,7 @@ def jacobians_of_linear(w_h, steps):
     """``∂h_ℓ/∂h_0`` at every lag, from the cell itself."""
     cell = cells.linear(len(w_h), param_dtype="float64")
     params = cell.init(jax.random.key(0), 2)._replace(w_h=jnp.asarray(w_h))
-    return cell, params, jax.jit(products, static_argnums=0)(cell, params, cell.initial_state(()), jnp.ones((steps, 2)))
+    return cell, params, jit(products, static_argnums=0)(cell, params, cell.initial_state(()), jnp.ones((steps, 2)))
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2, 17])

@@ -12,9 +12,10 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells import zoo
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
+from tests.unroll.programs import jit
 
-LOG_DET = jax.jit(step_log_abs_det, static_argnums=0)
-JACOBIAN = jax.jit(autodiff_jacobian, static_argnums=0)
+LOG_DET = jit(step_log_abs_det, static_argnums=0)
+JACOBIAN = jit(autodiff_jacobian, static_argnums=0)
 
 D, H = 3, 4
 BATCH = (2, 3)
@@ -44,7 +45,7 @@ def case(name, seed=0):
 def test_it_is_that_of_the_autodiff_jacobian(name):
     cell, params, states, zs = case(name)
 
-    @jax.jit
+    @jit
     def both(params, states, zs):
         one = functools.partial(autodiff_jacobian, cell, params)
         return step_log_abs_det(cell, params, states, zs), jax.vmap(jax.vmap(one))(states, zs)

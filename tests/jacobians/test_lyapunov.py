@@ -17,10 +17,11 @@ from rnnlm_jax.jacobians.lyapunov import (
     lyapunov_of_matrices,
     lyapunov_spectrum,
 )
+from tests.unroll.programs import jit
 
 STATIC = ("count", "burn_in", "qr_interval", "blocks")
-OF_MATRICES = jax.jit(lyapunov_of_matrices, static_argnames=STATIC)
-OF_CELL = jax.jit(lyapunov_spectrum, static_argnums=0, static_argnames=STATIC)
+OF_MATRICES = jit(lyapunov_of_matrices, static_argnames=STATIC)
+OF_CELL = jit(lyapunov_spectrum, static_argnums=0, static_argnames=STATIC)
 KEY = jax.random.key(7)
 
 

@@ -10,6 +10,7 @@ import pytest
 from rnnlm_jax import cells
 from rnnlm_jax.cells.elman import ElmanParams
 from rnnlm_jax.jacobians.pascanu import pascanu_omega
+from tests.unroll.programs import jit
 
 T, B, D, H = 4, 2, 3, 4
 LAST = 3  # no loss beyond: δ is zero there
@@ -112,7 +113,7 @@ def dense_omega(cell, params, fixed, state, xs):
 def test_gradient_is_that_of_the_frozen_function(name):
     cell, params, state, xs = case(name)
     found, gradient = value_and_gradient(cell, params, state, xs, False)
-    frozen = jax.jit(lambda live: dense_omega(cell, live, params, state, xs))
+    frozen = jit(lambda live: dense_omega(cell, live, params, state, xs))
     np.testing.assert_allclose(found, frozen(params), rtol=1e-11)
     rng = np.random.default_rng(1)
     directions = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), params)
@@ -144,7 +145,7 @@ def test_only_the_authors_form_cuts_off_small_gradients():
     def omega(scale, squared):
         return pascanu_omega(cell, params, state, xs, lambda hs: scale * hs[:LAST].sum(), squared)
 
-    omega = jax.jit(omega, static_argnums=1)
+    omega = jit(omega, static_argnums=1)
     assert omega(1.0, False).dtype == jnp.float32
     np.testing.assert_allclose(omega(1e-30, False), omega(1.0, False), rtol=1e-5)
     assert omega(1.0, True) > 0.1

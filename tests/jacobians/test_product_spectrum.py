@@ -12,9 +12,10 @@ from rnnlm_jax.jacobians import product_spectrum, spectrum
 from rnnlm_jax.jacobians.step_jacobian import jacobian_of, structured_jacobian
 from rnnlm_jax.jacobians.trajectory import trajectory
 from tests.jacobians import exact
+from tests.unroll.programs import jit
 
-PRODUCT_SPECTRUM = jax.jit(product_spectrum)
-IN_FLOAT32 = jax.jit(functools.partial(product_spectrum, arithmetic="float32"))
+PRODUCT_SPECTRUM = jit(product_spectrum)
+IN_FLOAT32 = jit(functools.partial(product_spectrum, arithmetic="float32"))
 
 #: Cells whose Jacobians have twelve rows or eight.
 NETWORKS = {
@@ -34,7 +35,7 @@ def jacobians(name, steps):
         return cell.step(params, state, z), structured_jacobian(cell, params, state, z)
 
     state = jax.tree.map(lambda a: a + 0.1, cell.initial_state(()))
-    return np.asarray(jax.jit(lambda: jax.lax.scan(step, state, zs)[1])(), np.float32)
+    return np.asarray(jit(lambda: jax.lax.scan(step, state, zs)[1])(), np.float32)
 
 
 def padded(matrices, dtype):
@@ -91,7 +92,7 @@ def test_float32_arithmetic_is_enough_for_a_tanh_network(lag, digits, allowed):
 def test_ten_thousand_halves(arithmetic):
     """Every digit that the type can hold, in either arithmetic."""
     matrices = np.broadcast_to(0.5 * np.eye(2, dtype=arithmetic), (10_000, 2, 2))
-    found = jax.jit(lambda m: product_spectrum(m, arithmetic=arithmetic))(matrices)
+    found = jit(lambda m: product_spectrum(m, arithmetic=arithmetic))(matrices)
     exactly = np.dtype(arithmetic).type(-6931.47180559945309417)
     np.testing.assert_array_equal(found.log_singular_values, [exactly, exactly])
     np.testing.assert_array_max_ulp(np.asarray(found.log_abs_det), 2 * exactly, 1)
@@ -102,7 +103,7 @@ def test_float64_is_used_where_x64_is_off():
     """Float32 matrices with an ill-conditioned step, as users have them: the log singular values are right to 1e-4."""
     matrices = jacobians("lstm", 150)
     with jax.enable_x64(False):
-        found = jax.jit(product_spectrum)(jnp.asarray(matrices))
+        found = jit(product_spectrum)(jnp.asarray(matrices))
         assert found.log_singular_values.dtype == jnp.float32
     np.testing.assert_allclose(found.log_singular_values, exact.log_singular_values(matrices, 400), rtol=0, atol=1e-4)
 
@@ -154,7 +155,7 @@ def test_a_carousel_that_never_forgets():
     zeros = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 2))
     params = zeros._replace(b=jnp.concatenate([jnp.full(3, -1e3), jnp.full(3, 1e3), jnp.zeros(6)]))
     state = cell.initial_state(())._replace(cell=jnp.asarray([0.5, -1.0, 2.0]))
-    found = jax.jit(lambda params: spectrum(cell, params, state, jnp.zeros((50, 2)), lags=(1, 50)))(params)
+    found = jit(lambda params: spectrum(cell, params, state, jnp.zeros((50, 2)), lags=(1, 50)))(params)
     live = np.asarray(found.log_singular_values)
     slope = 0.5 * (1 - np.tanh([0.5, -1.0, 2.0]) ** 2)  # of h' with respect to c
     wanted = np.sort(0.5 * np.log(1 + slope**2))[::-1]
@@ -170,14 +171,14 @@ def test_streaming_from_a_cell_equals_the_stored_matrices(make):
     xs = jax.random.normal(jax.random.key(1), (12, 3), jnp.float64)
     start = jax.tree.map(lambda a: a + 0.1, cell.initial_state(()))
 
-    @jax.jit
+    @jit
     def stored(params, xs):
         zs = cell.project(params, xs)
         before = trajectory(cell, params, start, zs).before
         return jax.vmap(jacobian_of(cell, params))(before, zs)
 
     matrices = stored(params, xs)
-    found = jax.jit(lambda params, xs: spectrum(cell, params, start, xs, lags=(12, 1, 5)))(params, xs)
+    found = jit(lambda params, xs: spectrum(cell, params, start, xs, lags=(12, 1, 5)))(params, xs)
     for row, lag in enumerate((1, 5, 12)):
         rest = jnp.broadcast_to(jnp.eye(8), (12 - lag, 8, 8))
         wanted = PRODUCT_SPECTRUM(jnp.concatenate([matrices[:lag], rest]))
@@ -191,7 +192,7 @@ def test_the_determinant_of_an_lstm_at_lag_1000():
     cell = cells.lstm(6, param_dtype="float64")
     params = cell.init(jax.random.key(0), 3)
     xs = jax.random.normal(jax.random.key(1), (1000, 3), jnp.float64)
-    found = jax.jit(lambda xs: spectrum(cell, params, cell.initial_state(()), xs, lags=(500, 1000)))(xs)
+    found = jit(lambda xs: spectrum(cell, params, cell.initial_state(()), xs, lags=(500, 1000)))(xs)
     np.testing.assert_allclose(found.log_singular_values.sum(axis=1), found.log_abs_det, rtol=1e-11)
     assert (found.trusted == 12).all()
 

@@ -20,15 +20,16 @@ from rnnlm_jax.jacobians.products import (
     step_jacobians,
 )
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
+from tests.unroll.programs import jit
 
 D, H, T = 3, 4, 5
 MAKES = {
     "lstm": lambda: cells.lstm(H, param_dtype="float64"),
     "stack": lambda: cells.stack(cells.gru(3, param_dtype="float64"), cells.lstm(2, param_dtype="float64")),
 }
-STATE_PRODUCT = jax.jit(state_product, static_argnums=(0, 4, 5))
-PRODUCTS = jax.jit(products, static_argnums=(0, 4))
-TO_END = jax.jit(products_to_end, static_argnums=(0, 4))
+STATE_PRODUCT = jit(state_product, static_argnums=(0, 4, 5))
+PRODUCTS = jit(products, static_argnums=(0, 4))
+TO_END = jit(products_to_end, static_argnums=(0, 4))
 
 
 @functools.cache
@@ -40,7 +41,7 @@ def case(name):
     state = jax.tree.map(lambda a: jnp.asarray(0.5 * rng.normal(size=a.shape)), cell.initial_state((2,)))
     xs = jnp.asarray(rng.normal(size=(T, 2, D)))
 
-    @jax.jit
+    @jit
     def step(s, x):
         z = cell.project(params, x)
         return cell.step(params, s, z), autodiff_jacobian(cell, params, s, z)
@@ -103,7 +104,7 @@ def test_a_batch_is_its_sequences():
     assert log_scales.shape == (T, 1, 2)
     wanted = [[np.log(np.linalg.norm(table[lag, 0])) for _, table in found] for lag in range(1, T + 1)]
     np.testing.assert_allclose(log_scales[:, 0], wanted, rtol=0, atol=1e-14)
-    stored = jax.jit(step_jacobians, static_argnums=0)(cell, params, state, xs)
+    stored = jit(step_jacobians, static_argnums=0)(cell, params, state, xs)
     for b, (factors, _) in enumerate(found):
         np.testing.assert_allclose(stored[:, b], np.stack(factors), rtol=0, atol=1e-14)
 
@@ -201,7 +202,7 @@ def test_a_block_is_the_derivative_of_a_part():
     cell, params, state, xs, _ = case("stack")
     state, xs = jax.tree.map(lambda a: a[0], state), xs[:, 0]
 
-    @jax.jit
+    @jit
     @jax.jacobian
     def last_hidden(first_cell):
         now = (state[0], state[1]._replace(cell=first_cell))
@@ -224,7 +225,7 @@ def test_the_size_of_a_product_has_a_gradient():
     params = cell.init(jax.random.key(0), 1)
     xs = jnp.asarray([[0.3], [-0.8], [0.5]])
 
-    @jax.jit
+    @jit
     @jax.value_and_grad
     def log_norm(w_h):
         return state_product(cell, params._replace(w_h=w_h), cell.initial_state(()), xs, 3, 0).log_scale

@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm_jax import cells
 from rnnlm_jax.jacobians.state_cotangents import state_cotangents
+from tests.unroll.programs import jit
 
 T, B, D, H = 5, 2, 3, 4
 MAKERS = {
@@ -33,8 +34,8 @@ def test_it_is_the_gradient_with_respect_to_shifts(name):
             total += (errors[t] * cell.readout(params, s)).sum()
         return total
 
-    wanted = jax.jit(jax.grad(loss))(jax.tree.map(lambda a: jnp.zeros((T, *a.shape)), state))
-    found = jax.jit(state_cotangents, static_argnums=0)(cell, params, state, xs, errors)
+    wanted = jit(jax.grad(loss))(jax.tree.map(lambda a: jnp.zeros((T, *a.shape)), state))
+    found = jit(state_cotangents, static_argnums=0)(cell, params, state, xs, errors)
     assert jax.tree.structure(found) == jax.tree.structure(wanted)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)

@@ -11,10 +11,11 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.top_singular import top_singular
+from tests.unroll.programs import jit
 
-TOP = jax.jit(top_singular, static_argnums=(0, 4, 6))
-SPECTRUM = jax.jit(product_spectrum)
-JACOBIANS = jax.jit(step_jacobians, static_argnums=0)
+TOP = jit(top_singular, static_argnums=(0, 4, 6))
+SPECTRUM = jit(product_spectrum)
+JACOBIANS = jit(step_jacobians, static_argnums=0)
 KEY = jax.random.key(7)
 
 
@@ -37,7 +38,7 @@ def linear_top():
     """``w [12, 12] -> four triples`` of ``w³`` after six steps."""
     cell = cells.linear(12, param_dtype="float64")
     params, state = cell.init(jax.random.key(0), 2), cell.initial_state(())
-    return jax.jit(lambda w: top_singular(cell, params._replace(w_h=w.T), state, jnp.zeros((3, 2)), 4, KEY, 6))
+    return jit(lambda w: top_singular(cell, params._replace(w_h=w.T), state, jnp.zeros((3, 2)), 4, KEY, 6))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])

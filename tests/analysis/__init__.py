@@ -1,0 +1,1 @@
+"""Tests of what is measured of trained models on a text."""
