@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results.json"
 GAINS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 #: Units, and steps after a tenth of them for burn-in: of the largest exponents; of a whole spectrum at g = 3.
-LARGEST, WHOLE = (2000, 3000), (512, 600)
+LARGEST, WHOLE = (1000, 3000), (512, 600)
 
 
 def mean_field(gain: float) -> dict[str, float]:
