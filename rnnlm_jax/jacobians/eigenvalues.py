@@ -107,7 +107,7 @@ def log_eigenvalue_moduli(
         raise UserError("the matrices are not finite: look for where they overflow or become NaN")
     dtype, n = arithmetic_dtype(arithmetic), matrices.shape[1]
     eps = float(jnp.finfo(dtype).eps)
-    with wide(dtype), jax.default_matmul_precision("highest"):
+    with wide(dtype):
         factors = matrices.astype(dtype)
         frame = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (n, n), dtype))[0]  # in no special position
         done = _round(factors, frame)

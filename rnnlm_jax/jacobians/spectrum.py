@@ -49,10 +49,11 @@ def spectrum(
     """
     wanted = check_lags([xs.shape[0]] if lags is None else lags, xs.shape[0])
     dtype = arithmetic_dtype(arithmetic)
-    zs = cell.project(params, xs)
-    before = trajectory(cell, params, state, zs).before
-    log_dets = step_log_abs_det(cell, params, before, zs)
-    jacobian = jacobian_of(cell, params)
+    with jax.default_matmul_precision("highest"):
+        zs = cell.project(params, xs)
+        before = trajectory(cell, params, state, zs).before
+        log_dets = step_log_abs_det(cell, params, before, zs)
+        jacobian = jacobian_of(cell, params)
 
     def step(carry: tuple[Running, Running], inputs: tuple[Tree, Array, Array, Array]) -> tuple[Any, None]:
         running, kept = carry

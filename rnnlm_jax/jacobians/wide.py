@@ -24,12 +24,16 @@ def arithmetic_dtype(asked: Any = None) -> np.dtype:
 
 @contextmanager
 def wide(dtype: np.dtype) -> Iterator[None]:
-    """Let float64 exist inside, also where x64 is switched off, if it is wanted."""
-    if dtype != np.dtype("float64"):
-        yield
-        return
-    with jax.enable_x64(True):
-        yield
+    """Let float64 exist inside, also where x64 is switched off, if it is wanted; and products keep all their digits.
+
+    (A GPU's default for float32 products has ten bits.)
+    """
+    with jax.default_matmul_precision("highest"):
+        if dtype != np.dtype("float64"):
+            yield
+            return
+        with jax.enable_x64(True):
+            yield
 
 
 def as_type(tree: Tree, dtype: Any) -> Tree:
