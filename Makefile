@@ -24,6 +24,10 @@ $(VENV)/installed-peers: $(VENV)/installed
 	$(PIP) install --quiet --editable '.[dev,peers]'
 	touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed
+	$(PIP) install --quiet --editable '.[dev,bench]'
+	touch $@
+
 demo: install ## train an LSTM on Python's own reference, let it speak, and see how far back it looks (under 3 minutes)
 	rm -rf runs/demo runs/demo-elman runs/demo-horizons
 	$(BIN)/rnnlm-jax train demo --run runs/demo
@@ -43,7 +47,7 @@ lint: install ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: install ## time what there is to time, and record it in benchmarks/results
+bench: $(VENV)/installed-bench ## install the peer libraries, time everything beside them, and record it in benchmarks/results
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.jacobians
 

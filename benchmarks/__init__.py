@@ -1,1 +1,1 @@
-"""What there is to time: cells over time, and whole training steps."""
+"""Running the benchmarks from a checkout, and their records."""

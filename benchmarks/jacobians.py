@@ -18,18 +18,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.__main__ import RESULTS, file_name
-from benchmarks.subjects import VOCABULARY, training_step
-from benchmarks.timing import Timing, interleave
 from rnnlm_jax import cells, json_text
 from rnnlm_jax.analysis.gradient_decay import sweep
+from rnnlm_jax.bench.measure.timing import Timing, interleave
+from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.data import Batch
 from rnnlm_jax.jacobians import spectrum, top_singular
 from rnnlm_jax.presets import preset
 from rnnlm_jax.runs import build_model, write_json
+from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.training.train import environment
 
 #: Hidden units and steps of the spectrum; of the largest singular values.
 SPECTRUM, TOP = (200, 100), (2048, 100)
+
+#: Of Penn Treebank.
+VOCABULARY = 10_000
 
 
 def full_spectrum() -> dict[str, Callable[[], Any]]:
@@ -71,10 +75,15 @@ def gradient_by_lag() -> dict[str, Callable[[], Any]]:
     shape = (config.data.window, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     run = sweep(model, 0)
-    return {
-        "training step": training_step("zaremba/small").run,
-        "gradient by lag": lambda: run(params, inputs, inputs[0]),
-    }
+    step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
+    state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
+    batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
+
+    def training_step() -> Any:
+        state[0], info = step(state[0], batch, jnp.float32(0.1))
+        return state[0], info
+
+    return {"training step": training_step, "gradient by lag": lambda: run(params, inputs, inputs[0])}
 
 
 def largest_values() -> None:
@@ -135,7 +144,7 @@ def main(arguments: list[str]) -> int:
         f"top 8 of {2 * top['hidden']} singular values over {top['steps']} steps: {top['seconds']:.1f} s, "
         f"peak memory {top['peak_memory_gib']:.2f} GiB, largest residual {top['largest_residual']:.1e}"
     )
-    file = RESULTS / f"jacobians-{file_name()}"
+    file = FOLDER / f"jacobians-{file_name()}"
     write_json(file, {"environment": about, **ratios})
     print(f"recorded in {file}")
     return 0

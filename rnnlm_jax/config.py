@@ -57,6 +57,11 @@ class ModelConfig:
     dropout_locked: bool = option(False, "one dropout mask for all steps of a window (variational)")
     init_scale: float | None = option(None, "draw all parameters uniformly from plus or minus this")
     remat_chunk: int | str | None = option(None, "recompute in chunks of this many steps going back, or sqrt")
+    executor: str = option(
+        "auto",
+        "what runs the cells over time; auto: the fastest that the device is known to have",
+        ("auto", "scan", "structured", "native", "cudnn"),
+    )
     dtype: str = option("float32", "of the matrix products", ("float32", "bfloat16", "float64"))
     param_dtype: str = option("float32", "of parameters and state", ("float32", "float64"))
 

@@ -47,6 +47,7 @@ class LanguageModel:
     dropout: Dropout
     init_scale: float | None
     remat_chunk: int | str | None
+    executor: str | None
 
     def init(self, key: Key) -> LanguageModelParams:
         """Fresh parameters: each part's own initialiser, or with ``init_scale`` all of them uniform on ± that scale."""
@@ -67,17 +68,28 @@ class LanguageModel:
         """The state before the first token."""
         return self.cell.initial_state(batch_shape)
 
+    def embed(self, params: LanguageModelParams, inputs: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+        """The rows of the embedding that the inputs name."""
+        return params.embedding[inputs]
+
     def hidden(
         self, params: LanguageModelParams, state: Tree, inputs: Int[Array, "T B"], key: Key | None
     ) -> tuple[Tree, Float[Array, "T B H"]]:
         """The state after the inputs and the hidden state at each; dropout if there is a key."""
+        return self.hidden_from_embedded(params, state, self.embed(params, inputs), key)
 
-        def layer_input(layer: int, xs: Array) -> Array:
-            rate = self.dropout.input if layer == 0 else self.dropout.hidden
+    def hidden_from_embedded(
+        self, params: LanguageModelParams, state: Tree, xs: Float[Array, "T B D"], key: Key | None
+    ) -> tuple[Tree, Float[Array, "T B H"]]:
+        """``hidden`` of inputs that ``embed`` has looked up."""
+
+        def layer_input(layer: Any, xs: Array) -> Array:
+            lowest = isinstance(layer, int) and layer == 0  # a traced number is that of a layer further up
+            rate = self.dropout.input if lowest else self.dropout.hidden
             return self.dropout.apply(rate, None if key is None else jax.random.fold_in(key, layer), xs)
 
-        xs = params.embedding[inputs]
-        state, hs = unroll(self.cell, params.cell, state, xs, remat_chunk=self.remat_chunk, layer_input=layer_input)
+        how = {"remat_chunk": self.remat_chunk, "executor": self.executor}
+        state, hs = unroll(self.cell, params.cell, state, xs, layer_input=layer_input, **how)
         top = None if key is None else jax.random.fold_in(key, -1 % 2**32)
         return state, self.dropout.apply(self.dropout.output, top, hs)
 
@@ -110,9 +122,28 @@ class LanguageModel:
             batch: inputs, targets and mask, ``[T, B]``.
             key: for dropout; None: no dropout.
         """
-        state, nats = self.token_nats(params, state, jnp.asarray(batch.inputs), jnp.asarray(batch.targets), key)
+        return self.loss_from_embedded(params, state, self.embed(params, jnp.asarray(batch.inputs)), batch, key)
+
+    def loss_from_embedded(
+        self,
+        params: LanguageModelParams,
+        state: Tree,
+        xs: Float[Array, "T B D"],
+        batch: Batch,
+        key: Key | None,
+        over: Array | int = 1,
+    ) -> tuple[Float[Array, ""], Scored]:
+        """``loss_fn`` where ``xs`` is what ``embed`` gives for the batch's inputs, divided by ``over``.
+
+        Its derivative by ``xs`` is the gradient of each row as often as it was looked up; the one by
+        ``params.embedding`` is what a tied output layer adds, and otherwise zero.
+        """
+        state, hs = self.hidden_from_embedded(params, state, xs, key)
         mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
-        return jnp.where(mask, nats, jnp.zeros((), nats.dtype)).sum(), Scored(mask.sum(dtype=jnp.int32), state)
+        # The divisor goes into the weights: the gradient of a large matrix comes out of its products divided.
+        weights = mask.astype(hs.dtype) / jnp.asarray(over, hs.dtype)
+        loss = self.output.total_nats(self._output_params(params), hs, jnp.asarray(batch.targets), weights)
+        return loss, Scored(mask.sum(dtype=jnp.int32), state)
 
     def log_probs(
         self, params: LanguageModelParams, state: Tree, token: Int[Array, "*B"]
@@ -123,7 +154,7 @@ class LanguageModel:
         return state, self.output.log_probs(self._output_params(params), h)
 
     def _output_params(self, params: LanguageModelParams) -> Tree:
-        return params.output._replace(w=params.embedding.T) if self.tie_embeddings else params.output
+        return params.output._replace(w=params.embedding) if self.tie_embeddings else params.output
 
 
 def language_model(
@@ -135,6 +166,7 @@ def language_model(
     dropout: Dropout | None = None,
     init_scale: float | None = None,
     remat_chunk: int | str | None = None,
+    executor: str | None = None,
 ) -> LanguageModel:
     """A language model with a full softmax over a cell, or a stack of them.
 
@@ -146,6 +178,7 @@ def language_model(
         dropout: on non-recurrent connections; none unless given.
         init_scale: draw every parameter, biases included, uniformly from ± this (Zaremba et al. 2014).
         remat_chunk: see ``unroll``.
+        executor: see ``unroll``.
 
     Raises:
         UserError: if a size is not positive, or tied embeddings differ in size from the cell's output.
@@ -165,6 +198,7 @@ def language_model(
         dropout=dropout or Dropout(),
         init_scale=init_scale,
         remat_chunk=remat_chunk,
+        executor=executor,
     )
 
 

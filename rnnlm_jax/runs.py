@@ -74,8 +74,10 @@ class Run:
     position: Position
 
 
-def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
+def build_model(config: ModelConfig, vocab_size: int, executor: str | None = None) -> LanguageModel:
     """The language model that a configuration describes.
+
+    The executor of the configuration is that of training: a run is read on any machine.
 
     Raises:
         UserError: for an unknown cell or option, an option of a wrong type, or float64 without x64 switched on.
@@ -95,6 +97,7 @@ def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
         dropout=Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.dropout_locked),
         init_scale=config.init_scale,
         remat_chunk=config.remat_chunk,
+        executor=executor,
     )
     try:
         jax.eval_shape(functools.partial(_one_step, model), jax.random.key(0))

@@ -20,13 +20,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "array_types": (set(), {"jaxtyping"}),
     "progress": (set(), {"tqdm"}),
+    # kernels know arrays only
+    "native": ({"array_types"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
-    "cells": ({"array_types", "errors"}, JAX),
-    "unroll": ({"array_types", "errors", "cells"}, JAX),
+    "cells": ({"array_types", "errors", "native"}, JAX),
+    "unroll": ({"array_types", "errors", "cells", "native"}, JAX),
     "jacobians": ({"array_types", "errors", "cells", "unroll"}, JAX),  # no training, no flax
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
-    "outputs": ({"array_types", "errors"}, JAX),
+    "outputs": ({"array_types", "errors", "native"}, JAX),
     "data": ({"errors"}, {"numpy", "tensorflow_datasets"}),
     "ngrams": ({"array_types", "errors", "data"}, JAX),
     "json_text": (set(), set()),
@@ -45,12 +47,19 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         MODEL | {"evaluation", "generation", "runs", "plotting", "progress", "checkpoints", "json_text", "jacobians"},
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
+    # the benchmark: measure knows no models, and each peer's files alone import its library
+    "bench.measure": (BASE, JAX),
+    "bench.peers": (BASE | {"bench.measure"}, JAX | {"torch", "flax", "optax", "haiku", "equinox", "keras"}),
+    "bench": (
+        MODEL | {"presets", "sentence_scores", "generation", "runs", "training", "bench.measure", "bench.peers"},
+        JAX | {"torch", "tqdm"},
+    ),
     # other frameworks come in through one door, and nothing here depends on them
     "interop": (MODEL, JAX | {"flax", "torch"}),
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
-        | {"checkpoints", "json_text", "analysis"},
+        | {"checkpoints", "json_text", "analysis", "bench", "bench.measure", "bench.peers"},
         JAX,
     ),
 }

@@ -64,6 +64,8 @@ class Cell:
     mix: MixFn | None = None
     update: UpdateFn | None = None
     whole_step: StepFn | None = None
+    additive: bool = False
+    """Whether ``update`` reads ``z`` and ``r`` as their sum ``z + r`` only."""
 
     @property
     def splits(self) -> bool:

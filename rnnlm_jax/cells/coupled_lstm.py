@@ -51,9 +51,11 @@ def coupled_lstm(
 
     def update(params: CoupledLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 3)
-        cell = sigmoid(f) * state.cell + sigmoid(-f) * jnp.tanh(g)  # σ(-f) is 1 - σ(f) without the cancellation
-        return LSTMState(sigmoid(o) * jnp.tanh(cell), cell)
+        a = linear_maps.preactivation(z, r, state.cell)
+        f, g, o = linear_maps.squash(a, 3, candidate=1)
+        write = sigmoid(-a[..., :hidden_size])  # 1 - σ(f) without the cancellation
+        cell = f * state.cell + write * g
+        return LSTMState(o * jnp.tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm-coupled", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
@@ -62,5 +64,6 @@ def coupled_lstm(
         project=linear_maps.input_projection(dtype),
         mix=linear_maps.recurrent_product(dtype),
         update=update,
+        additive=True,
         readout=linear_maps.read_hidden,
     )

@@ -71,6 +71,7 @@ def elman(
         project=linear_maps.input_projection(dtype),
         mix=linear_maps.recurrent_product(dtype),
         update=update,
+        additive=True,
         readout=linear_maps.read_hidden,
     )
 

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.cells import linear_maps
@@ -77,9 +76,9 @@ def layer_norm_lstm(
 
     def whole_step(params: LayerNormLSTMParams, state: LSTMState, z: Array) -> LSTMState:
         r = linear_maps.product(state.hidden, params.w_h, dtype).astype(param_dtype)
-        i, f, g, o = linear_maps.split_gates(z + layer_norm(r, params.gain_h), 4)
-        cell = sigmoid(f) * state.cell + sigmoid(i) * jnp.tanh(g)
-        return LSTMState(sigmoid(o) * jnp.tanh(layer_norm(cell, params.gain_c) + params.b_c), cell)
+        i, f, g, o = linear_maps.squash(z + layer_norm(r, params.gain_h), 4, candidate=2)
+        cell = f * state.cell + i * g
+        return LSTMState(o * jnp.tanh(layer_norm(cell, params.gain_c) + params.b_c), cell)
 
     return Cell(
         spec=CellSpec("lstm-layer-norm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
@@ -65,9 +64,9 @@ def lstm(
 
     def update(params: LSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        i, f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 4)
-        cell = sigmoid(f) * state.cell + sigmoid(i) * jnp.tanh(g)
-        return LSTMState(sigmoid(o) * jnp.tanh(cell), cell)
+        i, f, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
+        cell = f * state.cell + i * g
+        return LSTMState(o * jnp.tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
@@ -76,5 +75,6 @@ def lstm(
         project=linear_maps.input_projection(dtype),
         mix=linear_maps.recurrent_product(dtype),
         update=update,
+        additive=True,
         readout=linear_maps.read_hidden,
     )

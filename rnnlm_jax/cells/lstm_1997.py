@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
@@ -49,9 +48,9 @@ def lstm_1997(
 
     def update(params: LSTM1997Params, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        i, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 3)
-        cell = state.cell + sigmoid(i) * jnp.tanh(g)
-        return LSTMState(sigmoid(o) * jnp.tanh(cell), cell)
+        i, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 3, candidate=1)
+        cell = state.cell + i * g
+        return LSTMState(o * jnp.tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm-1997", hidden_size, hidden_size, dtype, param_dtype),
@@ -60,5 +59,6 @@ def lstm_1997(
         project=linear_maps.input_projection(dtype),
         mix=linear_maps.recurrent_product(dtype),
         update=update,
+        additive=True,
         readout=linear_maps.read_hidden,
     )

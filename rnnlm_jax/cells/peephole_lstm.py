@@ -72,5 +72,6 @@ def peephole_lstm(
         project=linear_maps.input_projection(dtype),
         mix=linear_maps.recurrent_product(dtype),
         update=update,
+        additive=True,
         readout=linear_maps.read_hidden,
     )

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.cells import initializers, linear_maps
@@ -63,9 +62,9 @@ def projected_lstm(
 
     def update(params: ProjectedLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        i, f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 4)
-        cell = sigmoid(f) * state.cell + sigmoid(i) * jnp.tanh(g)
-        return LSTMState(sigmoid(o) * jnp.tanh(cell), cell)
+        i, f, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
+        cell = f * state.cell + i * g
+        return LSTMState(o * jnp.tanh(cell), cell)
 
     def readout(params: ProjectedLSTMParams, state: LSTMState) -> Array:
         return linear_maps.product(state.hidden, params.w_p, dtype).astype(param_dtype)
@@ -79,5 +78,6 @@ def projected_lstm(
         project=linear_maps.input_projection(dtype),
         mix=mix,
         update=update,
+        additive=True,
         readout=readout,
     )

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from rnnlm_jax.cli import compilation_cache
 from rnnlm_jax.cli.options import Parser
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.version import __version__
@@ -16,7 +17,11 @@ COMMANDS = {
     "score": "nats of each sentence and token of a text",
     "sample": "draw text from a trained model",
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
+    "bench": "time cells, training steps and inference on this machine, beside other libraries",
 }
+
+#: Commands that time compilation, and so find nothing compiled.
+UNCACHED = {"bench"}
 
 DESCRIPTION = """\
 Recurrent language models in JAX.
@@ -27,6 +32,7 @@ Recurrent language models in JAX.
   rnnlm-jax eval runs/demo --data other.txt               its perplexity on another text
   rnnlm-jax sample runs/demo --prompt "the"               what it has to say
   rnnlm-jax jacobians runs/demo --data pydoc:test --out o how far back it looks
+  rnnlm-jax bench --what layers --cells lstm              what it takes here, beside other libraries
 """
 
 
@@ -45,10 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in words[:1]:
             modules[name] = importlib.import_module(f"rnnlm_jax.cli.{name}")
             modules[name].add_arguments(subparser)
+            if name not in UNCACHED:
+                compilation_cache.add_argument(subparser)
     parsed = parser.parse_args(words)
     try:
-        code = modules[parsed.command].main(parsed)
-        sys.stdout.flush()
+        with compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)):
+            code = modules[parsed.command].main(parsed)
+            sys.stdout.flush()
         return code
     except UserError as error:
         return _fail(str(error))

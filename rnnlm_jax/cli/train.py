@@ -10,6 +10,7 @@ from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.train import Results, environment, train
+from rnnlm_jax.unroll import describe_executor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,8 @@ def print_start(trainer: Trainer) -> None:
         f"test tokens ({texts.train.oov:,}, {texts.valid.oov:,} and {texts.test.oov:,} of them OOV); "
         f"{texts.vocabulary.describe()}"
     )
+    model = trainer.model
+    print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
     print(f"{'epoch':>5} {'step':>8} {'rate':>9} {'train ppl':>10} {'valid ppl':>10} {'tokens/s':>9} {'minutes':>8}")

@@ -7,14 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.outputs.cross_entropy import cross_entropy
+from rnnlm_jax.outputs.affine_cross_entropy import affine_nats
 from rnnlm_jax.outputs.output_layer import OutputLayer
+from rnnlm_jax.outputs.training_loss import weighted_nats
 
 
 class SoftmaxParams(NamedTuple):
-    """The output matrix (None where it is the embedding, transposed) and its bias."""
+    """The output matrix and its bias.
 
-    w: Float[Array, "H V"] | None
+    Where weights are tied the matrix is no parameter, None; what the layer is called with has the embedding in its
+    place, as it lies.
+    """
+
+    w: Float[Array, "H V"] | Float[Array, "V H"] | None
     b: Float[Array, " V"]
 
 
@@ -32,16 +37,24 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         w = None if tied else jax.nn.initializers.glorot_uniform()(key, (hidden_size, vocab_size), param_dtype)
         return SoftmaxParams(w, jnp.zeros((vocab_size,), param_dtype))
 
-    def logits(params: SoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+    def operands(params: SoftmaxParams, h: Float[Array, "*B H"]) -> tuple[Array, Array, Array]:
         assert params.w is not None, "tied weights are filled in by the language model"
-        return (h.astype(dtype) @ params.w.astype(dtype)).astype(param_dtype) + params.b
+        # Two axes, not three: the products are faster, forward and backward.
+        return h.reshape(-1, h.shape[-1]).astype(dtype), params.w.astype(dtype), params.b
 
     def nats(params: SoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
-        # Two axes, not three: the products are faster, forward and backward.
-        rows = logits(params, hs.reshape(-1, hs.shape[-1]))
-        return cross_entropy(rows, targets.reshape(-1)).reshape(targets.shape)
+        ones = jnp.ones((targets.size,), param_dtype)
+        return affine_nats(*operands(params, hs), targets.reshape(-1), ones, tied).reshape(targets.shape)
+
+    def total_nats(
+        params: SoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
+    ) -> Float[Array, ""]:
+        rows = weights.astype(param_dtype).reshape(-1)
+        return weighted_nats(*operands(params, hs), targets.reshape(-1), rows, tied)
 
     def log_probs(params: SoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
-        return jax.nn.log_softmax(logits(params, h), axis=-1)
+        rows, w, b = operands(params, h)
+        logits = (rows @ (w.T if tied else w)).astype(param_dtype) + b
+        return jax.nn.log_softmax(logits, axis=-1).reshape(*h.shape[:-1], -1)
 
-    return OutputLayer("softmax", init, nats, log_probs)
+    return OutputLayer("softmax", init, nats, total_nats, log_probs)

@@ -1,5 +1,6 @@
 """Figures from result files. Only this package imports matplotlib, and only when it draws."""
 
+from rnnlm_jax.plotting.benchmark import benchmark, draw_benchmark
 from rnnlm_jax.plotting.decay import decay_curves, draw_decay_curves
 from rnnlm_jax.plotting.eigenvalues import draw_eigenvalues, eigenvalues
 from rnnlm_jax.plotting.horizons import draw_horizons, horizons
@@ -10,7 +11,9 @@ from rnnlm_jax.plotting.spectra import draw_spectra, spectra
 
 __all__ = [
     "Measurement",
+    "benchmark",
     "decay_curves",
+    "draw_benchmark",
     "draw_decay_curves",
     "draw_eigenvalues",
     "draw_horizons",

@@ -258,5 +258,10 @@ def _split(state: TrainState) -> dict[str, Any]:
 
 
 def _join(trees: dict[str, Any]) -> TrainState:
-    """The state back from the trees of a checkpoint."""
-    return trees["training"]._replace(params=trees["params"])
+    """The state back from the trees of a checkpoint.
+
+    What is read from a checkpoint is bound to a device, and what is made afresh is not: the step would be compiled for
+    each. So it is copied to arrays like fresh ones.
+    """
+    state = trees["training"]._replace(params=trees["params"])
+    return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)

@@ -10,8 +10,8 @@ from rnnlm_jax.config import OptimizerConfig
 def make_optimizer(config: OptimizerConfig, learning_rate: Any) -> optax.GradientTransformation:
     """``chain(clip_by_global_norm(c), rule)``: ``g ← c·g/‖g‖`` where ``‖g‖ ≥ c`` (Pascanu et al. 2013, algorithm 1).
 
-    The learning rate may be a traced scalar: the loop computes it from the epoch, so that a skipped step does not shift
-    the schedule.
+    Its state is what a run keeps and a checkpoint holds. The step does the same update in fewer passes over memory
+    (``apply_gradient``), and is held to this one.
     """
     rules = {
         "sgd": lambda: optax.sgd(learning_rate),

@@ -5,14 +5,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
 from rnnlm_jax.runs import initial_params
+from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
 from rnnlm_jax.training.optimizer import make_optimizer
+from rnnlm_jax.training.sparse_rows import sum_duplicate_rows
+from rnnlm_jax.training.update_rules import update_rule
+
+#: A table with at least so many rows for each token of a batch is updated by row: in a smaller one, finding the tokens
+#: that occur twice costs more than a pass over all rows.
+ROWS_PER_TOKEN = 4
 
 
 class TrainState(NamedTuple):
@@ -79,27 +85,44 @@ def make_train_step(model: LanguageModel, config: OptimizerConfig, seed: int, ca
         batch_size = batch.inputs.shape[1]
         before = state.model_state if carries_state else model.initial_state((batch_size,))
         key = dropout_key(model, seed, state.step)
+        inputs = jnp.asarray(batch.inputs)
 
-        def loss(params: LanguageModelParams) -> tuple[Array, tuple[Array, Array, Tree]]:
-            nats, scored = model.loss_fn(params, before, batch, key)
-            over = batch_size if config.loss_per == "sequence" else jnp.maximum(scored.tokens, 1)
-            return nats / jnp.asarray(over, nats.dtype), (nats, scored.tokens, scored.state)
+        over = batch_size if config.loss_per == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
 
-        (_, (nats, tokens, after)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
-        grad_norm = optax.tree.norm(gradient)
-        rule = make_optimizer(config, learning_rate.astype(grad_norm.dtype))
-        updates, opt_state = rule.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        def loss(params: LanguageModelParams, xs: Array) -> tuple[Array, Scored]:
+            return model.loss_from_embedded(params, before, xs, batch, key, over)
 
-        good = jnp.isfinite(nats) & jnp.isfinite(grad_norm)
-        params, opt_state, after = jax.tree.map(
-            lambda new, old: jnp.where(good, new, old),
-            (params, opt_state, after),
-            (state.params, state.opt_state, before),
-        )
+        differentiate = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+        (mean, scored), (gradient, rows) = differentiate(state.params, model.embed(state.params, inputs))
+        nats = mean * jnp.asarray(over, mean.dtype)
+        gradient = _with_embedding(model, config, gradient, rows, inputs)
+        norm = global_norm(gradient)
+        good = jnp.isfinite(nats) & jnp.isfinite(norm)
+        rate = learning_rate.astype(norm.dtype)
+        params, opt_state = apply_gradient(config, state.params, gradient, state.opt_state, rate, norm, good)
+        after = jax.tree.map(lambda new, old: jnp.where(good, new, old), scored.state, before)
         bad = jnp.logical_not(good).astype(jnp.int32)
         skipped, in_row = state.skipped + bad, (state.skipped_in_row + bad) * bad
-        info = StepInfo(nats, tokens, grad_norm, skipped, in_row)
+        info = StepInfo(nats, scored.tokens, norm, skipped, in_row)
         return TrainState(params, opt_state, after, state.step + 1, skipped, in_row), info
 
     return jax.jit(train_step, donate_argnums=0)
+
+
+def _with_embedding(
+    model: LanguageModel,
+    config: OptimizerConfig,
+    gradient: LanguageModelParams,
+    rows: Float[Array, "T B D"],
+    inputs: Int[Array, "T B"],
+) -> LanguageModelParams:
+    """The gradient with that of the rows looked up: a ``RowGradient`` where no other row changes.
+
+    Momentum, Adam and AdamW move every row, and a tied softmax has a gradient for each: there, and in a small
+    table, the embedding's gradient is an array of its size.
+    """
+    few = ROWS_PER_TOKEN * inputs.size <= model.vocab_size
+    if few and update_rule(config).keeps_rest and not model.tie_embeddings:
+        flat = rows.reshape(-1, rows.shape[-1])
+        return gradient._replace(embedding=sum_duplicate_rows(inputs.reshape(-1), flat))
+    return gradient._replace(embedding=gradient.embedding.at[inputs].add(rows))

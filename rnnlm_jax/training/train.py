@@ -19,6 +19,7 @@ from rnnlm_jax.runs import RunFolder, build_model, open_run, read_config, write_
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
 from rnnlm_jax.training.texts import Texts, encode_texts, load_texts
+from rnnlm_jax.unroll import describe_executor
 from rnnlm_jax.version import __version__
 
 #: What a resumed run may change: none of it touches the numbers of the steps that both have.
@@ -97,7 +98,9 @@ def train(
         texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary))
     else:
         texts = load_texts(config.data)
-    model = build_model(config.model, texts.vocabulary.size)
+    executor = None if config.model.executor == "auto" else config.model.executor
+    model = build_model(config.model, texts.vocabulary.size, executor)
+    describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
     if config.training.tensorboard:
         require_tensorboard()
     if not resume:

@@ -1,5 +1,7 @@
 """Running a cell over time: ``unroll`` says what it means, executors do it."""
 
+from rnnlm_jax.unroll.describe import describe_executor
+from rnnlm_jax.unroll.executors import EXECUTORS, Executor, choose_executor
 from rnnlm_jax.unroll.unroll import unroll
 
-__all__ = ["unroll"]
+__all__ = ["EXECUTORS", "Executor", "choose_executor", "describe_executor", "unroll"]

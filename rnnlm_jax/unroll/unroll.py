@@ -1,6 +1,7 @@
 """A cell over time: what masks, lengths, resets, direction and layers mean. Executors do the running."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,13 @@ from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll.control import Control, make_control, select
+from rnnlm_jax.unroll.equal_layers import FEWEST, runs_of_layers, scan_layers, takes_traced_layer
+from rnnlm_jax.unroll.executors import EXECUTORS, choose_executor
 from rnnlm_jax.unroll.remat import chunk_length, scan_chunks
-from rnnlm_jax.unroll.scan import scan
 
-LayerInput = Callable[[int, Array], Array]  # (layer, its inputs over time) -> its inputs, as dropout makes them
+# (layer, its inputs over time) -> its inputs, as dropout makes them. The number of a layer among equal ones is traced
+# if the function can do without knowing it; that of the lowest layer is always 0 itself.
+LayerInput = Callable[[Any, Array], Array]
 
 
 def unroll(
@@ -29,6 +33,7 @@ def unroll(
     unroll: int = 1,
     remat_chunk: int | str | None = None,
     layer_input: LayerInput | None = None,
+    executor: str | None = None,
 ) -> tuple[Tree, Float[Array, "T *B H"]]:
     """Run a cell over time-major inputs and return its last state and all outputs.
 
@@ -51,12 +56,14 @@ def unroll(
         remat_chunk: steps in a chunk whose inside is computed again in the backward pass, or "sqrt" for ⌈√T⌉; None
             keeps everything.
         layer_input: applied to the inputs of each layer, ``(layer, xs) -> xs``: dropout between layers.
+        executor: one of ``EXECUTORS``, which all compute the same; None: what ``choose_executor`` finds for each cell.
 
     Returns:
         the state after the last step of each sequence, and the outputs ``[T, *B, output_size]``.
 
     Raises:
-        UserError: if shapes do not fit each other, or ``remat_chunk`` is neither a positive number nor "sqrt".
+        UserError: if shapes do not fit each other, ``remat_chunk`` is neither a positive number nor "sqrt", or the
+            executor is unknown or cannot run the cell.
     """
     if xs.ndim < 2:
         raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
@@ -64,7 +71,7 @@ def unroll(
     if control.mask is not None:
         xs = select(control.mask, xs, 0)
     check_state(cell, state, xs.shape[1:-1])
-    runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs))
+    runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs), executor)
     return runner.run(cell, params, state, xs, reverse, 0)
 
 
@@ -96,11 +103,19 @@ def count_layers(cell: Cell) -> int:
 class _Runner:
     """One call of ``unroll``: what all its layers and directions share."""
 
-    def __init__(self, control: Control, factor: int, remat_chunk: int | str | None, layer_input: LayerInput):
+    def __init__(
+        self,
+        control: Control,
+        factor: int,
+        remat_chunk: int | str | None,
+        layer_input: LayerInput,
+        executor: str | None,
+    ):
         self.control = control
         self.factor = factor
         self.remat_chunk = remat_chunk
         self.layer_input = layer_input
+        self.executor = executor
 
     def run(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int) -> tuple[Tree, Array]:
         """A cell of any make, its lowest layer being number ``layer``."""
@@ -116,19 +131,39 @@ class _Runner:
         self, stack: Stack, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int
     ) -> tuple[Tree, Array]:
         """The layers of a stack, one after the other."""
-        last = []
-        for k, cell in enumerate(stack.layers):
-            final, hs = self.run(cell, params[k], state[k], xs, reverse, layer)
-            layer += count_layers(cell)
-            last.append(final)
-            xs = hs + xs if stack.residual and k > 0 else hs
+        last: list[Tree] = []
+        for run in runs_of_layers(stack, params, state):
+            if len(run) >= FEWEST and takes_traced_layer(self.layer_input, xs):
+                finals, xs = self.run_equal(stack, params, state, xs, reverse, layer, run)
+                last += finals
+                layer += len(run)
+                continue
+            for k in run:
+                final, hs = self.run(stack.layers[k], params[k], state[k], xs, reverse, layer)
+                layer += count_layers(stack.layers[k])
+                last.append(final)
+                xs = hs + xs if stack.residual and k > 0 else hs
         return tuple(last), xs
 
+    def run_equal(
+        self, stack: Stack, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int, run: list[int]
+    ) -> tuple[list[Tree], Array]:
+        """Equal layers of a stack, those of ``run``, the lowest of them being number ``layer``."""
+        cell = stack.layers[run[0]]
+
+        def run_one(params: Tree, state: Tree, xs: Array, layer: Array) -> tuple[Tree, Array]:
+            last, hs = self.run_single(cell, params, state, self.layer_input(layer, xs), reverse)
+            return last, hs + xs if stack.residual else hs
+
+        return scan_layers(run_one, [params[k] for k in run], [state[k] for k in run], xs, layer)
+
     def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool) -> tuple[Tree, Array]:
-        """A cell that steps, in one scan or in chunks; masked outputs are zero."""
+        """A cell that steps, in one run or in chunks; masked outputs are zero."""
+        name = choose_executor(cell, params, xs, self.control, jax.default_backend(), self.executor)
+        execute = EXECUTORS[name].run
 
         def run(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Array]:
-            return scan(cell, params, state, inputs[0], inputs[1], reverse, self.factor)
+            return execute(cell, params, state, inputs[0], inputs[1], reverse, self.factor)
 
         inputs = (xs, self.control)
         if self.remat_chunk is None:

@@ -57,7 +57,7 @@ def random_weights(cell, name="", batch=(B,), steps=T):
     return state, jnp.asarray(hs, cell.spec.param_dtype)
 
 
-STATIC = ("cell", "reverse", "unroll", "remat_chunk")
+STATIC = ("cell", "reverse", "unroll", "remat_chunk", "executor")
 
 # The suite compiles hundreds of tiny programs and runs each a few times: ask for quick compilation.
 QUICK: dict = {"xla_backend_optimization_level": 0}

@@ -1,0 +1,1 @@
+"""How things are measured: compiled first, compared before they are timed, timed in turn."""

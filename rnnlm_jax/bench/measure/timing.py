@@ -1,0 +1,52 @@
+"""Honest timing: compiled first, blocked on the timed result, candidates interleaved, median with spread."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+#: Seconds of untimed calls before each timed one. Threads of the library before may still spin, waiting for work of
+#: their own, and what it left in the caches is not ours.
+SETTLING = 0.01
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds: of the first call, and quartiles of the later ones."""
+
+    first: float
+    median: float
+    lower: float
+    upper: float
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that one call takes until its result is there, and the result."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(run())
+    return time.perf_counter() - start, result
+
+
+def interleave(
+    candidates: Mapping[str, Callable[[], Any]], repeats: int, firsts: Mapping[str, float] | None = None
+) -> dict[str, Timing]:
+    """Time functions in turn, A B A B …, so that a machine whose speed drifts is fair to all.
+
+    Args:
+        candidates: by name.
+        repeats: timed calls of each; before each of them the same function runs untimed for ``SETTLING`` seconds.
+        firsts: seconds of each first call, where they have been made already.
+    """
+    first = dict(firsts) if firsts is not None else {name: timed(run)[0] for name, run in candidates.items()}
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(repeats):
+        for name, run in candidates.items():
+            spent = 0.0
+            while spent < SETTLING:
+                spent += timed(run)[0]
+            times[name].append(timed(run)[0])
+    quartiles = {name: np.percentile(values, (50, 25, 75)) for name, values in times.items()}
+    return {name: Timing(first[name], *map(float, quartiles[name])) for name in candidates}

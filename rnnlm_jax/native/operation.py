@@ -1,0 +1,105 @@
+"""JAX primitives that mean a pure function and are done by a native kernel on a CPU."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.core
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir, xla
+
+from rnnlm_jax.array_types import Array
+from rnnlm_jax.native.library import target, unavailable
+
+Arrays = Sequence[Array]
+Meaning = Callable[..., tuple[Array, ...]]  # (*arrays, **static) -> arrays
+TransposeFn = Callable[..., tuple[Array, ...]]  # (residuals, cotangents, **static) -> of the linear arguments
+
+#: The types that kernels have, as XLA names them.
+DATA_TYPES = {"float32": "F32", "float64": "F64"}
+
+
+class Operation:
+    """A function of arrays that means ``meaning`` and runs as the native kernel ``name`` where that can be.
+
+    On a CPU with one device the call becomes the kernel's, of the type of the first argument; on other devices, for
+    other types, or where kernels cannot be compiled, it is ``meaning`` itself. ``vmap`` and derivatives are those of
+    ``meaning``. Static arguments are numbers and truth values, passed by name.
+
+    Args:
+        name: of the kernel; None: there is none, and it runs by its meaning everywhere.
+        meaning: the pure function, to a tuple of arrays.
+        aliases: arguments whose memory a result may take over, ``{argument: result}``.
+    """
+
+    def __init__(self, name: str | None, meaning: Meaning, aliases: Mapping[int, int] | None = None):
+        self.name = name
+        self.meaning = meaning
+        self.aliases = dict(aliases or {})
+        self.primitive = Primitive(f"rnnlm_{name or meaning.__name__.strip('_')}")
+        self.primitive.multiple_results = True
+        self.primitive.def_impl(functools.partial(xla.apply_primitive, self.primitive))
+        self.primitive.def_abstract_eval(self._abstract_eval)
+        ad.primitive_jvps[self.primitive] = self._jvp
+        batching.primitive_batchers[self.primitive] = self._batch
+        mlir.register_lowering(self.primitive, mlir.lower_fun(meaning, multiple_results=True))
+        if name is not None:
+            mlir.register_lowering(self.primitive, self._lower_on_cpu, platform="cpu")
+
+    def __call__(self, *arrays: Array, **static: Any) -> tuple[Array, ...]:
+        """The results of ``meaning(*arrays, **static)``."""
+        return tuple(self.primitive.bind(*arrays, **static))
+
+    def _abstract_eval(self, *arrays: Any, **static: Any) -> list[Any]:
+        described = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
+        results = jax.eval_shape(functools.partial(self.meaning, **static), *described)
+        return [jax.core.ShapedArray(r.shape, r.dtype) for r in results]
+
+    def _jvp(self, primals: Arrays, tangents: Any, **static: Any) -> tuple[Any, Any]:
+        return jax.jvp(functools.partial(self.meaning, **static), tuple(primals), _instantiate(tangents))
+
+    def _batch(self, arrays: Arrays, axes: Sequence[Any], **static: Any) -> tuple[Any, Any]:
+        results = jax.vmap(functools.partial(self.meaning, **static), in_axes=tuple(axes))(*arrays)
+        return results, [0] * len(results)
+
+    def _lower_on_cpu(self, context: Any, *operands: Any, **static: Any) -> Any:
+        data_type = DATA_TYPES.get(str(context.avals_in[0].dtype))
+        # Over several devices XLA would gather the operands of a call that it cannot divide.
+        devices = getattr(context.module_context.axis_context, "num_devices", 1) or 1
+        if data_type is None or devices > 1 or unavailable(data_type) is not None:
+            return mlir.lower_fun(self.meaning, multiple_results=True)(context, *operands, **static)
+        lowering = jax.ffi.ffi_lowering(target(self.name, data_type), operand_output_aliases=self.aliases)
+        return lowering(context, *operands, **static)
+
+
+class LinearOperation(Operation):
+    """An operation that is linear in its arguments after the first ``residuals``, and knows its own transpose.
+
+    Args:
+        name: of the kernel, or None.
+        meaning: the pure function, to a tuple of arrays.
+        transpose: ``(residuals, cotangents, **static)`` to the cotangents of the linear arguments.
+        residuals: how many arguments it is not linear in.
+    """
+
+    def __init__(self, name: str | None, meaning: Meaning, transpose: TransposeFn, residuals: int):
+        super().__init__(name, meaning)
+        self.transpose = transpose
+        self.residuals = residuals
+        ad.primitive_transposes[self.primitive] = self._transpose
+
+    def _jvp(self, primals: Arrays, tangents: Any, **static: Any) -> tuple[Any, Any]:
+        if any(type(t) is not ad.Zero for t in tangents[: self.residuals]):
+            return super()._jvp(primals, tangents, **static)
+        moved = _instantiate(tangents[self.residuals :])
+        return self(*primals, **static), self(*primals[: self.residuals], *moved, **static)
+
+    def _transpose(self, cotangents: Any, *arrays: Any, **static: Any) -> list[Any]:
+        found = self.transpose(tuple(arrays[: self.residuals]), tuple(_instantiate(cotangents)), **static)
+        return [None] * self.residuals + list(found)
+
+
+def _instantiate(tangents: Sequence[Any]) -> tuple[Any, ...]:
+    """Symbolic zeros as arrays of zeros."""
+    return tuple(ad.instantiate_zeros(t) if type(t) is ad.Zero else t for t in tangents)

@@ -1,0 +1,119 @@
+"""``rnnlm-jax bench``, end to end on tiny sizes, alone and beside every peer, and what it refuses."""
+
+import json
+
+import jax
+import pytest
+
+from rnnlm_jax.bench import growth, layers, lm_cases, peers, run
+from rnnlm_jax.bench.layers import Shape
+from rnnlm_jax.cells import zoo
+
+pytestmark = pytest.mark.xdist_group("bench")
+
+TINY = lm_cases.LMCase("tiny", 2, 4, 7, 3, 2)
+TIED = lm_cases.LMCase("tied", 1, 4, 7, 3, 2, tied=True)
+
+
+@pytest.fixture
+def bench(rnnlm, tmp_path, monkeypatch):
+    """The command in float32 on tiny models, once each; what it recorded comes parsed."""
+    monkeypatch.setattr(lm_cases, "STEPS", (TINY, TIED))
+    monkeypatch.setattr(lm_cases, "INFERENCE", lm_cases.LMCase("tiny", 2, 4, 7, 9, 1))
+    monkeypatch.setattr(growth, "SIZES", growth.Sizes((2, 4), (1,), (1,), Shape(3, 2, 4)))
+    monkeypatch.setattr(layers, "EXECUTORS", ("scan", "cudnn"))
+
+    def measure(*words):
+        out = tmp_path / "new" / "out.json"
+        with jax.enable_x64(False):
+            outcome = rnnlm("bench", "--shapes", "3x2x4", "--repeats", "1", "--out", out, *words)
+        assert outcome.code == 0, outcome
+        return outcome.out.splitlines(), json.loads(out.read_text())
+
+    return measure
+
+
+def names_of(record):
+    """The subjects of each contest."""
+    found = {}
+    for row in record["rows"]:
+        found.setdefault((row["group"], f"{row['cell']} {row['job']}"), []).append(row["name"])
+    return found
+
+
+def test_alone(bench, tmp_path):
+    words = ["--peers", "none", "--cells", "elman-tanh", "--models", "tiny"]
+    lines, record = bench("--what", "layers,steps,scoring,sampling,growth", *words)
+    assert names_of(record) == {
+        ("layers", "elman-tanh forward"): ["ours", "ours, scan", "floor"],
+        ("layers", "elman-tanh forward+backward"): ["ours", "ours, scan", "floor"],
+        ("steps", "lstm training step, tiny"): ["ours", "floor"],
+        ("scoring", "lstm scoring, tiny"): ["ours", "floor"],
+        ("sampling", "lstm sampling, tiny"): ["ours", "floor"],
+    }
+    assert sum(line.startswith("ours, cudnn is left out for elman-tanh: ") for line in lines) == 1
+    row = record["rows"][0]
+    assert row["sizes"] == {"T": 3, "B": 2, "H": 4}
+    assert row["tokens_per_second"] == pytest.approx(6 / row["median"])
+    assert row["gflop_per_second"] == pytest.approx(2 * 6 * (16 + 16) / row["median"] / 1e9)
+    assert row["compile_seconds"] > 0 and row["memory_bytes"] > 0 and row["ratio"] == 1
+    assert [sweep["what"] for sweep in record["growth"]] == ["T", "B", "layers"]
+    assert record["growth"][0]["exponents"].keys() >= {"seconds", "compile_seconds"}
+    assert all(size > 0 for size in record["growth"][0]["temporary_bytes_sqrt"])
+    assert "dtype float32" in lines[0] and "cores" in lines[0]
+    assert any(line.split()[:1] == ["exponent"] for line in lines)
+    assert (tmp_path / "new" / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_zoo_is_there_whole():
+    options = run.Options(what=("zoo",), shapes=(Shape(3, 2, 4),))
+    titles = {contest.title for contest in run.contests(options, options.peers)}
+    assert titles == {f"{name} {job}" for name in zoo.CELLS for job in ("forward", "forward+backward")}
+
+
+@pytest.mark.peers
+def test_beside_every_peer(bench, monkeypatch):
+    """That all of them are there means that their numbers were ours: gradients, steps, nats, probabilities."""
+    missing = [name for name, peer in peers.PEERS.items() if not peer.installed]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed: pip install 'rnnlm_jax[bench]'")
+    monkeypatch.setattr(layers, "EXECUTORS", ())
+    monkeypatch.setattr(layers, "JOBS", (layers.BACKWARD,))
+    lines, record = bench("--what", "layers,steps,scoring,sampling", "--models", "tied")
+    found = names_of(record)
+    everyone = ["ours", "floor", *peers.PEERS]
+    assert found["layers", "lstm forward+backward"] == everyone
+    assert found["layers", "gru forward+backward"] == [name for name in everyone if name != "haiku"]
+    without = ("haiku", "equinox")
+    assert found["layers", "elman-tanh forward+backward"] == [name for name in everyone if name not in without]
+    assert found["steps", "lstm training step, tied"] == ["ours", "floor", "torch", "flax-linen"]
+    for job in ("scoring", "sampling"):
+        assert found[job, f"lstm {job}, tiny"] == ["ours", "floor", "torch", "flax-linen", "equinox"]
+    assert "no gru that computes what ours does: haiku" in lines
+    assert any(mean["name"] == "keras" for mean in record["means"])
+
+
+def test_who_is_not_installed_is_left_out(monkeypatch):
+    absent = peers.Peer("no_such_library", "none", "none")
+    monkeypatch.setattr(peers, "load", lambda name: absent)
+    lines = []
+    assert run.present(["torch"], lines.append) == ()
+    assert lines == ["torch is left out: it is not installed (pip install 'rnnlm_jax[bench]')"]
+
+
+@pytest.mark.parametrize(
+    ("options", "saying"),
+    [
+        (["--what", "layer"], "unknown group 'layer': choose among layers, zoo, steps"),
+        (["--peers", "torch,tensorflow"], "unknown peer 'tensorflow': choose among torch"),
+        (["--cells", "transformer"], "unknown cell 'transformer'"),
+        (["--models", "huge"], "unknown model 'huge': choose among small"),
+        (["--shapes", "35x20"], "'35x20' is not steps x sequences x units"),
+        (["--shapes", "35x0x20"], "'35x0x20' is not"),
+        (["--repeats", "0"], "repeats must be 1 or more, not 0"),
+        (["--repeats", "many"], "invalid int value: 'many'"),
+        (["--dtype", "float16"], "invalid choice: 'float16'"),
+    ],
+)
+def test_bad_options(refuse, options, saying):
+    refuse("bench", *options, saying=saying)

@@ -1,0 +1,187 @@
+"""Compiled programs kept between starts: nothing is compiled twice, and no folder can break a command."""
+
+import os
+import re
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from rnnlm_jax.cli import cache_folder
+from rnnlm_jax.cli.compilation_cache import ENABLED, FOLDER, OFF, _settings, kept_programs
+from rnnlm_jax.cli.main import COMMANDS, UNCACHED
+from tests.cli.conftest import one_line
+from tests.training.tiny import PROGRAM, TINY
+
+SAID = re.compile(r"^rnnlm-jax: (\d+) compiled programs read from (.+), (\d+) compiled anew$", re.MULTILINE)
+
+
+@pytest.fixture
+def misses():
+    """The number of programs so far that jax compiled and handed to the cache."""
+    events = []
+
+    def listen(event, **_):
+        events.append(event)
+
+    jax.monitoring.register_event_listener(listen)
+    yield lambda: events.count("/jax/compilation_cache/cache_misses")
+    jax.monitoring.unregister_event_listener(listen)
+
+
+def said(outcome):
+    """Programs read, the folder, and programs compiled, as the command tells; nothing of it where results go."""
+    assert outcome.code == 0, outcome
+    assert "compiled" not in outcome.out
+    ((read, folder, anew),) = SAID.findall(outcome.err.replace("\r", "\n"))
+    return int(read), folder, int(anew)
+
+
+def test_training_again_compiles_nothing(corpus, tmp_path, rnnlm):
+    """The second start is a process of its own: no name or order in a program may depend on the process."""
+    folder = tmp_path / "compiled"
+    words = ["train", *TINY, "--optimizer=sgd", "--data", str(corpus), "--compilation-cache", str(folder), "--run"]
+    jax.clear_caches()
+    read, where, anew = said(rnnlm(*words, tmp_path / "one"))
+    assert (read, where) == (0, str(folder))
+    assert anew == len(list(folder.glob("*-cache"))) > 10
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
+    done = subprocess.run([*PROGRAM, *words, tmp_path / "two"], capture_output=True, env=environment, text=True)
+    assert done.returncode == 0, done.stderr
+    ((read, where, again),) = SAID.findall(done.stderr)
+    assert (int(read), where, int(again)) == (anew, str(folder), 0)
+    assert len(list(folder.glob("*-cache"))) == anew
+    for line in done.stderr.replace("\r", "\n").splitlines():  # jax loads programs without a word
+        assert not line.strip() or line.startswith(("rnnlm-jax: ", "training"))
+
+
+def test_sampling_again_compiles_nothing(trained, tmp_path, rnnlm, misses):
+    words = ["sample", trained, "--prompt=the", "--max-tokens=5", "--compilation-cache", tmp_path / "compiled"]
+    jax.clear_caches()
+    _, _, anew = said(rnnlm(*words))
+    assert anew == misses() > 0
+    jax.clear_caches()
+    assert said(rnnlm(*words)) == (anew, str(tmp_path / "compiled"), 0)
+    assert misses() == anew
+
+
+def use(number):
+    """Compile a program that no other test has, as at a first start."""
+    jax.clear_caches()
+    return float(jax.jit(lambda x: x * number + 1)(np.float32(2)))
+
+
+def test_off_keeps_nothing_and_says_nothing(tmp_path, capsys, misses):
+    with _settings({FOLDER: str(tmp_path)}), kept_programs(OFF):
+        use(1)
+    assert list(tmp_path.iterdir()) == []
+    assert misses() == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_jax_can_be_told_to_keep_nothing(tmp_path, capsys):
+    with _settings({ENABLED: False, FOLDER: str(tmp_path)}):
+        with kept_programs(None):
+            use(2)
+        assert list(tmp_path.iterdir()) == []
+        with kept_programs(str(tmp_path)):  # an option says more than a setting
+            use(2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_which_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("RNNLM_JAX_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    own = tmp_path / "caches" / "rnnlm_jax" / "compiled" / cache_folder.processor()
+    for told, choice, folder in (
+        (tmp_path / "told", tmp_path / "chosen", tmp_path / "chosen"),
+        (tmp_path / "told", None, tmp_path / "told"),
+        (None, None, own),
+    ):
+        with _settings({FOLDER: told and str(told)}):
+            before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED)}
+            with kept_programs(choice and str(choice)):
+                use(3)
+            assert before == {name: getattr(jax.config, name) for name in (FOLDER, ENABLED)}
+        assert len(list(folder.glob("*-cache"))) == 1
+    assert own.stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the standard says to ignore
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder.own_folder() == tmp_path / ".cache" / "rnnlm_jax" / "compiled"
+    monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path / "ours"))
+    assert cache_folder.own_folder() == tmp_path / "ours" / "compiled"
+
+
+def test_processors_have_folders_of_their_own(monkeypatch):
+    names = set()
+    for flags in ("sse avx", "avx sse", "sse avx avx512f"):
+        text = f"processor\t: 0\nflags\t\t: {flags}\ncpu MHz\t: {id(flags)}\n\nprocessor\t: 1\n"
+        monkeypatch.setattr(Path, "read_text", lambda path, text=text: text)
+        names.add(cache_folder.processor())
+    assert len(names) == 2
+
+
+def test_a_folder_that_cannot_be_written(trained, tmp_path, rnnlm):
+    (tmp_path / "file").write_text("not a folder")
+    outcome = rnnlm("sample", trained, "--compilation-cache", tmp_path / "file" / "below")
+    assert outcome.code == 0
+    assert outcome.out.endswith("\n")
+    assert re.fullmatch(r"rnnlm-jax: warning: .*file/below: Not a directory.*--compilation-cache\n", outcome.err)
+
+
+def test_a_folder_that_goes_away(tmp_path, capsys):
+    folder = tmp_path / "compiled"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with kept_programs(str(folder)):
+            use(4)
+            shutil.rmtree(folder)
+            folder.write_text("in the way")
+            assert use(5) == 11
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("rnnlm-jax: warning: not all compiled programs could be kept")
+    assert "2 compiled anew" in second
+
+
+def test_damaged_files_are_replaced(tmp_path, capsys):
+    for damage, anew in ((None, 1), (100, 1), (None, 0), (0, 1), (None, 0)):
+        if damage is not None:
+            (kept,) = tmp_path.glob("*-cache")
+            os.truncate(kept, damage)
+        with kept_programs(str(tmp_path)):
+            assert use(6) == 13
+        assert one_line_of(capsys) == (1 - anew, str(tmp_path), anew)
+
+
+def one_line_of(capsys):
+    err = capsys.readouterr().err
+    ((read, folder, anew),) = SAID.findall(err)
+    assert err.count("\n") == 1, err
+    return int(read), folder, int(anew)
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path):
+    for age, name in enumerate(["new", "middle", "old"]):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(100))
+        os.utime(folder / "file", (1e9 - age, 1e8))  # read at, written at
+    for limit, left in ((300, "new middle old"), (299, "new middle"), (150, "new"), (0, "")):
+        cache_folder.prune(tmp_path, limit)
+        assert {path.parent.name for path in tmp_path.rglob("file")} == set(left.split())
+    cache_folder.prune(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_compiles_has_the_option(rnnlm, command):
+    assert ("--compilation-cache" in rnnlm(command, "--help").out) is (command not in UNCACHED)
+
+
+def test_neither_a_folder_nor_off(rnnlm):
+    outcome = rnnlm("sample", "run", "--compilation-cache=")
+    assert outcome.code == 2
+    assert "neither a folder nor off" in one_line(outcome.err)

@@ -1,0 +1,116 @@
+"""The whole step on a large table: by row it does what the dense gradient and optax do."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rnnlm_jax import cells
+from rnnlm_jax.config import OptimizerConfig
+from rnnlm_jax.data import Batch
+from rnnlm_jax.language_model import language_model
+from rnnlm_jax.training import step as step_module
+from rnnlm_jax.training.loop import Trainer
+from rnnlm_jax.training.optimizer import make_optimizer
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train import train
+from tests.training.tiny import assert_same_bits, fresh_state, tiny_config
+from tests.unroll.programs import assert_close, jit
+
+V, T, B, H = 60, 4, 3, 5
+RATE = jnp.float32(0.5)
+BATCHES = ("random", "all equal", "masked")
+
+
+def make(tied=False):
+    return language_model(cells.elman(H, param_dtype=jnp.float64), V, tie_embeddings=tied)
+
+
+def make_batch(kind):
+    rng = np.random.default_rng(2)
+    inputs, targets = rng.integers(0, V, (2, T, B)).astype(np.int32)
+    inputs[:2] = inputs[2:]  # every token twice
+    mask = np.ones((T, B), bool)
+    if kind == "all equal":
+        inputs = np.full_like(inputs, V - 1)
+    if kind == "masked":
+        mask[1:, 1:] = False
+    return Batch(inputs, targets, mask)
+
+
+@functools.cache
+def reference(model, config):
+    """The step in three lines of optax, on the gradient by the table itself."""
+
+    @jit
+    def step(state, batch):
+        def loss(params):
+            nats, scored = model.loss_fn(params, state.model_state, batch, None)
+            return nats / scored.tokens, scored.state
+
+        gradient, after = jax.grad(loss, has_aux=True)(state.params)
+        updates, opt_state = make_optimizer(config, jnp.float64(RATE)).update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state._replace(params=params, opt_state=opt_state, model_state=after), optax.tree.norm(gradient)
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("name", "tied", "sparse"), [("sgd", False, True), ("adagrad", False, True), ("sgd", True, False)]
+)
+def test_steps_are_those_of_the_dense_gradient(name, tied, sparse, monkeypatch):
+    calls = []
+    honest = step_module.sum_duplicate_rows
+    monkeypatch.setattr(step_module, "sum_duplicate_rows", lambda *args: calls.append(args) or honest(*args))
+    model, config = make(tied), OptimizerConfig(name, clip_norm=0.3)
+    step = make_train_step(model, config, 0, carries_state=True)
+    state = fresh_state(model, config, B)
+    other = jax.tree.map(np.array, state)
+    for kind in BATCHES:
+        state, info = step(state, make_batch(kind), RATE)
+        other, norm = reference(model, config)(other, make_batch(kind))
+        np.testing.assert_allclose(info.grad_norm, norm, rtol=1e-12)
+        assert norm > 0.3
+        assert_close(tuple(state[:3]), tuple(other[:3]))
+    assert len(calls) == sparse  # traced once, by row or not
+
+
+def test_rows_of_a_step_that_is_not_finite_stay():
+    model, config = make(), OptimizerConfig("adagrad")
+    step = make_train_step(model, config, 0, carries_state=True)
+    state, _ = step(fresh_state(model, config, B), make_batch("random"), RATE)
+    broken = jax.tree.map(np.array, state)
+    broken.params.output.b[3] = np.nan
+    expected = jax.tree.map(np.copy, broken)
+    after, info = step(jax.tree.map(jnp.asarray, broken), make_batch("random"), RATE)
+    assert int(info.skipped) == 1
+    assert_same_bits(after[:3], expected[:3])
+
+
+def test_the_table_is_never_copied():
+    """A step's memory is far below one table: no dense gradient, no update and no guard of its size."""
+    width = 2000
+    model = language_model(cells.elman(2), 1000, width, init_scale=0.1)
+    config = OptimizerConfig("adagrad")
+    state = jax.eval_shape(lambda: fresh_state(model, config, 1))
+    batch = Batch(*(jax.ShapeDtypeStruct((2, 1), dtype) for dtype in (np.int32, np.int32, np.bool_)))
+    step = make_train_step(model, config, 0, carries_state=True)
+    compiled = step.lower(state, batch, jax.ShapeDtypeStruct((), jnp.float32)).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 1000 * width * 4 / 10
+
+
+def test_a_resumed_run_compiles_its_step_once(corpus, tmp_path, monkeypatch):
+    trainers, make_trainer = [], Trainer.__init__
+
+    def remembered(trainer, *arguments):
+        make_trainer(trainer, *arguments)
+        trainers.append(trainer)
+
+    monkeypatch.setattr(Trainer, "__init__", remembered)
+    for epochs in (1, 2):
+        train(tiny_config(corpus, training={"epochs": epochs}), tmp_path / "run", resume=epochs > 1)
+    assert [trainer.train_step._cache_size() for trainer in trainers] == [1, 1]

@@ -1,0 +1,79 @@
+"""The native executor: equal to the scan, by name and by itself, and what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnlm_jax import cells
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.native import unavailable
+from rnnlm_jax.unroll.control import Control
+from rnnlm_jax.unroll.native import native, native_refuses
+from tests.unroll.programs import (
+    CELLS,
+    B,
+    D,
+    H,
+    T,
+    assert_close,
+    make,
+    random_arrays,
+    random_weights,
+    run_with_gradients,
+)
+
+CELL = CELLS["lstm"]
+kernels = pytest.mark.skipif(unavailable() is not None, reason=f"no native kernels: {unavailable()}")
+EVENTS = np.random.default_rng(0).random((2, T, B)) > 0.3
+
+
+@kernels
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"reverse": True}, {"mask": EVENTS[0], "resets": ~EVENTS[1], "lengths": np.arange(B) + 4}],
+    ids=["plain", "reverse", "controlled"],
+)
+def test_outputs_and_gradients_are_those_of_the_scan(options):
+    arrays, weights = random_arrays(CELL), random_weights(CELL)
+    ours = run_with_gradients(CELL, *arrays, weights, executor="native", **options)
+    assert_close(ours, run_with_gradients(CELL, *arrays, weights, executor="scan", **options), 1e-10)
+
+
+@kernels
+def test_in_float32():
+    cell = make("lstm", param_dtype="float32")
+    arrays, weights = random_arrays(cell, batch=(1,)), random_weights(cell, batch=(1,))
+    ours = run_with_gradients(cell, *arrays, weights, executor="native")
+    assert_close(ours, run_with_gradients(cell, *arrays, weights, executor="scan"), 1e-5)
+
+
+@kernels
+@pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
+def test_batch_axes(batch):
+    arrays, weights = random_arrays(CELL, batch=batch), random_weights(CELL, batch=batch)
+    ours = run_with_gradients(CELL, *arrays, weights, executor="native")
+    assert_close(ours, run_with_gradients(CELL, *arrays, weights, executor="scan"), 1e-10)
+
+
+def refusal(cell, platform="cpu", steps=T, dtype=None):
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
+    xs = jax.ShapeDtypeStruct((steps, B, D), dtype or cell.spec.param_dtype)
+    return native_refuses(cell, params, xs, Control(None, None), platform)
+
+
+@kernels
+def test_what_it_runs():
+    assert refusal(CELL) is None and refusal(cells.lstm(H)) is None
+
+
+def test_what_it_refuses():
+    assert "gru" in (refusal(make("gru")) or "")
+    assert "lstm-projected" in (refusal(make("lstm-projected")) or "")
+    assert "bfloat16" in (refusal(cells.lstm(H, dtype="bfloat16")) or "")
+    assert "float32, float64" in (refusal(CELL, dtype="float32") or "")
+    assert "empty" in (refusal(CELL, steps=0) or "")
+    assert "gpu" in (refusal(CELL, platform="gpu") or "")
+    with pytest.raises(UserError, match="plain LSTM only"):
+        params, state, xs = random_arrays(make("gru"))
+        native(make("gru"), params, state, jnp.asarray(xs), Control(None, None))
