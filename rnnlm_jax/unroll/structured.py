@@ -183,10 +183,13 @@ def along_parameters(function: Callable[[Tree], Tree], params: Tree, dparams: Tr
 def instantiated(tangents: Tree) -> Tree:
     """Tangents of which those known to be zero are arrays of zeros."""
 
-    def dense(tangent: Any) -> Array:
-        return jnp.zeros(tangent.shape, tangent.dtype) if isinstance(tangent, SymbolicZero) else tangent
+    def instantiate(tangent: Any) -> Any:
+        if not isinstance(tangent, SymbolicZero):
+            return tangent
+        what: Any = tangent.aval
+        return jnp.zeros(what.shape, what.dtype)
 
-    return jax.tree.map(dense, tangents)
+    return jax.tree.map(instantiate, tangents)
 
 
 def again(function: Callable[..., Tree], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tree:
