@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jax.interpreters import mlir
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.native.matmul import matmul
@@ -160,20 +159,13 @@ def _pull(
     return tuple(jax.linear_transpose(move, gates, c0, c0)((g_hs, g_h, g_c)))
 
 
-class _Tangent(LinearOperation):
-    """The derivative, which has no kernel of its own; its transpose, which training needs, has one."""
-
-    def __init__(self) -> None:
-        super().__init__("lstm_tangent", _move, self._pull, residuals=6)
-        mlir.register_lowering(self.primitive, mlir.lower_fun(_move, multiple_results=True), platform="cpu")
-
-    @staticmethod
-    def _pull(residuals: tuple[Array, ...], cotangents: tuple[Array, ...], *, reverse: bool) -> tuple[Array, ...]:
-        return _backward(*residuals, *cotangents, reverse=reverse)
+def _transpose(residuals: tuple[Array, ...], cotangents: tuple[Array, ...], *, reverse: bool) -> tuple[Array, ...]:
+    return _backward(*residuals, *cotangents, reverse=reverse)
 
 
 # Gates take over the memory of the preactivations, and cotangents that of the gates: less to be fetched and written.
 _infer = Operation("lstm_infer", _run_lean)
 _forward = Operation("lstm_forward", _run, aliases={0: 2})
 _backward = Operation("lstm_backward", _pull, aliases={0: 0})
-_tangent = _Tangent()
+# The derivative has no kernel; its transpose, which training needs, has one.
+_tangent = LinearOperation(None, _move, _transpose, residuals=6)
