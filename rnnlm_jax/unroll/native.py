@@ -9,6 +9,7 @@ from rnnlm_jax.cells.lstm import LSTMParams, LSTMState
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native import unavailable
 from rnnlm_jax.native.lstm import lstm
+from rnnlm_jax.native.operation import DATA_TYPES
 from rnnlm_jax.unroll.control import Control
 
 
@@ -25,7 +26,7 @@ def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control
     del control
     if platform != "cpu":
         return f"its kernels are for the CPU, and this runs on {platform}"
-    return _refuses_cell(cell, params, xs) or unavailable()
+    return _refuses_cell(cell, params, xs) or unavailable(DATA_TYPES[cell.spec.dtype.name])
 
 
 def _refuses_cell(cell: Cell, params: Tree, xs: Float[Array, "T *B D"]) -> str | None:
