@@ -42,13 +42,17 @@ class DataConfig:
 class ModelConfig:
     """The language model."""
 
-    cell: str = option("lstm", "a cell of the zoo, by name")
+    cell: str = option("lstm", "a cell of the zoo, by name; none: no recurrent part, with --output maxent")
     cell_options: tuple[tuple[str, Any], ...] = option(
         (), "options of the cell, as in forget_bias=0,projection_size=64"
     )
     hidden_size: int = option(200, "units a layer (H)")
     layers: int = option(1, "layers, one above the other")
     residual: bool = option(False, "add each layer's input to its output, from the second layer on")
+    input: str = option("embedding", "what a cell sees of a token: embedding (a table), or another input layer by name")
+    input_options: tuple[tuple[str, Any], ...] = option((), "options of the input layer, as name=value,name=value")
+    output: str = option("softmax", "the output layer, by name: how a hidden state becomes a distribution")
+    output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer, as in samples=1024,power=1")
     embedding_size: int | None = option(None, "width of the embedding (D); none: the width of the cell's output")
     tie_embeddings: bool = option(False, "use the embedding, transposed, as the output matrix")
     dropout_input: float = option(0.0, "dropout rate on the embedding")
@@ -75,7 +79,13 @@ class OptimizerConfig:
     decay: float = option(1.0, "divide the learning rate by this at each epoch after --decay-after")
     decay_after: int = option(0, "epochs at the full learning rate")
     clip_norm: float | None = option(5.0, "rescale gradients of a larger global norm to it; none: never")
+    clip: str = option(
+        "all",
+        "what is rescaled: everything by its common norm, or the cells by theirs and the rest never",
+        ("all", "cells"),
+    )
     momentum: float = option(0.9, "of momentum")
+    initial_accumulator: float = option(0.1, "adagrad's sum of squares before the first step")
     weight_decay: float = option(0.01, "of adamw")
     loss_per: str = option(
         "token",
@@ -118,7 +128,10 @@ _POSITIVE = (
     ("optimizer", ("learning_rate", "decay", "clip_norm")),
     ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "keep_last", "max_bad_steps")),
 )
-_NOT_NEGATIVE = (("optimizer", ("decay_after", "momentum", "weight_decay")), ("training", ("seed",)))
+_NOT_NEGATIVE = (
+    ("optimizer", ("decay_after", "momentum", "weight_decay", "initial_accumulator")),
+    ("training", ("seed",)),
+)
 
 
 def flag_of(spec: dataclasses.Field) -> str:
@@ -205,9 +218,13 @@ def from_json(text: str | bytes, name: str = "the configuration") -> Config:
         parts = {spec.name: spec.default_factory for spec in dataclasses.fields(Config)}
         made = {group: dataclasses.replace(parts[group](), **values) for group, values in groups.items()}  # type: ignore[operator]
         config = Config(**made)
-        options = tuple((str(k), v) for k, v in config.model.cell_options)
+        pairs = {
+            spec.name: tuple((str(k), v) for k, v in getattr(config.model, spec.name))
+            for spec in dataclasses.fields(ModelConfig)
+            if spec.name.endswith("_options")
+        }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{name} is no configuration of this version ({error}): train again, or restore the file"
         ) from error
-    return check_config(replace(config, model={"cell_options": options}))
+    return check_config(replace(config, model=pairs))

@@ -109,24 +109,48 @@ def evaluate(
     Raises:
         UserError: if the text is empty or ``streams`` is not positive.
     """
-    if streams < 1:
-        raise UserError(f"streams must be positive, not {streams}: 1 is exact, more is an approximation")
     start = time.perf_counter()
-    score = scoring_function(model)
-    batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
-    state = model.initial_state((streams,))
-    sums: list[float] = []
-    for batch in batches:
-        state, nats = score(params, state, jnp.asarray(batch.inputs), jnp.asarray(batch.targets))
-        counted = np.asarray(nats, np.float64)[batch.mask]
-        sums.append(float(counted.sum()))
-        progress(counted.size)
+    nats = text_nats(model, params, text, vocabulary, streams, progress)
+    return evaluation_of(nats, text, vocabulary.describe(), time.perf_counter() - start, streams)
+
+
+def evaluation_of(nats: np.ndarray, text: EncodedText, policy: str, seconds: float, streams: int = 1) -> Evaluation:
+    """The figures of a text whose tokens have the given nats ``[N]``, however they came about."""
     return Evaluation(
-        nats=math.fsum(sums),
+        nats=math.fsum(nats),
         tokens=len(text),
         oov=text.oov,
         characters=text.characters,
-        policy=vocabulary.describe(),
+        policy=policy,
         streams=streams,
-        seconds=time.perf_counter() - start,
+        seconds=seconds,
     )
+
+
+def text_nats(
+    model: LanguageModel,
+    params: LanguageModelParams,
+    text: EncodedText,
+    vocabulary: Vocabulary,
+    streams: int = 1,
+    progress: Callable[[int], object] = lambda tokens: None,
+) -> np.ndarray:
+    """``-log P`` of every token of a text in nats, float64 ``[N]`` in its order; arguments are those of ``evaluate``.
+
+    Raises:
+        UserError: if the text is empty or ``streams`` is not positive.
+    """
+    if streams < 1:
+        raise UserError(f"streams must be positive, not {streams}: 1 is exact, more is an approximation")
+    if len(text) >= model.vocab_size:
+        model, params = model.tabulated(params)
+    score = scoring_function(model)
+    batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
+    state = model.initial_state((streams,))
+    parts: list[np.ndarray] = []
+    for batch in batches:
+        state, nats = score(params, state, jnp.asarray(batch.inputs), jnp.asarray(batch.targets))
+        parts.append(np.asarray(nats, np.float64))
+        progress(int(batch.mask.sum()))
+    length = -(-len(text) // streams)  # of a stream, which is a column
+    return np.concatenate(parts)[:length].T.reshape(-1)[: len(text)]

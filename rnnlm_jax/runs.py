@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax import cells, json_text
+from rnnlm_jax import cells, inputs, json_text, outputs
 from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cells import zoo
 from rnnlm_jax.checkpoints import CheckpointFolder, Position
@@ -18,7 +18,10 @@ from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.words import Words
 
+#: In place of a cell's name: no recurrent part, for an output layer that reads the last words itself.
+NO_CELL = "none"
 #: The position before the first step.
 START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0, text="")
 
@@ -38,6 +41,11 @@ class RunFolder:
     def vocabulary(self) -> Path:
         """The vocabulary file."""
         return self.path / "vocabulary.json"
+
+    @property
+    def counts(self) -> Path:
+        """How often each word of the vocabulary stands in the training text."""
+        return self.path / "counts.json"
 
     @property
     def metrics(self) -> Path:
@@ -72,27 +80,45 @@ class Run:
     model: LanguageModel
     params: LanguageModelParams
     position: Position
+    words: Words | None = None
+    """With their counts; None in a run of an earlier version, which has not kept them."""
 
 
-def build_model(config: ModelConfig, vocab_size: int, executor: str | None = None) -> LanguageModel:
+def build_model(
+    config: ModelConfig, vocab_size: int, executor: str | None = None, words: Words | None = None
+) -> LanguageModel:
     """The language model that a configuration describes.
 
-    The executor of the configuration is that of training: a run is read on any machine.
+    Args:
+        config: the configuration.
+        vocab_size: V.
+        executor: what runs the cells. That of the configuration is training's: a run is read on any machine.
+        words: the vocabulary's words and their counts, for input and output layers that are made of them.
 
     Raises:
-        UserError: for an unknown cell or option, an option of a wrong type, or float64 without x64 switched on.
+        UserError: for an unknown cell, input or output layer, or an option that it does not have or that cannot be, or
+            float64 without x64 switched on.
     """
     if "float64" in (config.dtype, config.param_dtype) and jax.dtypes.canonicalize_dtype("float64") != "float64":
         raise UserError("float64 needs JAX_ENABLE_X64=1 in the environment: set it, or use float32")
     options = dict(config.cell_options)
-    if not {"dtype", "param_dtype"}.isdisjoint(options):
-        raise UserError("--cell-options cannot set precisions: use --dtype and --param-dtype")
-    cell = zoo.make(config.cell, config.hidden_size, dtype=config.dtype, param_dtype=config.param_dtype, **options)
-    layers = [cell] * config.layers
+    types = {"dtype": config.dtype, "param_dtype": config.param_dtype}
+    for flag in ("cell_options", "input_options", "output_options"):
+        if not types.keys().isdisjoint(dict(getattr(config, flag))):
+            raise UserError(f"--{flag.replace('_', '-')} cannot set precisions: use --dtype and --param-dtype")
+    if config.cell == NO_CELL:
+        cell = _no_cell(config)
+        input_layer = inputs.no_input(param_dtype=config.param_dtype)
+    else:
+        cell = zoo.make(config.cell, config.hidden_size, **types, **options)
+        cell = cell if config.layers == 1 else cells.stack(*[cell] * config.layers, residual=config.residual)
+        input_layer = inputs.make(config.input, words and words.tokens, **types, **dict(config.input_options))
     model = language_model(
-        layers[0] if config.layers == 1 else cells.stack(*layers, residual=config.residual),
+        cell,
         vocab_size,
         config.embedding_size,
+        input_layer=input_layer,
+        output=outputs.make(config.output, words, config.tie_embeddings, **types, **dict(config.output_options)),
         tie_embeddings=config.tie_embeddings,
         dropout=Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.dropout_locked),
         init_scale=config.init_scale,
@@ -107,6 +133,18 @@ def build_model(config: ModelConfig, vocab_size: int, executor: str | None = Non
         reason = str(error).splitlines()[0]
         raise UserError(f"cell {config.cell!r} cannot be run with --cell-options {options} ({reason})") from error
     return model
+
+
+def _no_cell(config: ModelConfig) -> cells.Cell:
+    """The cell of a model without recurrent part, if the rest of the configuration allows it."""
+    if config.output != "maxent":
+        raise UserError(f"--cell {NO_CELL} predicts from n-gram features alone: use --output maxent with it")
+    for name in ("cell_options", "input_options", "tie_embeddings", "residual"):
+        if getattr(config, name):
+            raise UserError(f"--cell {NO_CELL} has no units and no input: leave --{name.replace('_', '-')} out")
+    if config.layers != 1 or config.input != "embedding":
+        raise UserError(f"--cell {NO_CELL} has no units and no input: leave --layers and --input out")
+    return cells.no_cell(dtype=config.dtype, param_dtype=config.param_dtype)
 
 
 def _one_step(model: LanguageModel, key: Key) -> Array:
@@ -147,12 +185,24 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None) -> 
     folder = RunFolder(Path(path))
     config = read_config(folder)
     vocabulary = Vocabulary.load(folder.vocabulary)
-    model = build_model(config.model, vocabulary.size)
+    words = read_words(folder, vocabulary)
+    model = build_model(config.model, vocabulary.size, words=words)
     if which == "init":
-        return Run(config, vocabulary, model, initial_params(model, config.training.seed), START)
+        return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words)
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
     tree, position = _checkpoints(folder, which).restore(like, vocabulary.content_hash, step)
-    return Run(config, vocabulary, model, tree["params"], position)
+    return Run(config, vocabulary, model, tree["params"], position, words)
+
+
+def read_words(folder: RunFolder, vocabulary: Vocabulary) -> Words | None:
+    """The words of a run with their counts in its training text; None if it has not kept them.
+
+    Raises:
+        UserError: if the counts are damaged, or of another vocabulary.
+    """
+    if not folder.counts.exists():
+        return None
+    return Words.from_json(folder.counts.read_bytes(), vocabulary.tokens, str(folder.counts))
 
 
 def kept_steps(path: str | Path, which: str = "last") -> list[int]:
@@ -176,10 +226,12 @@ def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:
     return CheckpointFolder(where, read_only=True)
 
 
-def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary) -> None:
+def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary, words: Words | None = None) -> None:
     """Begin a run: vocabulary first, configuration last, so that a folder with a configuration is complete."""
     folder.path.mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder.vocabulary)
+    if words is not None:
+        write_text(folder.counts, words.to_json())
     write_text(folder.config, to_json(config))
 
 

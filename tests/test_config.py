@@ -20,17 +20,20 @@ KINDS = {
     str: st.text(max_size=8),
     type(None): st.none(),
 }
+PAIRS = st.lists(
+    st.tuples(
+        st.text(min_size=1, max_size=8),
+        st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=5),
+    ),
+    max_size=3,
+).map(tuple)
 OWN = {
     "remat_chunk": st.none() | st.just("sqrt") | st.integers(1, 99),
     "learning_rate": POSITIVE,
     "clip_norm": st.none() | POSITIVE,
-    "cell_options": st.lists(
-        st.tuples(
-            st.text(min_size=1, max_size=8),
-            st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=5),
-        ),
-        max_size=3,
-    ).map(tuple),
+    "cell_options": PAIRS,
+    "input_options": PAIRS,
+    "output_options": PAIRS,
 }
 
 

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
-BASE = {"array_types", "errors", "version"}
-MODEL = BASE | {"cells", "unroll", "dropout", "outputs", "data", "ngrams", "config", "language_model"}
+BASE = {"array_types", "errors", "version", "words", "sparse_rows", "past"}
+MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # name: (may import here, may import elsewhere)
@@ -28,23 +28,42 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "jacobians": ({"array_types", "errors", "cells", "unroll"}, JAX),  # no training, no flax
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
-    "outputs": ({"array_types", "errors", "native"}, JAX),
+    "inputs": ({"array_types", "errors", "native"}, JAX),
+    "words": ({"errors"}, {"numpy"}),
+    "sparse_rows": ({"array_types"}, JAX),
+    "past": ({"array_types"}, JAX),
+    "outputs": ({"array_types", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
     "data": ({"errors"}, {"numpy", "tensorflow_datasets"}),
     "ngrams": ({"array_types", "errors", "data"}, JAX),
     "json_text": (set(), set()),
+    "finite": ({"array_types", "errors"}, JAX),
     "config": ({"errors"}, set()),
     "presets": ({"config", "errors"}, set()),  # configurations only
-    "language_model": (BASE | {"cells", "unroll", "dropout", "outputs", "data", "config"}, JAX),
+    "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
+    "loss_gradient": (MODEL, JAX),
     # what is done with a model
     "evaluation": (MODEL, JAX),
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
-    "analysis": (MODEL | {"evaluation", "sentence_scores", "jacobians", "runs"}, JAX),
+    # any model by its nats alone
+    "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
+    "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE, JAX | {"orbax"}),
     "runs": (MODEL | {"checkpoints", "json_text"}, JAX),
     "training": (
-        MODEL | {"evaluation", "generation", "runs", "plotting", "progress", "checkpoints", "json_text", "jacobians"},
+        MODEL
+        | {
+            "loss_gradient",
+            "evaluation",
+            "generation",
+            "runs",
+            "plotting",
+            "progress",
+            "checkpoints",
+            "json_text",
+            "jacobians",
+        },
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
     # the benchmark: measure knows no models, and each peer's files alone import its library
@@ -59,7 +78,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
-        | {"checkpoints", "json_text", "analysis", "bench", "bench.measure", "bench.peers"},
+        | {"checkpoints", "json_text", "finite", "analysis", "comparison", "bench", "bench.measure", "bench.peers"},
         JAX,
     ),
 }

@@ -3,7 +3,7 @@
 import pytest
 
 from rnnlm_jax import UserError
-from rnnlm_jax.config import check_config, from_json, to_json
+from rnnlm_jax.config import check_config, from_json, replace, to_json
 from rnnlm_jax.presets import PRESETS, preset
 
 #: Zaremba, Sutskever & Vinyals 2014, section 4.1.
@@ -36,6 +36,13 @@ def test_every_preset_is_possible_and_written_whole(name):
     config = preset(name)
     assert check_config(config) == config
     assert from_json(to_json(config)) == config
+
+
+@pytest.mark.parametrize("name", ["importance", "nce", "blackout"])
+def test_sampled_layers_change_the_output_and_nothing_else(name):
+    config, small = preset(f"sampled/{name}"), preset("zaremba/small")
+    assert config.model.output == name
+    assert replace(config, model={"output": "softmax", "output_options": ()}) == small
 
 
 def test_the_demo_needs_no_download():

@@ -79,7 +79,7 @@ def sweep(model: LanguageModel, warm_up: int) -> Callable[..., dict[str, Array]]
     """
 
     def run(params: LanguageModelParams, inputs: Array, targets: Array) -> dict[str, Array]:
-        xs = params.embedding[inputs]
+        xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(targets.shape), xs[:warm_up])
         found = gradient_by_lag(
             model.cell, params.cell, state, xs[warm_up:], lambda h: model.output_nats(params, h, targets)

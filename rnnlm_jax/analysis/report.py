@@ -16,6 +16,7 @@ from rnnlm_jax.analysis.text_spectra import text_exponents, text_spectra
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import perplexity
+from rnnlm_jax.finite import require_finite
 from rnnlm_jax.jacobians import decay_rates, state_size
 from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -64,14 +65,15 @@ def check(run: Run, name: str, text: EncodedText, options: Options) -> None:
     """Check that all of it can be measured, before any of it is.
 
     Raises:
-        UserError: for parameters that are not finite, a part that the state does not have, or a lag beyond the text.
+        UserError: for parameters that are not finite, an output layer that reads words itself, a part that the state
+            does not have, or a lag beyond the text.
     """
-    for path, leaf in jax.tree_util.tree_flatten_with_path(run.params)[0]:
-        if not np.isfinite(np.asarray(leaf)).all():
-            where = jax.tree_util.keystr(path, simple=True, separator=".")
-            raise UserError(
-                f"the parameters of {name} are not finite ({where}): use an earlier checkpoint, or train again"
-            )
+    require_finite(run.params, name)
+    if run.model.output.past:
+        raise UserError(
+            f"{name} predicts from the last words beside its state (output {run.model.output.kind!r}): "
+            "Jacobians do not say what that reads, give a run with another output"
+        )
     known = [*state_parts(run.model), "inputs"]
     for part in options.parts or ():
         if part not in known:
@@ -212,4 +214,4 @@ def _in(dtype: np.dtype, run: Run) -> tuple[LanguageModel, LanguageModelParams]:
     singular values, whatever is done with them later.
     """
     config = dataclasses.replace(run.config.model, dtype=dtype.name, param_dtype=dtype.name)
-    return build_model(config, run.vocabulary.size), as_type(run.params, dtype)
+    return build_model(config, run.vocabulary.size, words=run.words), as_type(run.params, dtype)

@@ -88,7 +88,7 @@ def _full(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable
     """(values, trusted, log-determinant, Jacobian of the first step) of a stretch."""
 
     def measure(params: LanguageModelParams, inputs: Array) -> tuple[Array, Array, Array, Array]:
-        xs = params.embedding[inputs]
+        xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
@@ -103,7 +103,7 @@ def _top(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable[
 
     @functools.partial(jax.jit, static_argnums=2)
     def at_lag(params: LanguageModelParams, inputs: Array, lag: int) -> tuple[Array, Array]:
-        xs = params.embedding[inputs]
+        xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         window = xs[warm_up : warm_up + lag]
         found = top_singular(model.cell, params.cell, state, window, TOP, jax.random.key(0))
@@ -133,7 +133,7 @@ def _exponents(model: LanguageModel) -> Callable[..., LyapunovSpectrum]:
     count = min(EXPONENTS, state_size(model.cell))
 
     def measure(params: LanguageModelParams, inputs: Array) -> LyapunovSpectrum:
-        xs = params.embedding[inputs]
+        xs = model.embed(params, inputs)
         state, burn_in = model.initial_state(()), inputs.size // 10
         key = jax.random.key(0)
         return lyapunov_spectrum(model.cell, params.cell, state, xs, key=key, count=count, burn_in=burn_in)

@@ -4,10 +4,12 @@ from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
+from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
+from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
 
@@ -19,6 +21,8 @@ __all__ = [
     "Directions",
     "ElmanParams",
     "ElmanState",
+    "FeedForwardParams",
+    "FeedForwardState",
     "GRUParams",
     "GRUState",
     "LSTM1997Params",
@@ -31,11 +35,13 @@ __all__ = [
     "bidirectional",
     "coupled_lstm",
     "elman",
+    "feed_forward",
     "gru",
     "layer_norm_lstm",
     "linear",
     "lstm",
     "lstm_1997",
+    "no_cell",
     "peephole_lstm",
     "projected_lstm",
     "stack",

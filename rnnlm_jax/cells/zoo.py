@@ -9,6 +9,7 @@ from typing import Any
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
+from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
@@ -47,6 +48,7 @@ CELLS: dict[str, Entry] = {
     "lstm-layer-norm": Entry(layer_norm_lstm, "Ba, Kiros & Hinton 2016"),
     "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
     "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
+    "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
 }
 
 

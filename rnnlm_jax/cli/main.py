@@ -14,14 +14,16 @@ from rnnlm_jax.version import __version__
 COMMANDS = {
     "train": "train a language model on a text, and measure it",
     "eval": "perplexity of a trained model on a text",
+    "compare": "a table of models on one text: perplexity, size and speed; mixtures, a cache, dynamic evaluation",
     "score": "nats of each sentence and token of a text",
     "sample": "draw text from a trained model",
+    "ngram": "train and measure Kneser-Ney n-gram models; ARPA files",
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
     "bench": "time cells, training steps and inference on this machine, beside other libraries",
 }
 
-#: Commands that time compilation, and so find nothing compiled.
-UNCACHED = {"bench"}
+#: Commands that time compilation, and so find nothing compiled, or that compile nothing.
+UNCACHED = {"bench", "ngram"}
 
 DESCRIPTION = """\
 Recurrent language models in JAX.
@@ -30,7 +32,9 @@ Recurrent language models in JAX.
   rnnlm-jax train zaremba/small --run runs/small          a published experiment, by name
   rnnlm-jax train --data my.txt --cell gru --run runs/g   your own text
   rnnlm-jax eval runs/demo --data other.txt               its perplexity on another text
+  rnnlm-jax compare runs/a kn5 --data ptb:test --mix      models side by side, and their mixture
   rnnlm-jax sample runs/demo --prompt "the"               what it has to say
+  rnnlm-jax ngram train my.txt --out kn5.model            a Kneser-Ney 5-gram of your text
   rnnlm-jax jacobians runs/demo --data pydoc:test --out o how far back it looks
   rnnlm-jax bench --what layers --cells lstm              what it takes here, beside other libraries
 """

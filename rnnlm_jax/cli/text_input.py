@@ -1,5 +1,7 @@
 """The text that a command reads, encoded with the vocabulary of a run."""
 
+from collections.abc import Iterable
+
 from rnnlm_jax.data import CORPORA, EncodedText, Vocabulary, load_corpus, read_lines, require_in_vocabulary
 
 
@@ -9,9 +11,16 @@ def encode_text(name: str, vocabulary: Vocabulary, data_dir: str | None = None) 
     Raises:
         UserError: if the text is missing, empty, not UTF-8, or has nothing in the vocabulary.
     """
+    return require_in_vocabulary(vocabulary.encode(text_lines(name, data_dir)), vocabulary, name)
+
+
+def text_lines(name: str, data_dir: str | None = None) -> Iterable[str]:
+    """The lines of a text file, or of a split of a corpus as ``CORPUS:SPLIT``, without their newlines.
+
+    Raises:
+        UserError: if the text is missing or empty, or, on reaching it, not UTF-8.
+    """
     corpus, colon, split = name.rpartition(":")
     if colon and (corpus in CORPORA or corpus.startswith("tfds:")):
-        lines = load_corpus(corpus, data_dir=data_dir).lines(split)
-    else:
-        lines = read_lines(name)
-    return require_in_vocabulary(vocabulary.encode(lines), vocabulary, name)
+        return load_corpus(corpus, data_dir=data_dir).lines(split)
+    return read_lines(name)

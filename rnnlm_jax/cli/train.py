@@ -60,17 +60,22 @@ def print_start(trainer: Trainer) -> None:
     )
     model = trainer.model
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
+    if model.output.sampled:
+        print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
-    print(f"{'epoch':>5} {'step':>8} {'rate':>9} {'train ppl':>10} {'valid ppl':>10} {'tokens/s':>9} {'minutes':>8}")
+    # A sampled loss is none of the text's nats: it is shown as what it is.
+    train = "smpl. loss" if model.output.sampled else "train ppl"
+    print(f"{'epoch':>5} {'step':>8} {'rate':>9} {train:>10} {'valid ppl':>10} {'tokens/s':>9} {'minutes':>8}")
 
 
 def print_epoch(report: EpochReport) -> None:
     """A row of the table."""
     skipped = f"  {report.skipped} skipped" if report.skipped else ""
     approximate = "~" if report.valid.streams > 1 else ""
+    train = report.train_loss if report.train_perplexity is None else report.train_perplexity
     print(
-        f"{report.epoch:5d} {report.step:8,d} {report.learning_rate:9.4g} {report.train_perplexity:10.2f} "
+        f"{report.epoch:5d} {report.step:8,d} {report.learning_rate:9.4g} {train:10.2f} "
         f"{approximate + format(report.valid.perplexity, '.2f'):>10} {report.tokens_per_second:9,.0f} "
         f"{report.seconds / 60:8.2f}{skipped}",
         flush=True,

@@ -10,6 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
+from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
 
 State = tuple[Array, Array]  # h, c, each [B, H]
 
@@ -42,7 +43,7 @@ def lstm(
         carries: 0 where the state is zero before a step, 1 elsewhere; of shape [0, 0]: never.
         reverse: run from the last step to the first.
     """
-    hs, c = _infer(_rows(zs), w_h, b, h0, c0, counts, carries, reverse=reverse)
+    hs, c = _infer(as_rows(zs), w_h, b, h0, c0, counts, carries, reverse=reverse)
     return hs, hs[0 if reverse else -1], c
 
 
@@ -50,36 +51,14 @@ def lstm(
 def _lstm_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
     zs, w_h, b, h0, c0, counts, carries = primals
     dzs, dw_h, db, dh0, dc0 = tangents[:5]
-    hs, c, gates, cs, before = _forward(_rows(zs), w_h, b, h0, c0, counts, carries, reverse=reverse)
-    du = _rows(_dense(dzs))
+    hs, c, gates, cs, before = _forward(as_rows(zs), w_h, b, h0, c0, counts, carries, reverse=reverse)
+    du = as_rows(dense(dzs))
     if not isinstance(dw_h, SymbolicZero):
-        du += matmul(_rows(before), dw_h)
+        du += matmul(as_rows(before), dw_h)
     if not isinstance(db, SymbolicZero):
         du += db
-    moved = _tangent(gates, cs, c0, w_h, counts, carries, du, _dense(dh0), _dense(dc0), reverse=reverse)
+    moved = _tangent(gates, cs, c0, w_h, counts, carries, du, dense(dh0), dense(dc0), reverse=reverse)
     return (hs, hs[0 if reverse else -1], c), tuple(moved)
-
-
-def _rows(a: Array) -> Array:
-    """``[T, B, ·]`` as ``[T*B, ·]``, the shape of products: so XLA sees that kernels may take over their memory."""
-    return a.reshape(-1, a.shape[-1])
-
-
-def _dense(tangent: Any) -> Array:
-    """A symbolic zero as an array of zeros."""
-    if not isinstance(tangent, SymbolicZero):
-        return tangent
-    aval: Any = tangent.aval
-    return jnp.zeros(aval.shape, aval.dtype)
-
-
-def _given(control: Array) -> Array | None:
-    """``counts`` or ``carries`` as truth values ``[T, B, 1]``, if there are any."""
-    return (control != 0)[..., None] if control.size else None
-
-
-def _reset(carry: Array | None, value: Array) -> Array:
-    return value if carry is None else jnp.where(carry, value, 0)
 
 
 def _run(
@@ -89,7 +68,7 @@ def _run(
 
     def body(state: State, inputs: Any) -> tuple[State, Any]:
         z, count, carry = inputs
-        h, c = _reset(carry, state[0]), _reset(carry, state[1])
+        h, c = clear(carry, state[0]), clear(carry, state[1])
         i, f, g, o = jnp.split(z + h @ w_h + b, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         carousel = f * c + i * g
@@ -98,9 +77,9 @@ def _run(
             after = jnp.where(count, after[0], state[0]), jnp.where(count, after[1], state[1])
         return after, (after[0], jnp.concatenate([i, f, g, o], axis=-1), after[1], h)
 
-    inputs = (zs.reshape(-1, len(h0), zs.shape[-1]), _given(counts), _given(carries))
+    inputs = (zs.reshape(-1, len(h0), zs.shape[-1]), truths(counts), truths(carries))
     (_, c), (hs, gates, cs, before) = jax.lax.scan(body, (h0, c0), inputs, reverse=reverse)
-    return hs, c, _rows(gates), cs, before
+    return hs, c, as_rows(gates), cs, before
 
 
 def _run_lean(*arrays: Array, reverse: bool) -> tuple[Array, ...]:
@@ -125,18 +104,18 @@ def _move(
 
     def body(state: State, inputs: Any) -> tuple[State, Array]:
         moved, gate, before, after, count, carry = inputs
-        dh, dc = _reset(carry, state[0]), _reset(carry, state[1])
+        dh, dc = clear(carry, state[0]), clear(carry, state[1])
         i, f, g, o = jnp.split(gate, 4, axis=-1)
         di, df, dg, do = jnp.split(moved + dh @ w_h, 4, axis=-1)
         shown = jnp.tanh(after)
-        dc = f * dc + _reset(carry, before) * (f * (1 - f)) * df + g * (i * (1 - i)) * di + i * (1 - g * g) * dg
+        dc = f * dc + clear(carry, before) * (f * (1 - f)) * df + g * (i * (1 - i)) * di + i * (1 - g * g) * dg
         dh = o * (1 - shown * shown) * dc + shown * (o * (1 - o)) * do
         if count is not None:
             dh, dc = jnp.where(count, dh, state[0]), jnp.where(count, dc, state[1])
         return (dh, dc), dh
 
     du, gates = (a.reshape(*cs.shape[:2], -1) for a in (du, gates))
-    inputs = (du, gates, befores, cs, _given(counts), _given(carries))
+    inputs = (du, gates, befores, cs, truths(counts), truths(carries))
     (dh, dc), dhs = jax.lax.scan(body, (dh0, dc0), inputs, reverse=reverse)
     return dhs, dh, dc
 

@@ -1,5 +1,28 @@
-"""N-gram models: counts and smoothing over token ids."""
+"""N-gram models: counts and smoothing over token ids.
 
+model = ngrams.train(text, vocabulary, order=5)      # interpolated modified Kneser–Ney
+nats = model.token_nats(test_text)                    # −ln P of each token
+model.save("kn5.model"); ngrams.load("kn5.model")
+ngrams.write_arpa(model, "kn5.arpa"); ngrams.load("kn5.arpa")
+"""
+
+from rnnlm_jax.ngrams import snm
+from rnnlm_jax.ngrams.arpa_reading import read_arpa
+from rnnlm_jax.ngrams.arpa_writing import write_arpa
+from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.ngrams.baselines import BigramBaseline, UnigramBaseline
+from rnnlm_jax.ngrams.cache import UnigramCache
+from rnnlm_jax.ngrams.kneser_ney import train
+from rnnlm_jax.ngrams.loading import load
 
-__all__ = ["BigramBaseline", "UnigramBaseline"]
+__all__ = [
+    "BigramBaseline",
+    "NgramModel",
+    "UnigramBaseline",
+    "UnigramCache",
+    "load",
+    "read_arpa",
+    "snm",
+    "train",
+    "write_arpa",
+]

@@ -1,6 +1,10 @@
-"""Output layers: hidden state to next-token distribution."""
+"""Output layers: hidden state to next-token distribution, each with its training loss and exact log-probabilities.
 
-from rnnlm_jax.outputs.output_layer import OutputLayer
+``make`` gives one by name.
+"""
+
+from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
 from rnnlm_jax.outputs.softmax import SoftmaxParams, softmax
+from rnnlm_jax.outputs.zoo import OUTPUTS, make
 
-__all__ = ["OutputLayer", "SoftmaxParams", "softmax"]
+__all__ = ["OUTPUTS", "LossByRow", "OutputLayer", "SoftmaxParams", "make", "softmax"]

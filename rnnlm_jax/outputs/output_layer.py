@@ -2,13 +2,43 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.array_types import Array, Int, Key, Tree
 
 OutputInitFn = Callable[[Key, int, int], Tree]  # (key, hidden_size, vocab_size) -> params
-NatsFn = Callable[[Tree, Array, Array], Array]  # (params, hs[..., H], targets[...]) -> nats[...]
-TotalNatsFn = Callable[[Tree, Array, Array, Array], Array]  # (params, hs[..., H], targets[...], weights[...]) -> []
-LogProbsFn = Callable[[Tree, Array], Array]  # (params, h[..., H]) -> log-probabilities[..., V]
+# Hidden states, and the targets of ``PickFn``, are arrays; or for a layer with a past ``WithPast``.
+NatsFn = Callable[[Tree, Any, Array], Array]  # (params, hs[..., H], targets[...]) -> nats[...]
+TotalNatsFn = Callable[[Tree, Any, Array, Array], Array]  # (params, hs[..., H], targets[...], weights[...]) -> []
+LogProbsFn = Callable[[Tree, Any], Array]  # (params, h[..., H]) -> log-probabilities[..., V]
+PickFn = Callable[[Tree, Any, Array | None], tuple[Tree, Tree]]  # (params, targets[...], key) -> (picked, ids)
+PickedLossFn = Callable[[Tree, Tree, Any, Array, Array], Array]  # (picked, ids, hs, targets, weights) -> []
+ScatterFn = Callable[[Tree, Tree], Tree]  # (gradient of picked, ids) -> gradient of params
+
+
+class WithPast(NamedTuple):
+    """What a layer with a ``past`` is given in place of hidden states, or of targets in ``pick``."""
+
+    own: Any
+    """Hidden states ``[..., H]``; or targets ``[...]``."""
+    words: Int[Array, "*B P"]
+    """The words before each target, the last one first; -1 before the first word of a text."""
+
+
+@dataclass(frozen=True)
+class LossByRow:
+    """A training loss that reads few rows of the parameters: those of the targets, and of what is drawn beside them.
+
+    ``pick`` reads the rows, ``loss`` is a function of them alone, to be differentiated by ``picked`` and ``hs``, and
+    ``scatter`` says whose rows the gradient of ``picked`` are. No array as large as the parameters is formed.
+    """
+
+    pick: PickFn
+    """``ids`` is whatever ``loss`` and ``scatter`` need besides: which rows were picked, how likely each was."""
+    loss: PickedLossFn
+    """``Σ weight · ℓ``; what has weight 0 counts for nothing."""
+    scatter: ScatterFn
+    """A tree like the parameters, whose leaves may be of ``RowGradient``, each row named once."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +55,11 @@ class OutputLayer:
     nats: NatsFn
     total_nats: TotalNatsFn
     log_probs: LogProbsFn
+    by_row: LossByRow | None = None
+    """What training differentiates in place of ``total_nats``."""
+    sampled: bool = False
+    """Whether the loss of ``by_row`` is drawn at random (then ``pick`` needs a key), and no nats of anything."""
+    past: int = 0
+    """How many of the words before a target the layer reads itself. If any, it is given ``WithPast``."""
+    start: Callable[[Tree], Tree] = lambda params: params
+    """Parameters drawn at random, with what starts at a value of its own put back."""

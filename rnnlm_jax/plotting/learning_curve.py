@@ -35,7 +35,7 @@ def draw_learning_curve(runs: Sequence[list[dict[str, Any]]], names: Sequence[st
     axes = figure.add_subplot()
     for number, (records, name) in enumerate(zip(runs, names, strict=True)):
         colour = f"C{number}"
-        steps = [r for r in records if r["kind"] == "step" and r["perplexity"] is not None]
+        steps = [r for r in records if r["kind"] == "step" and r.get("perplexity") is not None]
         epochs = [r for r in records if r["kind"] == "epoch" and r["valid_perplexity"] is not None]
         axes.plot([r["step"] for r in steps], [r["perplexity"] for r in steps], color=colour, lw=0.8, alpha=0.5)
         axes.plot(

@@ -4,13 +4,23 @@ from collections.abc import Callable
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.presets import demo, grammar, vanishing, zaremba
+from rnnlm_jax.presets import demo, feed_forward, grammar, lm1b, sampled, vanishing, zaremba
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": demo.demo,
     "demo/elman": demo.elman,
+    "feed-forward/5gram": feed_forward.five_gram,
     "grammar/lstm": grammar.lstm,
     "grammar/elman": grammar.elman,
+    "lm1b/rnn-blackout": lm1b.rnn_blackout,
+    "lm1b/lstm-2048": lm1b.lstm,
+    "lm1b/lstm-8192": lm1b.big_lstm,
+    "lm1b/lstm-8192-char-cnn": lm1b.big_lstm_char_cnn,
+    "lm1b/adaptive-small": lm1b.adaptive_small,
+    "lm1b/adaptive-large": lm1b.adaptive_large,
+    "sampled/importance": sampled.importance,
+    "sampled/nce": sampled.nce,
+    "sampled/blackout": sampled.blackout,
     "vanishing/elman-sigmoid": vanishing.elman_sigmoid,
     "vanishing/elman-tanh": vanishing.elman_tanh,
     "vanishing/exploding": vanishing.exploding,

@@ -1,5 +1,6 @@
 """Clipping, update and guard in one pass over each array, on whole parameters and on a few rows of them alike."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -8,8 +9,12 @@ import optax
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.config import OptimizerConfig
-from rnnlm_jax.training.sparse_rows import RowGradient, read_rows, write_rows
+from rnnlm_jax.sparse_rows import UNUSED, RowGradient, read_rows, write_rows
+from rnnlm_jax.training.optimizer import of_cells
 from rnnlm_jax.training.update_rules import Memory, update_rule
+
+#: A gradient of at least so many slots is gone through in blocks of this many, up to the last slot that is used.
+MANY_SLOTS, SLOTS_AT_ONCE = 16384, 2048
 
 #: ``(p, g, m) -> (p, m)`` for one parameter, or for rows of one, and what the rule remembers of it.
 UpdateFn = Callable[[Array, Array, Memory], tuple[Array, Memory]]
@@ -47,11 +52,13 @@ def apply_gradient(
     rule = update_rule(config)
     *chain, (state, *scaling) = opt_state  # ``state`` is what the rule itself remembers, the rest is empty
     n = jnp.asarray(optax.safe_increment(state.count)) if rule.counts else None
-    factor = jnp.ones_like(norm)
+    one = jnp.ones_like(norm)
+    factor = one
     if config.clip_norm is not None:
-        factor = jnp.where(norm < config.clip_norm, factor, config.clip_norm / norm)
+        limited = global_norm(gradient.cell) if config.clip == "cells" else norm
+        factor = jnp.where(limited < config.clip_norm, one, config.clip_norm / limited)
 
-    def update(p: Array, g: Array, m: Memory) -> tuple[Array, Memory]:
+    def update(factor: Array, p: Array, g: Array, m: Memory) -> tuple[Array, Memory]:
         g = g * factor.astype(g.dtype)
         # The direction reads the guarded m, not what went into it: or a copy of the old one is kept until p is done.
         m = jax.tree.map(lambda new, old: jnp.where(good, new, old), rule.remember(m, g), m)
@@ -61,7 +68,11 @@ def apply_gradient(
     gradients = structure.flatten_up_to(gradient)
     assert rule.keeps_rest or not any(map(_is_row_gradient, gradients)), f"{config.optimizer} moves every row"
     memories = [structure.flatten_up_to(getattr(state, name)) for name in rule.names]
-    updated = [_at_leaf(update, p, g, tuple(m)) for p, g, *m in zip(leaves, gradients, *memories, strict=True)]
+    is_clipped = jax.tree.leaves(of_cells(params)) if config.clip == "cells" else [True] * len(leaves)
+    updated = [
+        _at_leaf(functools.partial(update, factor if clipped else one), p, g, tuple(m))
+        for clipped, p, g, *m in zip(is_clipped, leaves, gradients, *memories, strict=True)
+    ]
     if rule.names:
         new = {name: structure.unflatten([m[k] for _, m in updated]) for k, name in enumerate(rule.names)}
         count = {} if n is None else {"count": jnp.where(good, n, state.count)}
@@ -73,9 +84,22 @@ def _at_leaf(update: UpdateFn, p: Array, g: Array | RowGradient, m: Memory) -> t
     """``update`` of a whole parameter, or of the rows that have a gradient; a row that is not good is written back."""
     if not isinstance(g, RowGradient):
         return update(p, g, m)
-    new_p, new_m = update(read_rows(p, g.ids), g.rows, tuple(read_rows(table, g.ids) for table in m))
-    written = tuple(write_rows(table, g.ids, rows) for table, rows in zip(m, new_m, strict=True))
-    return write_rows(p, g.ids, new_p), written
+
+    def of_rows(p: Array, m: Memory, ids: Array, rows: Array) -> tuple[Array, Memory]:
+        new_p, new_m = update(read_rows(p, ids), rows, tuple(read_rows(table, ids) for table in m))
+        written = tuple(write_rows(table, ids, new) for table, new in zip(m, new_m, strict=True))
+        return write_rows(p, ids, new_p), written
+
+    count = g.ids.shape[0]
+    if count < MANY_SLOTS:
+        return of_rows(p, m, g.ids, g.rows)
+    # Most slots may be empty: blocks beyond the last one that is used are not looked at.
+    blocks = -(-count // SLOTS_AT_ONCE)
+    ids = jnp.pad(g.ids, (0, blocks * SLOTS_AT_ONCE - count), constant_values=UNUSED)
+    rows = jnp.pad(g.rows, [(0, ids.size - count)] + [(0, 0)] * (g.rows.ndim - 1))
+    ids, rows = ids.reshape(blocks, -1), rows.reshape(blocks, SLOTS_AT_ONCE, *rows.shape[1:])
+    used = jnp.where((ids != UNUSED).any(axis=1), jnp.arange(1, blocks + 1, dtype=jnp.int32), 0).max()
+    return jax.lax.fori_loop(0, used, lambda k, both: of_rows(both[0], both[1], ids[k], rows[k]), (p, m))
 
 
 def _is_row_gradient(leaf: Tree) -> bool:

@@ -15,11 +15,12 @@ from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.data import Batch
+from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
-from rnnlm_jax.training.step import TrainState, dropout_key
+from rnnlm_jax.training.step import TrainState, step_key
 
 #: Positions of a batch at which a layer's matrix is formed and factored, if it has no closed form.
 FACTORED = 4
@@ -47,7 +48,12 @@ def make_jacobian_log(model: LanguageModel, seed: int, carries_state: bool) -> J
         model: the model.
         seed: of dropout.
         carries_state: whether a batch goes on where the last one ended, as for the step.
+
+    Raises:
+        UserError: if the model has no recurrent part.
     """
+    if not model.cell.spec.output_size:
+        raise UserError("--log-jacobian measures the recurrent part, and this model has none: leave it out")
 
     @jax.jit
     def means(
@@ -62,6 +68,7 @@ def make_jacobian_log(model: LanguageModel, seed: int, carries_state: bool) -> J
 
     def jacobian_log(state: TrainState, batch: Batch) -> Array:
         before = state.model_state if carries_state else model.initial_state((batch.inputs.shape[1],))
+        before = before.cell if model.output.past else before
         return means(state.params, before, state.step, batch, spread(batch.mask))
 
     return jacobian_log
@@ -82,7 +89,7 @@ def layer_runs(
     seed: int,
 ) -> list[LayerRun]:
     """Each layer of the model, the lowest first, on the way that a step of training will take it."""
-    key, runs = dropout_key(model, seed, step), []
+    key, runs = step_key(model, seed, step), []
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> Array:
         if isinstance(cell, Stack):
@@ -96,7 +103,7 @@ def layer_runs(
         runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))
         return cell.readout(params, runs[-1].states.after)
 
-    run(model.cell, params.cell, before, params.embedding[inputs])
+    run(model.cell, params.cell, before, model.embed(params, inputs))
     return runs
 
 

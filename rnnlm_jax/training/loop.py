@@ -38,11 +38,18 @@ class EpochReport:
     epoch: int
     step: int
     learning_rate: float
-    train_perplexity: float
+    train_loss: float
+    """A token, over the epoch, while parameters changed: nats, or the sampled loss of the output layer."""
+    sampled: bool
     valid: Evaluation
     tokens_per_second: float
     seconds: float
     skipped: int
+
+    @property
+    def train_perplexity(self) -> float | None:
+        """``exp`` of the loss; None where that is sampled, and no nats of anything."""
+        return None if self.sampled else perplexity(self.train_loss, 1)
 
 
 class Trainer:
@@ -155,11 +162,12 @@ class Trainer:
         self.interval.add(nats, tokens, norm)
         if step % self.config.training.log_every == 0:
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
-            record |= self.interval.figures()
+            record |= self.interval.figures(self.model.output.sampled)
             if log_dets is not None:
                 record |= jacobian_figures(log_dets)
             self._write(record)
-            shown = f"epoch {epoch + 1}, loss {record['nats_per_token']:.3f}, norm {norm:.2f}"
+            loss = "sampled loss" if self.model.output.sampled else "loss"
+            shown = f"epoch {epoch + 1}, {loss} {self.interval.loss:.3f}, norm {norm:.2f}"
             bar.set_postfix_str(shown, refresh=False)
             self.interval = _Interval()
         if self.bad_in_row >= self.config.training.max_bad_steps:
@@ -180,7 +188,8 @@ class Trainer:
             epoch=epoch + 1,
             step=position.step,
             learning_rate=learning_rate_at(self.config.optimizer, epoch),
-            train_perplexity=perplexity(position.epoch_nats, max(position.epoch_tokens, 1)),
+            train_loss=position.epoch_nats / max(position.epoch_tokens, 1),
+            sampled=self.model.output.sampled,
             valid=valid,
             tokens_per_second=len(self.texts.train) * (epoch + 1) / max(seconds, 1e-9),
             seconds=seconds,
@@ -204,6 +213,7 @@ class Trainer:
                 "epoch": report.epoch,
                 "learning_rate": report.learning_rate,
                 "train_perplexity": report.train_perplexity,
+                **({"train_sampled_loss": report.train_loss} if report.sampled else {}),
                 "valid_perplexity": valid.perplexity,
                 "valid_nats": valid.nats,
                 "valid_tokens": valid.tokens,
@@ -240,12 +250,19 @@ class _Interval:
         self.tokens += tokens
         self.norms.append(norm)
 
-    def figures(self) -> dict[str, float]:
-        """Means over the interval; the gradient norm before clipping also at its largest."""
+    @property
+    def loss(self) -> float:
+        """A token."""
+        return self.nats / max(self.tokens, 1)
+
+    def figures(self, sampled: bool) -> dict[str, float]:
+        """Means over the interval; the gradient norm before clipping also at its largest.
+
+        A ``sampled`` loss is called that, and has no perplexity.
+        """
         seconds = time.perf_counter() - self.started
-        return {
-            "nats_per_token": self.nats / max(self.tokens, 1),
-            "perplexity": perplexity(self.nats, max(self.tokens, 1)),
+        exact = {"nats_per_token": self.loss, "perplexity": perplexity(self.nats, max(self.tokens, 1))}
+        return ({"sampled_loss": self.loss} if sampled else exact) | {
             "grad_norm": float(np.mean(self.norms)),
             "grad_norm_max": float(np.max(self.norms)),
             "tokens_per_second": self.tokens / seconds if seconds > 0 else math.nan,

@@ -15,12 +15,23 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.ngrams import BigramBaseline
 from rnnlm_jax.plotting import learning_curve
-from rnnlm_jax.runs import RunFolder, build_model, open_run, read_config, write_json, write_new_run, write_text
+from rnnlm_jax.runs import (
+    RunFolder,
+    build_model,
+    open_run,
+    read_config,
+    read_words,
+    write_json,
+    write_new_run,
+    write_text,
+)
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
+from rnnlm_jax.training.settle import settle, settle_as
 from rnnlm_jax.training.texts import Texts, encode_texts, load_texts
 from rnnlm_jax.unroll import describe_executor
 from rnnlm_jax.version import __version__
+from rnnlm_jax.words import Words
 
 #: What a resumed run may change: none of it touches the numbers of the steps that both have.
 MAY_CHANGE = {
@@ -93,18 +104,23 @@ def train(
     if folder.exists() and not resume:
         raise UserError(f"{run} already holds a run: add --resume to go on with it, or give another --run")
     if resume:
-        check_same_experiment(read_config(folder), config)
+        begun = read_config(folder)
+        config = settle_as(begun, config)
+        check_same_experiment(begun, config)
         corpus = load_corpus(config.data.corpus, data_dir=config.data.data_dir)
         texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary))
     else:
         texts = load_texts(config.data)
+    words = read_words(folder, texts.vocabulary) if resume else None
+    words = words or Words.counted(texts.vocabulary.tokens, texts.train.tokens)
+    config = config if resume else settle(config, words)
     executor = None if config.model.executor == "auto" else config.model.executor
-    model = build_model(config.model, texts.vocabulary.size, executor)
+    model = build_model(config.model, texts.vocabulary.size, executor, words)
     describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
     if config.training.tensorboard:
         require_tensorboard()
     if not resume:
-        write_new_run(folder, config, texts.vocabulary)
+        write_new_run(folder, config, texts.vocabulary, words)
     trainer = Trainer(config, folder, model, texts, resume)
     if resume:
         write_text(folder.config, to_json(config))

@@ -11,7 +11,7 @@ from rnnlm_jax.unroll.executors import choose_executor
 
 
 def describe_executor(cell: Cell, input_size: int, executor: str | None = None, platform: str | None = None) -> str:
-    """Say what runs a cell, or each kind of cell in a stack: ``lstm: native, gru: structured``.
+    """Say what runs a cell, or each kind of cell in a stack: ``lstm: native, elman: structured``.
 
     It is for batches ``[T, B, D]`` of the cell's own dtype, without masks or resets.
 

@@ -1,16 +1,46 @@
-"""An executor for the LSTM on CPUs: all steps of time in one call of a native kernel."""
+"""An executor for LSTMs and GRUs on CPUs: all steps of time in one call of a native kernel."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.gru import GRUParams, GRUState
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native import unavailable
+from rnnlm_jax.native.gru import gru
 from rnnlm_jax.native.lstm import lstm
 from rnnlm_jax.native.operation import DATA_TYPES
 from rnnlm_jax.unroll.control import Control
+
+
+def _lstm(
+    params: LSTMParams, state: LSTMState, zs: Array, *control: Array, reverse: bool
+) -> tuple[LSTMState, LSTMState]:
+    b = jnp.zeros(zs.shape[-1], zs.dtype) if params.b is None else params.b
+    hs, hidden, carousel = lstm(zs, params.w_h, b, state.hidden, state.cell, *control, reverse)
+    return LSTMState(hidden, carousel), LSTMState(hs, hs)  # of the states an LSTM reads the hidden part
+
+
+def _gru(params: GRUParams, state: GRUState, zs: Array, *control: Array, reverse: bool) -> tuple[GRUState, GRUState]:
+    units = state.hidden.shape[-1]
+    b_n = jnp.zeros(units, zs.dtype) if params.b_n is None else params.b_n
+    hs, hidden = gru(zs, params.w_h, params.b, b_n, state.hidden, *control, reverse)
+    return GRUState(hidden), GRUState(hs)
+
+
+class _Kernel(NamedTuple):
+    """``run(params, state, zs, counts, carries, reverse=)``: the last state, and all states as far as they are read."""
+
+    params: type
+    run: Callable[..., tuple[Tree, Tree]]
+
+
+_KERNELS = {"lstm": _Kernel(LSTMParams, _lstm), "gru": _Kernel(GRUParams, _gru)}
 
 
 def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str) -> str | None:
@@ -30,8 +60,11 @@ def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control
 
 
 def _refuses_cell(cell: Cell, params: Tree, xs: Float[Array, "T *B D"]) -> str | None:
-    if cell.spec.kind != "lstm" or not isinstance(params, LSTMParams):
-        return f"it runs the plain LSTM only, and this is a {cell.spec.kind} cell"
+    kernel = _KERNELS.get(cell.spec.kind)
+    if kernel is None or not isinstance(params, kernel.params):
+        return f"it runs the plain LSTM and the GRU only, and the cell is of kind {cell.spec.kind}"
+    if not cell.splits:
+        return "it runs the GRU whose reset gate comes after the recurrent product, and in this one it comes before"
     dtypes = {cell.spec.dtype, cell.spec.param_dtype, xs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(params))}
     if dtypes not in ({jnp.dtype("float32")}, {jnp.dtype("float64")}):
         return f"it computes in float32 or in float64 throughout, not in {', '.join(sorted(map(str, dtypes)))}"
@@ -49,7 +82,7 @@ def native(
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[Tree, Float[Array, "T *B H"]]:
-    """Run an LSTM over time as ``scan`` does, ``h_t, c_t = LSTM(x_t, h_{t-1}, c_{t-1})``, in kernels made for a CPU.
+    """Run an LSTM or a GRU over time as ``scan`` does, ``s_t = update(x_t, s_{t-1})``, in kernels made for a CPU.
 
     Derivatives of every kind are there, and so is ``vmap``; what a kernel does is the loop forward and the loop back.
     It has a loop of its own, so that ``unroll`` says nothing to it. Where kernels cannot be compiled, the same goes
@@ -65,22 +98,23 @@ def native(
     reason = _refuses_cell(cell, params, xs)
     if reason is not None:
         raise UserError(f"the native kernels cannot run this cell: {reason}; use the scan executor")
-    steps, batch, units = xs.shape[0], xs.shape[1:-1], cell.spec.hidden_size
+    steps, batch = xs.shape[0], xs.shape[1:-1]
     dtype = cell.spec.param_dtype
 
     def factors(flags: Bool[Array, "T *B"] | None) -> Float[Array, "T B"]:
         return jnp.zeros((0, 0), dtype) if flags is None else flags.reshape(steps, -1).astype(dtype)
 
-    hs, hidden, carousel = lstm(
-        cell.project(params._replace(b=None), xs).reshape(steps, -1, 4 * units),
-        params.w_h,
-        jnp.zeros(4 * units, dtype) if params.b is None else params.b,
-        state.hidden.reshape(-1, units),
-        state.cell.reshape(-1, units),
+    zs = cell.project(params._replace(b=None), xs)
+    final, states = _KERNELS[cell.spec.kind].run(
+        params,
+        jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), state),
+        zs.reshape(steps, -1, zs.shape[-1]),
         factors(control.mask),
         factors(None if control.resets is None else ~control.resets),
-        reverse,
+        reverse=reverse,
     )
-    final = LSTMState(hidden.reshape(*batch, units), carousel.reshape(*batch, units))
-    hs = hs.reshape(steps, *batch, units)
-    return final, cell.readout(params, LSTMState(hs, hs))  # what it reads is the hidden part
+    final, states = (
+        jax.tree.map(lambda a, lead=lead: a.reshape(*lead, *batch, a.shape[-1]), part)
+        for lead, part in (((), final), ((steps,), states))
+    )
+    return final, cell.readout(params, states)

@@ -117,6 +117,17 @@ def gru_reset_before(p, x, state):
     return (h,), h
 
 
+def feed_forward(p, x, state):
+    """Bengio et al. 2003, eq. 1, for n = 5: tanh(d + H x), where x is the last four words' features end to end.
+
+    The words of the past are known by their shares in the sums of the three next steps, as the library keeps them.
+    """
+    _, pending = state
+    due, later, last = np.split(pending, 3)
+    h = np.tanh(p["d"] + p["W_0"] @ x + due)
+    return (h, np.concatenate([later + p["W_1"] @ x, last + p["W_2"] @ x, p["W_3"] @ x])), h
+
+
 def relu(a):
     return np.where(a > 0, a, 0.0)
 
@@ -136,12 +147,14 @@ CELLS = {
     "lstm-layer-norm": (lstm_layer_norm, "ifgo"),
     "gru": (gru, "rzn"),
     "gru-reset-before": (gru_reset_before, "rzn"),
+    "feed-forward": (feed_forward, "0123"),
 }
 
 #: Fields of the library's params with one block a gate, and the paper's letter for a block.
 GATED = {"w_x": "W", "w_h": "U", "b": "b", "gain_x": "gx", "gain_h": "gh"}
 #: Fields with a single block.
-PLAIN = {"peep_i": "p_i", "peep_f": "p_f", "peep_o": "p_o", "w_p": "P", "gain_c": "gc", "b_c": "bc", "b_n": "bh_n"}
+PLAIN = {"peep_i": "p_i", "peep_f": "p_f", "peep_o": "p_o", "w_p": "P"}
+PLAIN |= {"gain_c": "gc", "b_c": "bc", "b_n": "bh_n", "b_h": "d"}
 
 
 def papers_parameters(name, params):

@@ -21,7 +21,7 @@ FORGETTING = {
     "lstm-projected": "ifgo",
     "lstm-layer-norm": "ifgo",
 }
-GATES = dict.fromkeys(zoo.CELLS, 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-before": 3}
+GATES = dict.fromkeys(zoo.CELLS, 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-before": 3, "feed-forward": 4}
 GATES |= {name: len(order) for name, order in FORGETTING.items()}
 
 
@@ -98,7 +98,8 @@ def test_glorot_limits_are_those_of_one_gate(name):
         maps.append((params.w_h, 10))
         assert 0.98 < np.abs(params.w_p).max() / np.sqrt(6 / (HIDDEN + 10)) < 1
     for w, fan_in in maps:
-        limit = np.sqrt(6 / (fan_in + HIDDEN))
+        words = 4 if name == "feed-forward" else 1  # whose blocks are one map, from the window to the units
+        limit = np.sqrt(6 / (words * fan_in + HIDDEN))
         for block in blocks(w, GATES[name]):
             assert block.shape == (fan_in, HIDDEN)
             assert 0.98 * limit < np.abs(block).max() < limit
@@ -116,7 +117,10 @@ def test_biases(name):
     else:
         assert "forget_bias" not in zoo.CELLS[name].options()
         params = initial_params(name)
-        np.testing.assert_array_equal(params.b, np.zeros(HIDDEN * GATES[name]))
+        if name == "feed-forward":  # four blocks meet in one sum
+            np.testing.assert_array_equal(params.b_h, np.zeros(HIDDEN))
+        else:
+            np.testing.assert_array_equal(params.b, np.zeros(HIDDEN * GATES[name]))
     for field, value in params._asdict().items():
         if field.startswith("gain"):
             np.testing.assert_array_equal(value, np.ones_like(value))

@@ -1,5 +1,6 @@
 """The update of all parameters against optax, with gradients whole and by row, and what it costs in memory."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,9 +10,10 @@ import optax
 import pytest
 
 from rnnlm_jax.config import OptimizerConfig
+from rnnlm_jax.language_model import LanguageModelParams
+from rnnlm_jax.sparse_rows import sum_duplicate_rows
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
 from rnnlm_jax.training.optimizer import make_optimizer
-from rnnlm_jax.training.sparse_rows import sum_duplicate_rows
 from tests.training.tiny import assert_same_bits
 from tests.unroll.programs import assert_close, jit
 
@@ -67,6 +69,31 @@ def reference(config):
 
 
 CASES = [(name, dense) for name in RULES] + [(name, by_row) for name in BY_ROW]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "adam"])
+def test_clipping_of_the_cells_alone(name):
+    """The rest is as it would be without clipping, and the cells as if there were nothing else."""
+    config = OptimizerConfig(name, clip="cells", clip_norm=1.5, initial_accumulator=1.0)
+    rng = np.random.default_rng(1)
+    params, gradient = (
+        LanguageModelParams(*(scale * jnp.asarray(rng.standard_normal(shape)) for shape in ((V, D), (D,), (D, V))))
+        for scale in (1.0, 10.0)
+    )
+
+    @jit
+    def update(params, gradient):
+        rule = make_optimizer(config, RATE)
+        rest = gradient, rule.init(params), params
+        wanted, wanted_state = rule.update(*rest)
+        found = apply_gradient(config, params, *rest[:2], RATE, global_norm(gradient), jnp.array(True))
+        by_hand = make_optimizer(dataclasses.replace(config, clip="all", clip_norm=None), RATE)
+        clipped = gradient._replace(cell=gradient.cell * 1.5 / jnp.linalg.norm(gradient.cell))
+        return found, (optax.apply_updates(params, wanted), wanted_state), by_hand.update(clipped, by_hand.init(params))
+
+    found, wanted, (moves, _) = update(params, gradient)
+    assert_close(found, wanted, 1e-12)
+    assert_close(found[0], optax.apply_updates(params, moves), 1e-12)
 
 
 @pytest.mark.parametrize(("name", "form"), CASES)

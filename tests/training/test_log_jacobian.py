@@ -14,7 +14,7 @@ from rnnlm_jax.data import Batch, StreamBatches
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from rnnlm_jax.runs import RunFolder, build_model
 from rnnlm_jax.training.jacobian_log import FACTORED, jacobian_figures, layer_runs, make_jacobian_log, spread
-from rnnlm_jax.training.step import dropout_key, initial_train_state
+from rnnlm_jax.training.step import initial_train_state, step_key
 from rnnlm_jax.training.texts import load_texts
 from rnnlm_jax.training.train import train
 from tests.training.tiny import assert_same_bits, last_checkpoint, random_params, records, tiny_config
@@ -135,7 +135,7 @@ def test_the_way_through_the_layers_is_that_of_the_step():
     def ends(step):
         return [run.states.after for run in layer_runs(model, state.params, before, batch.inputs, step, 5)]
 
-    wanted, _ = jax.jit(lambda s: model.hidden(state.params, before, batch.inputs, dropout_key(model, 5, s)))(step)
+    wanted, _ = jax.jit(lambda s: model.hidden(state.params, before, batch.inputs, step_key(model, 5, s)))(step)
     for states, last in zip(ends(step), wanted, strict=True):
         np.testing.assert_allclose(states.cell[-1], last.cell, rtol=1e-12)
         np.testing.assert_allclose(states.hidden[-1], last.hidden, rtol=1e-12)

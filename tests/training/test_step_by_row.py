@@ -8,11 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from rnnlm_jax import cells
+from rnnlm_jax import cells, loss_gradient
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import language_model
-from rnnlm_jax.training import step as step_module
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step
@@ -64,8 +63,8 @@ def reference(model, config):
 )
 def test_steps_are_those_of_the_dense_gradient(name, tied, sparse, monkeypatch):
     calls = []
-    honest = step_module.sum_duplicate_rows
-    monkeypatch.setattr(step_module, "sum_duplicate_rows", lambda *args: calls.append(args) or honest(*args))
+    honest = loss_gradient.sum_duplicate_rows
+    monkeypatch.setattr(loss_gradient, "sum_duplicate_rows", lambda *args: calls.append(args) or honest(*args))
     model, config = make(tied), OptimizerConfig(name, clip_norm=0.3)
     step = make_train_step(model, config, 0, carries_state=True)
     state = fresh_state(model, config, B)

@@ -72,11 +72,11 @@ def tiny_config(corpus, **parts):
 def last_checkpoint(path, which="last"):
     """All that the newest checkpoint of a run holds, and its position."""
     from rnnlm_jax.data import Vocabulary
-    from rnnlm_jax.runs import build_model, read_config
+    from rnnlm_jax.runs import build_model, read_config, read_words
 
     folder = RunFolder(path)
     config, words = read_config(folder), Vocabulary.load(folder.vocabulary)
-    model = build_model(config.model, words.size)
+    model = build_model(config.model, words.size, words=read_words(folder, words))
     like = jax.eval_shape(
         lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
     )

@@ -24,36 +24,42 @@ from tests.unroll.programs import (
 )
 
 CELL = CELLS["lstm"]
+#: Those that have kernels.
+RUN = {"lstm": CELL, "gru": CELLS["gru"], "gru-lean": make("gru", candidate_bias=False)}
 kernels = pytest.mark.skipif(unavailable() is not None, reason=f"no native kernels: {unavailable()}")
 EVENTS = np.random.default_rng(0).random((2, T, B)) > 0.3
 
 
 @kernels
+@pytest.mark.parametrize("name", RUN)
 @pytest.mark.parametrize(
     "options",
     [{}, {"reverse": True}, {"mask": EVENTS[0], "resets": ~EVENTS[1], "lengths": np.arange(B) + 4}],
     ids=["plain", "reverse", "controlled"],
 )
-def test_outputs_and_gradients_are_those_of_the_scan(options):
-    arrays, weights = random_arrays(CELL), random_weights(CELL)
-    ours = run_with_gradients(CELL, *arrays, weights, executor="native", **options)
-    assert_close(ours, run_with_gradients(CELL, *arrays, weights, executor="scan", **options), 1e-10)
+def test_outputs_and_gradients_are_those_of_the_scan(name, options):
+    cell = RUN[name]
+    arrays, weights = random_arrays(cell), random_weights(cell)
+    ours = run_with_gradients(cell, *arrays, weights, executor="native", **options)
+    assert_close(ours, run_with_gradients(cell, *arrays, weights, executor="scan", **options), 1e-10)
 
 
 @kernels
-def test_in_float32():
-    cell = make("lstm", param_dtype="float32")
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_in_float32(name):
+    cell = make(name, param_dtype="float32")
     arrays, weights = random_arrays(cell, batch=(1,)), random_weights(cell, batch=(1,))
     ours = run_with_gradients(cell, *arrays, weights, executor="native")
     assert_close(ours, run_with_gradients(cell, *arrays, weights, executor="scan"), 1e-5)
 
 
 @kernels
-@pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
-def test_batch_axes(batch):
-    arrays, weights = random_arrays(CELL, batch=batch), random_weights(CELL, batch=batch)
-    ours = run_with_gradients(CELL, *arrays, weights, executor="native")
-    assert_close(ours, run_with_gradients(CELL, *arrays, weights, executor="scan"), 1e-10)
+@pytest.mark.parametrize(("name", "batch"), [("lstm", ()), ("gru", ()), ("gru", (2, 3))], ids=str)
+def test_batch_axes(name, batch):
+    cell = RUN[name]
+    arrays, weights = random_arrays(cell, batch=batch), random_weights(cell, batch=batch)
+    ours = run_with_gradients(cell, *arrays, weights, executor="native")
+    assert_close(ours, run_with_gradients(cell, *arrays, weights, executor="scan"), 1e-10)
 
 
 def refusal(cell, platform="cpu", steps=T, dtype=None):
@@ -64,16 +70,18 @@ def refusal(cell, platform="cpu", steps=T, dtype=None):
 
 @kernels
 def test_what_it_runs():
-    assert refusal(CELL) is None and refusal(cells.lstm(H)) is None
+    assert all(refusal(cell) is None for cell in (*RUN.values(), cells.lstm(H), cells.gru(H)))
 
 
 def test_what_it_refuses():
-    assert "gru" in (refusal(make("gru")) or "")
+    assert "of kind elman" in (refusal(make("elman-tanh")) or "")
+    assert "comes before" in (refusal(make("gru-reset-before")) or "")
+    assert "float32" in (refusal(cells.gru(H, dtype="bfloat16")) or "")
     assert "lstm-projected" in (refusal(make("lstm-projected")) or "")
     assert "bfloat16" in (refusal(cells.lstm(H, dtype="bfloat16")) or "")
     assert "float32, float64" in (refusal(CELL, dtype="float32") or "")
     assert "empty" in (refusal(CELL, steps=0) or "")
     assert "gpu" in (refusal(CELL, platform="gpu") or "")
-    with pytest.raises(UserError, match="plain LSTM only"):
-        params, state, xs = random_arrays(make("gru"))
-        native(make("gru"), params, state, jnp.asarray(xs), Control(None, None))
+    with pytest.raises(UserError, match="the GRU only"):
+        params, state, xs = random_arrays(make("elman-tanh"))
+        native(make("elman-tanh"), params, state, jnp.asarray(xs), Control(None, None))

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Float, Int
+from rnnlm_jax.array_types import Array, Float, Int, Tree
 
 #: The id of a slot that holds no row. It is beyond every table, so that a scatter with ``mode="drop"`` passes it over.
 UNUSED = np.iinfo(np.int32).max
@@ -18,7 +19,8 @@ class RowGradient(NamedTuple):
     """
 
     ids: Int[Array, " N"]
-    rows: Float[Array, "N D"]
+    rows: Float[Array, "N D"] | Float[Array, " N"]
+    """A bias is a table whose rows are numbers."""
 
 
 def sum_duplicate_rows(ids: Int[Array, " N"], rows: Float[Array, "N D"]) -> RowGradient:
@@ -45,3 +47,14 @@ def read_rows(table: Float[Array, "V D"], ids: Int[Array, " N"]) -> Float[Array,
 def write_rows(table: Float[Array, "V D"], ids: Int[Array, " N"], rows: Float[Array, "N D"]) -> Float[Array, "V D"]:
     """The table with those rows replaced, in place where its buffer is donated; ``UNUSED`` writes nothing."""
     return table.at[ids].set(rows, mode="drop", unique_indices=True)
+
+
+def dense_gradient(gradient: Tree, params: Tree) -> Tree:
+    """The gradient with every ``RowGradient`` as an array like its parameter."""
+
+    def dense(p: Array, g: Array | RowGradient) -> Array:
+        if not isinstance(g, RowGradient):
+            return g
+        return jnp.zeros(p.shape, g.rows.dtype).at[g.ids].add(g.rows, mode="drop", unique_indices=True)
+
+    return jax.tree.map(dense, params, gradient)

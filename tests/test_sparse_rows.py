@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax.training.sparse_rows import UNUSED, RowGradient, read_rows, sum_duplicate_rows, write_rows
+from rnnlm_jax.sparse_rows import UNUSED, RowGradient, read_rows, sum_duplicate_rows, write_rows
 from tests.unroll.programs import jit
 
 V, N, D = 30, 12, 3

@@ -1,0 +1,155 @@
+"""What output layers cost as the vocabulary grows: ``python -m benchmarks.output_layers [--repeats N]``.
+
+Each layer's training loss with all its gradients, and a whole training step of an LSTM with it, at several sizes of
+vocabulary, targets drawn by Zipf's law. Layers run in turn, in one process.
+"""
+
+import argparse
+import dataclasses
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax import cells, outputs
+from rnnlm_jax.bench.facts import facts
+from rnnlm_jax.bench.measure.timing import Timing, interleave
+from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.config import OptimizerConfig
+from rnnlm_jax.data import Batch
+from rnnlm_jax.language_model import language_model
+from rnnlm_jax.outputs.product_cost import ProductCost, measure_cost
+from rnnlm_jax.outputs.settle_cutoffs import settle_cutoffs
+from rnnlm_jax.runs import write_json
+from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.words import Words
+
+#: What is timed: a line in the table, the layer's name, its options. The first is what the others are divided into.
+LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "softmax": ("softmax", {}),
+    "class-factorised": ("class", {}),
+    "hierarchical": ("hierarchical", {}),
+    "adaptive": ("adaptive", {}),
+    "importance, 1024": ("importance", {"samples": 1024}),
+    "NCE, 1024": ("nce", {"samples": 1024}),
+    "BlackOut, 1024": ("blackout", {"samples": 1024}),
+}
+
+VOCABULARIES = (10_000, 50_000, 200_000)
+#: Units; steps and sequences of a batch.
+HIDDEN, WINDOW = 512, (35, 20)
+#: Tokens of the text that counts are expected of.
+TEXT = 10**8
+
+
+def zipf(size: int) -> tuple[Words, np.ndarray]:
+    """Words whose counts fall as 1 / rank, and inputs and targets of one batch, ``[T + 1, B]``."""
+    p = 1 / np.arange(1, size + 1)
+    p /= p.sum()
+    steps, batch = WINDOW
+    tokens = np.random.default_rng(0).choice(size, (steps + 1, batch), p=p).astype(np.int32)
+    return Words([f"w{v}" for v in range(size)], np.maximum(np.rint(TEXT * p), 1).astype(np.int64)), tokens
+
+
+def make(line: str, words: Words, cost: ProductCost) -> tuple[outputs.OutputLayer, dict[str, Any]]:
+    """A layer of the table, and its options; those that are chosen by measurement are settled."""
+    name, options = LAYERS[line]
+    if name == "adaptive":
+        rows = WINDOW[0] * WINDOW[1]
+        options = dict(settle_cutoffs(tuple(options.items()), words, HIDDEN, rows, cost=cost))
+    return outputs.make(name, words, **options), options
+
+
+def loss_and_gradients(layer: outputs.OutputLayer, words: Words, targets: np.ndarray) -> Callable[[], Any]:
+    """The training loss of a batch and its gradients by parameters, of rows where the layer reads few, and by h."""
+    params = jax.jit(layer.init, static_argnums=(1, 2))(jax.random.key(0), HIDDEN, words.size)
+    hs = jax.random.normal(jax.random.key(1), (*targets.shape, HIDDEN), jnp.float32)
+    weights = jnp.full(targets.shape, 1 / targets.size, jnp.float32)
+
+    @jax.jit
+    def run(params: Any, hs: jax.Array, targets: jax.Array, key: jax.Array) -> Any:
+        if layer.by_row is None:
+            return jax.value_and_grad(layer.total_nats, (0, 1))(params, hs, targets, weights)
+        picked, ids = layer.by_row.pick(params, targets, key)
+        value, (rows, dh) = jax.value_and_grad(layer.by_row.loss, (0, 2))(picked, ids, hs, targets, weights)
+        return value, (layer.by_row.scatter(rows, ids), dh)
+
+    return lambda: run(params, hs, targets, jax.random.key(2))
+
+
+def training_step(layer: outputs.OutputLayer, words: Words, tokens: np.ndarray) -> Callable[[], Any]:
+    """A step of plain gradient descent of a one-layer LSTM, the update included."""
+    model = language_model(cells.lstm(HIDDEN), words.size, output=layer)
+    config = OptimizerConfig(optimizer="sgd", learning_rate=0.1)
+    step = make_train_step(model, config, seed=0, carries_state=True)
+    state = [initial_train_state(model, config, WINDOW[1], seed=0)]
+    batch = Batch(tokens[:-1], tokens[1:], np.ones(WINDOW, bool))
+
+    def run() -> Any:
+        state[0], info = step(state[0], batch, jnp.float32(0.1))
+        return info
+
+    return run
+
+
+#: What is measured of each layer, by the name in the record.
+MEASURES: dict[str, Callable[[outputs.OutputLayer, Words, np.ndarray], Callable[[], Any]]] = {
+    "loss_and_gradients": lambda layer, words, tokens: loss_and_gradients(layer, words, tokens[1:]),
+    "training_step": training_step,
+}
+
+
+def measure(size: int, lines: list[str], what: str, cost: ProductCost, repeats: int) -> list[dict[str, Any]]:
+    """One row a layer."""
+    words, tokens = zipf(size)
+    made = {line: make(line, words, cost) for line in lines}
+    timings = interleave({line: MEASURES[what](layer, words, tokens) for line, (layer, _) in made.items()}, repeats)
+    first = next(iter(timings.values())).median
+    rows = []
+    for line, timing in timings.items():
+        print(_row(what, size, line, timing, first / timing.median), flush=True)
+        times = dataclasses.asdict(timing)
+        about = {"measure": what, "vocabulary": size, "layer": line, "options": made[line][1]}
+        rows.append(about | times | {f"times_faster_than_{lines[0]}": first / timing.median})
+    return rows
+
+
+def _row(what: str, size: int, line: str, timing: Timing, times: float) -> str:
+    spread = f"({1e3 * timing.lower:.1f} - {1e3 * timing.upper:.1f})"
+    return f"{what:<19} {size:>8,} {line:<18} {1e3 * timing.median:9.1f} ms {spread:<20} {times:7.1f} x"
+
+
+def main(arguments: list[str]) -> int:
+    """Time, print, record."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.output_layers", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each, after the first")
+    parser.add_argument(
+        "--layers", type=lambda s: s.split(";"), default=list(LAYERS), help="lines, with ; between them"
+    )
+    parser.add_argument("--vocabularies", type=lambda s: [int(v) for v in s.split(",")], default=list(VOCABULARIES))
+    parser.add_argument("--what", choices=tuple(MEASURES), nargs="+", default=tuple(MEASURES))
+    parser.add_argument(
+        "--out", type=Path, default=None, help="the record (default: benchmarks/results/output-layers-DEVICE.json)"
+    )
+    options = parser.parse_args(arguments)
+    about = facts((), "float32", options.repeats) | {"hidden": HIDDEN, "steps": WINDOW[0], "sequences": WINDOW[1]}
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    cost = measure_cost()
+    rows: list[dict[str, Any]] = []
+    for what in options.what:
+        for size in options.vocabularies:
+            rows += measure(size, options.layers, what, cost, options.repeats)
+            gc.collect()
+    file = options.out or FOLDER / f"output-layers-{file_name()}"
+    write_json(file, {"environment": about, "product_cost": dataclasses.asdict(cost), "rows": rows})
+    print(f"recorded in {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""What the One Billion Word models take at full size: parameters beside the published ones, memory, operations.
+
+python -m experiments.perplexity_table.full_size [NAME …]
+
+Nothing is trained and nothing of that size is allocated: the training step is compiled for abstract arrays. Words are
+given counts by Zipf's law, which only the adaptive softmax's operations depend on. Products of cells and output layers
+are counted, those of a character network are not.
+"""
+
+import functools
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rnnlm_jax.bench import flops
+from rnnlm_jax.config import Config
+from rnnlm_jax.data import Batch
+from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.presets import lm1b, preset
+from rnnlm_jax.runs import build_model, write_json
+from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.words import Words
+
+#: Of the papers, where they say: millions of parameters, and of how many words.
+PUBLISHED: dict[str, tuple[float | None, int]] = {
+    # Jozefowicz et al. 2016 quote 4.1 billion: two tables of a million words.
+    "lm1b/rnn-blackout": (4100, 1_000_000),
+    "lm1b/lstm-2048": (830, lm1b.VOCABULARY),
+    "lm1b/lstm-8192": (1800, lm1b.VOCABULARY),
+    "lm1b/lstm-8192-char-cnn": (1040, lm1b.VOCABULARY),
+    "lm1b/adaptive-small": (None, lm1b.VOCABULARY),
+    "lm1b/adaptive-large": (None, lm1b.VOCABULARY),
+}
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """One model's figures: parameters, bytes of a training step on one device, floating-point operations of it."""
+
+    parameters: int
+    published_parameters: float | None
+    vocabulary: int
+    arguments_gib: float
+    temporaries_gib: float
+    step_gflop: float
+    tokens_a_step: int
+
+
+@functools.cache
+def zipf_words(size: int) -> Words:
+    """Words numbered by rank, the k-th of which is seen 1/k times as often as the first."""
+    return Words([f"w{k}" for k in range(size)], np.maximum(10**8 // np.arange(1, size + 1), 1))
+
+
+def parameters(name: str) -> int:
+    """How many numbers the parameters of a preset are."""
+    words = zipf_words(PUBLISHED[name][1])
+    model = build_model(preset(name).model, words.size, words=words)
+    return parameter_count(jax.eval_shape(model.init, jax.random.key(0)))
+
+
+def step_flops(config: Config, words: Words) -> float:
+    """Multiplications and additions of the matrix products of a training step, backward twice those forward."""
+    model = build_model(config.model, words.size, words=words)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    rows, hidden = config.data.batch_size * config.data.window, model.cell.spec.output_size
+    given = dict(config.model.output_options)
+    match config.model.output:
+        case "importance" | "blackout" | "nce":
+            output = 2 * hidden * (given["samples"] + 1)
+        case "adaptive":
+            share = words.counts[words.by_rank] / words.counts.sum()
+            bounds = [int(part) for part in given["cutoffs"].split(":")] + [words.size]
+            head, tails = params.output
+            output = flops.per_row(head) + sum(
+                share[first:end].sum() * flops.per_row(tail)
+                for first, end, tail in zip(bounds[:-1], bounds[1:], tails, strict=True)
+            )
+        case _:
+            output = 2 * hidden * words.size
+    return 3.0 * rows * (flops.per_row(params.cell) + output)
+
+
+def measure(name: str) -> FullSize:
+    """Compile the training step of a preset for arrays that are not there, and count."""
+    config = preset(name)
+    published, vocabulary = PUBLISHED[name]
+    words = zipf_words(vocabulary)
+    model = build_model(config.model, vocabulary, words=words)
+    shape = (config.data.window, config.data.batch_size)
+    state = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, shape[1], config.training.seed))
+    abstract: list[Any] = [jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, np.int32, np.bool_)]
+    step: Any = make_train_step(model, config.optimizer, seed=0, carries_state=True)
+    memory = step.lower(state, Batch(*abstract), jax.ShapeDtypeStruct((), np.float32)).compile().memory_analysis()
+    return FullSize(
+        parameters=parameters(name),
+        published_parameters=None if published is None else published * 1e6,
+        vocabulary=vocabulary,
+        arguments_gib=memory.argument_size_in_bytes / 2**30,
+        temporaries_gib=memory.temp_size_in_bytes / 2**30,
+        step_gflop=step_flops(config, words) / 1e9,
+        tokens_a_step=shape[0] * shape[1],
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table and write ``full_size.json``."""
+    unknown = [name for name in arguments if name not in PUBLISHED]
+    if unknown:
+        print(f"error: {unknown[0]} is no full-size model: choose among {', '.join(PUBLISHED)}", file=sys.stderr)
+        return 2
+    heads = f"{'published':>10} {'state GiB':>10} {'temp GiB':>9} {'GFLOP/step':>11}"
+    print(f"{'model':<26} {'words':>9} {'parameters':>14} {heads}")
+    found = {}
+    for name in arguments or PUBLISHED:
+        found[name] = each = measure(name)
+        published = "" if each.published_parameters is None else f"{each.published_parameters / 1e9:.2f} B"
+        print(
+            f"{name:<26} {each.vocabulary:9,d} {each.parameters:14,d} {published:>10} "
+            f"{each.arguments_gib:10.2f} {each.temporaries_gib:9.2f} {each.step_gflop:11.0f}"
+        )
+    if not arguments:
+        file = Path(__file__).parent / "full_size.json"
+        write_json(file, {name: asdict(each) for name, each in found.items()})
+        print(f"recorded in {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,42 @@
+"""No recurrence at all: for a language model whose output layer reads the last words itself."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
+
+
+@cell_factory
+def no_cell(dtype: Any = None, param_dtype: Any = jnp.float32) -> Cell:
+    """A cell without units, parameters and state: its output has size 0, and there is nothing to run over time.
+
+    It is in no zoo: what holds for recurrences says nothing of it. A language model passes it over.
+
+    Args:
+        dtype: of products, of which there are none; ``param_dtype`` unless given.
+        param_dtype: of its empty outputs.
+    """
+
+    def init(key: Key, input_size: int) -> tuple[()]:
+        del key, input_size
+        return ()
+
+    def initial_state(batch_shape: tuple[int, ...]) -> tuple[()]:
+        del batch_shape
+        return ()
+
+    def project(params: Tree, x: Array) -> Array:
+        del params
+        return x[..., :0]
+
+    def step(params: Tree, state: Tree, z: Array) -> Tree:
+        del params, z
+        return state
+
+    def readout(params: Tree, state: Tree) -> Array:
+        del params, state
+        return jnp.zeros((0,), param_dtype)
+
+    return Cell(CellSpec("none", 0, 0, dtype, param_dtype), init, initial_state, project, readout, whole_step=step)

@@ -1,0 +1,144 @@
+"""``rnnlm-jax compare``."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnnlm_jax import json_text
+from rnnlm_jax.cli import dynamic_options
+from rnnlm_jax.cli.text_input import encode_text
+from rnnlm_jax.comparison import Dynamic, Scorer, compare, names_of, open_scorer, require_comparable, unigram_cache
+from rnnlm_jax.comparison.trained_run import TrainedRun
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.runs import write_text
+
+#: What ``--mix`` mixes where no names are given, and ``--json`` writes to without a file.
+ALL, PRINTED = "all", "-"
+#: The name of the cache in tables and in ``--mix``.
+CACHE = "cache"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of comparison."""
+    parser.add_argument("models", nargs="+", metavar="RUN", help="folders of trained models, or files of n-gram models")
+    parser.add_argument("--data", required=True, metavar="FILE", help="a text file, or a split such as ptb:test")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds ptb/, wikitext-2/ … [$RNNLM_JAX_DATA]")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="of runs (default: best)")
+    parser.add_argument(
+        "--mix",
+        nargs="?",
+        const=ALL,
+        action="append",
+        metavar="NAME,…",
+        help="add a mixture of models, by the last part of their paths, or of all; may be given several times",
+    )
+    parser.add_argument(
+        "--tune",
+        metavar="FILE",
+        help="text to fit mixture weights on (default: CORPUS:valid where --data is CORPUS:test)",
+    )
+    parser.add_argument(
+        "--cache", action="store_true", help=f"a unigram cache of the text so far, called {CACHE}, for mixtures"
+    )
+    dynamic_options.add_arguments(parser)
+    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=PRINTED,
+        metavar="FILE",
+        help="print the figures as one JSON object, the last line; or write them to a file, whose name ends in .json",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Score one text by every model, print a table sorted by perplexity, and write it where asked to."""
+    how = dynamic_options.settings(arguments)
+    names = names_of(arguments.models)
+    _check_files(arguments)
+    tune = _tuning_text(arguments)
+    scorers = [
+        open_scorer(path, name, arguments.checkpoint) for path, name in zip(arguments.models, names, strict=True)
+    ]
+    require_comparable(scorers)
+    vocabulary = scorers[0].vocabulary
+    text = encode_text(arguments.data, vocabulary, arguments.data_dir)
+    tune_text = encode_text(tune, vocabulary, arguments.data_dir) if tune else None
+    if how is not None:
+        scorers += _dynamic(scorers, how, arguments)
+    caches: list[Scorer] = [unigram_cache(vocabulary, CACHE)] if arguments.cache else []
+    every = [scorer.name for scorer in (*scorers, *caches)]
+    mixes = [every if mix == ALL else mix.split(",") for mix in _mixes(arguments)]
+    table = compare(scorers, arguments.data, text, token_bar, mixes, tune, tune_text, caches)
+    print(table.text(), end="")
+    if arguments.markdown is not None:
+        write_text(Path(arguments.markdown), table.markdown())
+    if arguments.json == PRINTED:
+        print(json_text.dumps(table.summary()))
+    elif arguments.json is not None:
+        write_text(Path(arguments.json), json_text.dumps(table.summary(), indent=2) + "\n")
+    return 0
+
+
+def _mixes(arguments: argparse.Namespace) -> list[str]:
+    """What to mix; a cache is of no other use."""
+    return arguments.mix or ([ALL] if arguments.cache else [])
+
+
+def _tuning_text(arguments: argparse.Namespace) -> str:
+    """The text to fit weights on; "" where there is nothing to mix.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if not _mixes(arguments):
+        if arguments.tune is not None:
+            raise UserError("--tune is for mixtures: add --mix")
+        return ""
+    if arguments.tune is not None:
+        return arguments.tune
+    corpus, colon, split = arguments.data.rpartition(":")
+    if colon and split == "test":
+        return f"{corpus}:valid"
+    raise UserError("--mix needs a text to fit weights on: give --tune, such as ptb:valid")
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """See that what is to be written can be, before hours of work; and that no model is taken for a file to write.
+
+    Raises:
+        UserError: if not.
+    """
+    if arguments.json not in (None, PRINTED) and not arguments.json.endswith(".json"):
+        raise UserError(
+            f"--json {arguments.json}: the name of a file to write must end in .json; put --json last to print"
+        )
+    for file in (arguments.markdown, arguments.json):
+        if file in (None, PRINTED):
+            continue
+        if Path(file).is_dir():
+            raise UserError(f"{file} is a folder: give the name of a file to write")
+        if not Path(file).absolute().parent.is_dir():
+            raise UserError(f"there is no folder {Path(file).parent} to write {Path(file).name} in: make it first")
+        if Path(file).resolve() in [Path(model).resolve() for model in arguments.models]:
+            raise UserError(f"{file} is one of the models: give another file to write")
+
+
+def _dynamic(scorers: Sequence[Scorer], how: Dynamic, arguments: argparse.Namespace) -> list[Scorer]:
+    """Each trained run once more, with dynamic evaluation.
+
+    Raises:
+        UserError: if there is no trained run among the models.
+    """
+    found: list[Scorer] = []
+    for scorer in scorers:
+        if isinstance(scorer, TrainedRun):
+            about = dataclasses.replace(scorer.about, kind=f"{scorer.about.kind}; {how}", horizon="")
+            scale = dynamic_options.measured_scale(scorer.run, scorer.name, how, arguments, arguments.data_dir)
+            name = f"{scorer.name} dynamic"
+            found.append(dataclasses.replace(scorer, name=name, about=about, dynamic=how, scale=scale))
+    if not found:
+        raise UserError("--dynamic is for trained runs, and there is none among the models: leave it out")
+    return found

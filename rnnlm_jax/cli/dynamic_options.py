@@ -1,0 +1,68 @@
+"""The options of dynamic evaluation, which ``eval`` and ``compare`` share."""
+
+import argparse
+from typing import Any
+
+from rnnlm_jax.comparison import Dynamic, dynamic
+from rnnlm_jax.comparison.dynamic_evaluation import DEFAULTS
+from rnnlm_jax.comparison.trained_run import scale_of, training_text
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.language_model import LanguageModelParams
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.runs import Run
+
+#: Option and the field of ``Dynamic`` that it sets.
+FIELDS = ("rate", "decay", "epsilon", "segment")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The rule, its numbers, and how much training text the scale of gradients is measured on."""
+
+    def default(name: str) -> str:
+        return ", ".join(f"{rule} {values[name]:g}" for rule, values in DEFAULTS.items())
+
+    parser.add_argument(
+        "--dynamic", choices=tuple(DEFAULTS), help="dynamic evaluation: learn from each segment once it is scored"
+    )
+    parser.add_argument("--dynamic-rate", type=float, metavar="X", help=f"learning rate (default: {default('rate')})")
+    parser.add_argument(
+        "--dynamic-decay", type=float, metavar="X", help=f"pull to the trained parameters (default: {default('decay')})"
+    )
+    parser.add_argument("--dynamic-epsilon", type=float, metavar="X", help="of rms (default: 2e-05)")
+    parser.add_argument(
+        "--dynamic-segment", type=int, metavar="N", help=f"tokens between updates (default: {default('segment')})"
+    )
+    parser.add_argument(
+        "--dynamic-batches",
+        type=int,
+        metavar="N",
+        help="of rms: batches of training text that the scale of gradients is measured on (default: all)",
+    )
+
+
+def settings(arguments: argparse.Namespace) -> Dynamic | None:
+    """The rule that was asked for, or None.
+
+    Raises:
+        UserError: for a number that cannot be, or numbers without a rule.
+    """
+    given: dict[str, Any] = {name: getattr(arguments, f"dynamic_{name}") for name in FIELDS}
+    if arguments.dynamic is None:
+        for name, value in (given | {"batches": arguments.dynamic_batches}).items():
+            if value is not None:
+                raise UserError(f"--dynamic-{name} needs --dynamic: say sgd or rms")
+        return None
+    if arguments.dynamic_batches is not None and arguments.dynamic_batches < 1:
+        raise UserError(f"--dynamic-batches must be 1 or more, not {arguments.dynamic_batches}")
+    return dynamic(arguments.dynamic, **given)
+
+
+def measured_scale(
+    run: Run, name: str, how: Dynamic, arguments: argparse.Namespace, data_dir: str | None
+) -> LanguageModelParams | None:
+    """What the rule needs to know of the training text, under a progress bar; None where it needs nothing."""
+    if how.rule == "sgd":
+        return None
+    text = training_text(run, data_dir)
+    with token_bar(f"{name}: gradients of training text", len(text)) as bar:
+        return scale_of(run, text, how, arguments.dynamic_batches, bar.update)

@@ -1,0 +1,69 @@
+"""``rnnlm-jax ngram train --model snm``: sparse non-negative matrices."""
+
+import argparse
+
+from rnnlm_jax.cli.text_input import encode_text
+from rnnlm_jax.data import EncodedText, Vocabulary
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.ngrams import snm
+from rnnlm_jax.progress import token_bar
+
+#: What else the command has, and what it is where it was not asked for.
+DEFAULTS = {"skip_grams": False, "lexical": False, "held_out": None, "epochs": None}
+
+
+def add_snm_options(parser: argparse.ArgumentParser) -> None:
+    """The options that only a sparse non-negative matrix has."""
+    group = parser.add_argument_group("with --model snm")
+    group.add_argument("--skip-grams", action="store_true", help="features that skip words too")
+    group.add_argument(
+        "--lexical", action="store_true", help="meta-features that name words and features too (default: counts alone)"
+    )
+    group.add_argument(
+        "--held-out",
+        metavar="FILE",
+        help="text that the adjustment learns from (default: the training text, block by block, against all the rest)",
+    )
+    group.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help=f"passes over it; 0: no adjustment (default: {snm.Adjustment().epochs})",
+    )
+
+
+def require_own_options(arguments: argparse.Namespace) -> None:
+    """Check that the options are those of the model.
+
+    Raises:
+        UserError: if one is of the other model, or cannot be.
+    """
+    if arguments.model == "snm":
+        for option in ("discounts", "arpa"):
+            if getattr(arguments, option) is not None:
+                raise UserError(f"--{option} is of Kneser-Ney models: leave it out, or leave out --model snm")
+        if arguments.skip_grams:
+            snm.skip_types(arguments.order)
+        _adjustment(arguments)
+        return
+    for name, default in DEFAULTS.items():
+        if getattr(arguments, name) != default:
+            raise UserError(f"--{name.replace('_', '-')} is of sparse matrices: give --model snm too, or leave it out")
+
+
+def train_snm(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> snm.SnmModel:
+    """Count features of the text and learn their adjustment."""
+    types = snm.ngram_types(arguments.order)
+    if arguments.skip_grams:
+        types += snm.skip_types(arguments.order)
+    adjustment = _adjustment(arguments)
+    held_out = None
+    if arguments.held_out is not None:
+        held_out = encode_text(arguments.held_out, vocabulary, arguments.data_dir)
+    with token_bar("training", snm.work(text, types, adjustment, held_out)) as bar:
+        return snm.train(text, vocabulary, types, adjustment, held_out, bar.update)
+
+
+def _adjustment(arguments: argparse.Namespace) -> snm.Adjustment:
+    epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    return snm.Adjustment(lexical=arguments.lexical, **epochs)

@@ -1,0 +1,37 @@
+"""One evaluator for all models: trained runs and models of counts, their mixtures, caches, dynamic evaluation.
+
+Everything here asks of a model what ``Scorer`` says and no more.
+"""
+
+from rnnlm_jax.comparison.comparable import require_comparable
+from rnnlm_jax.comparison.comparing import compare
+from rnnlm_jax.comparison.counted_model import unigram_cache
+from rnnlm_jax.comparison.dynamic_evaluation import Dynamic, dynamic, dynamic_nats
+from rnnlm_jax.comparison.gradient_scale import gradient_scale
+from rnnlm_jax.comparison.mixture import Mixture, MixtureWeights, fit_weights, mixture, mixture_nats
+from rnnlm_jax.comparison.neural_cache import NeuralCache, neural_cache
+from rnnlm_jax.comparison.opening import names_of, open_scorer
+from rnnlm_jax.comparison.scorer import About, Scorer
+from rnnlm_jax.comparison.table import Table
+
+__all__ = [
+    "About",
+    "Dynamic",
+    "Mixture",
+    "MixtureWeights",
+    "NeuralCache",
+    "Scorer",
+    "Table",
+    "compare",
+    "dynamic",
+    "dynamic_nats",
+    "fit_weights",
+    "gradient_scale",
+    "mixture",
+    "mixture_nats",
+    "names_of",
+    "neural_cache",
+    "open_scorer",
+    "require_comparable",
+    "unigram_cache",
+]

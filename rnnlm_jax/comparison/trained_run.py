@@ -1,0 +1,131 @@
+"""A trained run as a scorer, with what its folder says about it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm_jax.comparison.dynamic_evaluation import Dynamic, dynamic_nats
+from rnnlm_jax.comparison.gradient_scale import gradient_scale
+from rnnlm_jax.comparison.scorer import About, Progress, silent
+from rnnlm_jax.config import ModelConfig
+from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus, require_in_vocabulary
+from rnnlm_jax.evaluation import text_nats
+from rnnlm_jax.finite import require_finite
+from rnnlm_jax.language_model import LanguageModelParams, parameter_count
+from rnnlm_jax.runs import Run, RunFolder, open_run
+from rnnlm_jax.training.metrics import complete_lines
+
+#: Where ``rnnlm-jax jacobians`` may have been told to write, below the folder of a run.
+HORIZONS = ("jacobians.json", "*/jacobians.json", "*/*/jacobians.json")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A trained model read as one continuous stream: the state is carried from the first token to the last."""
+
+    name: str
+    run: Run
+    about: About
+    dynamic: Dynamic | None = None
+    """How it goes on learning from what it has scored; None: it does not."""
+    scale: LanguageModelParams | None = None
+    """Of its gradients, for the rule rms."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The run's own."""
+        return self.run.vocabulary
+
+    @property
+    def policy(self) -> str:
+        """Which tokens are scored."""
+        return self.vocabulary.describe()
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the parameters are."""
+        return parameter_count(self.run.params)
+
+    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
+        """``-log P`` of every token, float64 ``[N]``."""
+        run = self.run
+        if self.dynamic is None:
+            return text_nats(run.model, run.params, text, run.vocabulary, 1, progress)
+        return dynamic_nats(run.model, run.params, text, run.vocabulary, self.dynamic, self.scale, progress)
+
+
+def open_trained_run(path: str | Path, name: str, checkpoint: str = "best") -> TrainedRun:
+    """A run's model, and what is known of it.
+
+    Raises:
+        UserError: if there is no run, a part of it is missing or damaged, or its parameters are not finite.
+    """
+    run = open_run(path, checkpoint)
+    require_finite(run.params, name)
+    seconds, rate = training_speed(RunFolder(Path(path)))
+    about = About(model_kind(run.config.model), seconds, rate, horizon(Path(path), run.position.step))
+    return TrainedRun(name, run, about)
+
+
+def training_text(run: Run, data_dir: str | None = None) -> EncodedText:
+    """What a run was trained on, in its vocabulary.
+
+    Raises:
+        UserError: if the corpus of its configuration is not there, or has nothing in the vocabulary.
+    """
+    data = run.config.data
+    corpus = load_corpus(data.corpus, data_dir=data_dir or data.data_dir)
+    return require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, data.corpus)
+
+
+def scale_of(
+    run: Run, text: EncodedText, how: Dynamic, most_batches: int | None = None, progress: Progress = silent
+) -> LanguageModelParams | None:
+    """What the rule of dynamic evaluation divides by: of rms the scale of gradients on a text, of sgd nothing."""
+    if how.rule == "sgd":
+        return None
+    return gradient_scale(run.model, run.params, text, run.vocabulary, how.segment, most_batches, progress)
+
+
+def model_kind(config: ModelConfig) -> str:
+    """A model in a few words: cells, units, and what is unusual about its input and output."""
+    layers = f"{config.layers} x " if config.layers > 1 else ""
+    words = [f"{layers}{config.cell} {config.hidden_size}"]
+    if config.input != "embedding":
+        words.append(config.input)
+    if config.output != "softmax":
+        words.append(config.output)
+    return ", ".join(words)
+
+
+def training_speed(folder: RunFolder) -> tuple[float | None, float | None]:
+    """Seconds spent training up to the last epoch, and tokens a second over all of them, from ``metrics.jsonl``."""
+    if not folder.metrics.exists():
+        return None, None
+    records = [json.loads(line) for line in complete_lines(folder.metrics)]
+    epochs = [record for record in records if record.get("kind") == "epoch"]
+    return (epochs[-1]["seconds"], epochs[-1]["tokens_per_second"]) if epochs else (None, None)
+
+
+def horizon(path: Path, step: int) -> str:
+    """Words back at which the gradient has fallen to 1 %, where the run's folder holds that of this checkpoint.
+
+    It is of the input words, or of the first part of the state that was measured, which is then named. Of several
+    measurements the newest counts.
+    """
+    found = sorted((file for pattern in HORIZONS for file in path.glob(pattern)), key=lambda file: file.stat().st_mtime)
+    for file in reversed(found):
+        try:
+            summary = json.loads(file.read_text())
+            if summary["step"] != step:
+                continue
+            horizons: dict[str, dict[str, int | None]] = summary["horizons"]
+            part = "inputs" if "inputs" in horizons else next(iter(horizons))
+            lag = horizons[part]["1%"]
+            shown = f">{summary['largest_lag']}" if lag is None else str(lag)
+        except (ValueError, KeyError, TypeError, StopIteration):
+            continue  # no summary of this version
+        return shown if part == "inputs" else f"{shown} ({part})"
+    return ""

@@ -1,0 +1,182 @@
+"""Word vectors composed from spellings: characters, convolutions, maxima, highway layers, a projection."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.inputs.distinct_words import each_distinct_word
+from rnnlm_jax.inputs.input_layer import InputLayer
+from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
+from rnnlm_jax.native.matmul import matmul
+
+#: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
+POSITIONS = 8
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+#: What a highway layer's gate starts from: it lets its input pass (Srivastava et al. 2015, section 2.2).
+GATE_BIAS = -2.0
+
+
+class HighwayParams(NamedTuple):
+    """Matrices of the transformation and of its gate side by side, and their biases."""
+
+    w: Float[Array, "F 2*F"]
+    b: Float[Array, " 2*F"]
+
+
+class CharCNNParams(NamedTuple):
+    """Character vectors, a filter bank ``[k*C, F_k]`` for each width k = 1, 2, …, biases, highways, projection."""
+
+    characters: Float[Array, "256 C"]
+    filters: tuple[Float[Array, "k*C F_k"], ...]
+    b: Float[Array, " F"]
+    highways: tuple[HighwayParams, ...]
+    w_p: Float[Array, "F D"]
+    b_p: Float[Array, " D"]
+
+
+def char_cnn(
+    spellings: Spellings,
+    filters: str | int = "25+50+75+100+125+150",
+    characters: int = 16,
+    highways: int = 1,
+    activation: str = "tanh",
+    dtype: Any = jnp.float32,
+    param_dtype: Any = jnp.float32,
+) -> InputLayer:
+    """A character-level convolutional network (Kim et al. 2016, section 2; Jozefowicz et al. 2016, section 3.2).
+
+    A word of symbols ``s_1 … s_n``, its two marks among them, has the vector ``W_p' y + b_p`` where
+
+        a_f = max_{1 ≤ i ≤ n} Σ_{j<k} W_f[j] · C[s_{i+j}],    y = φ(a + b),
+
+    for each filter f, of width k, and then for each highway layer
+
+        y ← g relu(y W_H + b_H) + (1 - g) y,    g = σ(y W_g + b_g).
+
+    Beyond the end of a word characters are zeros, and no window begins there: a word's vector does not depend on how
+    long others are.
+
+    Args:
+        spellings: of the vocabulary's tokens.
+        filters: how many filters of width 1, 2, …, with plus signs between; Kim's small model unless given.
+        characters: C, the width of a character's vector.
+        highways: highway layers.
+        activation: φ: "tanh" or "relu".
+        dtype: of the products.
+        param_dtype: of parameters and of the vectors.
+
+    Raises:
+        UserError: for numbers of filters, characters or layers that cannot be, or an unknown activation.
+    """
+    counts = _filter_counts(filters)
+    for name, value, least in (("characters", characters, 1), ("highways", highways, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if activation not in ACTIVATIONS:
+        raise UserError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+    return _char_cnn(spellings, counts, characters, highways, activation, jnp.dtype(dtype), jnp.dtype(param_dtype))
+
+
+@functools.cache
+def _char_cnn(
+    spellings: Spellings,
+    counts: tuple[int, ...],
+    characters: int,
+    highways: int,
+    activation: str,
+    dtype: Any,
+    param_dtype: Any,
+) -> InputLayer:
+    total = sum(counts)
+
+    def init(key: Key, vocab_size: int, embedding_size: int) -> CharCNNParams:
+        if vocab_size != spellings.size:
+            raise UserError(f"{spellings.size} spellings do not fit a vocabulary of {vocab_size} tokens: give all")
+        keys = iter(jax.random.split(key, 2 + len(counts) + 2 * highways))
+        glorot = jax.nn.initializers.glorot_uniform()
+
+        def highway() -> HighwayParams:
+            w = jnp.concatenate([glorot(next(keys), (total, total), param_dtype) for _ in range(2)], axis=1)
+            b = jnp.concatenate([jnp.zeros((total,), param_dtype), jnp.full((total,), GATE_BIAS, param_dtype)])
+            return HighwayParams(w, b)
+
+        return CharCNNParams(
+            characters=jax.random.normal(next(keys), (ALPHABET, characters), param_dtype),
+            filters=tuple(
+                glorot(next(keys), (k * characters, count), param_dtype) for k, count in enumerate(counts, 1)
+            ),
+            b=jnp.zeros((total,), param_dtype),
+            highways=tuple(highway() for _ in range(highways)),
+            w_p=glorot(next(keys), (total, embedding_size), param_dtype),
+            b_p=jnp.zeros((embedding_size,), param_dtype),
+        )
+
+    def product(x: Array, w: Array) -> Array:
+        return matmul(x.astype(dtype), w.astype(dtype)).astype(param_dtype)
+
+    def side_by_side(filters: tuple[Array, ...]) -> Float[Array, "K*C F"]:
+        """The banks as one matrix, zeros below the narrow ones: one large product for a few more terms."""
+        tallest = len(counts) * characters
+        return jnp.concatenate([jnp.pad(w, ((0, tallest - w.shape[0]), (0, 0))) for w in filters], axis=1)
+
+    def convolve(
+        vectors: Float[Array, "256 C"], bank: Float[Array, "K*C F"], symbols: Int[Array, "N S"], left: Int[Array, " N"]
+    ) -> Float[Array, "N F"]:
+        """The maxima over windows that begin at one of ``POSITIONS`` symbols, of which ``left`` are a word's."""
+        xs = jnp.where((symbols == PAD)[..., None], 0, vectors.astype(dtype)[symbols])
+        windows = jnp.concatenate([xs[:, j : j + POSITIONS] for j in range(len(counts))], axis=-1)
+        a = product(windows.reshape(-1, windows.shape[-1]), bank).reshape(-1, POSITIONS, total)
+        within = jnp.arange(POSITIONS, dtype=left.dtype)[:, None] < left[:, None, None]
+        return jnp.where(within, a, -jnp.inf).max(axis=1)
+
+    def finish(params: CharCNNParams, a: Float[Array, "N F"]) -> Float[Array, "N D"]:
+        y = ACTIVATIONS[activation](a + params.b)
+        for layer in params.highways:
+            candidate, gate = jnp.split(product(y, layer.w) + layer.b, 2, axis=-1)
+            gate = jax.nn.sigmoid(gate)
+            y = y + gate * (jax.nn.relu(candidate) - y)
+        return product(y, params.w_p) + params.b_p
+
+    blocks = -(-spellings.table.shape[1] // POSITIONS)
+    lookahead = len(counts) - 1
+
+    def compose(
+        params: CharCNNParams, bank: Float[Array, "K*C F"], symbols: Int[Array, "N L"], lengths: Int[Array, " N"]
+    ) -> Float[Array, "N D"]:
+        """The vectors of words, the longest of which comes first."""
+        width = blocks * POSITIONS + lookahead
+        symbols = jnp.pad(symbols, ((0, 0), (0, width - symbols.shape[1])), constant_values=PAD)
+        a = convolve(params.characters, bank, symbols[:, : POSITIONS + lookahead], lengths)
+        for start in range(POSITIONS, blocks * POSITIONS, POSITIONS):
+            part = symbols[:, start : start + POSITIONS + lookahead]
+
+            def further(a: Array, part: Array = part, start: int = start) -> Array:
+                return jnp.maximum(a, convolve(params.characters, bank, part, lengths - start))
+
+            a = jax.lax.cond(lengths[0] > start, further, lambda a: a, a)
+        return finish(params, a)
+
+    def embed(params: CharCNNParams, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+        one = functools.partial(compose, params, side_by_side(params.filters))
+        return each_distinct_word(one, spellings, ids, params.b_p.shape[0], param_dtype)
+
+    def table(params: CharCNNParams) -> Float[Array, "V D"]:
+        return embed(params, jnp.arange(spellings.size, dtype=jnp.int32))
+
+    return InputLayer("char-cnn", init, embed, table)
+
+
+def _filter_counts(filters: str | int) -> tuple[int, ...]:
+    """``"32+32+64"`` as numbers.
+
+    Raises:
+        UserError: if it is anything else.
+    """
+    parts = str(filters).split("+")
+    if isinstance(filters, bool) or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"filters are counts for widths 1, 2, … with plus signs between, as 32+32+64, not {filters!r}")
+    return tuple(map(int, parts))

@@ -1,0 +1,93 @@
+"""What training descends, and its gradient: by row, where few rows of a table are read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
+from rnnlm_jax.data.batching import Batch
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.outputs.output_layer import WithPast
+from rnnlm_jax.past import past_at_each
+from rnnlm_jax.sparse_rows import dense_gradient, sum_duplicate_rows
+
+#: A table with at least so many rows for each token of a batch is updated by row: in a smaller one, finding the tokens
+#: that occur twice costs more than a pass over all rows.
+ROWS_PER_TOKEN = 4
+#: Folded into a step's key for what the output layer draws: none of the numbers that dropout folds into it.
+OF_OUTPUT = 2**32 - 2
+
+
+def loss_and_gradient(
+    model: LanguageModel,
+    params: LanguageModelParams,
+    state: Tree,
+    batch: Batch,
+    key: Key | None,
+    over: Array | int = 1,
+    by_row: bool = False,
+) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
+    """What training descends, divided by ``over``, and its gradient, formed with it.
+
+    The loss is ``loss_fn``'s, or where the output layer is ``sampled``, its own, which is no nats of anything.
+
+    Args:
+        model: the model.
+        params: the parameters.
+        state: the state before the batch.
+        batch: inputs, targets and mask, ``[T, B]``.
+        key: for dropout, and for what a sampled output layer draws; None: no dropout, and the exact loss.
+        over: the divisor.
+        by_row: whether a leaf of the gradient may be a ``RowGradient``, of a large table of which few rows were
+            read; if not, it is an array like the parameters.
+    """
+    inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
+    mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
+    # Without a key nothing can be drawn: then even a sampled layer descends its exact nats.
+    rows = None if model.output.sampled and key is None else model.output.by_row
+    picked, ids = None, None
+    if rows is not None:
+        k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
+        wanted = targets
+        if model.output.past:
+            wanted = WithPast(targets, past_at_each(state.words, inputs))
+        picked, ids = rows.pick(params.output, wanted, k_output)
+
+    def loss(params: LanguageModelParams, xs: Array, picked: Tree) -> tuple[Array, Scored]:
+        after, hs = model.hidden_from_embedded(params, state, xs, key, inputs)
+        # The divisor goes into the weights: the gradient of a large matrix comes out of its products divided.
+        weights = mask.astype(xs.dtype) / jnp.asarray(over, xs.dtype)
+        if rows is None:
+            value = model.output.total_nats(model.output_params(params), hs, targets, weights)
+        else:
+            value = rows.loss(picked, ids, hs, targets, weights)
+        return value, Scored(mask.sum(dtype=jnp.int32), after)
+
+    xs, back = _embedded(model, params, inputs)
+    found, (gradient, of_xs, of_picked) = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(params, xs, picked)
+    few = by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size <= model.vocab_size
+    gradient = gradient._replace(embedding=_of_inputs(gradient.embedding, inputs, of_xs, back, few))
+    if rows is not None:
+        of_output = rows.scatter(of_picked, ids)
+        gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
+    return found, gradient
+
+
+def _embedded(
+    model: LanguageModel, params: LanguageModelParams, inputs: Array
+) -> tuple[Array, Callable[[Array], Any] | None]:
+    """The vectors of the inputs, and how their gradient becomes that of the parameters; None for a table's rows."""
+    if model.input.is_table:
+        return model.embed(params, inputs), None
+    return jax.vjp(lambda embedding: model.input.embed(embedding, inputs), params.embedding)
+
+
+def _of_inputs(so_far: Tree, inputs: Array, of_xs: Array, back: Callable[[Array], Any] | None, few: bool) -> Tree:
+    """The gradient of the input layer: what a tied output layer has added, and what comes through its vectors."""
+    if back is not None:
+        return back(of_xs)[0]
+    if few:
+        return sum_duplicate_rows(inputs.reshape(-1), of_xs.reshape(-1, of_xs.shape[-1]))
+    return so_far.at[inputs].add(of_xs)

@@ -1,0 +1,86 @@
+#include "class_blocks.h"
+
+#include "large_pages.h"
+#include "parallel.h"
+
+namespace ffi = xla::ffi;
+
+namespace {
+
+template <ffi::DataType type>
+using Matrix = ffi::Buffer<type, 2>;
+using Numbers = ffi::Buffer<ffi::S32, 1>;
+
+rnnlm::Tiles tiles_of(Numbers order, Numbers first, Numbers rows, Numbers start, Numbers size, Numbers bounds) {
+  return {order.typed_data(), first.typed_data(), rows.typed_data(),
+          start.typed_data(), size.typed_data(),  bounds.typed_data()[bounds.element_count() - 1]};
+}
+
+template <ffi::DataType type>
+ffi::Error logits(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Numbers order, Numbers first, Numbers rows,
+                  Numbers start, Numbers size, Numbers bounds, ffi::Result<Matrix<type>> out, int64_t width) {
+  const rnnlm::Tiles tiles = tiles_of(order, first, rows, start, size, bounds);
+  std::memset(out->untyped_data(), 0, out->size_bytes());
+  rnnlm::Parallel{pool}(tiles.count, [&](int64_t t) {
+    rnnlm::class_logits(tiles, t, h.typed_data(), w.typed_data(), h.dimensions()[1], width, out->typed_data());
+  });
+  return ffi::Error::Success();
+}
+
+template <ffi::DataType type>
+ffi::Error rows_of(ffi::ThreadPool pool, Matrix<type> slopes, Matrix<type> w, Numbers order, Numbers first,
+                   Numbers rows, Numbers start, Numbers size, Numbers bounds, ffi::Result<Matrix<type>> out,
+                   int64_t width) {
+  const rnnlm::Tiles tiles = tiles_of(order, first, rows, start, size, bounds);
+  std::memset(out->untyped_data(), 0, out->size_bytes());
+  rnnlm::Parallel{pool}(tiles.count, [&](int64_t t) {
+    rnnlm::class_rows(tiles, t, slopes.typed_data(), w.typed_data(), w.dimensions()[1], width, out->typed_data());
+  });
+  return ffi::Error::Success();
+}
+
+// Tiles of one class add to the same rows, so threads share columns: each sum is in the order of the tiles.
+template <ffi::DataType type>
+ffi::Error matrix(ffi::ThreadPool pool, Matrix<type> slopes, Matrix<type> h, Numbers order, Numbers first,
+                  Numbers rows, Numbers start, Numbers size, Numbers bounds, ffi::Result<Matrix<type>> out,
+                  int64_t width, int64_t words) {
+  const rnnlm::Tiles tiles = tiles_of(order, first, rows, start, size, bounds);
+  const rnnlm::Parallel parallel(pool);
+  rnnlm::prefer_large_pages(out->untyped_data(), out->size_bytes());
+  const int64_t depth = h.dimensions()[1], shares = parallel.threads();
+  parallel(shares, [&](int64_t i) {
+    const int64_t begin = i * words / shares, end = (i + 1) * words / shares;
+    std::fill(out->typed_data() + begin * depth, out->typed_data() + end * depth, 0);
+  });
+  parallel(shares, [&](int64_t i) {
+    constexpr int64_t lanes = rnnlm::kLanes<ffi::NativeType<type>>;
+    const int64_t vectors = (depth + lanes - 1) / lanes;
+    const int64_t begin = i * vectors / shares * lanes, end = std::min(depth, (i + 1) * vectors / shares * lanes);
+    for (int64_t t = 0; t < tiles.count && begin < end; ++t)
+      rnnlm::class_matrix(tiles, t, slopes.typed_data(), h.typed_data(), depth, width, begin, end, out->typed_data());
+  });
+  return ffi::Error::Success();
+}
+
+template <ffi::DataType type>
+auto binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .template Arg<Matrix<type>>()
+      .template Arg<Matrix<type>>()
+      .template Arg<Numbers>()
+      .template Arg<Numbers>()
+      .template Arg<Numbers>()
+      .template Arg<Numbers>()
+      .template Arg<Numbers>()
+      .template Arg<Numbers>()
+      .template Ret<Matrix<type>>()
+      .template Attr<int64_t>("width");
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(class_logits, logits<RNNLM_TYPE>, binding<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(class_rows, rows_of<RNNLM_TYPE>, binding<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(class_matrix, matrix<RNNLM_TYPE>,
+                              binding<RNNLM_TYPE>().template Attr<int64_t>("words"));

@@ -1,0 +1,151 @@
+// Windows of a table of n-gram features: their sums, and the gradient of the table by line.
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "parallel.h"
+
+namespace ffi = xla::ffi;
+
+namespace {
+
+template <ffi::DataType type>
+using Matrix = ffi::Buffer<type, 2>;
+using Numbers = ffi::Buffer<ffi::S32, 1>;
+using Starts = ffi::Buffer<ffi::S32, 2>;
+
+constexpr int64_t kRowsATask = 64;
+
+// sums[n, k] = sum over o of table[starts[n, o] + k] for k < sizes[n], and 0 beyond.
+template <ffi::DataType type>
+ffi::Error sums(ffi::ThreadPool pool, Matrix<type> table, Starts starts, Numbers sizes, ffi::Result<Matrix<type>> out,
+                int64_t width) {
+  using T = ffi::NativeType<type>;
+  const int64_t count = starts.dimensions()[0], orders = starts.dimensions()[1];
+  const T* weights = table.typed_data();
+  rnnlm::Parallel{pool}((count + kRowsATask - 1) / kRowsATask, [&](int64_t task) {
+    for (int64_t n = task * kRowsATask; n < std::min(count, (task + 1) * kRowsATask); ++n) {
+      T* __restrict__ sum = out->typed_data() + n * width;
+      std::fill(sum, sum + width, T{0});
+      const int64_t size = sizes.typed_data()[n];
+      for (int64_t o = 0; o < orders; ++o) {
+        const T* window = weights + starts.typed_data()[n * orders + o];
+        for (int64_t k = 0; k < size; ++k) sum[k] += window[k];
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+// Lines of a table, each with a slot of its own in the order in which they are first seen.
+class Slots {
+ public:
+  explicit Slots(int64_t most) {
+    int64_t room = 64;
+    while (room < 2 * most) room *= 2;
+    places_.assign(room, {-1, 0});
+  }
+
+  int32_t operator[](int32_t line) {
+    for (uint32_t p = static_cast<uint32_t>(line) * 0x9E3779B1u;; ++p) {
+      Place& place = places_[p & (places_.size() - 1)];
+      if (place.line == line) return place.slot;
+      if (place.line < 0) {
+        place = {line, used_};
+        return used_++;
+      }
+    }
+  }
+
+ private:
+  struct Place {
+    int32_t line, slot;
+  };
+  std::vector<Place> places_;
+  int32_t used_ = 0;
+};
+
+// rows[line] += slopes[n, k] + shrink[n] table[starts[n, o] + k] at every weight that was read, each line once.
+template <typename T>
+class Gradient {
+ public:
+  Gradient(const T* table, int64_t line, int64_t most, int32_t* ids, T* rows)
+      : table_(table), line_(line), ids_(ids), rows_(rows), slots_(most) {
+    std::fill(ids, ids + most, std::numeric_limits<int32_t>::max());
+    std::fill(rows, rows + most * line, T{0});
+  }
+
+  void add(int64_t start, int64_t size, const T* slope, T shrink) {
+    for (int64_t at = start, end = start + size; at < end;) {
+      const int64_t id = at / line_, stop = std::min(end, (id + 1) * line_);
+      const int32_t slot = slots_[static_cast<int32_t>(id)];
+      ids_[slot] = static_cast<int32_t>(id);
+      T* __restrict__ row = rows_ + slot * line_ + (at - id * line_);
+      const T *slopes = slope + (at - start), *weights = table_ + at;
+      if (shrink == 0) {
+        for (int64_t i = 0; i < stop - at; ++i) row[i] += slopes[i];
+      } else {
+        for (int64_t i = 0; i < stop - at; ++i) row[i] += slopes[i] + shrink * weights[i];
+      }
+      at = stop;
+    }
+  }
+
+ private:
+  const T* table_;
+  int64_t line_;
+  int32_t* ids_;
+  T* rows_;
+  Slots slots_;
+};
+
+template <ffi::DataType type>
+ffi::Error gradient(Matrix<type> table, Matrix<type> of_classes, Matrix<type> of_words, ffi::Buffer<type, 1> shrink,
+                    Starts classes, Starts words, Numbers sizes, ffi::Result<Numbers> ids,
+                    ffi::Result<Matrix<type>> rows) {
+  using T = ffi::NativeType<type>;
+  const int64_t count = classes.dimensions()[0], orders = classes.dimensions()[1];
+  const int64_t all = of_classes.dimensions()[1], width = of_words.dimensions()[1];
+  Gradient<T> found(table.typed_data(), table.dimensions()[1], ids->element_count(), ids->typed_data(),
+                    rows->typed_data());
+  for (int64_t n = 0; n < count; ++n) {
+    const T by = shrink.typed_data()[n];
+    const int64_t size = sizes.typed_data()[n];
+    for (int64_t o = 0; o < orders; ++o) {
+      found.add(classes.typed_data()[n * orders + o], all, of_classes.typed_data() + n * all, by);
+      found.add(words.typed_data()[n * orders + o], size, of_words.typed_data() + n * width, by);
+    }
+  }
+  return ffi::Error::Success();
+}
+
+template <ffi::DataType type>
+auto binding_of_sums() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .template Arg<Matrix<type>>()
+      .template Arg<Starts>()
+      .template Arg<Numbers>()
+      .template Ret<Matrix<type>>()
+      .template Attr<int64_t>("width");
+}
+
+template <ffi::DataType type>
+auto binding_of_gradient() {
+  return ffi::Ffi::Bind()
+      .template Arg<Matrix<type>>()
+      .template Arg<Matrix<type>>()
+      .template Arg<Matrix<type>>()
+      .template Arg<ffi::Buffer<type, 1>>()
+      .template Arg<Starts>()
+      .template Arg<Starts>()
+      .template Arg<Numbers>()
+      .template Ret<Numbers>()
+      .template Ret<Matrix<type>>();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(feature_sums, sums<RNNLM_TYPE>, binding_of_sums<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(feature_gradient, gradient<RNNLM_TYPE>, binding_of_gradient<RNNLM_TYPE>());

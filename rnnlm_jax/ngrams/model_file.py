@@ -1,0 +1,137 @@
+"""The file of a model of counts: arrays, the vocabulary and a digest of everything, and a registry of kinds.
+
+A file is an uncompressed ``.npz``: the arrays by name, and ``header``, JSON of the format, the kind, the vocabulary,
+what else the kind keeps, and the SHA-256 of each array. A module that has a kind of its own registers a reader:
+
+    @reader("snm")
+    def _read(stored: StoredModel) -> SnmModel: ...
+
+and is imported by ``rnnlm_jax.ngrams``.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.ngrams.whole_file import written_whole
+
+FORMAT = "rnnlm_jax model of counts 1"
+#: How a file of ours begins: it is a zip archive.
+MAGIC = b"PK\x03\x04"
+
+
+class StoredModel(NamedTuple):
+    """What a file holds, digests verified."""
+
+    kind: str
+    vocabulary: Vocabulary
+    about: dict[str, Any]
+    """What the kind keeps besides arrays, as JSON."""
+    arrays: dict[str, np.ndarray]
+
+
+Reader = TypeVar("Reader", bound=Callable[[StoredModel], Any])
+
+_READERS: dict[str, Callable[[StoredModel], Any]] = {}
+
+
+def reader(kind: str) -> Callable[[Reader], Reader]:
+    """Register a function that makes a model of what a file of this kind holds."""
+
+    def register(function: Reader) -> Reader:
+        _READERS[kind] = function
+        return function
+
+    return register
+
+
+def write_model(
+    path: str | Path, kind: str, vocabulary: Vocabulary, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write a model to one file, the whole of it or nothing.
+
+    Args:
+        path: the file; folders above it are made.
+        kind: which registered reader makes a model of it again.
+        vocabulary: of the model.
+        about: what else to keep, as JSON.
+        arrays: by name; any name but ``header``.
+    """
+    header = {
+        "format": FORMAT,
+        "kind": kind,
+        "vocabulary": {
+            "level": vocabulary.level,
+            "unk": vocabulary.unk,
+            "eos": vocabulary.eos,
+            "tokens": vocabulary.tokens,
+            "sha256": vocabulary.content_hash,
+        },
+        "about": dict(about),
+        "sha256": {name: _digest(array) for name, array in arrays.items()},
+    }
+    text = json.dumps(header, allow_nan=False).encode("ascii")
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, header=np.frombuffer(text, np.uint8), **arrays)
+
+
+def read_model(path: str | Path) -> Any:
+    """Read a model of any registered kind.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is none of ours.
+    """
+    stored = read_stored(path)
+    if stored.kind not in _READERS:
+        raise UserError(f"{path} holds a model of kind {stored.kind!r}, which this version cannot read: train it anew")
+    try:
+        return _READERS[stored.kind](stored)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path} lacks a part of its model ({error}): train it anew") from error
+
+
+def read_stored(path: str | Path) -> StoredModel:
+    """Read what a file holds, and check every digest.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is none of ours.
+    """
+    corrupt = UserError(f"the model file {path} is damaged (its content does not fit its digests): train it anew")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile) or "header" not in file.files:
+                raise UserError(f"{path} is no model file of this library: give one that rnnlm-jax ngram train wrote")
+            header = json.loads(file["header"].tobytes())
+            arrays = {name: file[name] for name in file.files if name != "header"}
+    except FileNotFoundError:
+        raise UserError(f"there is no model file {path}: check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give the path of a model file") from None
+    except UserError:
+        raise
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError):
+        raise corrupt from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise UserError(f"{path} is not a model file of this version: train it anew")
+    try:
+        if header["sha256"] != {name: _digest(array) for name, array in arrays.items()}:
+            raise corrupt
+        words = header["vocabulary"]
+        vocabulary = Vocabulary(words["level"], tuple(words["tokens"]), words["unk"], words["eos"])
+        if vocabulary.content_hash != words["sha256"]:
+            raise corrupt
+        return StoredModel(header["kind"], vocabulary, header["about"], arrays)
+    except (KeyError, TypeError, UserError):
+        raise corrupt from None
+
+
+def _digest(array: np.ndarray) -> str:
+    about = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(about + np.ascontiguousarray(array).data).hexdigest()

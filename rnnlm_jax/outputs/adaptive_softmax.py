@@ -1,0 +1,106 @@
+"""The adaptive softmax: frequent words in a short list, rare ones in clusters that are read with fewer units."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.outputs.clustered_loss import NOWHERE, Clusters, Tail, clustered_nats, row_nats
+from rnnlm_jax.outputs.cutoffs import AUTO, check_vocabulary, read_cutoffs, tail_sizes
+from rnnlm_jax.outputs.output_layer import OutputLayer
+from rnnlm_jax.words import Words
+
+
+@functools.cache
+def adaptive_softmax(
+    cutoffs: int | str | tuple[int, ...] = AUTO,
+    div_value: float = 4,
+    words: Words | None = None,
+    dtype: Any = jnp.float32,
+    param_dtype: Any = jnp.float32,
+) -> OutputLayer:
+    """The adaptive softmax (Grave et al. 2017), over words in order of falling frequency.
+
+    ``P(v | h) = softmax(h W_0)_v`` for the words below the first cut-off, and for those of cluster i, which has one
+    column of ``W_0`` to itself,
+
+        P(v | h) = softmax(h W_0)_(cluster i) · softmax((h P_i) W_i)_v,    P_i [H, ⌊H / div_value^i⌋],
+
+    none of them with a bias. Training multiplies ``P_i`` and ``W_i`` only with the rows whose target is in cluster i;
+    all is exact and normalised.
+
+    Args:
+        cutoffs: the first word of each cluster, ``(2000, 10000)`` or ``"2000:10000"``; "auto" stands for those that
+            ``settle_cutoffs`` puts in its place when a run is begun.
+        div_value: how many times narrower each cluster is than the one before.
+        words: with their counts; without them words are taken to be numbered by falling frequency.
+        dtype: of the products; logits and all that follows are in ``param_dtype``.
+        param_dtype: of the parameters.
+
+    Raises:
+        UserError: if cut-offs are not positive and increasing, or not chosen yet; on ``init`` if they are not all
+            below the size of the vocabulary, or a cluster would have no units.
+    """
+    bounds = read_cutoffs(cutoffs)
+    ranks = None if words is None else _ranks(words)
+    tail_sizes(2**62, len(bounds), div_value)  # whether it can be divided by at all
+
+    def init(key: Key, hidden_size: int, vocab_size: int) -> Clusters:
+        if words is not None and vocab_size != words.size:
+            raise UserError(f"the counts are of {words.size} words and the vocabulary has {vocab_size}: give its own")
+        check_vocabulary(bounds, vocab_size)
+        widths = tail_sizes(hidden_size, len(bounds), div_value)
+        draw = jax.nn.initializers.glorot_uniform()
+        k_head, *keys = jax.random.split(key, 1 + 2 * len(bounds))
+        ends = (*bounds[1:], vocab_size)
+        tails = (
+            Tail(
+                draw(keys[2 * i], (hidden_size, width), param_dtype),
+                draw(keys[2 * i + 1], (width, ends[i] - bounds[i]), param_dtype),
+            )
+            for i, width in enumerate(widths)
+        )
+        return Clusters(draw(k_head, (hidden_size, bounds[0] + len(bounds)), param_dtype), tuple(tails))
+
+    def operands(params: Clusters, h: Float[Array, "*B H"]) -> tuple[Array, Clusters]:
+        rows = jnp.asarray(h, dtype).reshape(-1, h.shape[-1])
+        return rows, jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
+
+    def ranked(targets: Int[Array, "*B"]) -> Int[Array, " N"]:
+        targets = jnp.asarray(targets).reshape(-1)
+        return targets if ranks is None else jnp.asarray(ranks).at[targets].get(mode="fill", fill_value=NOWHERE)
+
+    def nats(params: Clusters, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        ones = jnp.ones((targets.size,), param_dtype)
+        return row_nats(*operands(params, hs), ranked(targets), ones, param_dtype).reshape(targets.shape)
+
+    def total_nats(
+        params: Clusters, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
+    ) -> Float[Array, ""]:
+        rows = jnp.asarray(weights, param_dtype).reshape(-1)
+        return clustered_nats(*operands(params, hs), ranked(targets), rows, param_dtype)
+
+    def log_probs(params: Clusters, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+        rows, narrow = operands(params, h)
+        head = jax.nn.log_softmax((rows @ narrow.head).astype(param_dtype), axis=-1)
+        parts = [head[:, : bounds[0]]]
+        for i, (project, w) in enumerate(narrow.tails):
+            within = jax.nn.log_softmax((rows @ project @ w).astype(param_dtype), axis=-1)
+            parts.append(head[:, bounds[0] + i, None] + within)
+        found = jnp.concatenate(parts, axis=-1)
+        return (found if ranks is None else found[:, ranks]).reshape(*h.shape[:-1], -1)
+
+    return OutputLayer("adaptive", init, nats, total_nats, log_probs)
+
+
+def _ranks(words: Words) -> np.ndarray | None:
+    """The place of each word by falling count; None where that is its number."""
+    if (np.diff(words.counts) <= 0).all():
+        return None
+    ranks = np.empty(words.size, np.int32)
+    ranks[words.by_rank] = np.arange(words.size)
+    return ranks

@@ -1,0 +1,107 @@
+"""The One Billion Word benchmark (Chelba et al. 2013) at full size: settings of published models, for ``tfds:lm1b``.
+
+829,250,940 training tokens, 793,471 words of three occurrences or more, sentences shuffled. They are jobs for
+accelerators with days to spend; ``python -m experiments.perplexity_table.full_size`` counts their parameters, memory
+and operations without running them. Command: ``rnnlm-jax train lm1b/lstm-2048 --run DIR``.
+"""
+
+from typing import Any
+
+from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+
+#: Words with their marks, as Chelba et al. 2013 count them.
+VOCABULARY = 793_471
+
+_SAMPLED: tuple[tuple[str, Any], ...] = (("samples", 8192), ("proposal", "log-uniform"))
+#: 4096 filters and two highway layers, words of up to 50 characters (Jozefowicz et al. 2016, section 3.2). How many
+#: filters there are of each width, 1 to 8, is ours.
+_CHARACTERS: tuple[tuple[str, Any], ...] = (
+    ("filters", "32+32+64+128+256+512+1024+2048"),
+    ("characters", 16),
+    ("highways", 2),
+    ("activation", "relu"),
+    ("max_length", 50),
+)
+_CUTOFFS: tuple[tuple[str, Any], ...] = (("cutoffs", "4000:40000:200000"),)
+
+
+def rnn_blackout() -> Config:
+    """RNN-2048 with BlackOut, α = 0.1 and 2000 samples (Ji et al. 2016, section 5): perplexity 68.3."""
+    model = ModelConfig(
+        cell="elman-sigmoid",
+        hidden_size=2048,
+        output="blackout",
+        output_options=(("samples", 2000), ("power", 0.1)),
+    )
+    return _config(model, OptimizerConfig(optimizer="sgd", learning_rate=0.1, decay=2.0, decay_after=5, clip_norm=5.0))
+
+
+def lstm() -> Config:
+    """LSTM-2048 with projection 512 (Jozefowicz et al. 2016, sections 4 and 5): perplexity 43.7, 0.83 B parameters."""
+    return _config(_projected(2048, 512, dropout=0.1, output="importance", output_options=_SAMPLED), _adagrad())
+
+
+def big_lstm() -> Config:
+    """2-layer LSTM-8192 with projection 1024 (Jozefowicz et al. 2016): perplexity 30.6, 1.8 B parameters."""
+    return _config(_big(), _adagrad())
+
+
+def big_lstm_char_cnn() -> Config:
+    """The same with character-CNN inputs (Jozefowicz et al. 2016): perplexity 30.0, 1.04 B parameters."""
+    return _config(_big(input="char-cnn", input_options=_CHARACTERS), _adagrad())
+
+
+def adaptive_small() -> Config:
+    """LSTM-2048 with the adaptive softmax (Grave et al. 2017, section 5): perplexity 43.9."""
+    return _adaptive(layers=1)
+
+
+def adaptive_large() -> Config:
+    """Two layers of it (Grave et al. 2017, section 5): perplexity 39.8."""
+    return _adaptive(layers=2)
+
+
+def _adaptive(layers: int) -> Config:
+    model = ModelConfig(
+        cell="lstm",
+        hidden_size=2048,
+        layers=layers,
+        embedding_size=256,
+        output="adaptive",
+        output_options=_CUTOFFS,
+        dropout_output=0.1,
+    )
+    return _config(model, OptimizerConfig(optimizer="adagrad", learning_rate=0.1, clip_norm=1.0))
+
+
+def _big(**inputs: Any) -> ModelConfig:
+    return _projected(8192, 1024, layers=2, dropout=0.25, output="importance", output_options=_SAMPLED, **inputs)
+
+
+def _projected(hidden_size: int, projection: int, dropout: float, **rest: Any) -> ModelConfig:
+    return ModelConfig(
+        cell="lstm-projected",
+        cell_options=(("projection_size", projection),),
+        hidden_size=hidden_size,
+        embedding_size=projection,
+        dropout_input=dropout,
+        dropout_hidden=dropout,
+        dropout_output=dropout,
+        **rest,
+    )
+
+
+def _adagrad() -> OptimizerConfig:
+    """AdaGrad, the LSTM's gradient alone clipped (Jozefowicz et al. 2016, section 4)."""
+    return OptimizerConfig(
+        optimizer="adagrad", learning_rate=0.2, initial_accumulator=1.0, clip="cells", clip_norm=10.0
+    )
+
+
+def _config(model: ModelConfig, optimizer: OptimizerConfig) -> Config:
+    return Config(
+        data=DataConfig(corpus="tfds:lm1b", min_count=3, batch_size=128, window=20),
+        model=model,
+        optimizer=optimizer,
+        training=TrainingConfig(epochs=5, checkpoint_every=1000),
+    )

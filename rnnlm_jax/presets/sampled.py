@@ -1,0 +1,30 @@
+"""Sampled output layers on Penn Treebank: Zaremba's small LSTM, trained as it is, but for the output layer.
+
+The question is how far they stay behind the full softmax of the same model, whose test perplexity is 114.5. At 10,000
+words nothing is gained in return; what a step costs with larger vocabularies is in benchmarks/README.md. Command:
+``rnnlm-jax train sampled/importance --run DIR``.
+"""
+
+from typing import Any
+
+from rnnlm_jax.config import Config, replace
+from rnnlm_jax.presets import zaremba
+
+
+def importance() -> Config:
+    """A softmax over the target and 1024 words, log-uniform over ranks (Jozefowicz et al. 2016, section 3.1)."""
+    return _config("importance", samples=1024)
+
+
+def nce() -> Config:
+    """1024 words of noise, unigram (Mnih & Teh 2012; Jozefowicz et al. 2016, section 3.1)."""
+    return _config("nce", samples=1024)
+
+
+def blackout() -> Config:
+    """1024 words, unigram: the paper's α of 0.4 is for vocabularies far larger (Ji et al. 2016, section 4)."""
+    return _config("blackout", samples=1024, power=1.0)
+
+
+def _config(output: str, **options: Any) -> Config:
+    return replace(zaremba.small(), model={"output": output, "output_options": tuple(options.items())})

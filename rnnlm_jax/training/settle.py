@@ -1,0 +1,35 @@
+"""What a configuration leaves to the device is measured when a run is begun, and kept in its configuration."""
+
+from rnnlm_jax.config import Config, replace
+from rnnlm_jax.outputs.settle_cutoffs import are_open, settle_cutoffs
+from rnnlm_jax.runs import build_model
+from rnnlm_jax.words import Words
+
+_ADAPTIVE = "adaptive"
+
+
+def settle(config: Config, words: Words) -> Config:
+    """The configuration with the cut-offs of an adaptive softmax in numbers, measured here if it has none.
+
+    A run that is resumed, or opened elsewhere, has them from its configuration.
+
+    Raises:
+        UserError: if the vocabulary or the hidden state is too small to divide.
+    """
+    if config.model.output != _ADAPTIVE or not are_open(config.model.output_options):
+        return config
+    without = replace(config, model={"output": "softmax", "output_options": ()}).model
+    hidden_size = build_model(without, words.size, words=words).cell.spec.output_size
+    rows = config.data.batch_size * config.data.window
+    options = settle_cutoffs(config.model.output_options, words, hidden_size, rows, config.model.dtype)
+    return replace(config, model={"output_options": options})
+
+
+def settle_as(begun: Config, config: Config) -> Config:
+    """The configuration with what it leaves open as it was settled when the run was begun."""
+    both = config.model.output == begun.model.output == _ADAPTIVE
+    if not both or not are_open(config.model.output_options):
+        return config
+    cutoffs = tuple(pair for pair in begun.model.output_options if pair[0] == "cutoffs")
+    rest = tuple(pair for pair in config.model.output_options if pair[0] != "cutoffs")
+    return replace(config, model={"output_options": (*rest, *cutoffs)})

@@ -1,0 +1,1 @@
+"""Tests of the one evaluator: scorers, mixtures, caches, dynamic evaluation, tables."""

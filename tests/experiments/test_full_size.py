@@ -1,0 +1,49 @@
+"""The One Billion Word models: as many parameters as the papers say, and each of them trains at a small size."""
+
+import pytest
+
+from experiments.perplexity_table.full_size import PUBLISHED, parameters, step_flops, zipf_words
+from rnnlm_jax.config import replace
+from rnnlm_jax.presets import preset
+from rnnlm_jax.runs import open_run
+from rnnlm_jax.training.train import train
+from tests.training.tiny import text
+
+#: What makes models small, options of their input and output layers: one for each output layer, and the characters.
+SMALL = {
+    "lm1b/rnn-blackout": {"output_options": (("samples", 4), ("power", 0.1))},
+    "lm1b/lstm-8192-char-cnn": {
+        "output_options": (("samples", 4), ("proposal", "log-uniform")),
+        "input_options": (("filters", "2+3"), ("characters", 3), ("highways", 1)),
+    },
+    "lm1b/adaptive-large": {"output_options": (("cutoffs", "2:4"),), "hidden_size": 16},
+}
+
+
+@pytest.mark.parametrize("name", [name for name, (published, _) in PUBLISHED.items() if published])
+def test_as_many_parameters_as_published(name):
+    assert parameters(name) == pytest.approx(1e6 * PUBLISHED[name][0], rel=0.02)
+
+
+def test_operations_of_an_lstm_with_projection():
+    """Counted by hand: 128 · 20 tokens, forward and twice that backward, gates, projection and 8193 columns."""
+    matrices = 2 * 512 * 4 * 2048 + 2048 * 512 + 512 * 8193
+    assert step_flops(preset("lm1b/lstm-2048"), zipf_words(10_000)) == 3 * 2 * 2560 * matrices
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_trains_at_a_small_size(tmp_path, name):
+    (tmp_path / "text.txt").write_text(text())
+    config = preset(name)
+    options = (("projection_size", 3),) if config.model.cell == "lstm-projected" else ()
+    sizes = {"hidden_size": 4, "embedding_size": 3, "cell_options": options}
+    config = replace(
+        config,
+        data={"corpus": str(tmp_path / "text.txt"), "batch_size": 2, "window": 8},
+        model=sizes | SMALL[name],
+        optimizer={"learning_rate": 0.2},
+        training={"epochs": 2},
+    )
+    results = train(config, tmp_path / "run")
+    assert 1 < results.test.perplexity < 25
+    assert open_run(tmp_path / "run").config == config

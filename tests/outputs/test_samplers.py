@@ -1,0 +1,137 @@
+"""What is drawn is drawn as often as the formula says: the table to the last digit, the draws by simulation."""
+
+import jax
+import numpy as np
+import pytest
+
+from rnnlm_jax import UserError
+from rnnlm_jax.outputs.proposals import proposal
+from rnnlm_jax.outputs.samplers import make_sampler
+from rnnlm_jax.sparse_rows import UNUSED
+from rnnlm_jax.words import Words
+
+COUNTS = [40, 0, 3, 17, 1, 9, 3]
+BATCHES = 20_000
+
+
+def words(counts=COUNTS):
+    return Words([f"w{v}" for v in range(len(counts))], counts)
+
+
+def expected_q(kind, power, counts):
+    if kind == "unigram":
+        weights = np.maximum(counts, 1.0) ** power
+        return weights / weights.sum()
+    ranks = np.empty(len(counts))
+    ranks[np.argsort(-np.asarray(counts), kind="stable")] = np.arange(len(counts))
+    return np.log((ranks + 2) / (ranks + 1)) / np.log(len(counts) + 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "power", "counts"),
+    [
+        ("log-uniform", None, COUNTS),
+        ("unigram", 1, COUNTS),
+        ("unigram", 0.4, COUNTS),
+        ("unigram", 0, COUNTS),
+        ("unigram", 1.0, [5]),
+        ("unigram", 1.0, [10**9, 0]),
+        ("log-uniform", None, np.arange(5000) % 71),
+        ("unigram", 1.0, 10**7 // np.arange(1, 5001)),
+    ],
+)
+def test_the_alias_table_is_the_distribution(kind, power, counts):
+    found = proposal(words(counts), kind, power)
+    q = expected_q(kind, 1.0 if power is None else power, counts)
+    np.testing.assert_allclose(found.probabilities, q, rtol=1e-12)
+    keep, size = found.keep.astype(np.float64), len(counts)
+    from_table = (keep + np.bincount(found.alias, 1 - keep, size)) / size
+    np.testing.assert_allclose(from_table, q, rtol=1e-6, atol=1e-7 / size)
+
+
+@pytest.mark.parametrize(
+    ("replacement", "samples", "kind"), [(True, 5, "unigram"), (False, 4, "unigram"), (False, 3, "log-uniform")]
+)
+def test_words_are_drawn_as_often_as_expected(replacement, samples, kind):
+    sampler = make_sampler(proposal(words(), kind), samples, replacement)
+    draws = np.asarray(jax.jit(jax.vmap(sampler.draw))(jax.random.split(jax.random.key(0), BATCHES)))
+    assert draws.shape == (BATCHES, sampler.slots)
+    counts = np.stack([(draws == v).sum(1) for v in range(len(COUNTS))], axis=1)
+    expected = np.exp(sampler.log_expected)
+    error = counts.std(0) / np.sqrt(BATCHES)
+    assert (np.abs(counts.mean(0) - expected) < 4.5 * error + 1e-9).all()
+    if replacement:
+        np.testing.assert_allclose(expected, 5 * proposal(words(), kind).probabilities, rtol=1e-12)
+        assert (counts.sum(1) == samples).all()
+        return
+    q = expected_q(kind, 1.0, COUNTS)
+    np.testing.assert_allclose(expected, 1 - (1 - q) ** sampler.tries, rtol=1e-12)
+    assert expected.sum() >= samples > (1 - (1 - q) ** (sampler.tries - 1)).sum()
+    # What the loss rests on: the mean of Σ f(v) / E[v] over samples is the sum of f over all words.
+    f = np.exp(np.arange(len(COUNTS)) / 3)
+    estimates = (counts * f / expected).sum(1)
+    assert abs(estimates.mean() - f.sum()) < 4 * estimates.std() / np.sqrt(BATCHES)
+    assert counts.max() == 1  # each word once, the rest is unused, and in order
+    assert (counts.sum(1) + (draws == UNUSED).sum(1) == sampler.slots).all()
+    assert (np.diff(draws.astype(np.int64)) >= 0).all()
+    assert counts.sum(1).min() < samples < counts.sum(1).max()
+
+
+def test_hardly_any_batch_finds_more_than_there_are_slots():
+    sampler = make_sampler(proposal(words(10**7 // np.arange(1, 2001)), "log-uniform"), 400, replacement=False)
+    assert sampler.slots < min(480, sampler.tries)
+    draws = np.asarray(jax.jit(jax.vmap(sampler.draw))(jax.random.split(jax.random.key(1), 2000)))
+    found = (draws != UNUSED).sum(1)
+    assert abs(found.mean() - 400) < 1
+    assert found.max() < sampler.slots
+
+
+def test_all_words():
+    sampler = make_sampler(proposal(words(), "unigram"), len(COUNTS), replacement=False)
+    assert sampler.draw(jax.random.key(0)).tolist() == list(range(len(COUNTS)))
+    assert not sampler.log_expected.any()
+
+
+@pytest.mark.parametrize(
+    ("samples", "replacement", "said"),
+    [
+        (8, False, "8 samples are more than the 7 words"),
+        (8, True, "8 samples are more than the 7 words"),
+        (0, True, "positive whole number"),
+        (-3, False, "positive whole number"),
+        (2.5, True, "positive whole number"),
+        (True, True, "positive whole number"),
+        ("ten", True, "positive whole number"),
+        (2, "yes", "true or false"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(samples, replacement, said):
+    with pytest.raises(UserError, match=said):
+        make_sampler(proposal(words(), "unigram"), samples, replacement)
+
+
+def test_too_many_tries_are_refused():
+    rare = proposal(words([10**12, 10**12, 1, 1]), "unigram")
+    with pytest.raises(UserError, match="ask for fewer, for all of them, or add replacement=true"):
+        make_sampler(rare, 3, replacement=False)
+    assert make_sampler(rare, 3, replacement=True).slots == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "power", "said"),
+    [
+        ("zipf", None, "choose log-uniform or unigram"),
+        ("log-uniform", 0.5, "power belongs to the proposal unigram"),
+        ("unigram", -1, "0 or more"),
+        ("unigram", float("nan"), "0 or more"),
+        ("unigram", "half", "0 or more"),
+    ],
+)
+def test_what_is_no_proposal_is_said(kind, power, said):
+    with pytest.raises(UserError, match=said):
+        proposal(words(), kind, power)
+
+
+def test_no_words():
+    with pytest.raises(UserError, match="vocabulary is empty"):
+        proposal(words([]), "unigram")
