@@ -28,13 +28,15 @@ $(VENV)/installed-bench: $(VENV)/installed
 	$(PIP) install --quiet --editable '.[dev,bench]'
 	touch $@
 
-demo: install ## train an LSTM on Python's own reference, let it speak, and see how far back it looks (under 3 minutes)
-	rm -rf runs/demo runs/demo-elman runs/demo-horizons
+demo: install ## train an LSTM on Python's own reference, let it speak, see how far back it looks, and compare (under 3 minutes)
+	rm -rf runs/demo runs/demo-elman runs/demo-horizons runs/demo-kn5.model
 	$(BIN)/rnnlm-jax train demo --run runs/demo
 	$(BIN)/rnnlm-jax sample runs/demo --prompt "the" --temperature 0.7
 	$(BIN)/rnnlm-jax train demo/elman --run runs/demo-elman
 	$(BIN)/rnnlm-jax jacobians runs/demo runs/demo-elman --data pydoc:test --lags 1,2,5,10,20,50 --positions 100 \
 		--sequences 0 --out runs/demo-horizons
+	$(BIN)/rnnlm-jax ngram train pydoc:train --order 5 --vocabulary runs/demo/vocabulary.json --out runs/demo-kn5.model
+	$(BIN)/rnnlm-jax compare runs/demo runs/demo-elman runs/demo-kn5.model --data pydoc:test --mix demo,demo-kn5
 
 test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
