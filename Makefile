@@ -36,7 +36,8 @@ demo: install ## train an LSTM on Python's own reference, let it speak, see how 
 	$(BIN)/rnnlm-jax jacobians runs/demo runs/demo-elman --data pydoc:test --lags 1,2,5,10,20,50 --positions 100 \
 		--sequences 0 --out runs/demo-horizons
 	$(BIN)/rnnlm-jax ngram train pydoc:train --order 5 --vocabulary runs/demo/vocabulary.json --out runs/demo-kn5.model
-	$(BIN)/rnnlm-jax compare runs/demo runs/demo-elman runs/demo-kn5.model --data pydoc:test --mix demo,demo-kn5
+	$(BIN)/rnnlm-jax compare runs/demo runs/demo-elman runs/demo-kn5.model --data pydoc:test --mix demo,demo-kn5 \
+		--horizons runs/demo-horizons
 
 test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache", action="store_true", help=f"a unigram cache of the text so far, called {CACHE}, for mixtures"
     )
     dynamic_options.add_arguments(parser)
+    parser.add_argument(
+        "--horizons", metavar="DIR", help="what jacobians --out wrote of the runs (default: found below a run's folder)"
+    )
     parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
     parser.add_argument(
         "--json",
@@ -60,7 +63,8 @@ def main(arguments: argparse.Namespace) -> int:
     _check_files(arguments)
     tune = _tuning_text(arguments)
     scorers = [
-        open_scorer(path, name, arguments.checkpoint) for path, name in zip(arguments.models, names, strict=True)
+        open_scorer(path, name, arguments.checkpoint, arguments.horizons)
+        for path, name in zip(arguments.models, names, strict=True)
     ]
     require_comparable(scorers)
     vocabulary = scorers[0].vocabulary
@@ -106,7 +110,7 @@ def _tuning_text(arguments: argparse.Namespace) -> str:
 
 
 def _check_files(arguments: argparse.Namespace) -> None:
-    """See that what is to be written can be, before hours of work; and that no model is taken for a file to write.
+    """See that what is named is there and can be written, before hours of work; and that no model is written over.
 
     Raises:
         UserError: if not.
@@ -115,6 +119,8 @@ def _check_files(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--json {arguments.json}: the name of a file to write must end in .json; put --json last to print"
         )
+    if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
+        raise UserError(f"there is no folder {arguments.horizons}: give what rnnlm-jax jacobians --out wrote")
     for file in (arguments.markdown, arguments.json):
         if file in (None, PRINTED):
             continue

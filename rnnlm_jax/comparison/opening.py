@@ -9,13 +9,16 @@ from rnnlm_jax.comparison.trained_run import open_trained_run
 from rnnlm_jax.errors import UserError
 
 
-def open_scorer(path: str | Path, name: str | None = None, checkpoint: str = "best") -> Scorer:
+def open_scorer(
+    path: str | Path, name: str | None = None, checkpoint: str = "best", horizons: str | Path | None = None
+) -> Scorer:
     """The model at a path, ready to score.
 
     Args:
         path: the folder of a run, or a model file.
         name: how tables call it; unless given, the last part of its path.
         checkpoint: of a run, "best" or "last".
+        horizons: a folder of ``rnnlm-jax jacobians``, with that of a run in it.
 
     Raises:
         UserError: if there is nothing, or it is no model, is damaged, or holds parameters that are not finite.
@@ -23,7 +26,7 @@ def open_scorer(path: str | Path, name: str | None = None, checkpoint: str = "be
     path = Path(path)
     name = _base(path) if name is None else name
     if path.is_dir():
-        return open_trained_run(path, name, checkpoint)
+        return open_trained_run(path, name, checkpoint, horizons)
     if not path.exists():
         raise UserError(f"there is no model {path}: give the folder of a run, or a model file of rnnlm-jax ngram train")
     return open_counted_model(path, name)

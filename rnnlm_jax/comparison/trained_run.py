@@ -56,8 +56,17 @@ class TrainedRun:
         return dynamic_nats(run.model, run.params, text, run.vocabulary, self.dynamic, self.scale, progress)
 
 
-def open_trained_run(path: str | Path, name: str, checkpoint: str = "best") -> TrainedRun:
+def open_trained_run(
+    path: str | Path, name: str, checkpoint: str = "best", horizons: str | Path | None = None
+) -> TrainedRun:
     """A run's model, and what is known of it.
+
+    Args:
+        path: the folder of the run.
+        name: how tables call it.
+        checkpoint: "best" or "last".
+        horizons: a folder that ``rnnlm-jax jacobians`` wrote; without one, or without this run in it, what lies below
+            the run's own folder is taken.
 
     Raises:
         UserError: if there is no run, a part of it is missing or damaged, or its parameters are not finite.
@@ -65,7 +74,9 @@ def open_trained_run(path: str | Path, name: str, checkpoint: str = "best") -> T
     run = open_run(path, checkpoint)
     require_finite(run.params, name)
     seconds, rate = training_speed(RunFolder(Path(path)))
-    about = About(model_kind(run.config.model), seconds, rate, horizon(Path(path), run.position.step))
+    measured = [] if horizons is None else [Path(horizons) / Path(path).resolve().name]
+    lag = next(filter(None, (horizon(folder, run.position.step) for folder in (*measured, Path(path)))), "")
+    about = About(model_kind(run.config.model), seconds, rate, lag)
     return TrainedRun(name, run, about)
 
 
@@ -110,7 +121,7 @@ def training_speed(folder: RunFolder) -> tuple[float | None, float | None]:
 
 
 def horizon(path: Path, step: int) -> str:
-    """Words back at which the gradient has fallen to 1 %, where the run's folder holds that of this checkpoint.
+    """Words back at which the gradient has fallen to 1 %, where a folder holds that of this checkpoint.
 
     It is of the input words, or of the first part of the state that was measured, which is then named. Of several
     measurements the newest counts.

@@ -54,7 +54,7 @@ class Read(NamedTuple):
 def maxent(
     words: Words,
     order: int = 5,
-    table_bits: int = 24,
+    table_size: float = 2**24,
     classes: int | None = None,
     value: float = 1.0,
     l2: float = 0.0,
@@ -79,7 +79,7 @@ def maxent(
     Args:
         words: of the vocabulary, with their training counts.
         order: N of the n-grams: features of up to N - 1 words before the target, 1 to 9.
-        table_bits: the table has 2 to this many weights, all 0 at first.
+        table_size: weights in the table, all 0 at first; the fewer, the more features share one.
         classes: C, ⌈√V⌉ unless given.
         value: of a feature that is present. Under SGD it sets the features' own learning rate, ``value²`` of the
             common one; under AdaGrad ``value`` of it.
@@ -92,7 +92,8 @@ def maxent(
         UserError: for an order, table, number of classes, value or l2 that cannot be.
     """
     binned = bin_by_frequency(words.counts, classes)
-    features = DirectFeatures(binned, order, table_bits)
+    whole = isinstance(table_size, float) and table_size.is_integer()  # 2e9 on the command line
+    features = DirectFeatures(binned, order, int(table_size) if whole else table_size)  # pyright: ignore[reportArgumentType]
     if not 0 < value < math.inf:
         raise UserError(f"value must be a positive number, not {value}")
     if not 0 <= l2 < math.inf:

@@ -101,6 +101,10 @@ def test_horizons_are_read_from_the_runs_folder(run, corpus, rnnlm):
     (run / "jacobians.json").write_text(json.dumps(summary | {"step": step + 1}))  # of another checkpoint
     (run / "far" / "jacobians.json").write_text("{")
     assert last_line(rnnlm(*compared))["rows"][0]["horizon"] is None
+    elsewhere = run.parent / "horizons"
+    (elsewhere / run.name).mkdir(parents=True)
+    (elsewhere / run.name / "jacobians.json").write_text(json.dumps(summary | {"largest_lag": 7}))
+    assert last_line(rnnlm(*compared, "--horizons", elsewhere))["rows"][0]["horizon"] == ">7 (cell)"
 
 
 def test_dynamic_evaluation_in_a_table_and_alone(trained, corpus, other_text, rnnlm):
@@ -153,6 +157,7 @@ def test_a_neural_cache(trained, other_text, rnnlm):
         (["--markdown", "."], "is a folder"),
         (["--json", "nowhere/table.json"], "there is no folder nowhere"),
         (["--json", "table"], "must end in .json"),
+        (["--horizons", "nowhere"], "there is no folder nowhere"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )

@@ -40,7 +40,7 @@ def test_products_of_classes(hidden):
 
 
 def test_sums_and_gradients_of_features():
-    features = DirectFeatures(CLASSES, order=4, bits=9)
+    features = DirectFeatures(CLASSES, order=4, size=512)
     rows = 40
     past, of_rows = (
         jnp.asarray(RNG.integers(-1, 4, (rows, 3)), jnp.int32),
@@ -54,9 +54,9 @@ def test_sums_and_gradients_of_features():
     def both(operation, *arrays, **static):
         return jax.jit(lambda *a: (operation(*a, **static), operation.meaning(*a, **static)))(*arrays)
 
-    (found,), (wanted,) = both(direct_features._sums, table, windows.words, sizes, width=np.int64(CLASSES.width))
+    (found,), (wanted,) = both(direct_features._sums, table, *windows.words, sizes, width=np.int64(CLASSES.width))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13)
-    found, wanted = both(direct_features._gradient, table, *slopes, shrink, *windows, sizes)
+    found, wanted = both(direct_features._gradient, table, *slopes, shrink, *windows.classes, *windows.words, sizes)
     dense = [dense_gradient(RowGradient(*each), jnp.asarray(table)) for each in (found, wanted)]
     assert np.abs(dense[1]).max() > 0 and found[0].shape == wanted[0].shape
     np.testing.assert_allclose(dense[0], dense[1], rtol=0, atol=1e-12)

@@ -22,7 +22,7 @@ from rnnlm_jax.words import Words
 
 VOCABULARY, HIDDEN = 23, 3
 WORDS = Words([str(v) for v in range(VOCABULARY)], np.random.default_rng(0).integers(0, 50, VOCABULARY))
-OPTIONS = {"order": 3, "table_bits": 8, "classes": 4, "dtype": jnp.float64, "param_dtype": jnp.float64}
+OPTIONS = {"order": 3, "table_size": 256, "classes": 4, "dtype": jnp.float64, "param_dtype": jnp.float64}
 
 
 def mixed(key):
@@ -34,6 +34,11 @@ def mixed(key):
 def by_hand(params, binned, h, past, order, value=1.0):
     """log P of every word: keys, windows and sums in Python's integers, one weight at a time."""
     table, half = np.asarray(params.table).reshape(-1), params.table.size // 2
+
+    def place(key, width):
+        lines = -(-(width + 15) // 16)  # that a window may touch
+        return 16 * (mixed(key) % (half // 16 - lines + 1)) + mixed(key ^ 0x27D4EB2F) % 16
+
     found = np.empty((len(past), VOCABULARY))
     for n, words in enumerate(past.tolist()):
         keys = [0x2545F491]
@@ -42,10 +47,10 @@ def by_hand(params, binned, h, past, order, value=1.0):
         logits = [0.0 if h is None else h[n] @ params.softmax.class_w[:, c] for c in range(binned.count)]
         for c in range(binned.count):
             logits[c] += 0.0 if h is None else params.softmax.class_b[c]
-            logits[c] += value * sum(table[mixed(key) % (half - binned.count + 1) + c] for key in keys)
+            logits[c] += value * sum(table[place(key, binned.count) + c] for key in keys)
         of_classes = np.array(logits) - np.logaddexp.reduce(logits)
         for c, (start, size) in enumerate(zip(binned.starts, binned.sizes, strict=True)):
-            starts = [mixed((key * 0x85EBCA77 + c + 1) % 2**32) % (half - binned.width + 1) + half for key in keys]
+            starts = [half + place((key * 0x85EBCA77 + c + 1) % 2**32, binned.width) for key in keys]
             run = np.array([value * sum(table[s + k] for s in starts) for k in range(size)])
             if h is not None:
                 rows = slice(start, start + size)
@@ -82,7 +87,7 @@ def test_the_gradient_by_row_is_that_of_the_dense_loss(l2):
     layer, params, hs, targets = problem(l2=l2)
     weights = np.cos(np.arange(len(targets))) * (np.arange(len(targets)) % 3 != 1)
 
-    features = DirectFeatures(bin_by_frequency(WORDS.counts, 4), 3, 8)
+    features = DirectFeatures(bin_by_frequency(WORDS.counts, 4), 3, 256)
     of_rows = features.classes.class_of[features.classes.rank[targets]]
     windows = jax.jit(features.windows)(hs.words, of_rows)
 
@@ -100,8 +105,8 @@ def test_the_gradient_by_row_is_that_of_the_dense_loss(l2):
         total = -(weights * found[jnp.arange(len(targets)), targets]).sum()
         flat = params.table.reshape(-1)
         for n in range(len(targets)):
-            for starts, size in ((windows.classes[n], 4), (windows.words[n], int(features.classes.sizes[of_rows[n]]))):
-                read = flat[starts[:, None] + jnp.arange(size)]
+            for starts, size in ((windows.classes, 4), (windows.words, int(features.classes.sizes[of_rows[n]]))):
+                read = flat[16 * starts.lines[n, :, None] + starts.offsets[n, :, None] + jnp.arange(size)]
                 total += l2 / 2 * weights[n] * ((read**2).sum() - jax.lax.stop_gradient((read**2).sum()))
         return total
 
@@ -117,7 +122,7 @@ def test_the_gradient_by_row_is_that_of_the_dense_loss(l2):
 
 def model_of(cell, **options):
     config = ModelConfig(cell=cell, hidden_size=HIDDEN, output="maxent", init_scale=0.1)
-    options = {"order": 3, "table_bits": 8, "l2": 0.01} | options
+    options = {"order": 3, "table_size": 256, "l2": 0.01} | options
     config = dataclasses.replace(config, output_options=tuple(options.items()), param_dtype="float64", dtype="float64")
     return build_model(config, VOCABULARY, words=WORDS)
 
@@ -168,8 +173,9 @@ def test_by_row_or_dense_the_model_has_one_gradient():
         ({"order": 0}, "order must be a whole number from 1 to 9"),
         ({"order": 10}, "order must be"),
         ({"order": 2.0}, "order must be"),
-        ({"table_bits": 31}, "table_bits must be"),
-        ({"table_bits": 5, "classes": 23}, "give more table_bits"),
+        ({"table_size": 2**36}, "table_size must be a whole number from 32 to 34359738336"),
+        ({"table_size": 33.5}, "table_size must be"),
+        ({"table_size": 64, "classes": 23}, "give a larger table_size"),
         ({"value": 0}, "value must be a positive number"),
         ({"l2": -1.0}, "l2 must be a number from 0 on"),
         ({"l2": float("nan")}, "l2 must be"),
@@ -199,4 +205,4 @@ def test_what_cannot_be_without_units(changes, complaint):
 def test_parameters_are_the_table_alone_without_units():
     params = model_of("none").init(jax.random.key(0))
     assert params.output == MaxEntParams(None, params.output.table)
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2**8
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 256

@@ -17,20 +17,35 @@ using Starts = ffi::Buffer<ffi::S32, 2>;
 
 constexpr int64_t kRowsATask = 64;
 
-// sums[n, k] = sum over o of table[starts[n, o] + k] for k < sizes[n], and 0 beyond.
+// Where windows begin: lines[n, o], and which weight of it.
+struct Places {
+  Places(const Starts& lines, const Starts& offsets, int64_t line)
+      : lines_(lines.typed_data()), offsets_(offsets.typed_data()), orders_(lines.dimensions()[1]), line_(line) {}
+
+  int64_t operator()(int64_t n, int64_t o) const {
+    return lines_[n * orders_ + o] * line_ + offsets_[n * orders_ + o];
+  }
+
+ private:
+  const int32_t *lines_, *offsets_;
+  int64_t orders_, line_;
+};
+
+// sums[n, k] = sum over o of table[start of (n, o) + k] for k < sizes[n], and 0 beyond.
 template <ffi::DataType type>
-ffi::Error sums(ffi::ThreadPool pool, Matrix<type> table, Starts starts, Numbers sizes, ffi::Result<Matrix<type>> out,
-                int64_t width) {
+ffi::Error sums(ffi::ThreadPool pool, Matrix<type> table, Starts lines, Starts offsets, Numbers sizes,
+                ffi::Result<Matrix<type>> out, int64_t width) {
   using T = ffi::NativeType<type>;
-  const int64_t count = starts.dimensions()[0], orders = starts.dimensions()[1];
+  const int64_t count = lines.dimensions()[0], orders = lines.dimensions()[1];
   const T* weights = table.typed_data();
+  const Places start(lines, offsets, table.dimensions()[1]);
   rnnlm::Parallel{pool}((count + kRowsATask - 1) / kRowsATask, [&](int64_t task) {
     for (int64_t n = task * kRowsATask; n < std::min(count, (task + 1) * kRowsATask); ++n) {
       T* __restrict__ sum = out->typed_data() + n * width;
       std::fill(sum, sum + width, T{0});
       const int64_t size = sizes.typed_data()[n];
       for (int64_t o = 0; o < orders; ++o) {
-        const T* window = weights + starts.typed_data()[n * orders + o];
+        const T* window = weights + start(n, o);
         for (int64_t k = 0; k < size; ++k) sum[k] += window[k];
       }
     }
@@ -66,7 +81,7 @@ class Slots {
   int32_t used_ = 0;
 };
 
-// rows[line] += slopes[n, k] + shrink[n] table[starts[n, o] + k] at every weight that was read, each line once.
+// rows[line] += slopes[n, k] + shrink[n] table[start of (n, o) + k] at every weight that was read, each line once.
 template <typename T>
 class Gradient {
  public:
@@ -102,19 +117,20 @@ class Gradient {
 
 template <ffi::DataType type>
 ffi::Error gradient(Matrix<type> table, Matrix<type> of_classes, Matrix<type> of_words, ffi::Buffer<type, 1> shrink,
-                    Starts classes, Starts words, Numbers sizes, ffi::Result<Numbers> ids,
-                    ffi::Result<Matrix<type>> rows) {
+                    Starts class_lines, Starts class_offsets, Starts word_lines, Starts word_offsets, Numbers sizes,
+                    ffi::Result<Numbers> ids, ffi::Result<Matrix<type>> rows) {
   using T = ffi::NativeType<type>;
-  const int64_t count = classes.dimensions()[0], orders = classes.dimensions()[1];
+  const int64_t count = class_lines.dimensions()[0], orders = class_lines.dimensions()[1];
   const int64_t all = of_classes.dimensions()[1], width = of_words.dimensions()[1];
-  Gradient<T> found(table.typed_data(), table.dimensions()[1], ids->element_count(), ids->typed_data(),
-                    rows->typed_data());
+  const int64_t line = table.dimensions()[1];
+  const Places classes(class_lines, class_offsets, line), words(word_lines, word_offsets, line);
+  Gradient<T> found(table.typed_data(), line, ids->element_count(), ids->typed_data(), rows->typed_data());
   for (int64_t n = 0; n < count; ++n) {
     const T by = shrink.typed_data()[n];
     const int64_t size = sizes.typed_data()[n];
     for (int64_t o = 0; o < orders; ++o) {
-      found.add(classes.typed_data()[n * orders + o], all, of_classes.typed_data() + n * all, by);
-      found.add(words.typed_data()[n * orders + o], size, of_words.typed_data() + n * width, by);
+      found.add(classes(n, o), all, of_classes.typed_data() + n * all, by);
+      found.add(words(n, o), size, of_words.typed_data() + n * width, by);
     }
   }
   return ffi::Error::Success();
@@ -125,6 +141,7 @@ auto binding_of_sums() {
   return ffi::Ffi::Bind()
       .Ctx<ffi::ThreadPool>()
       .template Arg<Matrix<type>>()
+      .template Arg<Starts>()
       .template Arg<Starts>()
       .template Arg<Numbers>()
       .template Ret<Matrix<type>>()
@@ -138,6 +155,8 @@ auto binding_of_gradient() {
       .template Arg<Matrix<type>>()
       .template Arg<Matrix<type>>()
       .template Arg<ffi::Buffer<type, 1>>()
+      .template Arg<Starts>()
+      .template Arg<Starts>()
       .template Arg<Starts>()
       .template Arg<Starts>()
       .template Arg<Numbers>()
