@@ -58,15 +58,10 @@ def random_weights(cell, name="", batch=(B,), steps=T):
 
 
 STATIC = ("cell", "reverse", "unroll", "remat_chunk", "executor")
-
-# The suite compiles hundreds of tiny programs and runs each a few times: ask for quick compilation.
-QUICK: dict = {"xla_backend_optimization_level": 0}
-if jax.__version_info__ < (0, 11):  # later releases have no such option
-    QUICK["xla_cpu_use_fusion_emitters"] = False
-jit = functools.partial(jax.jit, compiler_options=QUICK)
+jit = jax.jit
 
 
-@functools.partial(jit, static_argnames=STATIC)
+@functools.partial(jax.jit, static_argnames=STATIC)
 def run(cell, params, state, xs, **options):
     """``unroll`` under jit."""
     return unroll(cell, params, state, xs, **options)
@@ -76,7 +71,7 @@ def dot(weights, outputs):
     return sum(jnp.sum(w * o) for w, o in zip(jax.tree.leaves(weights), jax.tree.leaves(outputs), strict=True))
 
 
-@functools.partial(jit, static_argnames=STATIC)
+@functools.partial(jax.jit, static_argnames=STATIC)
 def run_with_gradients(cell, params, state, xs, weights, **options):
     """``((final state, outputs), gradients)`` of ``dot(weights, (final state, outputs))``."""
 
@@ -88,7 +83,7 @@ def run_with_gradients(cell, params, state, xs, weights, **options):
     return outputs, gradients
 
 
-@functools.partial(jit, static_argnames="cell")
+@functools.partial(jax.jit, static_argnames="cell")
 def one_step(cell, params, state, x):
     state = cell.step(params, state, cell.project(params, x))
     return state, cell.readout(params, state)
