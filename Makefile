@@ -39,7 +39,7 @@ demo: install ## train an LSTM on Python's own reference, let it speak, see how 
 	$(BIN)/rnnlm-jax compare runs/demo runs/demo-elman runs/demo-kn5.model --data pydoc:test --mix demo,demo-kn5
 
 test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-peers: $(VENV)/installed-peers ## install the peer libraries and run the parity tests
 	$(BIN)/python -m pytest -m peers

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from rnnlm_jax.cli.main import main
-from tests.training.tiny import TINY, compilation_cache, text
+from tests.training.tiny import TINY, text
 
 
 class Outcome(NamedTuple):
@@ -15,12 +15,6 @@ class Outcome(NamedTuple):
     code: int
     out: str
     err: str
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory):
-    with compilation_cache(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 @pytest.fixture(scope="session")

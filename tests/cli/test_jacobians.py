@@ -22,7 +22,6 @@ from tests.jacobians import exact
 from tests.training.tiny import TINY, last_checkpoint, random_params
 
 # One process for all of them: what the first has compiled the others use.
-pytestmark = pytest.mark.xdist_group("jacobians")
 
 #: The same throughout, so that all of it is compiled once; each context is compiled on its own.
 LAGS, CONTEXTS, POSITIONS = (1, 2, 5), (2, 20), 6

@@ -2,13 +2,7 @@
 
 import pytest
 
-from tests.training.tiny import compilation_cache, text
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory):
-    with compilation_cache(tmp_path_factory.mktemp("compiled")):
-        yield
+from tests.training.tiny import text
 
 
 @pytest.fixture(scope="session")

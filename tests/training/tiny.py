@@ -1,14 +1,11 @@
 """The smallest things to train, and parameters that cost no compilation: shared by the tests of models and commands."""
 
-import contextlib
 import json
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from jax.experimental.compilation_cache import compilation_cache as cache
 
 from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, replace
@@ -115,29 +112,3 @@ def records(path):
 
 def timeless(figures):
     return {name: value for name, value in figures.items() if name not in ("seconds", "tokens_per_second")}
-
-
-@contextlib.contextmanager
-def compilation_cache(folder):
-    """Keep what is compiled in a folder, for this process and those it starts: every run compiles the same steps."""
-    options = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-
-    def switch(values):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        cache.reset_cache()
-
-    switch(options)
-    variables = {name.upper(): str(value) for name, value in options.items()}
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            yield
-    finally:
-        switch(before)
