@@ -1,8 +1,8 @@
 """Tests of the package, laid out as it is.
 
 The suite compiles thousands of small programs and runs each a few times. What follows makes that cheap, in this process
-and in those that tests start; here, because jax reads it when it is first imported. With XLA_FLAGS set, even to nothing,
-programs are compiled as users have them, which takes three times as long.
+and in those that tests start; here, because jax reads it when it is first imported. With XLA_FLAGS set, if only to
+nothing, programs are compiled as users have them, which takes three times as long.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from importlib import metadata
 
 
 def _compile_quickly() -> None:
-    """Ask XLA for quick compilation: no optimisation, one module for LLVM, and plain loops in place of MLIR's fusions."""
+    """Ask XLA for quick compilation: no optimisation, one module for LLVM, plain loops in place of MLIR's fusions."""
     flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
     if tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 11):  # later releases have no such option
         flags.append("--xla_cpu_use_fusion_emitters=false")

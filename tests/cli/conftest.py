@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from rnnlm_jax.cli.main import main
-from tests.training.tiny import TINY, text
+from tests.training.tiny import TINY, no_learning_curves, text
 
 
 class Outcome(NamedTuple):
@@ -15,6 +15,12 @@ class Outcome(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_learning_curves():
+    with no_learning_curves():
+        yield
 
 
 @pytest.fixture(scope="session")

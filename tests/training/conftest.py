@@ -2,7 +2,13 @@
 
 import pytest
 
-from tests.training.tiny import text
+from tests.training.tiny import no_learning_curves, text
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_learning_curves():
+    with no_learning_curves():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The smallest things to train, and parameters that cost no compilation: shared by the tests of models and commands."""
 
+import contextlib
 import json
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, replace
@@ -112,3 +114,11 @@ def records(path):
 
 def timeless(figures):
     return {name: value for name, value in figures.items() if name not in ("seconds", "tokens_per_second")}
+
+
+@contextlib.contextmanager
+def no_learning_curves():
+    """Train without the figure, which takes longer to draw than a tiny model to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnnlm_jax.training.train.learning_curve", lambda metrics, names, path: None)
+        yield
