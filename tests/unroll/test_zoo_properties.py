@@ -251,8 +251,14 @@ def test_float32_stays_float32_and_is_traced_once(name):
     assert {leaf.dtype for leaf in jax.tree.leaves((final, hs))} == {np.dtype("float32")}
 
 
+# Wide inputs, and narrow products in chunks: each cell one of them, and two cells (one splits, one does not) both.
+TYPES = (("float32", "float64", None), ("bfloat16", "bfloat16", 3))
+BOTH = ("elman-tanh", "gru-reset-before")
+
+
 @pytest.mark.parametrize(
-    ("dtype", "xs_dtype", "remat_chunk"), [("float32", "float64", None), ("bfloat16", "bfloat16", 3)]
+    ("name", "dtype", "xs_dtype", "remat_chunk"),
+    [(name, *TYPES[k]) for n, name in enumerate(NAMES) for k in (0, 1) if name in BOTH or n % 2 == k],
 )
 def test_dtypes(name, dtype, xs_dtype, remat_chunk):
     """Parameters, states, outputs and gradients keep ``param_dtype``, whatever the compute dtype or the inputs'."""
