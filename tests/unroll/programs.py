@@ -40,7 +40,12 @@ def random_like(tree, rng, scale=0.5):
     return jax.tree.map(lambda a: jnp.asarray(scale * rng.standard_normal(a.shape), a.dtype), tree)
 
 
-@functools.cache
+def drawn_once(function):
+    """Keep the arrays that a function gives, and give arrays where it is called while a program is traced too."""
+    return functools.cache(jax.ensure_compile_time_eval()(function))
+
+
+@drawn_once
 def random_arrays(cell, name="", batch=(B,), steps=T, input_size=D):
     """Parameters, initial state and inputs."""
     rng = np.random.default_rng(seed_of(name))
@@ -50,7 +55,7 @@ def random_arrays(cell, name="", batch=(B,), steps=T, input_size=D):
     return params, state, jnp.asarray(xs, cell.spec.param_dtype)
 
 
-@functools.cache
+@drawn_once
 def random_weights(cell, name="", batch=(B,), steps=T):
     """The weights of a loss that sees every entry of the final state and of the outputs."""
     rng = np.random.default_rng(seed_of(name) + 1)
@@ -106,7 +111,7 @@ def example(tree, b):
     return jax.tree.map(lambda a: a[b], tree)
 
 
-@functools.cache
+@drawn_once
 def everything(steps=T, batch=(B,)):
     """A mask, lengths and resets that change nothing."""
     return {

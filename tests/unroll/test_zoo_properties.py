@@ -202,7 +202,7 @@ def test_batch_axes(cell, name, arrays, batch):
 
 def test_no_steps_at_all(cell, arrays):
     params, state, xs = arrays
-    final, hs = unroll(cell, params, state, xs[:0])
+    final, hs = run(cell, params, state, xs[:0])
     assert hs.shape == (0, B, cell.spec.output_size)
     assert hs.dtype == np.float64
     assert_close(final, state, 0.0)
