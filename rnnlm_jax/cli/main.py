@@ -2,12 +2,14 @@
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from rnnlm_jax.cli import compilation_cache
 from rnnlm_jax.cli.options import Parser
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
 from rnnlm_jax.version import __version__
 
 #: Subcommand and what it does; each is a module of this package with ``add_arguments`` and ``main``.
@@ -41,7 +43,11 @@ Recurrent language models in JAX.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return the exit code: 0, or 2 after a one-line error, or 130 when interrupted."""
+    """Run one subcommand and return the exit code.
+
+    0, or 2 after a one-line error; 75 if training was stopped by a signal and goes on with --resume; what else was
+    stopped, 130 for SIGINT and 143 for SIGTERM.
+    """
     import argparse
 
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -59,10 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 compilation_cache.add_argument(subparser)
     parsed = parser.parse_args(words)
     try:
-        with compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)):
+        with (
+            terminate_as_interrupt(),
+            compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)),
+        ):
             code = modules[parsed.command].main(parsed)
             sys.stdout.flush()
         return code
+    except Stopped as error:
+        print(f"rnnlm-jax: {error}; go on with rnnlm-jax train --run {parsed.run} --resume", file=sys.stderr)
+        return STOPPED
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -72,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left")
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as error:
+        return _interrupted(128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT))
 
 
 def _fail(message: str) -> int:
@@ -81,9 +93,9 @@ def _fail(message: str) -> int:
     return 2
 
 
-def _interrupted() -> int:
+def _interrupted(code: int) -> int:
     print("rnnlm-jax: interrupted; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
-    return 130
+    return code
 
 
 def run() -> None:
