@@ -28,6 +28,8 @@ class Position:
     """Lines of metrics written so far."""
     records_digest: str = ""
     """SHA-256 of those lines."""
+    interval: dict[str, Any] | None = None
+    """The sums of the line of metrics that is not written yet."""
 
 
 @dataclass(frozen=True)

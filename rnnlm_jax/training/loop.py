@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -27,7 +27,7 @@ from rnnlm_jax.stopping import Stopped, StopRequest
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
-from rnnlm_jax.training.resuming import discard_later, ensure_best, newest_training
+from rnnlm_jax.training.resuming import discard_later, newest_training, with_best
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
 from rnnlm_jax.training.texts import Texts, make_batches
 
@@ -83,10 +83,11 @@ class Trainer:
             if config.training.log_jacobian
             else None
         )
-        kinds = ("last", "best", "validating")
-        self.last, self.best, self.validating = (
-            CheckpointFolder(folder.checkpoints(kind), keep=config.training.keep_last) for kind in kinds
-        )
+        keep = config.training.keep_last
+        self.last = CheckpointFolder(folder.checkpoints("last"), keep)
+        # Two at least: a new best one is committed before the last checkpoint, which may be lost, as may be its commit.
+        self.best = CheckpointFolder(folder.checkpoints("best"), max(keep, 2))
+        self.validating = CheckpointFolder(folder.checkpoints("validating"))
         self.position: Position = dataclasses.replace(START, text=digest(texts.train.tokens))
         self.state: TrainState = initial_train_state(
             model, config.optimizer, config.data.batch_size, config.training.seed
@@ -100,7 +101,7 @@ class Trainer:
         awaits_validation = resume and self.position.batch == len(self.batches)
         discard_later(self.position, not awaits_validation, self.last, self.best)
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
-        self.interval = _Interval()
+        self.interval = _Interval(**(self.position.interval or {}))
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
 
@@ -115,8 +116,9 @@ class Trainer:
                 f"the training text of {self.texts.corpus.name} is not the one that {self.folder.path} was begun with: "
                 "restore the text, or begin another run"
             )
-        ensure_best(found.position, self.best, self.last, {"params": self.state.params}, vocabulary)
-        self.state, self.position = _join(found.trees), found.position
+        like = {"params": self.state.params}
+        self.position = with_best(found.position, self.best, self.last, like, vocabulary)
+        self.state = _join(found.trees)
 
     def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
         """Train to the last epoch, telling ``report`` of each.
@@ -300,7 +302,10 @@ class Trainer:
     def _mark(self) -> Position:
         """The position, with the records of metrics that are behind it."""
         self.position = dataclasses.replace(
-            self.position, records=self.records.lines, records_digest=self.records.digest
+            self.position,
+            records=self.records.lines,
+            records_digest=self.records.digest,
+            interval=self.interval.sums(),
         )
         return self.position
 
@@ -312,9 +317,13 @@ class Trainer:
 class _Interval:
     """Sums between two lines of metrics."""
 
-    def __init__(self) -> None:
-        self.nats, self.tokens, self.norms = 0.0, 0, []
-        self.started = time.perf_counter()
+    def __init__(self, nats: float = 0.0, tokens: int = 0, norms: Sequence[float] = ()) -> None:
+        self.nats, self.tokens, self.norms = nats, tokens, list(norms)
+        self.started, self.tokens_before = time.perf_counter(), tokens
+
+    def sums(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
 
     def add(self, nats: float, tokens: int, norm: float) -> None:
         """Account for a step."""
@@ -337,7 +346,7 @@ class _Interval:
         return ({"sampled_loss": self.loss} if sampled else exact) | {
             "grad_norm": float(np.mean(self.norms)),
             "grad_norm_max": float(np.max(self.norms)),
-            "tokens_per_second": self.tokens / seconds if seconds > 0 else math.nan,
+            "tokens_per_second": (self.tokens - self.tokens_before) / seconds if seconds > 0 else math.nan,
         }
 
 

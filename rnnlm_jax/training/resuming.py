@@ -1,5 +1,7 @@
 """Which checkpoints a resumed run goes on from, and which of them it writes again."""
 
+import dataclasses
+
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.checkpoints import CheckpointFolder, Position, Restored, restore_newest
 from rnnlm_jax.errors import UserError, warn
@@ -21,17 +23,23 @@ def newest_training(
     return restore_newest((last, validating), like, vocabulary_hash)
 
 
-def ensure_best(
+def with_best(
     position: Position, best: CheckpointFolder, last: CheckpointFolder, like: dict[str, Tree], vocabulary_hash: str
-) -> None:
-    """See that the best parameters so far are there and whole; if not, take them from ``last`` where it has that step.
+) -> Position:
+    """The position, once its best parameters so far are seen to be whole.
+
+    If they are not, they are taken from ``last``, where it has that step. A folder that holds none at all has been
+    deleted by someone, and the best is sought anew.
 
     Raises:
         UserError: if they are lost: the results would be those of another epoch.
     """
     step = position.best_step
     if step is None:
-        return
+        return position
+    if not best.steps() and step not in last.steps():
+        warn(f"{best.folder} holds no checkpoint: the best one is sought from epoch {position.epoch + 1} on")
+        return dataclasses.replace(position, best_step=None, best_valid_nats=None)
     try:
         if step not in best.steps():
             raise UserError(f"the checkpoint {best.folder / str(step)} is missing")
@@ -40,12 +48,14 @@ def ensure_best(
         what = str(error).split(": restore")[0]
         if step not in last.steps():
             raise UserError(
-                f"{what}, and with it the best parameters so far: restore the folder from a copy, or begin another run"
+                f"{what}, and with it the best parameters so far: restore it from a copy, or delete {best.folder} to "
+                "go on with the best from here on"
             ) from error
         trees, at = last.restore(like, vocabulary_hash, step)
         warn(f"{what}: written again from {last.folder / str(step)}")
         best.discard(step)
         best.save(trees, at, vocabulary_hash)
+    return position
 
 
 def discard_later(position: Position, validated: bool, last: CheckpointFolder, best: CheckpointFolder) -> None:

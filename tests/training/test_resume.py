@@ -131,10 +131,10 @@ def test_stopped_between_the_two_checkpoints_of_an_epoch(corpus, uninterrupted, 
     batching, whole = uninterrupted
     run, save = tmp_path / "run", CheckpointFolder.save
 
-    def stop(folder, *arguments):
+    def stop(folder, *arguments, **options):
         if folder.folder.name == "last" and CheckpointFolder(RunFolder(run).checkpoints("best")).steps():
             raise Stop
-        save(folder, *arguments)
+        save(folder, *arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(CheckpointFolder, "save", stop)
