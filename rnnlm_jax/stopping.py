@@ -44,14 +44,15 @@ class StopRequest:
         self.nothing_to_lose = False
         self.agreed = False
 
-    def __bool__(self) -> bool:
+    @property
+    def asked(self) -> bool:
         """Whether this process was asked to stop."""
         return self.signal is not None
 
     def before(self, step: int) -> bool:
         """Whether to stop before a step of training; all processes of a job get the same answer at the same step."""
         if jax.process_count() == 1:
-            return bool(self)
+            return self.asked
         from jax.experimental import multihost_utils
 
         self.agreed = self.agreed or multihost_utils.reached_preemption_sync_point(step)
@@ -63,7 +64,7 @@ class StopRequest:
         Raises:
             Stopped: if so.
         """
-        if self.agreed or (self and jax.process_count() == 1):  # one of many must not leave what all are doing
+        if self.agreed or (self.asked and jax.process_count() == 1):  # one of many must not leave what all are doing
             raise Stopped(f"stopped by {self.name}")
 
     @property
@@ -125,7 +126,7 @@ def _watch(pipe: int, request: StopRequest, say: Callable[[str], None]) -> None:
     while received := os.read(pipe, 1):
         if received[0] not in SIGNALS:
             continue
-        if request:
+        if request.asked:
             os._exit(128 + received[0])
         request.signal = signal.Signals(received[0])
         if request.nothing_to_lose:

@@ -38,7 +38,7 @@ def test_a_signal_is_a_request(number):
         os.kill(os.getpid(), number)
         for _ in range(1000):
             threading.Event().wait(0.005)
-            if stop:
+            if stop.asked:
                 break
         assert stop.before(2)
         with pytest.raises(Stopped, match=f"stopped by {number.name}"):
@@ -60,7 +60,7 @@ def test_another_thread_than_the_main_one_has_no_signals():
     thread.start()
     thread.join()
     assert isinstance(found[0], StopRequest)
-    assert not found[0]
+    assert not found[0].asked
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _tell(message: str) -> None:
-    """A line on standard error, from whichever thread."""
-    os.write(2, f"rnnlm-jax: {message}\n".encode())
+    """A line on standard error, from whichever thread, in the place of a progress bar."""
+    width = 100 if os.isatty(2) else 0
+    os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode())
 
 
 def _base_config(arguments: argparse.Namespace) -> Config:

@@ -75,7 +75,7 @@ class Trainer:
             UserError: if no checkpoint to resume from is whole, or it is of another vocabulary, text or model.
         """
         self.config, self.folder, self.model, self.texts = config, folder, model, texts
-        self.stop = stop or StopRequest()
+        self.stop = StopRequest() if stop is None else stop
         self.batches: Batches = make_batches(config.data, texts, config.training.seed)
         self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
         self.jacobian_log = (

@@ -129,7 +129,7 @@ def train(
         require_tensorboard()
     if not resume:
         write_new_run(folder, config, texts.vocabulary, words)
-    stop = stop or StopRequest()
+    stop = StopRequest() if stop is None else stop
     trainer = Trainer(config, folder, model, texts, resume, stop)
     if resume:
         write_text(folder.config, to_sealed_json(config))

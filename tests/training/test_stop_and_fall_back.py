@@ -50,23 +50,24 @@ class Asked(StopRequest):
 
     def __init__(self, step=None, question=None):
         super().__init__()
-        self.step, self.question, self.asked = step, question, False
+        self.step, self.question, self.found = step, question, False
 
-    def __bool__(self):
-        return self.asked
+    @property
+    def asked(self):
+        return self.found
 
     @property
     def name(self):
         return "somebody"
 
     def before(self, step):
-        self.asked = self.asked or step == self.step
+        self.found = self.found or step == self.step
         return super().before(step)
 
     def check(self, *done):
         if done:
             self.question = None if self.question is None else self.question - 1
-            self.asked = self.asked or self.question == 0
+            self.found = self.found or self.question == 0
         super().check()
 
 
