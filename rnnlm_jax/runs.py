@@ -209,7 +209,7 @@ def _candidates(folder: RunFolder, which: str, step: int | None) -> list[tuple[C
             raise UserError(f"{asked.folder} holds no checkpoint of step {step}: it has {', '.join(map(str, steps))}")
         steps = [step]
     # The other kind may have the same step, and so the same parameters.
-    other = CheckpointFolder(folder.checkpoints("last" if which == "best" else "best"), read_only=True)
+    other = CheckpointFolder(folder.checkpoints("last" if which == "best" else "best"))
     return [(kind, step) for step in steps for kind in (asked, other) if step in kind.steps()]
 
 
@@ -242,7 +242,7 @@ def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:
         raise UserError(
             f"{folder.path} holds no checkpoint yet: resume it with rnnlm-jax train --run {folder.path} --resume"
         )
-    return CheckpointFolder(where, read_only=True)
+    return CheckpointFolder(where)
 
 
 def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary, words: Words | None = None) -> None:

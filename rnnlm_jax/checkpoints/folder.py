@@ -32,24 +32,15 @@ class Damaged(UserError):
 class CheckpointFolder:
     """The checkpoints of one kind (last, or best) of a run: at most ``keep``, the newest."""
 
-    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False):
-        """Open a folder, which need not exist yet; ``read_only`` leaves alone what a training run may be writing."""
-        self.folder, self.keep, self.read_only = folder.absolute(), keep, read_only
+    def __init__(self, folder: Path, keep: int = 1):
+        """Open a folder, which need not exist yet and is not touched before something is saved in it."""
+        self.folder, self.keep = folder.absolute(), keep
         self._saving: int | None = None
 
     @functools.cached_property
-    def _manager(self) -> Any:
-        import orbax.checkpoint as ocp  # takes a second, and most commands need no checkpoint
-
-        hush_orbax()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if self.read_only else self.keep,
-            cleanup_tmp_directories=not self.read_only,
-            create=not self.read_only,
-            save_interval_steps=0 if self.read_only else 1,
-            read_only=self.read_only,
-        )
-        return ocp.CheckpointManager(self.folder, options=options)
+    def _writer(self) -> Any:
+        """Makes the folder, clears away what a killed process has not finished, and keeps the newest."""
+        return _manager(self.folder, max_to_keep=self.keep, cleanup_tmp_directories=True)
 
     def steps(self) -> list[int]:
         """The steps there are committed checkpoints of, oldest first."""
@@ -59,7 +50,7 @@ class CheckpointFolder:
 
     def prepare(self) -> None:
         """Make the folder ready to be written: clear away what a killed process has not finished."""
-        _ = self._manager
+        _ = self._writer
 
     def save(self, items: dict[str, Tree], position: Position, vocabulary_hash: str, background: bool = False) -> None:
         """Write a checkpoint of several trees; one of the same step is left as it is.
@@ -93,7 +84,7 @@ class CheckpointFolder:
         arguments = {name: ocp.args.StandardSave(arrays) for name, arrays in leaves.items()}
         self._saving = position.step
         try:
-            self._manager.save(position.step, args=ocp.args.Composite(about=LateText(about), **arguments))
+            self._writer.save(position.step, args=ocp.args.Composite(about=LateText(about), **arguments))
         except Exception as error:
             raise self._failed(error) from error
         if not background:
@@ -108,7 +99,7 @@ class CheckpointFolder:
         if self._saving is None:
             return
         try:
-            self._manager.wait_until_finished()
+            self._writer.wait_until_finished()
         except Exception as error:
             raise self._failed(error) from error
         self._saving = None
@@ -130,7 +121,7 @@ class CheckpointFolder:
                 shutil.rmtree(self.folder / str(step))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"discarded from {self.folder}")
-        self.__dict__.pop("_manager", None)  # it would believe them to be there still
+        self.__dict__.pop("_writer", None)  # it would believe them to be there still
 
     def about(self, step: int, vocabulary_hash: str) -> About:
         """What a checkpoint holds besides arrays.
@@ -180,15 +171,22 @@ class CheckpointFolder:
         if set(written) != set(abstract):
             raise UserError(f"the checkpoint {where} is of another model or optimiser: check config.json of the run")
         try:
-            arrays = self._manager.restore(step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)}))[
-                name
-            ]
+            arrays = _manager(self.folder, read_only=True, create=False, save_interval_steps=0).restore(
+                step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
+            )[name]
         except Exception as error:
             raise Damaged(where, first_line(error)) from error
         for leaf, found in digests(arrays).items():
             if written[leaf] != found:
                 raise Damaged(where, f"wrong digest of {leaf}")
         return {leaf: arrays[leaf] for leaf in abstract}
+
+
+def _manager(folder: Path, **options: Any) -> Any:
+    import orbax.checkpoint as ocp  # takes a second, and most commands need no checkpoint
+
+    hush_orbax()
+    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(**options))
 
 
 def _to_read(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -48,11 +48,11 @@ def test_what_is_saved_is_the_state_at_that_moment_and_counts_once_its_digests_a
         state = step(state)
     jax.block_until_ready(state)
     assert checkpoints.steps() == []
-    assert CheckpointFolder(checkpoints.folder, read_only=True).steps() == []
+    assert CheckpointFolder(checkpoints.folder).steps() == []
     held.set()
     checkpoints.wait()
     assert checkpoints.steps() == [5]
-    trees, found = CheckpointFolder(checkpoints.folder, read_only=True).restore(state, "words", 5)
+    trees, found = CheckpointFolder(checkpoints.folder).restore(state, "words", 5)
     assert found == position(5)
     for one, two in zip(jax.tree.leaves(trees), jax.tree.leaves(before), strict=True):
         assert one.dtype == two.dtype

@@ -80,7 +80,7 @@ def last_checkpoint(path, which="last"):
     like = jax.eval_shape(
         lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
     )
-    kept = CheckpointFolder(folder.checkpoints(which), read_only=True)
+    kept = CheckpointFolder(folder.checkpoints(which))
     trees, position = kept.restore(_split(like), words.content_hash, kept.steps()[-1])
     return _join(trees), position
 
