@@ -125,12 +125,20 @@ SHARES = {
 
 
 def _file(run: Path, rng: random.Random) -> Path:
-    return rng.choice(sorted(path for path in run.rglob("*") if path.is_file() and path.stat().st_size))
+    """Any file, or in three cases of four one that is read: many of a checkpoint's are not, or can be done without."""
+    found = [path for path in run.rglob("*") if path.is_file() and path.stat().st_size]
+    if rng.random() < 0.75:
+        newest = _newest(run, rng)
+        read = [newest / "about" / "metadata", *newest.glob("*/d/*")]
+        found = read if rng.random() < 0.75 else [path for path in found if path.parent == run]
+    return rng.choice(sorted(found))
 
 
 def _newest(run: Path, rng: random.Random) -> Path:
-    kinds = sorted(kind for kind in (run / "checkpoints").iterdir() if any(kind.iterdir()))
-    return max((path for path in rng.choice(kinds).iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    """The newest checkpoint of a kind, mostly of the last ones."""
+    kind = "best" if rng.random() < 0.3 and any((run / "checkpoints" / "best").glob("[0-9]*")) else "last"
+    found = (path for path in (run / "checkpoints" / kind).iterdir() if path.name.isdigit())
+    return max(found, key=lambda path: int(path.name))
 
 
 def _wait(process: subprocess.Popen, run: Path, rng: random.Random) -> str:

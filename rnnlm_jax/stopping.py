@@ -87,7 +87,8 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)  # a signal must not wait for the thread
     watcher = threading.Thread(target=_watch, args=(ours, request, say), name="stop on signals", daemon=True)
-    before = {number: signal.signal(number, _leave_to_the_watcher) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+    before = {number: signal.signal(number, _leave_to_the_watcher) for number in heard}
     wakeup = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
     watcher.start()
     try:

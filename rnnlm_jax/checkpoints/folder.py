@@ -117,7 +117,7 @@ class CheckpointFolder:
         if not steps:
             return
         if jax.process_index() == 0:
-            for step in steps:
+            for step in set(steps) & set(self.steps()):
                 shutil.rmtree(self.folder / str(step))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"discarded from {self.folder}")

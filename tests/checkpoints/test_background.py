@@ -80,7 +80,7 @@ def test_what_was_discarded_can_be_written_again(checkpoints, state):
         checkpoints.save(state, position(step), "words", background=True)
     checkpoints.save(state, position(3), "words")  # is there already
     assert checkpoints.steps() == [2, 3]
-    checkpoints.discard(3)
+    checkpoints.discard(3, 4)
     assert checkpoints.steps() == [2]
     checkpoints.save(state, position(3), "words")
     assert checkpoints.steps() == [2, 3]

@@ -13,7 +13,7 @@ from tests.training.tiny import PROGRAM, TINY, assert_same_run
 
 
 def test_training_that_is_terminated(corpus, tmp_path, rnnlm):
-    words = ["train", *TINY, "--epochs=40", "--log-every=1", f"--data={corpus}"]
+    words = ["train", *TINY, "--epochs=8", "--log-every=1", f"--data={corpus}"]
     whole, run = tmp_path / "whole", tmp_path / "run"
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "0"}
     with subprocess.Popen(
