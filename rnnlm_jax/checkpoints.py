@@ -18,6 +18,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.sharding.gather import host_value
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class CheckpointFolder:
         """Trees of a checkpoint, every leaf verified.
 
         Args:
-            like: the trees to read, each of the same structure, shapes and dtypes as was saved.
+            like: the trees to read, each of the same structure, shapes and dtypes as was saved; a leaf comes to lie
+                where this one does, on the first device if it says nothing of that.
             vocabulary_hash: of the vocabulary that the run is used with.
             step: which of ``steps()``; the newest unless given.
 
@@ -121,7 +123,7 @@ class CheckpointFolder:
             )
         trees = {}
         for name, tree in like.items():
-            abstract = _named_leaves(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree))
+            abstract = _named_leaves(jax.tree.map(_abstract, tree))
             trees[name] = jax.tree.unflatten(
                 jax.tree.structure(tree), self._restore_arrays(where, step, name, abstract, digests[name]).values()
             )
@@ -171,13 +173,19 @@ def _named_leaves(tree: Tree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
 
 
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    """What Orbax is told of a leaf; left to itself it looks for the devices of the run that saved it."""
+    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
 def _digests(arrays: dict[str, Any]) -> dict[str, str]:
     return {name: digest(value) for name, value in arrays.items()}
 
 
 def digest(array: Any) -> str:
-    """SHA-256 of the bytes of an array, its dtype and shape included."""
-    values = np.ascontiguousarray(np.asarray(array))
+    """SHA-256 of the bytes of an array, its dtype and shape included; of the whole, however it is divided."""
+    values = np.ascontiguousarray(host_value(array))
     header = f"{values.dtype.str}{np.shape(array)}".encode()
     return hashlib.sha256(header + values.tobytes()).hexdigest()
 

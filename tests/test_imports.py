@@ -41,16 +41,20 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "presets": ({"config", "errors"}, set()),  # configurations only
     "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
     "loss_gradient": (MODEL, JAX),
+    # one program over many devices, whoever asks for it
+    "sharding.gather": ({"array_types"}, JAX),
+    "sharding.distributed": ({"errors"}, JAX),
+    "sharding": (MODEL | {"loss_gradient"}, JAX),
     # what is done with a model
-    "evaluation": (MODEL, JAX),
+    "evaluation": (MODEL | {"sharding"}, JAX),
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
-    "checkpoints": (BASE, JAX | {"orbax"}),
-    "runs": (MODEL | {"checkpoints", "json_text"}, JAX),
+    "checkpoints": (BASE | {"sharding.gather"}, JAX | {"orbax"}),
+    "runs": (MODEL | {"checkpoints", "json_text", "sharding"}, JAX),
     "training": (
         MODEL
         | {
@@ -63,6 +67,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "checkpoints",
             "json_text",
             "jacobians",
+            "sharding",
+            "sharding.distributed",
         },
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
@@ -78,7 +84,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
-        | {"checkpoints", "json_text", "finite", "analysis", "comparison", "bench", "bench.measure", "bench.peers"},
+        | {"checkpoints", "json_text", "finite", "analysis", "comparison", "bench", "bench.measure", "bench.peers"}
+        | {"sharding", "sharding.distributed"},
         JAX,
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rnnlm_jax.array_types import Array
@@ -21,6 +22,8 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
+from rnnlm_jax.sharding.distributed import from_first, is_first
+from rnnlm_jax.sharding.placing import own_columns, placed_batch, placed_model_state
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
@@ -55,15 +58,26 @@ class EpochReport:
 class Trainer:
     """A run under way: the state of training, where it stands in the data, and where it writes."""
 
-    def __init__(self, config: Config, folder: RunFolder, model: LanguageModel, texts: Texts, resume: bool):
-        """Set up fresh state, or that of the last checkpoint.
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        model: LanguageModel,
+        texts: Texts,
+        resume: bool,
+        mesh: Mesh | None = None,
+    ):
+        """Set up fresh state, or that of the last checkpoint; on a mesh, unless that is none: on one device.
 
         Raises:
             UserError: if the checkpoint to resume from is damaged, or of another vocabulary, text or model.
         """
-        self.config, self.folder, self.model, self.texts = config, folder, model, texts
-        self.batches: Batches = make_batches(config.data, texts, config.training.seed)
-        self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
+        self.config, self.folder, self.model, self.texts, self.mesh = config, folder, model, texts, mesh
+        columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
+        self.batches: Batches = make_batches(config.data, texts, config.training.seed, columns)
+        self.train_step = make_train_step(
+            model, config.optimizer, config.training.seed, self.batches.carries_state, mesh
+        )
         self.jacobian_log = (
             make_jacobian_log(model, config.training.seed, self.batches.carries_state)
             if config.training.log_jacobian
@@ -73,7 +87,7 @@ class Trainer:
         self.best = CheckpointFolder(folder.checkpoints("best"))
         self.position: Position = dataclasses.replace(START, text=digest(texts.train.tokens))
         self.state: TrainState = initial_train_state(
-            model, config.optimizer, config.data.batch_size, config.training.seed
+            model, config.optimizer, config.data.batch_size, config.training.seed, mesh
         )
         if resume and self.last.steps():
             trees, position = self.last.restore(_split(self.state), texts.vocabulary.content_hash)
@@ -82,10 +96,10 @@ class Trainer:
                     f"the training text of {texts.corpus.name} is not the one that {folder.path} was begun with: "
                     "restore the text, or begin another run"
                 )
-            self.state, self.position = _join(trees), position
+            self.state, self.position = _join(trees, fresh=mesh is None), position
         resume_at = self.position.step if resume else None
-        self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)]
-        if config.training.tensorboard:
+        self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)] if is_first() else []
+        if config.training.tensorboard and is_first():
             self.writers.append(TensorBoard(folder.path / "tensorboard", resume_at))
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
         self.interval = _Interval()
@@ -114,7 +128,9 @@ class Trainer:
         """The rest of an epoch, from the position on."""
         rate = learning_rate_at(self.config.optimizer, epoch)
         if self.position.batch == 0:
-            fresh = self.model.initial_state((self.config.data.batch_size,))
+            size = self.config.data.batch_size
+            mesh, model = self.mesh, self.model
+            fresh = model.initial_state((size,)) if mesh is None else placed_model_state(model, size, mesh)
             self.state = self.state._replace(model_state=fresh)
         started, before = time.perf_counter(), self.position.seconds
         device_rate = jnp.asarray(rate, jnp.float32)
@@ -140,7 +156,8 @@ class Trainer:
     def _batches_from(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         batches = self.batches.epoch(epoch)
         for number in range(first, len(batches)):
-            yield number, batches[number]
+            batch = batches[number]
+            yield number, batch if self.mesh is None else placed_batch(batch, self.mesh, self.config.data.batch_size)
 
     def _read_all(self, epoch: int, rate: float, bar: tqdm) -> None:
         while self.pending:
@@ -182,7 +199,9 @@ class Trainer:
         """Validate, keep the checkpoints, and begin the next epoch's position."""
         bar.set_postfix_str(f"epoch {epoch + 1}, validating", refresh=False)
         streams = min(self.config.training.valid_streams, len(self.texts.valid))
-        valid = evaluate(self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams)
+        valid = evaluate(
+            self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams, mesh=self.mesh
+        )
         position, seconds = self.position, self.position.seconds
         report = EpochReport(
             epoch=epoch + 1,
@@ -195,7 +214,7 @@ class Trainer:
             seconds=seconds,
             skipped=self.skipped,
         )
-        valid_nats = valid.nats / valid.tokens
+        valid_nats = float(from_first(repr(valid.nats / valid.tokens)))  # all keep the same checkpoints
         finite = math.isfinite(valid_nats)
         improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
         self.position = dataclasses.replace(
@@ -274,11 +293,13 @@ def _split(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "training": state._replace(params=None)}  # pyright: ignore[reportArgumentType]
 
 
-def _join(trees: dict[str, Any]) -> TrainState:
+def _join(trees: dict[str, Any], fresh: bool = True) -> TrainState:
     """The state back from the trees of a checkpoint.
 
     What is read from a checkpoint is bound to a device, and what is made afresh is not: the step would be compiled for
-    each. So it is copied to arrays like fresh ones.
+    each. So it is copied to arrays like ``fresh`` ones, but on a mesh, where those are bound too.
     """
     state = trees["training"]._replace(params=trees["params"])
+    if not fresh:
+        return state
     return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
