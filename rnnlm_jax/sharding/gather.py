@@ -22,14 +22,19 @@ def host_value(array: Any) -> np.ndarray:
     """
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
+    return in_blocks(array, BLOCK_BYTES)
+
+
+def in_blocks(array: jax.Array, block_bytes: int) -> np.ndarray:
+    """The value of an array that is divided along one axis, brought to every device in blocks of about that size."""
     mesh, spec = array.sharding.mesh, array.sharding.spec  # pyright: ignore[reportAttributeAccessIssue]
     axis = next(k for k, name in enumerate(spec) if name is not None)
     parts = mesh.shape[spec[axis]]
-    length = array.shape[0] // (parts if axis == 0 else 1)  # rows that one device has
-    rows = min(length, max(1, BLOCK_BYTES * array.shape[0] // (array.nbytes * (parts if axis == 0 else 1))))
     whole = np.empty(array.shape, array.dtype)
     shards = np.split(whole, parts, axis)  # views, in the order of the devices
-    for first in {*range(0, length - rows, rows), length - rows}:
+    length = shards[0].shape[0]
+    rows = min(length, max(1, block_bytes * length // whole.nbytes))
+    for first in (*range(0, length - rows, rows), length - rows):
         blocks = np.asarray(_block(array, np.int32(first), mesh=mesh, spec=spec, axis=axis, rows=rows))
         for shard, block in zip(shards, blocks, strict=True):
             shard[first : first + rows] = block

@@ -22,7 +22,7 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
-from rnnlm_jax.sharding.distributed import from_first, is_first
+from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first
 from rnnlm_jax.sharding.placing import own_columns, placed_batch, placed_model_state
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
@@ -189,7 +189,7 @@ class Trainer:
             self.interval = _Interval()
         if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
-            raise UserError(
+            raise AgreedError(
                 f"training stopped at step {step}: loss or gradient was not finite for {self.bad_in_row} steps "
                 f"in a row (learning rate {rate:g}, gradient norm {norm:g}); lower --learning-rate or --clip-norm; "
                 "the last good checkpoint stands"

@@ -104,15 +104,15 @@ def train(
             does not stay finite.
     """
     folder = RunFolder(Path(run))
-    mesh = in_all(lambda: mesh_for(config.parallel.mesh))
     config, texts, words = in_all(lambda: _read(config, folder, resume))
+    mesh = in_all(lambda: mesh_for(config.parallel.mesh))
     if not resume:  # what is measured is measured alike in no two processes
         config = from_json(from_first(in_all(lambda: to_json(settle(config, words)))))
     require_equal(to_json(config) + digest(texts.train.tokens), "their options or their text")
     model = in_all(lambda: _build(config, texts, words, mesh))
     if not resume:
         on_first(lambda: write_new_run(folder, config, texts.vocabulary, words))
-    trainer = Trainer(config, folder, model, texts, resume, mesh)
+    trainer = in_all(lambda: Trainer(config, folder, model, texts, resume, mesh))
     if resume:
         on_first(lambda: write_text(folder.config, to_json(config)))
     start(trainer)

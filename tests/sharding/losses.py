@@ -9,13 +9,15 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import StreamBatches
 from rnnlm_jax.runs import build_model
 from rnnlm_jax.sharding import distributed
+from rnnlm_jax.sharding.gather import in_blocks
 from rnnlm_jax.sharding.mesh import divided_executor, make_mesh
-from rnnlm_jax.sharding.placing import own_columns, placed_batch
+from rnnlm_jax.sharding.placing import own_columns, placed, placed_batch
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.words import Words
 
@@ -24,7 +26,11 @@ STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
 CASES = {
     "softmax": ((), "adam", 0.01),
     "importance": ((("samples", 16),), "adagrad", 0.3),
-    "adaptive": ((("cutoffs", "22:60"),), "sgd", 1.0),  # 164 words: the head has 24 columns, the tails 38 and 104
+    "adaptive": (
+        (("cutoffs", "22:60"), ("div_value", 2)),
+        "sgd",
+        1.0,
+    ),  # 164 words: the head has 24 columns, the tails 38 and 104
 }
 
 
@@ -61,6 +67,18 @@ def losses(output, mesh):
     return found
 
 
+def gathers(mesh):
+    """Whether arrays come back from a mesh as they were put there, in blocks of some rows, the last one shorter."""
+    values = np.arange(24 * 16, dtype=np.float32).reshape(24, 16)
+    for spec in (PartitionSpec("data"), PartitionSpec("model"), PartitionSpec(None, "model")):
+        array = placed(values, NamedSharding(mesh, spec))
+        assert not array.is_fully_replicated
+        for size in (1, 5 * values.nbytes // 24, values.nbytes):
+            if not np.array_equal(in_blocks(array, size), values):
+                return False
+    return True
+
+
 def main(arguments):
     """Write the losses of all cases on all meshes, the first process of a job for all."""
     if "--job" in arguments:
@@ -70,8 +88,10 @@ def main(arguments):
         arguments = arguments[:at]
     file, *meshes = arguments
     found = {
-        mesh: {output: losses(output, None if mesh == "one" else make_mesh(mesh)) for output in CASES} for mesh in meshes
+        mesh: {output: losses(output, None if mesh == "one" else make_mesh(mesh)) for output in CASES}
+        for mesh in meshes
     }
+    found["gathers"] = [gathers(make_mesh(mesh)) for mesh in meshes if "model" in mesh]
     found["devices"] = jax.device_count()
     found["processes"] = jax.process_count()
     if distributed.is_first():

@@ -35,11 +35,14 @@ def found(tmp_path_factory):
     """The losses of every job, and of one device."""
     folder = tmp_path_factory.mktemp("losses")
     alone = run(folder, ["one", *(mesh for mesh, processes, _ in JOBS.values() if processes == 1)], 1, 8)
+    gathers = alone["gathers"]
     losses = {name: alone[mesh] for name, (mesh, processes, _) in JOBS.items() if processes == 1}
     for name, (mesh, processes, devices) in JOBS.items():
         if processes > 1:
-            losses[name] = run(folder, [mesh], processes, devices)[mesh]
-    return losses | {"one": alone["one"]}
+            found = run(folder, [mesh], processes, devices)
+            losses[name] = found[mesh]
+            gathers += found["gathers"]
+    return losses | {"one": alone["one"], "gathers": gathers}
 
 
 @pytest.mark.xdist_group("jobs")
@@ -59,3 +62,7 @@ def test_the_losses_are_of_a_model_that_learns(found):
         nats = np.array(found["one"][output])
         per_token = nats[:, 0] / nats[:, 1]
         assert per_token[-5:].mean() < per_token[:5].mean() - 0.05, output
+
+
+def test_divided_arrays_come_back_whole_in_every_process(found):
+    assert found["gathers"] == [True] * 3

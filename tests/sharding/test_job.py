@@ -1,0 +1,101 @@
+"""Training jobs through the command line: two processes give what one gives, and none waits for a dead one."""
+
+import json
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from rnnlm_jax.cli.job import LOST
+from tests.sharding.processes import finish, free_port, start
+from tests.training.tiny import TINY, last_checkpoint, records, text
+
+PROGRAM = ["-c", "from rnnlm_jax.cli.main import run; run()", "train"]
+OPTIONS = [*TINY, "--epochs=3", "--log-every=1", "--checkpoint-every=3", "--dropout-output=0.2"]
+pytestmark = pytest.mark.xdist_group("jobs")
+
+
+def begin(run, corpus, processes, *words, devices=1):
+    """The processes of a job."""
+    options = [*PROGRAM, *OPTIONS, "--data", corpus, "--run", run, *words]
+    if processes == 1:
+        return [start(options, devices)]
+    job = ["--coordinator", f"localhost:{free_port()}", "--processes", processes]
+    return [start([*options, *job, "--process-id", k], devices) for k in range(processes)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text(text())
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(corpus, tmp_path_factory):
+    """A whole run of one process on one device."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    ((code, out, err),) = finish(begin(run, corpus, 1))
+    assert code == 0, out + err
+    return run
+
+
+def assert_like(run, whole):
+    """Parameters to 1e-6, every step's loss, and the figures at the end."""
+    with jax.enable_x64(False):
+        (state, position), (other, where) = last_checkpoint(run), last_checkpoint(whole)
+    assert (position.step, position.epoch, position.batch) == (where.step, where.epoch, where.batch)
+    for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    for ours, theirs in zip(records(run), records(whole), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert value == pytest.approx(theirs[name], rel=1e-5), name
+    ours, theirs = (json.loads((path / "results.json").read_text()) for path in (run, whole))
+    assert ours["test_perplexity"] == pytest.approx(theirs["test_perplexity"], rel=1e-5)
+
+
+def test_two_processes_and_a_change_of_mesh(alone, corpus, tmp_path):
+    """Two epochs in two processes of two devices; the third on one, from a checkpoint of tables that were divided."""
+    run = tmp_path / "run"
+    first, second = finish(begin(run, corpus, 2, "--epochs=2", "--mesh=data=2,model=2", devices=2))
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert "mesh data=2, model=2 (4 devices, 2 processes); divided over model: " in first[1]
+    assert second[1] == ""  # the first one prints
+    ((code, out, err),) = finish(begin(run, corpus, 1, "--resume", "--mesh=none"))
+    assert code == 0, out + err
+    assert_like(run, alone)
+
+
+def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_path):
+    run = tmp_path / "run"
+    job = begin(run, corpus, 2, "--checkpoint-every=1", "--epochs=1000")
+    try:
+        deadline = time.monotonic() + 200
+        while not any((run / "checkpoints" / "last").glob("[0-9]*")):  # a checkpoint amid the first epoch
+            assert time.monotonic() < deadline
+            assert all(process.poll() is None for process in job), [process.communicate() for process in job]
+            time.sleep(0.01)
+        job[1].send_signal(signal.SIGKILL)
+        (code, out, err), killed = finish(job, seconds=100)
+    finally:
+        for process in job:
+            process.kill()
+    assert killed[0] == -signal.SIGKILL
+    assert code in (LOST, -signal.SIGABRT), out + err
+    ((code, out, err),) = finish(begin(run, corpus, 1, "--resume", "--checkpoint-every=3", "--epochs=3"))
+    assert code == 0, out + err
+    assert "resuming at step" in out
+    assert_like(run, alone)
+
+
+def test_what_is_wrong_stops_every_process_with_one_line(alone, corpus, tmp_path):
+    job = begin(alone, corpus, 2)  # the folder holds a run
+    for code, out, err in finish(job):
+        assert code == 2
+        assert out == ""
+        assert [line for line in err.splitlines() if "error" in line] == [
+            f"rnnlm-jax: error: {alone} already holds a run: add --resume to go on with it, or give another --run"
+        ]
