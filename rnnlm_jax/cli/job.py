@@ -16,6 +16,9 @@ from rnnlm_jax.sharding import distributed
 #: Exit code of a process whose job has lost another: run it again with --resume.
 LOST = 75
 
+#: In the message of any error, what says that it comes from a connection to another process.
+_CONNECTION = ("Gloo ", "coordination service", "NCCL")
+
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
     """How a process finds the others of its job."""
@@ -44,9 +47,7 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
         yield
         return
     try:
-        with contextlib.ExitStack() as stack:
-            if not distributed.is_first():
-                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        with _stdout_of_first():
             yield
         distributed.wait_for_all()
     except distributed.AgreedError:
@@ -55,16 +56,29 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
         _leave(error)
 
 
+@contextlib.contextmanager
+def _stdout_of_first() -> Iterator[None]:
+    """Standard output is the first process's alone; what libraries say of their connections goes to standard error."""
+    sys.stdout.flush()
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(ours if distributed.is_first() else os.devnull, "w") as out, contextlib.redirect_stdout(out):
+            yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
+
+
 def _leave(error: BaseException) -> NoReturn:
     """Say why, and end the process without waiting for the others."""
     where = f"process {jax.process_index()} of {jax.process_count()}"
-    if isinstance(error, UserError | OSError):
+    if (reason := _cut_off(error)) is not None:
+        code, message = LOST, f"another process of the job is gone ({reason}): run the job again with --resume"
+    elif isinstance(error, UserError | OSError):
         code, message = 2, str(error)
     elif isinstance(error, KeyboardInterrupt):
         code, message = 130, "interrupted; the job goes on from its last checkpoint with --resume"
-    elif isinstance(error, jax.errors.JaxRuntimeError):
-        reason = (str(error).splitlines() or [""])[0][:200]
-        code, message = LOST, f"the other processes cannot be reached ({reason}): run the job again with --resume"
     else:
         traceback.print_exception(error)
         code, message = 1, "stopped"
@@ -73,3 +87,13 @@ def _leave(error: BaseException) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _cut_off(error: BaseException | None) -> str | None:
+    """What a sum or a wait between processes failed with, if that is what an error comes from."""
+    while error is not None:
+        lines = str(error).splitlines()
+        if isinstance(error, jax.errors.JaxRuntimeError) or any(word in str(error) for word in _CONNECTION):
+            return lines[0][:200] if lines else type(error).__name__
+        error = error.__cause__ or error.__context__
+    return None

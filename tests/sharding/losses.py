@@ -40,7 +40,7 @@ def words():
 
 
 def losses(output, mesh):
-    """Nats, tokens and norm of the gradient of each step, ``[STEPS, 3]``, with dropout everywhere."""
+    """Nats, tokens and norm of the gradient of each step, ``[STEPS, 3]``, with dropout; whether it calls kernels."""
     options, optimizer, rate = CASES[output]
     config = OptimizerConfig(optimizer=optimizer, clip_norm=1.0)
     shape = ModelConfig(
@@ -59,12 +59,15 @@ def losses(output, mesh):
     state = initial_train_state(model, config, BATCH, 3, mesh)
     step = make_train_step(model, config, 3, True, mesh)
     found = []
-    for batch in batches:
-        on_mesh = batch if mesh is None else placed_batch(batch, mesh, BATCH)
-        state, info = step(state, on_mesh, jnp.asarray(rate, jnp.float32))
+    on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
+    rate = jnp.asarray(rate, jnp.float32)
+    for batch in on_mesh:
+        if not found:
+            kernels = "rnnlm_jax_lstm" in step.lower(state, batch, rate).as_text()
+        state, info = step(state, batch, rate)
         found.append([float(info.nats), int(info.tokens), float(info.grad_norm)])
     assert len(found) == STEPS
-    return found
+    return found, kernels
 
 
 def gathers(mesh):

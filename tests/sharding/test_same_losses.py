@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from rnnlm_jax.native import unavailable
 from tests.sharding.losses import CASES, STEPS
 from tests.sharding.processes import finish, free_port, start
 
@@ -35,14 +36,15 @@ def found(tmp_path_factory):
     """The losses of every job, and of one device."""
     folder = tmp_path_factory.mktemp("losses")
     alone = run(folder, ["one", *(mesh for mesh, processes, _ in JOBS.values() if processes == 1)], 1, 8)
-    gathers = alone["gathers"]
+    gathers, kernels = alone["gathers"], alone["kernels"]
     losses = {name: alone[mesh] for name, (mesh, processes, _) in JOBS.items() if processes == 1}
     for name, (mesh, processes, devices) in JOBS.items():
         if processes > 1:
             found = run(folder, [mesh], processes, devices)
             losses[name] = found[mesh]
             gathers += found["gathers"]
-    return losses | {"one": alone["one"], "gathers": gathers}
+            kernels |= found["kernels"]
+    return losses | {"one": alone["one"], "gathers": gathers, "kernels": kernels}
 
 
 @pytest.mark.xdist_group("jobs")
@@ -66,3 +68,10 @@ def test_the_losses_are_of_a_model_that_learns(found):
 
 def test_divided_arrays_come_back_whole_in_every_process(found):
     assert found["gathers"] == [True] * 3
+
+
+def test_kernels_run_where_the_compiler_divides_nothing(found):
+    if (reason := unavailable()) is not None:
+        pytest.skip(f"no native kernels: {reason}")
+    for mesh, calls in found["kernels"].items():
+        assert set(calls) == {"model" not in mesh}, mesh
