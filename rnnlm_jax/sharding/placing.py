@@ -1,7 +1,5 @@
 """Where the arrays of a step lie on a mesh, and how they come to lie there."""
 
-import functools
-
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -30,8 +28,7 @@ def model_state_shardings(model: LanguageModel, mesh: Mesh) -> Tree:
 
 def placed_model_state(model: LanguageModel, batch_size: int, mesh: Mesh) -> Tree:
     """The recurrent state before the first token, on a mesh."""
-    make = functools.partial(model.initial_state, (batch_size,))
-    return jax.jit(make, out_shardings=model_state_shardings(model, mesh))()
+    return jax.tree.map(placed, model.initial_state((batch_size,)), model_state_shardings(model, mesh))
 
 
 def own_columns(mesh: Mesh, batch_size: int) -> np.ndarray:

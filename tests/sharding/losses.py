@@ -26,7 +26,7 @@ STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
 CASES = {
     "softmax": ((), "adam", 0.01),
     "importance": ((("samples", 16),), "adagrad", 0.3),
-    "adaptive": (
+    "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
         (("cutoffs", "22:60"), ("div_value", 2)),
         "sgd",
         1.0,
@@ -90,10 +90,11 @@ def main(arguments):
         distributed.init(coordinator, int(processes), int(process_id))
         arguments = arguments[:at]
     file, *meshes = arguments
-    found = {
-        mesh: {output: losses(output, None if mesh == "one" else make_mesh(mesh)) for output in CASES}
-        for mesh in meshes
-    }
+    found = {"kernels": {}}
+    for mesh in meshes:
+        each = {output: losses(output, None if mesh == "one" else make_mesh(mesh)) for output in CASES}
+        found[mesh] = {output: figures for output, (figures, _) in each.items()}
+        found["kernels"][mesh] = [kernels for _, kernels in each.values()]
     found["gathers"] = [gathers(make_mesh(mesh)) for mesh in meshes if "model" in mesh]
     found["devices"] = jax.device_count()
     found["processes"] = jax.process_count()
