@@ -1,6 +1,6 @@
 """Losses of twenty steps on meshes, as a program: what the tests start in processes of their own.
 
-python -m tests.sharding.losses FILE MESH … [--job COORDINATOR PROCESSES PROCESS_ID]; a MESH "one" is one device.
+python -m tests.sharding.losses FILE MESH:OUTPUT … [--job COORDINATOR PROCESSES PROCESS_ID]; MESH "one" is one device.
 """
 
 import json
@@ -18,8 +18,9 @@ from rnnlm_jax.sharding import distributed
 from rnnlm_jax.sharding.gather import in_blocks
 from rnnlm_jax.sharding.mesh import divided_executor, make_mesh
 from rnnlm_jax.sharding.placing import own_columns, placed, placed_batch
-from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.step import make_train_step, state_shardings
 from rnnlm_jax.words import Words
+from tests.training.tiny import fresh_state
 
 STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
 #: Output layer, its options, optimiser: dense gradients, and gradients by row of both tables.
@@ -52,7 +53,9 @@ def losses(output, mesh):
     # More text than steps, and padding in the last window.
     tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
     batches = StreamBatches(tokens, BATCH, WINDOW, 0, None if mesh is None else own_columns(mesh, BATCH))
-    state = initial_train_state(model, config, BATCH, 3, mesh)
+    state = fresh_state(model, config, BATCH)  # without a compilation; tests of whole jobs have the usual one
+    if mesh is not None:
+        state = jax.tree.map(placed, state, state_shardings(model, config, mesh))
     step = make_train_step(model, config, 3, True, mesh)
     found = []
     on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
@@ -85,13 +88,14 @@ def main(arguments):
         coordinator, processes, process_id = arguments[at + 1 :]
         distributed.init(coordinator, int(processes), int(process_id))
         arguments = arguments[:at]
-    file, *meshes = arguments
-    found = {"kernels": {}}
-    for mesh in meshes:
-        each = {output: losses(output, None if mesh == "one" else make_mesh(mesh)) for output in CASES}
-        found[mesh] = {output: figures for output, (figures, _) in each.items()}
-        found["kernels"][mesh] = [kernels for _, kernels in each.values()]
-    found["gathers"] = [gathers(make_mesh(mesh)) for mesh in meshes if "model" in mesh]
+    file, *words = arguments
+    found = {"kernels": {}, "gathers": []}
+    for mesh, output in (word.split(":") for word in words):
+        made = None if mesh == "one" else make_mesh(mesh)
+        found[f"{mesh}:{output}"], kernels = losses(output, made)
+        found["kernels"].setdefault(mesh, []).append(kernels)
+        if "model" in mesh:
+            found["gathers"].append(gathers(made))
     found["devices"] = jax.device_count()
     found["processes"] = jax.process_count()
     if distributed.is_first():

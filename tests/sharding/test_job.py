@@ -74,7 +74,7 @@ def test_two_processes_and_a_change_of_mesh(alone, corpus, tmp_path):
 
 def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_path, capsys):
     run = tmp_path / "run"
-    job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000")
+    job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000", "--mesh=data=2,model=2", devices=2)
     try:
         deadline = time.monotonic() + 200
         while not any(path.name.isdigit() for path in (run / "checkpoints" / "last").glob("*")):  # amid the first epoch
@@ -89,7 +89,7 @@ def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_pa
     assert killed[0] == -signal.SIGKILL
     assert code == LOST, out + err
     assert "process 0 of 2: another process of the job is gone" in err.splitlines()[-1]
-    train(run, corpus, "--resume")
+    train(run, corpus, "--resume", "--mesh=none")
     assert "resuming at step" in capsys.readouterr().out
     assert_like(run, alone)
 
