@@ -115,6 +115,17 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class ParallelConfig:
+    """How many devices a job has, and what is divided over them; losses do not depend on it."""
+
+    mesh: str | None = option(
+        None,
+        "devices along data, which divides batches, and model, which divides large tables, as in data=4,model=2; "
+        "none: all devices along data",
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole experiment."""
 
@@ -122,6 +133,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
 
 #: Numbers that only make sense above zero, and those that may be zero too.

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.sharding.divided_scoring import divided_scoring_function, stream_sharding
+from rnnlm_jax.sharding.placing import everywhere, placed, placed_tree
 
 #: Logits of about this many numbers are formed at a time.
 LOGITS_AT_ONCE = 2**23
@@ -95,6 +98,7 @@ def evaluate(
     vocabulary: Vocabulary,
     streams: int = 1,
     progress: Callable[[int], object] = lambda tokens: None,
+    mesh: Mesh | None = None,
 ) -> Evaluation:
     """Score every token of a text with carried state.
 
@@ -105,12 +109,13 @@ def evaluate(
         vocabulary: for the token before the first one, and for the policy that is printed beside the figure.
         streams: 1 for the exact figure; more cut the text into as many pieces.
         progress: told the number of tokens scored since its last call.
+        mesh: where the parameters lie, if they are divided over devices.
 
     Raises:
         UserError: if the text is empty or ``streams`` is not positive.
     """
     start = time.perf_counter()
-    nats = text_nats(model, params, text, vocabulary, streams, progress)
+    nats = text_nats(model, params, text, vocabulary, streams, progress, mesh)
     return evaluation_of(nats, text, vocabulary.describe(), time.perf_counter() - start, streams)
 
 
@@ -134,6 +139,7 @@ def text_nats(
     vocabulary: Vocabulary,
     streams: int = 1,
     progress: Callable[[int], object] = lambda tokens: None,
+    mesh: Mesh | None = None,
 ) -> np.ndarray:
     """``-log P`` of every token of a text in nats, float64 ``[N]`` in its order; arguments are those of ``evaluate``.
 
@@ -144,12 +150,15 @@ def text_nats(
         raise UserError(f"streams must be positive, not {streams}: 1 is exact, more is an approximation")
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
-    score = scoring_function(model)
+    score = scoring_function(model) if mesh is None else divided_scoring_function(mesh, model, streams)
     batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
+    put = jnp.asarray if mesh is None else functools.partial(placed, sharding=everywhere(mesh))
     state = model.initial_state((streams,))
+    if mesh is not None:
+        state = placed_tree(state, stream_sharding(mesh, streams))
     parts: list[np.ndarray] = []
     for batch in batches:
-        state, nats = score(params, state, jnp.asarray(batch.inputs), jnp.asarray(batch.targets))
+        state, nats = score(params, state, put(batch.inputs), put(batch.targets))
         parts.append(np.asarray(nats, np.float64))
         progress(int(batch.mask.sum()))
     length = -(-len(text) // streams)  # of a stream, which is a column

@@ -28,6 +28,8 @@ def loss_and_gradient(
     key: Key | None,
     over: Array | int = 1,
     by_row: bool = False,
+    parts: int = 1,
+    anchor: Callable[[Array], Array] = lambda array: array,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
     """What training descends, divided by ``over``, and its gradient, formed with it.
 
@@ -42,6 +44,8 @@ def loss_and_gradient(
         over: the divisor.
         by_row: whether a leaf of the gradient may be a ``RowGradient``, of a large table of which few rows were
             read; if not, it is an array like the parameters.
+        parts: of how many batches, one a device, this is one; "few" is of them all.
+        anchor: applied to what the cells read and to what they give: the identity, which may say where that lies.
     """
     inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
     mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
@@ -56,7 +60,8 @@ def loss_and_gradient(
         picked, ids = rows.pick(params.output, wanted, k_output)
 
     def loss(params: LanguageModelParams, xs: Array, picked: Tree) -> tuple[Array, Scored]:
-        after, hs = model.hidden_from_embedded(params, state, xs, key, inputs)
+        after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
+        hs = jax.tree.map(anchor, hs)
         # The divisor goes into the weights: the gradient of a large matrix comes out of its products divided.
         weights = mask.astype(xs.dtype) / jnp.asarray(over, xs.dtype)
         if rows is None:
@@ -67,7 +72,7 @@ def loss_and_gradient(
 
     xs, back = _embedded(model, params, inputs)
     found, (gradient, of_xs, of_picked) = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(params, xs, picked)
-    few = by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size <= model.vocab_size
+    few = by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size * parts <= model.vocab_size
     gradient = gradient._replace(embedding=_of_inputs(gradient.embedding, inputs, of_xs, back, few))
     if rows is not None:
         of_output = rows.scatter(of_picked, ids)

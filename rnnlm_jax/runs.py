@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
 
 from rnnlm_jax import cells, inputs, json_text, outputs
 from rnnlm_jax.array_types import Array, Key
@@ -18,6 +19,7 @@ from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.sharding.rules import parameter_shardings
 from rnnlm_jax.words import Words
 
 #: In place of a cell's name: no recurrent part, for an output layer that reads the last words itself.
@@ -174,7 +176,7 @@ def initial_params(model: LanguageModel, seed: int) -> LanguageModelParams:
     return model.init(jax.random.fold_in(jax.random.key(seed), 0))
 
 
-def open_run(path: str | Path, which: str = "best", step: int | None = None) -> Run:
+def open_run(path: str | Path, which: str = "best", step: int | None = None, mesh: Mesh | None = None) -> Run:
     """A run's model with the parameters of a checkpoint, vocabulary and digests verified.
 
     Args:
@@ -182,6 +184,7 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None) -> 
         which: the "best" checkpoint, the "last", or "init" for what training started from.
         step: of those that ``kept_steps`` lists; unless given the newest of its kind that is whole: one that is not is
             told on stderr.
+        mesh: to divide the parameters over; none for one device.
 
     Raises:
         UserError: if there is no run, or a part of it is missing, damaged, or of another vocabulary.
@@ -194,8 +197,14 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None) -> 
     if which == "init":
         return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words)
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
+    if mesh is not None:
+        like = {"params": jax.tree.map(_lying, like["params"], parameter_shardings(model, mesh))}
     tree, position, _ = restore_first(_candidates(folder, which, step), like, vocabulary.content_hash)
     return Run(config, vocabulary, model, tree["params"], position, words)
+
+
+def _lying(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _candidates(folder: RunFolder, which: str, step: int | None) -> list[tuple[CheckpointFolder, int]]:

@@ -66,7 +66,7 @@ def test_json_and_back(config):
 def test_json_is_made_of_the_names_of_the_fields():
     content = json.loads(to_json(Config()))
     assert content["model"]["hidden_size"] == 200
-    assert set(content) == {"data", "model", "optimizer", "training"}
+    assert set(content) == {"data", "model", "optimizer", "training", "parallel"}
     # What an older version did not know has its default.
     del content["training"]["log_every"]
     assert from_json(json.dumps(content)) == Config()

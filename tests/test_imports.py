@@ -41,17 +41,21 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "presets": ({"config", "errors"}, set()),  # configurations only
     "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
     "loss_gradient": (MODEL, JAX),
+    # one program over many devices, whoever asks for it
+    "sharding.gather": ({"array_types"}, JAX),
+    "sharding.distributed": ({"errors"}, JAX),
+    "sharding": (MODEL | {"loss_gradient"}, JAX),
     # what is done with a model
-    "evaluation": (MODEL, JAX),
+    "evaluation": (MODEL | {"sharding"}, JAX),
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
-    "checkpoints": (BASE, JAX | {"orbax"}),
+    "checkpoints": (BASE | {"sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
-    "runs": (MODEL | {"checkpoints", "json_text"}, JAX),
+    "runs": (MODEL | {"checkpoints", "json_text", "sharding"}, JAX),
     "training": (
         MODEL
         | {
@@ -65,6 +69,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "stopping",
             "json_text",
             "jacobians",
+            "sharding",
+            "sharding.distributed",
         },
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
@@ -90,6 +96,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "bench",
             "bench.measure",
             "bench.peers",
+            "sharding",
+            "sharding.distributed",
         },
         JAX,
     ),

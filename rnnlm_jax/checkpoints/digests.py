@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.sharding.gather import host_value
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:
@@ -45,9 +45,7 @@ def digests(arrays: dict[str, Any]) -> dict[str, str]:
 
 def digest(array: Any) -> str:
     """SHA-256 of the bytes of an array, its dtype and shape included."""
-    if is_spread(array):  # of the whole, gathered: all processes call this, array by array in one order
-        array = multihost_utils.process_allgather(array, tiled=True)
-    values = np.ascontiguousarray(np.asarray(array))
+    values = np.ascontiguousarray(host_value(array))  # of the whole: all processes call this, in one order
     found = hashlib.sha256(f"{values.dtype.str}{np.shape(array)}".encode())
     found.update(values.reshape(-1).view(np.uint8).data)
     return found.hexdigest()

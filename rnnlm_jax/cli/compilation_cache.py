@@ -15,6 +15,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from rnnlm_jax.cli.cache_folder import make_writable, own_folder, processor, prune
+from rnnlm_jax.sharding.distributed import is_first
 
 OFF = "off"
 
@@ -67,7 +68,8 @@ def kept_programs(choice: str | None) -> Iterator[None]:
         yield
     if unwritten:
         _tell(f"warning: not all compiled programs could be kept in {folder} ({unwritten[0]})")
-    _tell(f"{counts[HIT]} compiled programs read from {folder}, {counts[REQUEST] - counts[HIT]} compiled anew")
+    if is_first():
+        _tell(f"{counts[HIT]} compiled programs read from {folder}, {counts[REQUEST] - counts[HIT]} compiled anew")
 
 
 def _tell(message: str) -> None:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm_jax import json_text
+from rnnlm_jax.cli.job import add_job_options, joined
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
 from rnnlm_jax.config import Config
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.sharding.distributed import in_all, is_first
+from rnnlm_jax.sharding.mesh import describe_mesh
+from rnnlm_jax.sharding.rules import describe_divisions
 from rnnlm_jax.stopping import Stopped, stop_on_signals
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.train import Results, environment, train
@@ -30,23 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
     add_config_options(parser, preset("demo"))
+    add_job_options(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Train, print a table of epochs and the results."""
-    with stop_on_signals(_tell) as stop:
+    with joined(arguments), stop_on_signals(_tell) as stop:
         stop.nothing_to_lose = True  # until the first step
-        config = apply_options(_base_config(arguments), arguments)
-        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": False}
+        config = apply_options(in_all(lambda: _base_config(arguments)), arguments)
+        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_first()}
         try:
             results = train(config, arguments.run, resume=arguments.resume, stop=stop, **shown)
         except Stopped as error:
             again = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
             raise Stopped(f"{error}; go on with {again}") from error
-    print_results(results)
-    print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
-    if arguments.json:
-        print(json_text.dumps(results.summary()))
+        print_results(results)
+        print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
+        if arguments.json:
+            print(json_text.dumps(results.summary()))
     return 0
 
 
@@ -76,6 +81,9 @@ def print_start(trainer: Trainer) -> None:
         f"{texts.vocabulary.describe()}"
     )
     model = trainer.model
+    if trainer.mesh is not None:
+        divided = describe_divisions(trainer.model, trainer.mesh)
+        print(describe_mesh(trainer.mesh) + (f"; {divided}" if divided else ""))
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")

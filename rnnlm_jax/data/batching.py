@@ -55,6 +55,7 @@ class StreamBatches:
         batch_size: the number of streams `B`.
         window: the tokens a stream gives to a batch, `T`.
         first_input: the input before the first token of the text, usually the end-of-line id.
+        columns: the streams to lay out, ascending; a process of several has those of its devices. `None`: all.
 
     Raises:
         UserError: a size that is not positive, a negative `first_input`, or a text without tokens.
@@ -62,7 +63,14 @@ class StreamBatches:
 
     carries_state = True
 
-    def __init__(self, tokens: np.ndarray, batch_size: int, window: int, first_input: int = 0) -> None:
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        batch_size: int,
+        window: int,
+        first_input: int = 0,
+        columns: np.ndarray | None = None,
+    ) -> None:
         """Lay the text out, four bytes an input and a target and one a mask."""
         _require_positive(batch_size=batch_size, window=window)
         _require_not_negative(first_input=first_input)
@@ -71,6 +79,7 @@ class StreamBatches:
             raise UserError("there are no tokens to make batches of: give a text that is not empty")
         self.batch_size = batch_size
         self.window = window
+        self._columns = _columns(batch_size, columns)
         length = -(-targets.size // batch_size)
         self._windows = -(-length // window)
         inputs = np.concatenate([np.array([first_input], np.int32), targets[:-1]])
@@ -79,11 +88,11 @@ class StreamBatches:
         self._mask = self._lay_out(np.ones(targets.size, bool), length)
 
     def _lay_out(self, values: np.ndarray, length: int) -> np.ndarray:
-        """Return `[N]` values as read-only `[windows * T, B]` with stream `b` in column `b`, padded with zeros."""
-        streams = np.zeros(self.batch_size * length, values.dtype)
-        streams[: values.size] = values
-        columns = np.zeros((self._windows * self.window, self.batch_size), values.dtype)
-        columns[:length] = streams.reshape(self.batch_size, length).T
+        """Return `[N]` values as read-only `[windows * T, columns]`, a stream a column, padded with zeros."""
+        columns = np.zeros((self._windows * self.window, self._columns.size), values.dtype)
+        for b, stream in enumerate(self._columns.tolist()):
+            part = values[stream * length : (stream + 1) * length]
+            columns[: part.size, b] = part
         columns.setflags(write=False)  # batches are views of it
         return columns
 
@@ -121,6 +130,7 @@ class SentenceBatches:
         seed: the order of an epoch is a function of `(seed, epoch)` alone.
         first_input: the input before each sentence, usually the end-of-line id.
         boundaries: the padded lengths `T`, in tokens; `None`: `DEFAULT_BOUNDARIES`.
+        columns: the places of a batch to fill, ascending; a process of several has those of its devices. `None`: all.
 
     Raises:
         UserError: a size or boundary that is not positive, a negative seed, or a text without tokens.
@@ -136,6 +146,7 @@ class SentenceBatches:
         seed: int = 0,
         first_input: int = 0,
         boundaries: Sequence[int] | None = None,
+        columns: np.ndarray | None = None,
     ) -> None:
         """Sort the sentences by padded length."""
         _require_positive(batch_size=batch_size)
@@ -145,6 +156,7 @@ class SentenceBatches:
             raise UserError(f"boundaries {list(edges)} are no sentence lengths: give positive numbers")
         self.batch_size = batch_size
         self.seed = seed
+        self._columns = _columns(batch_size, columns)
         self._first_input = first_input
         self._tokens = encoded.tokens
         self._ends = encoded.line_ends
@@ -178,9 +190,9 @@ class SentenceBatches:
 
     def assemble(self, length: int, rows: np.ndarray) -> Batch:
         """Return the batch of some sentences, given by line number, padded to `length` tokens."""
-        targets = np.zeros((self.batch_size, length), np.int32)
-        mask = np.zeros((self.batch_size, length), bool)
-        for b, row in enumerate(rows.tolist()):
+        targets = np.zeros((self._columns.size, length), np.int32)
+        mask = np.zeros((self._columns.size, length), bool)
+        for b, row in enumerate(rows[self._columns[self._columns < rows.size]].tolist()):
             start, end = self._starts[row], self._ends[row]
             targets[b, : end - start] = self._tokens[start:end]
             mask[b, : end - start] = True
@@ -216,6 +228,11 @@ def _checked_index(i: int, length: int) -> int:
     if not -length <= i < length:
         raise IndexError(f"batch {i} of {length}")
     return i % length
+
+
+def _columns(batch_size: int, columns: np.ndarray | None) -> np.ndarray:
+    """Return the columns of a batch that are asked for."""
+    return np.arange(batch_size) if columns is None else np.asarray(columns)
 
 
 def _require_positive(**sizes: int) -> None:

@@ -65,9 +65,11 @@ class Operation:
 
     def _lower_on_cpu(self, context: Any, *operands: Any, **static: Any) -> Any:
         data_type = DATA_TYPES.get(str(context.avals_in[0].dtype))
-        # Over several devices XLA would gather the operands of a call that it cannot divide.
-        devices = getattr(context.module_context.axis_context, "num_devices", 1) or 1
-        if data_type is None or devices > 1 or unavailable(data_type) is not None:
+        if (
+            data_type is None
+            or _compiler_divides(context.module_context.axis_context)
+            or unavailable(data_type) is not None
+        ):
             return mlir.lower_fun(self.meaning, multiple_results=True)(context, *operands, **static)
         lowering = jax.ffi.ffi_lowering(target(self.name, data_type), operand_output_aliases=self.aliases)
         return lowering(context, *operands, **static)
@@ -98,6 +100,16 @@ class LinearOperation(Operation):
     def _transpose(self, cotangents: Any, *arrays: Any, **static: Any) -> list[Any]:
         found = self.transpose(tuple(arrays[: self.residuals]), tuple(_instantiate(cotangents)), **static)
         return [None] * self.residuals + list(found)
+
+
+def _compiler_divides(axes: Any) -> bool:
+    """Whether XLA divides the program over devices: it would gather the operands of a call that it cannot divide.
+
+    It does not under ``shard_map`` over all axes of more than one device, where each runs a program of its own.
+    """
+    if hasattr(axes, "manual_axes"):
+        return any(length > 1 for name, length in axes.mesh.shape.items() if name not in axes.manual_axes)
+    return (getattr(axes, "num_devices", 1) or 1) > 1
 
 
 def _instantiate(tangents: Sequence[Any]) -> tuple[Any, ...]:

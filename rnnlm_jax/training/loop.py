@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rnnlm_jax.array_types import Array
@@ -23,6 +24,8 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
+from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first
+from rnnlm_jax.sharding.placing import own_columns, placed_batch, placed_model_state
 from rnnlm_jax.stopping import Stopped, StopRequest
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
@@ -67,17 +70,23 @@ class Trainer:
         model: LanguageModel,
         texts: Texts,
         resume: bool,
+        mesh: Mesh | None = None,
         stop: StopRequest | None = None,
     ):
-        """Set up fresh state, or that of the last checkpoint that is whole; ``stop`` is asked between two steps.
+        """Set up fresh state, or that of the last checkpoint that is whole; on a mesh, unless that is none.
+
+        ``stop`` is asked between two steps.
 
         Raises:
             UserError: if no checkpoint to resume from is whole, or it is of another vocabulary, text or model.
         """
-        self.config, self.folder, self.model, self.texts = config, folder, model, texts
+        self.config, self.folder, self.model, self.texts, self.mesh = config, folder, model, texts, mesh
         self.stop = StopRequest() if stop is None else stop
-        self.batches: Batches = make_batches(config.data, texts, config.training.seed)
-        self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
+        columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
+        self.batches: Batches = make_batches(config.data, texts, config.training.seed, columns)
+        self.train_step = make_train_step(
+            model, config.optimizer, config.training.seed, self.batches.carries_state, mesh
+        )
         self.jacobian_log = (
             make_jacobian_log(model, config.training.seed, self.batches.carries_state)
             if config.training.log_jacobian
@@ -90,13 +99,14 @@ class Trainer:
         self.validating = CheckpointFolder(folder.checkpoints("validating"))
         self.position: Position = dataclasses.replace(START, text=digest(texts.train.tokens))
         self.state: TrainState = initial_train_state(
-            model, config.optimizer, config.data.batch_size, config.training.seed
+            model, config.optimizer, config.data.batch_size, config.training.seed, mesh
         )
         if resume:
             self._resume()
-        self.records = JsonLines(folder.metrics, self.position if resume else None)
-        self.writers: list[Writer] = [self.records]
-        if config.training.tensorboard:
+        # Of several processes the first one writes for all.
+        self.records = JsonLines(folder.metrics, self.position if resume else None) if is_first() else None
+        self.writers: list[Writer] = [] if self.records is None else [self.records]
+        if config.training.tensorboard and is_first():
             self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
         awaits_validation = resume and self.position.batch == len(self.batches)
         discard_later(self.position, not awaits_validation, self.last, self.best)
@@ -118,7 +128,7 @@ class Trainer:
             )
         like = {"params": self.state.params}
         self.position = with_best(found.position, self.best, self.last, like, vocabulary)
-        self.state = _join(found.trees)
+        self.state = _join(found.trees, fresh=self.mesh is None)
 
     def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
         """Train to the last epoch, telling ``report`` of each.
@@ -154,7 +164,9 @@ class Trainer:
         """The rest of an epoch, from the position on."""
         rate = learning_rate_at(self.config.optimizer, epoch)
         if self.position.batch == 0:
-            fresh = self.model.initial_state((self.config.data.batch_size,))
+            size = self.config.data.batch_size
+            mesh, model = self.mesh, self.model
+            fresh = model.initial_state((size,)) if mesh is None else placed_model_state(model, size, mesh)
             self.state = self.state._replace(model_state=fresh)
         started, before = time.perf_counter(), self.position.seconds
         device_rate = jnp.asarray(rate, jnp.float32)
@@ -186,7 +198,8 @@ class Trainer:
     def _batches_from(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         batches = self.batches.epoch(epoch)
         for number in range(first, len(batches)):
-            yield number, batches[number]
+            batch = batches[number]
+            yield number, batch if self.mesh is None else placed_batch(batch, self.mesh, self.config.data.batch_size)
 
     def _read_all(self, epoch: int, rate: float, bar: tqdm) -> None:
         while self.pending:
@@ -218,7 +231,7 @@ class Trainer:
             self.interval = _Interval()
         if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
-            raise UserError(
+            raise AgreedError(
                 f"training stopped at step {step}: loss or gradient was not finite for {self.bad_in_row} steps "
                 f"in a row (learning rate {rate:g}, gradient norm {norm:g}); lower --learning-rate or --clip-norm; "
                 "the last good checkpoint stands"
@@ -241,7 +254,7 @@ class Trainer:
             seconds=seconds,
             skipped=self.skipped,
         )
-        valid_nats = valid.nats / valid.tokens
+        valid_nats = float(from_first(repr(valid.nats / valid.tokens)))  # all keep the same checkpoints
         finite = math.isfinite(valid_nats)
         improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
         self.position = dataclasses.replace(
@@ -281,8 +294,9 @@ class Trainer:
         """Measure the validation text; if asked to stop, keep the epoch that awaits it."""
         try:
             self.stop.check()
+            state, texts = self.state, self.texts
             return evaluate(
-                self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams, self.stop.check
+                self.model, state.params, texts.valid, texts.vocabulary, streams, self.stop.check, self.mesh
             )
         except Stopped:
             if self.bad_in_row == 0:
@@ -300,7 +314,9 @@ class Trainer:
         folder.save(_split(self.state), self._mark(), self.texts.vocabulary.content_hash, background=True)
 
     def _mark(self) -> Position:
-        """The position, with the records of metrics that are behind it."""
+        """The position, with the records of metrics that are behind it; the first process's is the one that is kept."""
+        if self.records is None:
+            return self.position
         self.position = dataclasses.replace(
             self.position,
             records=self.records.lines,
@@ -355,11 +371,13 @@ def _split(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "training": state._replace(params=None)}  # pyright: ignore[reportArgumentType]
 
 
-def _join(trees: dict[str, Any]) -> TrainState:
+def _join(trees: dict[str, Any], fresh: bool = True) -> TrainState:
     """The state back from the trees of a checkpoint.
 
     What is read from a checkpoint is bound to a device, and what is made afresh is not: the step would be compiled for
-    each. So it is copied to arrays like fresh ones.
+    each. So it is copied to arrays like ``fresh`` ones, but on a mesh, where those are bound too.
     """
     state = trees["training"]._replace(params=trees["params"])
+    if not fresh:
+        return state
     return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from rnnlm_jax.config import DataConfig
 from rnnlm_jax.data import (
     Batches,
@@ -54,9 +56,9 @@ def encode_texts(corpus: Corpus, vocabulary: Vocabulary) -> Texts:
     return Texts(corpus, vocabulary, encode("train"), encode("valid"), encode("test"))
 
 
-def make_batches(config: DataConfig, texts: Texts, seed: int) -> Batches:
-    """The batches of the training text."""
+def make_batches(config: DataConfig, texts: Texts, seed: int, columns: np.ndarray | None = None) -> Batches:
+    """The batches of the training text, or some ``columns`` of each."""
     start = texts.vocabulary.start_id
     if config.batching == "sentences":
-        return SentenceBatches(texts.train, config.batch_size, seed=seed, first_input=start)
-    return StreamBatches(texts.train.tokens, config.batch_size, config.window, start)
+        return SentenceBatches(texts.train, config.batch_size, seed=seed, first_input=start, columns=columns)
+    return StreamBatches(texts.train.tokens, config.batch_size, config.window, start, columns)

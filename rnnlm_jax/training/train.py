@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
-from rnnlm_jax.config import Config, check_config, to_sealed_json
+from rnnlm_jax.checkpoints import digest
+from rnnlm_jax.config import Config, check_config, from_json, to_json, to_sealed_json
 from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
-from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.language_model import LanguageModel, parameter_count
 from rnnlm_jax.ngrams import BigramBaseline
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.runs import (
@@ -25,6 +27,8 @@ from rnnlm_jax.runs import (
     write_new_run,
     write_text,
 )
+from rnnlm_jax.sharding.distributed import from_first, in_all, on_first, require_equal, several
+from rnnlm_jax.sharding.mesh import check_divides, divided_executor, mesh_for
 from rnnlm_jax.stopping import StopRequest
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
@@ -42,7 +46,7 @@ MAY_CHANGE = {
         *("max_bad_steps", "log_jacobian", "tensorboard"),
     )
 }
-MAY_CHANGE.add(("data", "data_dir"))
+MAY_CHANGE |= {("data", "data_dir"), ("parallel", "mesh")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,52 +107,75 @@ def train(
         UserError: for a bad configuration or text, a folder in use, a checkpoint that does not fit, or training that
             does not stay finite.
     """
-    check_config(config)
     folder = RunFolder(Path(run))
-    if folder.exists() and not resume:
-        raise UserError(f"{run} already holds a run: add --resume to go on with it, or give another --run")
-    if not resume and (folder.path / "checkpoints").is_dir():
-        raise UserError(
-            f"{run} holds checkpoints of a run whose config.json is lost: restore it, or give another --run"
-        )
-    if resume:
-        begun = read_config(folder)
-        config = settle_as(begun, config)
-        check_same_experiment(begun, config)
-        corpus = load_corpus(config.data.corpus, data_dir=config.data.data_dir)
-        texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary))
-    else:
-        texts = load_texts(config.data)
-    words = read_words(folder, texts.vocabulary) if resume else None
-    words = words or Words.counted(texts.vocabulary.tokens, texts.train.tokens)
-    config = config if resume else settle(config, words)
-    executor = None if config.model.executor == "auto" else config.model.executor
-    model = build_model(config.model, texts.vocabulary.size, executor, words)
-    describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
-    if config.training.tensorboard:
-        require_tensorboard()
+    config, texts, words = in_all(lambda: _read(config, folder, resume))
+    mesh = in_all(lambda: mesh_for(config.parallel.mesh))
+    if not resume:  # what is measured is measured alike in no two processes
+        config = from_json(from_first(in_all(lambda: to_json(settle(config, words)))))
+    require_equal(to_json(config) + digest(texts.train.tokens), "their options or their text")
+    model = in_all(lambda: _build(config, texts, words, mesh))
     if not resume:
-        write_new_run(folder, config, texts.vocabulary, words)
+        on_first(lambda: write_new_run(folder, config, texts.vocabulary, words))
     stop = StopRequest() if stop is None else stop
-    trainer = Trainer(config, folder, model, texts, resume, stop)
+    trainer = in_all(lambda: Trainer(config, folder, model, texts, resume, mesh, stop))
     if resume:
-        write_text(folder.config, to_sealed_json(config))
+        on_first(lambda: write_text(folder.config, to_sealed_json(config)))
     start(trainer)
     trainer.run(report, quiet)
     stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
     stop.check()
     results = measure(folder, texts, trainer, stop)
-    write_json(folder.results, results.summary())
-    learning_curve([folder.metrics], [str(run)], folder.learning_curve)
+    on_first(lambda: _write_results(folder, results))
     return results
+
+
+def _read(config: Config, folder: RunFolder, resume: bool) -> tuple[Config, Texts, Words]:
+    """The configuration of the run to go on with, or the one asked for; the texts; their words."""
+    check_config(config)
+    if not resume:
+        if folder.exists():
+            raise UserError(f"{folder.path} already holds a run: add --resume to go on with it, or give another --run")
+        if (folder.path / "checkpoints").is_dir():
+            raise UserError(
+                f"{folder.path} holds checkpoints of a run whose config.json is lost: restore it, or give another --run"
+            )
+        texts = load_texts(config.data)
+        return config, texts, Words.counted(texts.vocabulary.tokens, texts.train.tokens)
+    begun = read_config(folder)
+    config = settle_as(begun, config)
+    check_same_experiment(begun, config)
+    corpus = load_corpus(config.data.corpus, data_dir=config.data.data_dir)
+    texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary))
+    words = read_words(folder, texts.vocabulary)
+    return config, texts, words or Words.counted(texts.vocabulary.tokens, texts.train.tokens)
+
+
+def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> LanguageModel:
+    """The model, after whatever speaks against training it here."""
+    executor = None if config.model.executor == "auto" else config.model.executor
+    if mesh is not None:
+        check_divides(mesh, config.data.batch_size)
+        executor = divided_executor(executor, mesh)
+    if config.training.log_jacobian and several():
+        raise UserError("--log-jacobian measures in one process, and this job has several: leave it out")
+    model = build_model(config.model, texts.vocabulary.size, executor, words)
+    describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
+    if config.training.tensorboard:
+        require_tensorboard()
+    return model
+
+
+def _write_results(folder: RunFolder, results: Results) -> None:
+    write_json(folder.results, results.summary())
+    learning_curve([folder.metrics], [str(folder.path)], folder.learning_curve)
 
 
 def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest) -> Results:
     """Read the best checkpoint back, and evaluate it on one continuous stream of validation and of test text."""
-    best = open_run(folder.path, step=trainer.position.best_step)
+    best, mesh = open_run(folder.path, step=trainer.position.best_step, mesh=trainer.mesh), trainer.mesh
 
     def evaluated(text: EncodedText) -> Evaluation:
-        return evaluate(best.model, best.params, text, texts.vocabulary, progress=stop.check)
+        return evaluate(best.model, best.params, text, texts.vocabulary, progress=stop.check, mesh=mesh)
 
     start = texts.vocabulary.start_id
     bigram = BigramBaseline(texts.train.tokens, texts.vocabulary.size)

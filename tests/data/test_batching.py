@@ -92,6 +92,21 @@ def test_sentences_share_few_lengths(sentence_lengths, batch_size):
     assert len(batches) == len(batches.epoch(0)) == len(batches.epoch(7))
 
 
+@given(lengths, st.integers(1, 6), st.integers(0, 6), st.booleans())
+def test_processes_that_share_columns_see_every_token_once(sentence_lengths, batch_size, cut, stream):
+    text, columns = text_of(sentence_lengths), np.arange(batch_size)
+
+    def batches(columns=None):
+        if stream:
+            return StreamBatches(text.tokens, batch_size, 5, FIRST, columns)
+        return SentenceBatches(text, batch_size, seed=2, first_input=FIRST, columns=columns)
+
+    whole, first, second = (batches(some).epoch(1) for some in (None, columns[:cut], columns[cut:]))
+    assert len(whole) == len(first) == len(second)
+    for batch, *parts in zip(whole, first, second, strict=True):
+        assert same(batch, [np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True)])
+
+
 def test_a_sentence_beyond_the_boundaries_goes_to_the_next_power_of_two():
     batches = SentenceBatches(text_of([5, 1000]), 1, boundaries=(6, 24))
     assert {batch.targets.shape[0] for batch in batches.epoch(0)} == {6, 1024}

@@ -1,0 +1,98 @@
+"""A command as one of several processes: how it joins them, who prints, and how it leaves."""
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import NoReturn
+
+import jax
+
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.sharding import distributed
+from rnnlm_jax.stopping import STOPPED, Stopped
+
+#: In the message of any error, what says that it comes from a connection to another process.
+_CONNECTION = ("Gloo ", "coordination service", "NCCL")
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """How a process finds the others of its job."""
+    group = parser.add_argument_group("job options", "Several processes, one a host, that train one model together.")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where the first process is found by the others")
+    group.add_argument("--processes", type=int, metavar="N", help="how many processes the job has")
+    group.add_argument("--process-id", type=int, metavar="I", help="which of them this is, from 0")
+    group.add_argument(
+        "--distributed",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="join the job that jax finds, as on a TPU virtual machine; --no-distributed: train in this process alone "
+        "(default: join what JAX_COORDINATOR_ADDRESS, Slurm, GKE or Kubernetes say in the environment)",
+    )
+
+
+@contextlib.contextmanager
+def joined(arguments: argparse.Namespace) -> Iterator[None]:
+    """Join the job that the options or the environment speak of, if any; only its first process prints.
+
+    A process that fails alone leaves at once, so that the others notice and stop too: what they are waiting for would
+    never come. What fails or stops in all alike is raised as it is.
+    """
+    given = arguments.coordinator, arguments.processes, arguments.process_id
+    if not distributed.init(*given, join=arguments.distributed):
+        yield
+        return
+    try:
+        with _stdout_of_first():
+            yield
+        distributed.wait_for_all()
+    except (distributed.AgreedError, Stopped):
+        raise
+    except BaseException as error:
+        _leave(error)
+
+
+@contextlib.contextmanager
+def _stdout_of_first() -> Iterator[None]:
+    """Standard output is the first process's alone; what libraries say of their connections goes to standard error."""
+    sys.stdout.flush()
+    first = distributed.is_first()
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(ours if first else os.devnull, "w", closefd=not first) as out, contextlib.redirect_stdout(out):
+            yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
+
+
+def _leave(error: BaseException) -> NoReturn:
+    """Say why, and end the process without waiting for the others."""
+    where = f"process {jax.process_index()} of {jax.process_count()}"
+    if (reason := _cut_off(error)) is not None:
+        code, message = STOPPED, f"another process of the job is gone ({reason}): run the job again with --resume"
+    elif isinstance(error, UserError | OSError):
+        code, message = 2, str(error)
+    elif isinstance(error, KeyboardInterrupt):
+        code, message = 130, "interrupted; the job goes on from its last checkpoint with --resume"
+    else:
+        traceback.print_exception(error)
+        code, message = 1, "stopped"
+    print(f"rnnlm-jax: error: {where}: {' '.join(message.split())}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _cut_off(error: BaseException | None) -> str | None:
+    """What a sum or a wait between processes failed with, if that is what an error comes from."""
+    while error is not None:
+        lines = str(error).splitlines()
+        if isinstance(error, jax.errors.JaxRuntimeError) or any(word in str(error) for word in _CONNECTION):
+            return lines[0][:200] if lines else type(error).__name__
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,1 @@
+"""One program over many devices: the mesh, who holds what on it, the division of a batch, several processes."""

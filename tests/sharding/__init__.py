@@ -1,0 +1,1 @@
+"""Tests of the division over devices and processes."""

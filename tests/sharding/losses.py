@@ -1,0 +1,107 @@
+"""Losses of twenty steps on meshes, as a program: what the tests start in processes of their own.
+
+python -m tests.sharding.losses FILE MESH:OUTPUT … [--job COORDINATOR PROCESSES PROCESS_ID]; MESH "one" is one device.
+"""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from rnnlm_jax.config import ModelConfig, OptimizerConfig
+from rnnlm_jax.data import StreamBatches
+from rnnlm_jax.runs import build_model
+from rnnlm_jax.sharding import distributed
+from rnnlm_jax.sharding.gather import in_blocks
+from rnnlm_jax.sharding.mesh import divided_executor, make_mesh
+from rnnlm_jax.sharding.placing import own_columns, placed, placed_batch
+from rnnlm_jax.training.step import make_train_step, state_shardings
+from rnnlm_jax.words import Words
+from tests.training.tiny import fresh_state
+
+STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
+#: Output layer, its options, optimiser: dense gradients, and gradients by row of both tables.
+CASES = {
+    "softmax": ((), "adam", 0.01),
+    "importance": ((("samples", 16),), "adagrad", 0.3),
+    "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
+}
+
+
+def words():
+    """Words by falling count."""
+    return Words([f"w{k}" for k in range(WORDS)], np.maximum(1000 // np.arange(1, WORDS + 1), 1))
+
+
+def losses(output, mesh):
+    """Nats, tokens and norm of the gradient of each step, ``[STEPS, 3]``, with dropout; whether it calls kernels."""
+    options, optimizer, rate = CASES[output]
+    config = OptimizerConfig(optimizer=optimizer, clip_norm=1.0)
+    shape = ModelConfig(
+        cell="lstm",
+        hidden_size=8,
+        output=output,
+        output_options=options,
+        init_scale=0.3,
+        dropout_input=0.1,
+        dropout_output=0.2,
+    )
+    model = build_model(shape, WORDS, None if mesh is None else divided_executor(None, mesh), words())
+    # More text than steps, and padding in the last window.
+    tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
+    batches = StreamBatches(tokens, BATCH, WINDOW, 0, None if mesh is None else own_columns(mesh, BATCH))
+    state = fresh_state(model, config, BATCH)  # without a compilation; tests of whole jobs have the usual one
+    if mesh is not None:
+        state = jax.tree.map(placed, state, state_shardings(model, config, mesh))
+    step = make_train_step(model, config, 3, True, mesh)
+    found = []
+    on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
+    rate = jnp.asarray(rate, jnp.float32)
+    for batch in on_mesh:
+        if not found:
+            kernels = "rnnlm_jax_lstm" in step.lower(state, batch, rate).as_text()
+        state, info = step(state, batch, rate)
+        found.append([float(info.nats), int(info.tokens), float(info.grad_norm)])
+    assert len(found) == STEPS
+    return found, kernels
+
+
+def gathers(mesh):
+    """Whether arrays come back from a mesh as they were put there, in blocks of some rows, the last one shorter."""
+    values = np.arange(24 * 16, dtype=np.float32).reshape(24, 16)
+    for spec in (PartitionSpec("data"), PartitionSpec("model"), PartitionSpec(None, "model")):
+        array = placed(values, NamedSharding(mesh, spec))
+        assert not array.is_fully_replicated
+        for size in (1, 5 * values.nbytes // 24, values.nbytes):
+            if not np.array_equal(in_blocks(array, size), values):
+                return False
+    return True
+
+
+def main(arguments):
+    """Write the losses of all cases on all meshes, the first process of a job for all."""
+    if "--job" in arguments:
+        at = arguments.index("--job")
+        coordinator, processes, process_id = arguments[at + 1 :]
+        distributed.init(coordinator, int(processes), int(process_id))
+        arguments = arguments[:at]
+    file, *words = arguments
+    found = {"kernels": {}, "gathers": []}
+    for mesh, output in (word.split(":") for word in words):
+        made = None if mesh == "one" else make_mesh(mesh)
+        found[f"{mesh}:{output}"], kernels = losses(output, made)
+        found["kernels"].setdefault(mesh, []).append(kernels)
+        if "model" in mesh:
+            found["gathers"].append(gathers(made))
+    found["devices"] = jax.device_count()
+    found["processes"] = jax.process_count()
+    if distributed.is_first():
+        with open(file, "w") as out:
+            json.dump(found, out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

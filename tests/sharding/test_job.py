@@ -1,0 +1,104 @@
+"""Training jobs through the command line: two processes give what one gives, and none waits for a dead one."""
+
+import json
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from rnnlm_jax.cli.main import main
+from rnnlm_jax.stopping import STOPPED
+from tests.sharding.processes import finish, free_port, start
+from tests.training.tiny import TINY, last_checkpoint, records, text
+
+PROGRAM = ["-c", "from rnnlm_jax.cli.main import run; run()", "train"]
+OPTIONS = [*TINY, "--epochs=3", "--log-every=1", "--checkpoint-every=3", "--dropout-output=0.2"]
+pytestmark = pytest.mark.xdist_group("jobs")
+
+
+def begin(run, corpus, *words, devices=1):
+    """A job of two processes."""
+    options = [*PROGRAM, *OPTIONS, "--data", corpus, "--run", run, *words]
+    job = ["--coordinator", f"localhost:{free_port()}", "--processes", 2]
+    return [start([*options, *job, "--process-id", k], devices) for k in range(2)]
+
+
+def train(run, corpus, *words):
+    """The same in this process, on one device."""
+    with jax.enable_x64(False):
+        assert main(["train", *OPTIONS, "--data", str(corpus), "--run", str(run), *words]) == 0
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text(text())
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(corpus, tmp_path_factory):
+    """A whole run of one process on one device."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    train(run, corpus)
+    return run
+
+
+def assert_like(run, whole):
+    """Parameters to 1e-6, every step's loss, and the figures at the end."""
+    with jax.enable_x64(False):
+        (state, position), (other, where) = last_checkpoint(run), last_checkpoint(whole)
+    assert (position.step, position.epoch, position.batch) == (where.step, where.epoch, where.batch)
+    for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    for ours, theirs in zip(records(run), records(whole), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert value == pytest.approx(theirs[name], rel=1e-5), name
+    ours, theirs = (json.loads((path / "results.json").read_text()) for path in (run, whole))
+    assert ours["test_perplexity"] == pytest.approx(theirs["test_perplexity"], rel=1e-5)
+
+
+def test_two_processes_and_a_change_of_mesh(alone, corpus, tmp_path):
+    """Two epochs in two processes of two devices; the third on one, from a checkpoint of tables that were divided."""
+    run = tmp_path / "run"
+    first, second = finish(begin(run, corpus, "--epochs=2", "--mesh=data=2,model=2", devices=2))
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert "mesh data=2, model=2 (4 devices, 2 processes); divided over model: " in first[1]
+    assert second[1] == ""  # the first one prints
+    train(run, corpus, "--resume", "--mesh=none")
+    assert_like(run, alone)
+
+
+def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_path, capsys):
+    run = tmp_path / "run"
+    job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000", "--mesh=data=2,model=2", devices=2)
+    try:
+        deadline = time.monotonic() + 200
+        while not any(path.name.isdigit() for path in (run / "checkpoints" / "last").glob("*")):  # amid the first epoch
+            assert time.monotonic() < deadline
+            assert all(process.poll() is None for process in job), [process.communicate() for process in job]
+            time.sleep(0.01)
+        job[1].send_signal(signal.SIGKILL)
+        (code, out, err), killed = finish(job, seconds=100)
+    finally:
+        for process in job:
+            process.kill()
+    assert killed[0] == -signal.SIGKILL
+    assert code == STOPPED, out + err
+    assert "process 0 of 2: another process of the job is gone" in err.splitlines()[-1]
+    train(run, corpus, "--resume", "--mesh=none")
+    assert "resuming at step" in capsys.readouterr().out
+    assert_like(run, alone)
+
+
+def test_what_is_wrong_stops_every_process_with_one_line(alone, corpus, tmp_path):
+    job = begin(alone, corpus)  # the folder holds a run
+    for code, out, err in finish(job):
+        assert code == 2
+        assert out == ""
+        assert [line for line in err.splitlines() if "error" in line] == [
+            f"rnnlm-jax: error: {alone} already holds a run: add --resume to go on with it, or give another --run"
+        ]
