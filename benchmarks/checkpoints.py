@@ -6,6 +6,7 @@ is what a checkpoint costs; every 100 steps it is that over the time of 100 step
 """
 
 import argparse
+import dataclasses
 import resource
 import statistics
 import tempfile
