@@ -54,7 +54,7 @@ class Stop(Exception):
 
 
 def resume(corpus, batching, run):
-    return train(experiment(corpus, batching), run, resume=True)
+    return train(experiment(corpus, batching, checkpoint_every=1000), run, resume=True)
 
 
 def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
@@ -104,7 +104,7 @@ def test_stopped_by_an_exception(corpus, uninterrupted, tmp_path, monkeypatch, a
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(Trainer, "_write", stop)
-        train(experiment(corpus, batching), run)
+        train(experiment(corpus, batching, checkpoint_every=6), run)
     resume(corpus, batching, run)
     assert_same_run(run, whole)
 
