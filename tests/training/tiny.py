@@ -79,9 +79,8 @@ def last_checkpoint(path, which="last"):
     like = jax.eval_shape(
         lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
     )
-    trees, position = CheckpointFolder(folder.checkpoints(which), read_only=True).restore(
-        _split(like), words.content_hash
-    )
+    kept = CheckpointFolder(folder.checkpoints(which))
+    trees, position = kept.restore(_split(like), words.content_hash, kept.steps()[-1])
     return _join(trees), position
 
 
@@ -113,7 +112,8 @@ def records(path):
 
 
 def timeless(figures):
-    return {name: value for name, value in figures.items() if name not in ("seconds", "tokens_per_second")}
+    clocked = ("seconds", "tokens_per_second", "records_digest")
+    return {name: value for name, value in figures.items() if name not in clocked}
 
 
 @contextlib.contextmanager
