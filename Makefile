@@ -40,7 +40,7 @@ demo: install ## train an LSTM on Python's own reference, let it speak, see how 
 		--horizons runs/demo-horizons
 
 test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-peers: $(VENV)/installed-peers ## install the peer libraries and run the parity tests
 	$(BIN)/python -m pytest -m peers

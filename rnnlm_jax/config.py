@@ -1,6 +1,7 @@
 """An experiment as data: frozen dataclasses, read from and written to JSON."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import types
@@ -105,7 +106,9 @@ class TrainingConfig:
     )
     log_every: int = option(50, "steps between two lines of metrics")
     checkpoint_every: int = option(1000, "steps between two checkpoints inside an epoch; each epoch ends with one")
-    keep_last: int = option(1, "checkpoints to keep besides the best: the newest ones; resuming takes the last")
+    keep_last: int = option(
+        2, "checkpoints to keep of each kind: the newest ones; resuming takes the last that is whole"
+    )
     max_bad_steps: int = option(20, "stop after this many steps in a row with a loss or gradient that is not finite")
     log_jacobian: bool = option(False, "log the mean log|det| of step Jacobians, in nats per dimension of the state")
     tensorboard: bool = option(False, "write TensorBoard event files too (extra: tensorboard)")
@@ -211,10 +214,11 @@ def from_json(text: str | bytes, name: str = "the configuration") -> Config:
     """The configuration back from JSON.
 
     Raises:
-        UserError: if it is no JSON, or has a field this version does not know.
+        UserError: if it is no JSON, has a field this version does not know, or is sealed and not as it was written.
     """
     try:
         groups = json.loads(text)
+        seal = groups.pop("digest", None)
         parts = {spec.name: spec.default_factory for spec in dataclasses.fields(Config)}
         made = {group: dataclasses.replace(parts[group](), **values) for group, values in groups.items()}  # type: ignore[operator]
         config = Config(**made)
@@ -227,4 +231,19 @@ def from_json(text: str | bytes, name: str = "the configuration") -> Config:
         raise UserError(
             f"{name} is no configuration of this version ({error}): train again, or restore the file"
         ) from error
+    if seal is not None and seal != _digest(groups):
+        raise UserError(
+            f"{name} is damaged, or was edited by hand: restore it from a copy, or, if it is as you want it, "
+            'delete its entry "digest"'
+        )
     return check_config(replace(config, model=pairs))
+
+
+def to_sealed_json(config: Config) -> str:
+    """The configuration as JSON with a digest of its content, so that ``from_json`` notices damage."""
+    groups = json.loads(to_json(config))
+    return json.dumps(groups | {"digest": _digest(groups)}, indent=2) + "\n"
+
+
+def _digest(groups: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,6 @@
-"""The error that a person reads: one line, what is wrong and what to do about it."""
+"""The error that a person reads: one line, what is wrong and what to do about it; and warnings."""
+
+import sys
 
 
 class UserError(ValueError):
@@ -7,3 +9,8 @@ class UserError(ValueError):
     The message is one line that says what is wrong and what to do. The command line prints it alone, without a
     traceback, and exits with code 2.
     """
+
+
+def warn(message: str) -> None:
+    """Tell in one line, on standard error, of what went wrong and was mended."""
+    print(f"rnnlm-jax: warning: {' '.join(message.split())}", file=sys.stderr)

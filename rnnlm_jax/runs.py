@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from rnnlm_jax import cells, inputs, json_text, outputs
 from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cells import zoo
-from rnnlm_jax.checkpoints import CheckpointFolder, Position
-from rnnlm_jax.config import Config, ModelConfig, from_json, to_json
+from rnnlm_jax.checkpoints import CheckpointFolder, Position, restore_first
+from rnnlm_jax.config import Config, ModelConfig, from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
@@ -63,7 +63,10 @@ class RunFolder:
         return self.path / "learning_curve.png"
 
     def checkpoints(self, which: str) -> Path:
-        """The checkpoints to resume from ("last"), or of the best validation ("best")."""
+        """The checkpoints to resume from ("last"), or of the best validation ("best").
+
+        Those of "validating" are of epochs whose training is done and whose validation was stopped.
+        """
         return self.path / "checkpoints" / which
 
     def exists(self) -> bool:
@@ -177,7 +180,8 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None) -> 
     Args:
         path: the run's folder.
         which: the "best" checkpoint, the "last", or "init" for what training started from.
-        step: of those that ``kept_steps`` lists; the newest of its kind unless given.
+        step: of those that ``kept_steps`` lists; unless given the newest of its kind that is whole: one that is not is
+            told on stderr.
 
     Raises:
         UserError: if there is no run, or a part of it is missing, damaged, or of another vocabulary.
@@ -190,8 +194,23 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None) -> 
     if which == "init":
         return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words)
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
-    tree, position = _checkpoints(folder, which).restore(like, vocabulary.content_hash, step)
+    tree, position, _ = restore_first(_candidates(folder, which, step), like, vocabulary.content_hash)
     return Run(config, vocabulary, model, tree["params"], position, words)
+
+
+def _candidates(folder: RunFolder, which: str, step: int | None) -> list[tuple[CheckpointFolder, int]]:
+    """The checkpoints that hold what is asked for, the one wanted most first."""
+    asked = _checkpoints(folder, which)
+    steps = asked.steps()[::-1]
+    if not steps:
+        raise UserError(f"{asked.folder} holds no checkpoint: train first, or check the path")
+    if step is not None:
+        if step not in steps:
+            raise UserError(f"{asked.folder} holds no checkpoint of step {step}: it has {', '.join(map(str, steps))}")
+        steps = [step]
+    # The other kind may have the same step, and so the same parameters.
+    other = CheckpointFolder(folder.checkpoints("last" if which == "best" else "best"))
+    return [(kind, step) for step in steps for kind in (asked, other) if step in kind.steps()]
 
 
 def read_words(folder: RunFolder, vocabulary: Vocabulary) -> Words | None:
@@ -223,7 +242,7 @@ def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:
         raise UserError(
             f"{folder.path} holds no checkpoint yet: resume it with rnnlm-jax train --run {folder.path} --resume"
         )
-    return CheckpointFolder(where, read_only=True)
+    return CheckpointFolder(where)
 
 
 def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary, words: Words | None = None) -> None:
@@ -232,7 +251,7 @@ def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary, wor
     vocabulary.save(folder.vocabulary)
     if words is not None:
         write_text(folder.counts, words.to_json())
-    write_text(folder.config, to_json(config))
+    write_text(folder.config, to_sealed_json(config))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,8 +1,14 @@
 """Set-up of the whole suite: 64-bit types throughout, and strict promotion where the library promises it."""
 
+import gc
+
 import hypothesis
 import jax
 import pytest
+
+# Tracing makes many small objects that live long; Python's collector need not look at all of them every time.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
 
 # The library never leans on default dtypes, so tests may turn on the wide ones: what says float32 must stay float32,
 # and numerical identities can be held to float64.

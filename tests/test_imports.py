@@ -50,6 +50,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE, JAX | {"orbax"}),
+    "stopping": (set(), {"jax"}),
     "runs": (MODEL | {"checkpoints", "json_text"}, JAX),
     "training": (
         MODEL
@@ -61,6 +62,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "plotting",
             "progress",
             "checkpoints",
+            "stopping",
             "json_text",
             "jacobians",
         },
@@ -78,7 +80,17 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
-        | {"checkpoints", "json_text", "finite", "analysis", "comparison", "bench", "bench.measure", "bench.peers"},
+        | {
+            "checkpoints",
+            "stopping",
+            "json_text",
+            "finite",
+            "analysis",
+            "comparison",
+            "bench",
+            "bench.measure",
+            "bench.peers",
+        },
         JAX,
     ),
 }

@@ -13,7 +13,7 @@ import rnnlm_jax
 from rnnlm_jax import UserError, runs
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.checkpoints import CheckpointFolder
-from rnnlm_jax.config import Config, ModelConfig, replace
+from rnnlm_jax.config import Config, ModelConfig, replace, to_sealed_json
 from rnnlm_jax.runs import (
     START,
     RunFolder,
@@ -147,7 +147,7 @@ def test_what_training_starts_from(kept):
     assert run.position.step == 0
     begun = initial_train_state(run.model, run.config.optimizer, batch_size=2, seed=7)
     assert_same_bits(run.params, begun.params)
-    folder.config.write_text(folder.config.read_text().replace('"seed": 7', '"seed": 8'))
+    folder.config.write_text(to_sealed_json(replace(read_config(folder), training={"seed": 8})))
     other = open_run(folder.path, "init").params
     assert not np.array_equal(other.embedding, run.params.embedding)
     for which in ("best", "last"):

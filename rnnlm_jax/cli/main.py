@@ -1,13 +1,17 @@
 """The command ``rnnlm-jax``: subcommands, and what happens to errors."""
 
+import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from rnnlm_jax.cli import compilation_cache
 from rnnlm_jax.cli.options import Parser
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
 from rnnlm_jax.version import __version__
 
 #: Subcommand and what it does; each is a module of this package with ``add_arguments`` and ``main``.
@@ -41,10 +45,40 @@ Recurrent language models in JAX.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return the exit code: 0, or 2 after a one-line error, or 130 when interrupted."""
-    import argparse
+    """Run one subcommand and return the exit code.
 
+    0, or 2 after a one-line error; 75 if training was stopped by a signal and goes on with --resume; what else was
+    stopped, 130 for SIGINT and 143 for SIGTERM.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with terminate_as_interrupt():
+            module, parsed = _parse(words)
+            with compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)):
+                code = module.main(parsed)
+                sys.stdout.flush()
+        return code
+    except Stopped as error:
+        print(f"rnnlm-jax: {error}", file=sys.stderr)
+        return STOPPED
+    except UserError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, as in ``rnnlm-jax score … | head``.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left")
+    except KeyboardInterrupt as error:
+        print("rnnlm-jax: interrupted; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
+        if words[:1] == ["train"]:  # before its first step, or when all is done
+            return STOPPED
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+
+
+def _parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """The module of the subcommand, and its arguments."""
     parser = Parser(prog="rnnlm-jax", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"rnnlm-jax {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -58,32 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if name not in UNCACHED:
                 compilation_cache.add_argument(subparser)
     parsed = parser.parse_args(words)
-    try:
-        with compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)):
-            code = modules[parsed.command].main(parsed)
-            sys.stdout.flush()
-        return code
-    except UserError as error:
-        return _fail(str(error))
-    except BrokenPipeError:
-        # Whoever read the output has enough of it, as in ``rnnlm-jax score … | head``.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left")
-    except KeyboardInterrupt:
-        return _interrupted()
+    return modules[parsed.command], parsed
 
 
 def _fail(message: str) -> int:
     print(f"rnnlm-jax: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
-
-
-def _interrupted() -> int:
-    print("rnnlm-jax: interrupted; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
-    return 130
 
 
 def run() -> None:

@@ -1,13 +1,17 @@
 """``rnnlm-jax train``."""
 
 import argparse
+import os
+import shlex
 from pathlib import Path
+from typing import Any
 
 from rnnlm_jax import json_text
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
 from rnnlm_jax.config import Config
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.stopping import Stopped, stop_on_signals
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.train import Results, environment, train
 from rnnlm_jax.unroll import describe_executor
@@ -30,13 +34,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Train, print a table of epochs and the results."""
-    config = apply_options(_base_config(arguments), arguments)
-    results = train(config, arguments.run, resume=arguments.resume, start=print_start, report=print_epoch, quiet=False)
+    with stop_on_signals(_tell) as stop:
+        stop.nothing_to_lose = True  # until the first step
+        config = apply_options(_base_config(arguments), arguments)
+        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": False}
+        try:
+            results = train(config, arguments.run, resume=arguments.resume, stop=stop, **shown)
+        except Stopped as error:
+            again = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
+            raise Stopped(f"{error}; go on with {again}") from error
     print_results(results)
     print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
     if arguments.json:
         print(json_text.dumps(results.summary()))
     return 0
+
+
+def _tell(message: str) -> None:
+    """A line on standard error, from whichever thread, in the place of a progress bar."""
+    width = 100 if os.isatty(2) else 0
+    os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode())
 
 
 def _base_config(arguments: argparse.Namespace) -> Config:

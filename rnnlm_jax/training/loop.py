@@ -3,9 +3,11 @@
 import collections
 import dataclasses
 import math
+import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +23,17 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
+from rnnlm_jax.stopping import Stopped, StopRequest
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
+from rnnlm_jax.training.resuming import discard_later, newest_training, with_best
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
 from rnnlm_jax.training.texts import Texts, make_batches
 
-#: Steps that may be under way before their figures are read, so that the device never waits for the host.
-IN_FLIGHT = 8
+#: Steps that may be under way before their figures are read, so that the device never waits for the host; and for how
+#: many seconds, since whoever stops a run waits for them.
+IN_FLIGHT, SECONDS_IN_FLIGHT = 8, 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +60,22 @@ class EpochReport:
 class Trainer:
     """A run under way: the state of training, where it stands in the data, and where it writes."""
 
-    def __init__(self, config: Config, folder: RunFolder, model: LanguageModel, texts: Texts, resume: bool):
-        """Set up fresh state, or that of the last checkpoint.
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        model: LanguageModel,
+        texts: Texts,
+        resume: bool,
+        stop: StopRequest | None = None,
+    ):
+        """Set up fresh state, or that of the last checkpoint that is whole; ``stop`` is asked between two steps.
 
         Raises:
-            UserError: if the checkpoint to resume from is damaged, or of another vocabulary, text or model.
+            UserError: if no checkpoint to resume from is whole, or it is of another vocabulary, text or model.
         """
         self.config, self.folder, self.model, self.texts = config, folder, model, texts
+        self.stop = StopRequest() if stop is None else stop
         self.batches: Batches = make_batches(config.data, texts, config.training.seed)
         self.train_step = make_train_step(model, config.optimizer, config.training.seed, self.batches.carries_state)
         self.jacobian_log = (
@@ -69,33 +83,48 @@ class Trainer:
             if config.training.log_jacobian
             else None
         )
-        self.last = CheckpointFolder(folder.checkpoints("last"), keep=config.training.keep_last)
-        self.best = CheckpointFolder(folder.checkpoints("best"))
+        keep = config.training.keep_last
+        self.last = CheckpointFolder(folder.checkpoints("last"), keep)
+        # Two at least: a new best one is committed before the last checkpoint, which may be lost, as may be its commit.
+        self.best = CheckpointFolder(folder.checkpoints("best"), max(keep, 2))
+        self.validating = CheckpointFolder(folder.checkpoints("validating"))
         self.position: Position = dataclasses.replace(START, text=digest(texts.train.tokens))
         self.state: TrainState = initial_train_state(
             model, config.optimizer, config.data.batch_size, config.training.seed
         )
-        if resume and self.last.steps():
-            trees, position = self.last.restore(_split(self.state), texts.vocabulary.content_hash)
-            if position.text != self.position.text:
-                raise UserError(
-                    f"the training text of {texts.corpus.name} is not the one that {folder.path} was begun with: "
-                    "restore the text, or begin another run"
-                )
-            self.state, self.position = _join(trees), position
-        resume_at = self.position.step if resume else None
-        self.writers: list[Writer] = [JsonLines(folder.metrics, resume_at)]
+        if resume:
+            self._resume()
+        self.records = JsonLines(folder.metrics, self.position if resume else None)
+        self.writers: list[Writer] = [self.records]
         if config.training.tensorboard:
-            self.writers.append(TensorBoard(folder.path / "tensorboard", resume_at))
+            self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
+        awaits_validation = resume and self.position.batch == len(self.batches)
+        discard_later(self.position, not awaits_validation, self.last, self.best)
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
-        self.interval = _Interval()
+        self.interval = _Interval(**(self.position.interval or {}))
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
+
+    def _resume(self) -> None:
+        """Take state and position of the newest checkpoint that is whole, if there is any."""
+        vocabulary = self.texts.vocabulary.content_hash
+        found = newest_training(self.last, self.validating, _split(self.state), vocabulary)
+        if found is None:
+            return
+        if found.position.text != self.position.text:
+            raise UserError(
+                f"the training text of {self.texts.corpus.name} is not the one that {self.folder.path} was begun with: "
+                "restore the text, or begin another run"
+            )
+        like = {"params": self.state.params}
+        self.position = with_best(found.position, self.best, self.last, like, vocabulary)
+        self.state = _join(found.trees)
 
     def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
         """Train to the last epoch, telling ``report`` of each.
 
         Raises:
+            Stopped: if asked to stop; all steps so far are saved.
             UserError: if a checkpoint cannot be written, or too many steps in a row were not finite.
         """
         epochs, tokens = self.config.training.epochs, len(self.texts.train)
@@ -109,6 +138,17 @@ class Trainer:
             bar.close()
             for writer in self.writers:
                 writer.close()
+            self._finish_saving()
+        shutil.rmtree(self.validating.folder, ignore_errors=True)  # all is validated
+
+    def _finish_saving(self) -> None:
+        """Wait for the checkpoint being written; an error of it is not told if there is another to tell."""
+        another = sys.exception() is not None
+        try:
+            self.last.wait()
+        except UserError:
+            if not another:
+                raise
 
     def _train_epoch(self, epoch: int, bar: tqdm) -> None:
         """The rest of an epoch, from the position on."""
@@ -119,21 +159,27 @@ class Trainer:
         started, before = time.perf_counter(), self.position.seconds
         device_rate = jnp.asarray(rate, jnp.float32)
         every = self.config.training.checkpoint_every
-        for number, batch in self._batches_from(epoch, self.position.batch):
+        first = self.position.batch
+        for number, batch in self._batches_from(epoch, first):
             step = self.position.step + 1
             log_dets = None
             if self.jacobian_log is not None and step % self.config.training.log_every == 0:
                 log_dets = self.jacobian_log(self.state, batch)  # of the parameters before the update
             self.state, info = self.train_step(self.state, batch, device_rate)
+            self.stop.nothing_to_lose = False
             self.position = dataclasses.replace(self.position, step=step, batch=number + 1)
             self.pending.append((step, info, log_dets))
-            while len(self.pending) > IN_FLIGHT:
+            quick = (time.perf_counter() - started) * IN_FLIGHT < SECONDS_IN_FLIGHT * (number + 1 - first)
+            while len(self.pending) > (IN_FLIGHT if quick else 2):
                 self._read_oldest(epoch, rate, bar)
-            if step % every == 0 and number + 1 < len(self.batches):
+            more, stop = number + 1 < len(self.batches), self.stop.before(step + 1)
+            if more and (stop or step % every == 0):
                 self._read_all(epoch, rate, bar)
                 self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
                 if self.bad_in_row == 0:  # a checkpoint amid bad steps may hold what made them bad
-                    self._save_last()
+                    self._save(self.last)
+            if more and stop:
+                self._stopped(self.last)
         self._read_all(epoch, rate, bar)
         self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
 
@@ -182,7 +228,7 @@ class Trainer:
         """Validate, keep the checkpoints, and begin the next epoch's position."""
         bar.set_postfix_str(f"epoch {epoch + 1}, validating", refresh=False)
         streams = min(self.config.training.valid_streams, len(self.texts.valid))
-        valid = evaluate(self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams)
+        valid = self._validate(streams)
         position, seconds = self.position, self.position.seconds
         report = EpochReport(
             epoch=epoch + 1,
@@ -205,6 +251,7 @@ class Trainer:
             epoch_nats=0.0,
             epoch_tokens=0,
             best_valid_nats=valid_nats if improved and finite else position.best_valid_nats,
+            best_step=position.step if improved else position.best_step,
         )
         self._write(
             {
@@ -223,14 +270,44 @@ class Trainer:
             }
         )
         # After the record: what is written beyond the last checkpoint is written again by a resumed run.
-        if improved:
-            self.best.save({"params": self.state.params}, self.position, self.texts.vocabulary.content_hash)
+        self.last.wait()
+        if improved:  # committed before the last one, which counts on it
+            self.best.save({"params": self.state.params}, self._mark(), self.texts.vocabulary.content_hash)
         if finite:
-            self._save_last()
+            self._save(self.last)
         return report
 
-    def _save_last(self) -> None:
-        self.last.save(_split(self.state), self.position, self.texts.vocabulary.content_hash)
+    def _validate(self, streams: int) -> Evaluation:
+        """Measure the validation text; if asked to stop, keep the epoch that awaits it."""
+        try:
+            self.stop.check()
+            return evaluate(
+                self.model, self.state.params, self.texts.valid, self.texts.vocabulary, streams, self.stop.check
+            )
+        except Stopped:
+            if self.bad_in_row == 0:
+                self._save(self.validating)
+            self._stopped(self.validating)
+
+    def _stopped(self, folder: CheckpointFolder) -> NoReturn:
+        """Leave training, once what is being saved in a folder is committed."""
+        folder.wait()
+        saved = "which is saved" if self.bad_in_row == 0 else "amid bad ones; the last good checkpoint stands"
+        raise Stopped(f"stopped by {self.stop.name} after step {self.position.step}, {saved}")
+
+    def _save(self, folder: CheckpointFolder) -> None:
+        """Begin to write a checkpoint of everything."""
+        folder.save(_split(self.state), self._mark(), self.texts.vocabulary.content_hash, background=True)
+
+    def _mark(self) -> Position:
+        """The position, with the records of metrics that are behind it."""
+        self.position = dataclasses.replace(
+            self.position,
+            records=self.records.lines,
+            records_digest=self.records.digest,
+            interval=self.interval.sums(),
+        )
+        return self.position
 
     def _write(self, record: dict[str, Any]) -> None:
         for writer in self.writers:
@@ -240,9 +317,13 @@ class Trainer:
 class _Interval:
     """Sums between two lines of metrics."""
 
-    def __init__(self) -> None:
-        self.nats, self.tokens, self.norms = 0.0, 0, []
-        self.started = time.perf_counter()
+    def __init__(self, nats: float = 0.0, tokens: int = 0, norms: Sequence[float] = ()) -> None:
+        self.nats, self.tokens, self.norms = nats, tokens, list(norms)
+        self.started, self.tokens_before = time.perf_counter(), tokens
+
+    def sums(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
 
     def add(self, nats: float, tokens: int, norm: float) -> None:
         """Account for a step."""
@@ -265,7 +346,7 @@ class _Interval:
         return ({"sampled_loss": self.loss} if sampled else exact) | {
             "grad_norm": float(np.mean(self.norms)),
             "grad_norm_max": float(np.max(self.norms)),
-            "tokens_per_second": self.tokens / seconds if seconds > 0 else math.nan,
+            "tokens_per_second": (self.tokens - self.tokens_before) / seconds if seconds > 0 else math.nan,
         }
 
 

@@ -1,11 +1,13 @@
 """What a run writes about itself as it goes: one JSON object a line, and TensorBoard event files when asked."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Protocol
 
 from rnnlm_jax import json_text
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.checkpoints import Position
+from rnnlm_jax.errors import UserError, warn
 
 
 class Writer(Protocol):
@@ -23,24 +25,67 @@ class Writer(Protocol):
 class JsonLines:
     """``metrics.jsonl``: every record on a line of its own, flushed at once; numbers that JSON lacks become null."""
 
-    def __init__(self, path: Path, resume_at: int | None = None):
-        """Open the file; when resuming, drop what was written after the checkpoint's step."""
-        kept = ""
-        if resume_at is not None and path.exists():
-            kept = "".join(line + "\n" for line in complete_lines(path) if json.loads(line)["step"] <= resume_at)
+    def __init__(self, path: Path, resume_at: Position | None = None):
+        """Open the file; when resuming, keep the lines that the checkpoint's position counts, and no others.
+
+        Raises:
+            UserError: if those lines are not as they were written.
+        """
+        self.lines, self._digest = 0, hashlib.sha256()
+        kept = [] if resume_at is None else written_before(path, resume_at)
+        for line in kept:
+            self._count(line)
         temporary = path.with_name(path.name + ".new")
-        temporary.write_text(kept)
+        temporary.write_text("".join(kept))
         temporary.replace(path)
         self._file = path.open("a")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all lines."""
+        return self._digest.hexdigest()
+
     def write(self, record: dict[str, Any]) -> None:
         """Append a line."""
-        self._file.write(json_text.dumps(record) + "\n")
+        line = json_text.dumps(record) + "\n"
+        self._file.write(line)
         self._file.flush()
+        self._count(line)
+
+    def _count(self, line: str) -> None:
+        self.lines += 1
+        self._digest.update(line.encode())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def written_before(path: Path, position: Position) -> list[str]:
+    """The lines of a metrics file that were written when a checkpoint was saved at a position.
+
+    Raises:
+        UserError: if one of them is not as it was written.
+    """
+    if not path.exists():
+        if position.step:
+            warn(f"{path} is missing: it begins anew at step {position.step}")
+        return []
+    damaged = UserError(
+        f"{path} is damaged (the records of the first {position.step} steps are not as they were written): restore "
+        "it from a copy, or delete it to go on without them"
+    )
+    try:
+        lines = [line + "\n" for line in complete_lines(path)]
+        if position.records is None:  # a checkpoint of the first version
+            return [line for line in lines if json.loads(line)["step"] <= position.step]
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged from error
+    kept = lines[: position.records]
+    found = hashlib.sha256("".join(kept).encode()).hexdigest()
+    if len(kept) < position.records or found != position.records_digest:
+        raise damaged
+    return kept
 
 
 def complete_lines(path: Path) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from rnnlm_jax.config import Config, check_config, to_json
-from rnnlm_jax.data import Vocabulary, load_corpus
+from rnnlm_jax.config import Config, check_config, to_sealed_json
+from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import parameter_count
@@ -25,6 +25,7 @@ from rnnlm_jax.runs import (
     write_new_run,
     write_text,
 )
+from rnnlm_jax.stopping import StopRequest
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
 from rnnlm_jax.training.settle import settle, settle_as
@@ -84,6 +85,7 @@ def train(
     start: Callable[[Trainer], None] = lambda trainer: None,
     report: Callable[[EpochReport], None] = lambda report: None,
     quiet: bool = True,
+    stop: StopRequest | None = None,
 ) -> Results:
     """Train a language model and measure its best checkpoint on validation and test text.
 
@@ -94,8 +96,10 @@ def train(
         start: told of the trainer before its first step.
         report: told of each epoch.
         quiet: without a progress bar.
+        stop: asked between two steps, and between two windows of an evaluation.
 
     Raises:
+        Stopped: if asked to stop; what was trained is saved, and resuming goes on from there.
         UserError: for a bad configuration or text, a folder in use, a checkpoint that does not fit, or training that
             does not stay finite.
     """
@@ -103,6 +107,10 @@ def train(
     folder = RunFolder(Path(run))
     if folder.exists() and not resume:
         raise UserError(f"{run} already holds a run: add --resume to go on with it, or give another --run")
+    if not resume and (folder.path / "checkpoints").is_dir():
+        raise UserError(
+            f"{run} holds checkpoints of a run whose config.json is lost: restore it, or give another --run"
+        )
     if resume:
         begun = read_config(folder)
         config = settle_as(begun, config)
@@ -121,20 +129,27 @@ def train(
         require_tensorboard()
     if not resume:
         write_new_run(folder, config, texts.vocabulary, words)
-    trainer = Trainer(config, folder, model, texts, resume)
+    stop = StopRequest() if stop is None else stop
+    trainer = Trainer(config, folder, model, texts, resume, stop)
     if resume:
-        write_text(folder.config, to_json(config))
+        write_text(folder.config, to_sealed_json(config))
     start(trainer)
     trainer.run(report, quiet)
-    results = measure(folder, texts, trainer)
+    stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
+    stop.check()
+    results = measure(folder, texts, trainer, stop)
     write_json(folder.results, results.summary())
     learning_curve([folder.metrics], [str(run)], folder.learning_curve)
     return results
 
 
-def measure(folder: RunFolder, texts: Texts, trainer: Trainer) -> Results:
+def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest) -> Results:
     """Read the best checkpoint back, and evaluate it on one continuous stream of validation and of test text."""
-    best = open_run(folder.path)
+    best = open_run(folder.path, step=trainer.position.best_step)
+
+    def evaluated(text: EncodedText) -> Evaluation:
+        return evaluate(best.model, best.params, text, texts.vocabulary, progress=stop.check)
+
     start = texts.vocabulary.start_id
     bigram = BigramBaseline(texts.train.tokens, texts.vocabulary.size)
     test = texts.test.tokens
@@ -143,8 +158,8 @@ def measure(folder: RunFolder, texts: Texts, trainer: Trainer) -> Results:
         steps=trainer.position.step,
         seconds=trainer.position.seconds,
         parameters=parameter_count(best.params),
-        valid=evaluate(best.model, best.params, texts.valid, texts.vocabulary),
-        test=evaluate(best.model, best.params, texts.test, texts.vocabulary),
+        valid=evaluated(texts.valid),
+        test=evaluated(texts.test),
         baselines={
             "unigram": perplexity(float(bigram.unigram.nats(test).sum()), test.size),
             "bigram": perplexity(float(bigram.nats(test, start).sum()), test.size),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from rnnlm_jax.cli.main import main
-from tests.training.tiny import TINY, compilation_cache, text
+from tests.training.tiny import TINY, no_learning_curves, text
 
 
 class Outcome(NamedTuple):
@@ -17,9 +17,9 @@ class Outcome(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory):
-    with compilation_cache(tmp_path_factory.mktemp("compiled")):
+@pytest.fixture(scope="package", autouse=True)
+def _no_learning_curves():
+    with no_learning_curves():
         yield
 
 

@@ -9,8 +9,6 @@ from rnnlm_jax.bench import growth, layers, lm_cases, peers, run
 from rnnlm_jax.bench.layers import Shape
 from rnnlm_jax.cells import zoo
 
-pytestmark = pytest.mark.xdist_group("bench")
-
 TINY = lm_cases.LMCase("tiny", 2, 4, 7, 3, 2)
 TIED = lm_cases.LMCase("tied", 1, 4, 7, 3, 2, tied=True)
 

@@ -12,6 +12,7 @@ import pytest
 from rnnlm_jax.cli.main import COMMANDS
 from rnnlm_jax.cli.options import parse_pairs, value_parser
 from rnnlm_jax.config import Config, flag_of
+from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.presets import preset
 from rnnlm_jax.runs import RunFolder, open_run, read_config
 from tests.training.tiny import LINES, TINY, text
@@ -22,8 +23,9 @@ def last_line(outcome):
     return json.loads(outcome.out.splitlines()[-1])
 
 
-def test_train_eval_score_and_sample(corpus, tmp_path, rnnlm):
+def test_train_eval_score_and_sample(corpus, tmp_path, rnnlm, monkeypatch):
     run = tmp_path / "run"
+    monkeypatch.setattr("rnnlm_jax.training.train.learning_curve", learning_curve)
     results = last_line(rnnlm("train", *TINY, "--data", corpus, "--run", run, "--epochs", "3", "--json"))
     assert {"test_perplexity", "valid_perplexity", "steps", "run", "seconds", "environment"} <= set(results)
     assert results["run"] == str(run)

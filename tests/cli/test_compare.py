@@ -19,7 +19,6 @@ from tests.cli.conftest import everything
 from tests.training.tiny import LINES
 
 # One process for all of them: what the first has compiled the others use.
-pytestmark = pytest.mark.xdist_group("compare")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ from rnnlm_jax.runs import RunFolder
 from tests.cli.conftest import one_line
 from tests.training.tiny import TINY, assert_same_run, last_checkpoint
 
+# What became of the other writes of a checkpoint that failed is told by Python's garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 #: Files may grow to so many bytes: enough for a vocabulary and a configuration, too few for a figure or a checkpoint.
 LIMITED = """
 import resource, sys

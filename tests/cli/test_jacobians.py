@@ -16,13 +16,11 @@ from rnnlm_jax.cli import jacobians as command
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.runs import RunFolder, kept_steps, open_run
-from rnnlm_jax.training import train
 from tests.analysis.by_hand import ElmanByHand, read_before
 from tests.jacobians import exact
 from tests.training.tiny import TINY, last_checkpoint, random_params
 
 # One process for all of them: what the first has compiled the others use.
-pytestmark = pytest.mark.xdist_group("jacobians")
 
 #: The same throughout, so that all of it is compiled once; each context is compiled on its own.
 LAGS, CONTEXTS, POSITIONS = (1, 2, 5), (2, 20), 6
@@ -147,12 +145,9 @@ def test_what_is_written(trained, corpus, tmp_path, jacobians):
     assert any("largest Lyapunov exponent" in line and "8 of 8 singular values trusted" in line for line in lines)
 
 
-def test_checkpoints_from_before_training_to_the_last(
-    corpus, tmp_path, rnnlm, jacobians, quick_start, no_figures, monkeypatch
-):
+def test_checkpoints_from_before_training_to_the_last(corpus, tmp_path, rnnlm, jacobians, quick_start, no_figures):
     """The newest ones are kept, as many as asked for; a resumed run may ask for another number."""
     path, out, data = tmp_path / "run", tmp_path / "out", ["--data", corpus]
-    monkeypatch.setattr(train, "learning_curve", lambda *arguments: None)
     assert rnnlm("train", *TINY, *data, "--run", path, "--checkpoint-every", "3", "--keep-last", "2").code == 0
     last = open_run(path, "last").position.step
     steps = kept_steps(path)

@@ -41,7 +41,8 @@ def test_a_vector_does_not_depend_on_other_words():
     """Not on how long they are, so not on the padding; nor on how many there are, so not on the runs they make."""
     layer, alone = make(), make(["of"])
     params = random_params(layer)
-    np.testing.assert_allclose(layer.table(params)[6], alone.table(params)[0], rtol=0, atol=1e-14)
+    one, other = jax.jit(layer.table)(params)[6], jax.jit(alone.table)(params)[0]
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-14)
 
 
 def test_gradients_are_those_of_the_whole_table(monkeypatch):
@@ -89,9 +90,9 @@ def test_any_number_of_ids(shape):
     layer = make()
     params = random_params(layer)
     ids = np.random.default_rng(3).integers(len(WORDS), size=shape)
-    found = layer.embed(params, jnp.asarray(ids))
+    found = jax.jit(layer.embed)(params, jnp.asarray(ids))
     assert found.shape == (*shape, D)
-    np.testing.assert_allclose(found, np.asarray(layer.table(params))[ids], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found, np.asarray(jax.jit(layer.table)(params))[ids], rtol=0, atol=1e-14)
 
 
 def test_as_many_parameters_as_the_papers():
@@ -114,6 +115,6 @@ def test_as_many_parameters_as_the_papers():
 def test_half_precision_products_keep_full_parameters():
     layer = inputs.make("char-cnn", WORDS, "bfloat16", "float32", **OPTIONS)
     params = random_params(layer)
-    found, exact = layer.table(params), inputs.make("char-cnn", WORDS, **OPTIONS).table(params)
+    found, exact = (jax.jit(each.table)(params) for each in (layer, inputs.make("char-cnn", WORDS, **OPTIONS)))
     assert found.dtype == np.float32
     assert 0 < np.abs(found - exact).max() < 0.1 * np.abs(exact).max()

@@ -57,9 +57,14 @@ def test_norms_are_those_of_whole_gradients(name):
 
 def test_the_carousel_of_an_lstm_is_its_forget_gates():
     cell, params, state, xs, output_gradient = case("lstm")
-    found = gradient_by_lag(cell, params, state, xs, lambda h: (h * output_gradient).sum(-1)).carousel
     zs = cell.project(params, xs)
-    before = trajectory(cell, params, state, zs).before
+
+    @jit
+    def by_lag_and_states(xs):
+        found = gradient_by_lag(cell, params, state, xs, lambda h: (h * output_gradient).sum(-1))
+        return found.carousel, trajectory(cell, params, state, zs).before
+
+    found, before = by_lag_and_states(xs)
     a = zs + before.hidden @ params.w_h
     forget = np.asarray(jax.nn.sigmoid(a[..., H : 2 * H]))
 
@@ -67,7 +72,7 @@ def test_the_carousel_of_an_lstm_is_its_forget_gates():
         s = cell.step(params, jax.tree.map(lambda part: part[-1], before)._replace(cell=c), zs[-1])
         return (s.hidden * output_gradient).sum()
 
-    delta = np.asarray(jax.grad(at_lag_one)(before.cell[-1]))
+    delta = np.asarray(jit(jax.grad(at_lag_one))(before.cell[-1]))
     assert (np.asarray(found.cell[0]) == -np.inf).all()  # the output reads h alone
     for lag in range(1, T + 1):
         np.testing.assert_allclose(found.cell[lag], np.log(np.linalg.norm(delta, axis=-1)), rtol=0, atol=1e-12)
@@ -108,7 +113,7 @@ def test_bounds_of_a_simple_recurrent_network():
     np.testing.assert_allclose(rates, (np.log(0.25), 0.0), atol=1e-15)
     np.testing.assert_allclose(np.exp(3 * rates.log_norm_bound), 0.015625, rtol=1e-14)
     xs = jax.random.normal(jax.random.key(1), (9, 2), jnp.float64)
-    found = gradient_by_lag(cell, params, cell.initial_state(()), xs, lambda h: h.sum())
+    found = jit(lambda xs: gradient_by_lag(cell, params, cell.initial_state(()), xs, lambda h: h.sum()))(xs)
     decay = np.asarray(found.state.hidden) - float(found.state.hidden[0])
     assert (decay[1:] < np.arange(1, 10) * rates.log_norm_bound).all()
     assert decay_rates(CELLS["lstm"], None) is None

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.training.tiny import compilation_cache, text
+from tests.training.tiny import no_learning_curves, text
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory):
-    with compilation_cache(tmp_path_factory.mktemp("compiled")):
+@pytest.fixture(scope="package", autouse=True)
+def _no_learning_curves():
+    with no_learning_curves():
         yield
 
 

@@ -54,7 +54,7 @@ class Stop(Exception):
 
 
 def resume(corpus, batching, run):
-    return train(experiment(corpus, batching), run, resume=True)
+    return train(experiment(corpus, batching, checkpoint_every=1000), run, resume=True)
 
 
 def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
@@ -84,7 +84,7 @@ def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
         errors = process.stderr.read().decode()
         assert process.wait() == -signal.SIGKILL, errors
     assert not RunFolder(run).results.exists()
-    at = max(CheckpointFolder(last, read_only=True).steps())
+    at = max(CheckpointFolder(last).steps())
     assert target - 3 <= at < steps
     resume(corpus, batching, run)
     assert_same_run(run, whole)
@@ -104,7 +104,7 @@ def test_stopped_by_an_exception(corpus, uninterrupted, tmp_path, monkeypatch, a
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(Trainer, "_write", stop)
-        train(experiment(corpus, batching), run)
+        train(experiment(corpus, batching, checkpoint_every=6), run)
     resume(corpus, batching, run)
     assert_same_run(run, whole)
 
@@ -131,10 +131,10 @@ def test_stopped_between_the_two_checkpoints_of_an_epoch(corpus, uninterrupted, 
     batching, whole = uninterrupted
     run, save = tmp_path / "run", CheckpointFolder.save
 
-    def stop(folder, *arguments):
+    def stop(folder, *arguments, **options):
         if folder.folder.name == "last" and CheckpointFolder(RunFolder(run).checkpoints("best")).steps():
             raise Stop
-        save(folder, *arguments)
+        save(folder, *arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(CheckpointFolder, "save", stop)

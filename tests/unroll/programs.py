@@ -40,6 +40,12 @@ def random_like(tree, rng, scale=0.5):
     return jax.tree.map(lambda a: jnp.asarray(scale * rng.standard_normal(a.shape), a.dtype), tree)
 
 
+def drawn_once(function):
+    """Keep the arrays that a function gives, and give arrays where it is called while a program is traced too."""
+    return functools.cache(jax.ensure_compile_time_eval()(function))
+
+
+@drawn_once
 def random_arrays(cell, name="", batch=(B,), steps=T, input_size=D):
     """Parameters, initial state and inputs."""
     rng = np.random.default_rng(seed_of(name))
@@ -49,6 +55,7 @@ def random_arrays(cell, name="", batch=(B,), steps=T, input_size=D):
     return params, state, jnp.asarray(xs, cell.spec.param_dtype)
 
 
+@drawn_once
 def random_weights(cell, name="", batch=(B,), steps=T):
     """The weights of a loss that sees every entry of the final state and of the outputs."""
     rng = np.random.default_rng(seed_of(name) + 1)
@@ -58,15 +65,10 @@ def random_weights(cell, name="", batch=(B,), steps=T):
 
 
 STATIC = ("cell", "reverse", "unroll", "remat_chunk", "executor")
-
-# The suite compiles hundreds of tiny programs and runs each a few times: ask for quick compilation.
-QUICK: dict = {"xla_backend_optimization_level": 0}
-if jax.__version_info__ < (0, 11):  # later releases have no such option
-    QUICK["xla_cpu_use_fusion_emitters"] = False
-jit = functools.partial(jax.jit, compiler_options=QUICK)
+jit = jax.jit
 
 
-@functools.partial(jit, static_argnames=STATIC)
+@functools.partial(jax.jit, static_argnames=STATIC)
 def run(cell, params, state, xs, **options):
     """``unroll`` under jit."""
     return unroll(cell, params, state, xs, **options)
@@ -76,7 +78,7 @@ def dot(weights, outputs):
     return sum(jnp.sum(w * o) for w, o in zip(jax.tree.leaves(weights), jax.tree.leaves(outputs), strict=True))
 
 
-@functools.partial(jit, static_argnames=STATIC)
+@functools.partial(jax.jit, static_argnames=STATIC)
 def run_with_gradients(cell, params, state, xs, weights, **options):
     """``((final state, outputs), gradients)`` of ``dot(weights, (final state, outputs))``."""
 
@@ -88,7 +90,7 @@ def run_with_gradients(cell, params, state, xs, weights, **options):
     return outputs, gradients
 
 
-@functools.partial(jit, static_argnames="cell")
+@functools.partial(jax.jit, static_argnames="cell")
 def one_step(cell, params, state, x):
     state = cell.step(params, state, cell.project(params, x))
     return state, cell.readout(params, state)
@@ -109,6 +111,7 @@ def example(tree, b):
     return jax.tree.map(lambda a: a[b], tree)
 
 
+@drawn_once
 def everything(steps=T, batch=(B,)):
     """A mask, lengths and resets that change nothing."""
     return {

@@ -12,7 +12,8 @@ from rnnlm_jax import cells, unroll
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.language_model import language_model
 from rnnlm_jax.unroll.equal_layers import runs_of_layers
-from tests.unroll.programs import B, D, H, T, assert_close, dot, jit, make, random_arrays, random_weights
+from tests.training.tiny import random_params
+from tests.unroll.programs import B, D, H, T, assert_close, dot, make, random_arrays, random_weights
 
 RUNNER = importlib.import_module("rnnlm_jax.unroll.unroll")
 LENGTHS = jnp.array([T, 5, 0, 1], jnp.int32)
@@ -27,6 +28,12 @@ def dropped(layer, xs):
 def by_number(layer, xs):
     """It must know which layer it is."""
     return 3.0 * xs if layer == 2 else xs
+
+
+def result_and_loops(function, *arguments):
+    """What a function gives, traced once, and the number of loops in its program."""
+    traced = jax.jit(function).trace(*arguments)
+    return traced.lower().compile()(*arguments), str(traced.jaxpr).count("scan[")
 
 
 @pytest.fixture
@@ -44,8 +51,7 @@ def both(monkeypatch):
                 outputs = unroll(cell, params, state, xs, executor="scan", **options)
                 return dot(weights, outputs), outputs
 
-            loops = str(jax.make_jaxpr(loss)(params, state, xs)).count("scan[")
-            return jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(params, state, xs), loops
+            return result_and_loops(jax.grad(loss, argnums=(0, 1, 2), has_aux=True), params, state, xs)
 
         return found(1000), found(3)
 
@@ -88,13 +94,13 @@ def test_a_language_model_draws_the_same_dropout(monkeypatch):
     model = language_model(
         cells.stack(*[make("elman-tanh")] * 5), vocab_size=7, embedding_size=D, dropout=Dropout(input=0.2, hidden=0.5)
     )
-    params = model.init(jax.random.key(0))
+    params = random_params(model)
     inputs = np.arange(T * B).reshape(T, B) % 7
 
     def hidden(fewest):
         monkeypatch.setattr(RUNNER, "FEWEST", fewest)
         run = functools.partial(model.hidden, params, model.initial_state((B,)), inputs)
-        return jit(run)(jax.random.key(1)), str(jax.make_jaxpr(run)(jax.random.key(1))).count("scan[")
+        return result_and_loops(run, jax.random.key(1))
 
     (wanted, one_by_one), (found, looped) = hidden(1000), hidden(3)
     assert_close(found, wanted)

@@ -1,0 +1,110 @@
+"""What checkpoints cost beside training: ``python -m benchmarks.checkpoints [--repeats N]``.
+
+Training steps of the medium model of Zaremba et al. (2014: two LSTM layers of 650 units, 19.8 million parameters) in
+turns of ten: without a checkpoint, and with one that is written in the background meanwhile. What a turn takes longer
+is what a checkpoint costs; every 100 steps it is that over the time of 100 steps.
+"""
+
+import argparse
+import dataclasses
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.checkpoints import CheckpointFolder
+from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.data import Batch
+from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.presets import preset
+from rnnlm_jax.runs import START, build_model, write_json
+from rnnlm_jax.training.loop import _split
+from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.train import environment
+
+#: Of Penn Treebank; steps of a turn; and between two checkpoints of a run.
+VOCABULARY, TURN, EVERY = 10_000, 10, 100
+
+
+def cpu_seconds() -> float:
+    """Of this process, all threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def timed(work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of the clock, and of all processors."""
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    work()
+    return time.perf_counter() - wall, cpu_seconds() - cpu
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    """Medians over ``repeats`` pairs of turns, in seconds; shares of ``EVERY`` steps."""
+    config = preset("zaremba/medium")
+    model = build_model(config.model, VOCABULARY)
+    shape = (config.data.window, config.data.batch_size)
+    inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
+    batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
+    step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
+    state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
+    rate, blocked, number = jnp.float32(1.0), [], [0]
+
+    def turn() -> None:
+        for _ in range(TURN):
+            state[0], _info = step(state[0], batch, rate)
+        jax.block_until_ready(state[0])
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = CheckpointFolder(Path(folder), keep=2)
+
+        def turn_with_checkpoint() -> None:
+            number[0] += 1
+            begun = time.perf_counter()
+            checkpoints.save(_split(state[0]), dataclasses.replace(START, step=number[0]), "", True)
+            blocked.append(time.perf_counter() - begun)
+            turn()
+            checkpoints.wait()
+
+        turn()  # compiles
+        turn_with_checkpoint()  # opens the folder
+        blocked.clear()
+        pairs = [(timed(turn), timed(turn_with_checkpoint)) for _ in range(repeats)]
+    without, extra = (
+        [statistics.median(values) for values in zip(*rows, strict=True)]
+        for rows in ([a for a, _ in pairs], [(b[0] - a[0], b[1] - a[1]) for a, b in pairs])
+    )
+    return {
+        "parameters": parameter_count(state[0].params),
+        "step_seconds": without[0] / TURN,
+        "step_cpu_seconds": without[1] / TURN,
+        "save_blocks_seconds": statistics.median(blocked),
+        "save_extra_seconds": extra[0],
+        "save_extra_cpu_seconds": extra[1],
+        "share_of_time": extra[0] / (without[0] / TURN * EVERY),
+        "share_of_cpu_time": extra[1] / (without[1] / TURN * EVERY),
+        "every": EVERY,
+        "repeats": repeats,
+    }
+
+
+def main() -> None:
+    """Print the figures and record them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7, metavar="N", help="pairs of turns (default: 7)")
+    figures = measure(parser.parse_args().repeats)
+    for name, value in figures.items():
+        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    about = environment()
+    write_json(FOLDER / f"checkpoints-{file_name()}", {"environment": about, **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""What the tests of experiments share."""
+
+import pytest
+
+from tests.training.tiny import no_learning_curves
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_learning_curves():
+    with no_learning_curves():
+        yield

@@ -1,0 +1,204 @@
+"""Training that is asked to stop, or finds its newest checkpoint damaged, comes to the same numbers all the same."""
+
+import json
+import shutil
+
+import jax
+import pytest
+
+from rnnlm_jax import UserError, evaluation
+from rnnlm_jax.checkpoints import CheckpointFolder
+from rnnlm_jax.config import to_sealed_json
+from rnnlm_jax.runs import RunFolder, open_run, read_config
+from rnnlm_jax.stopping import Stopped, StopRequest
+from rnnlm_jax.training.train import train
+from tests.training.tiny import assert_same_run, records, tiny_config
+
+EPOCHS = 2
+
+
+def experiment(corpus, **training):
+    """A line of metrics every second step, so that checkpoints fall between two lines."""
+    return tiny_config(
+        corpus,
+        model={"dropout_output": 0.2},
+        training={"epochs": EPOCHS, "log_every": 2, "checkpoint_every": 3} | training,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _narrow_types():
+    with jax.enable_x64(False):
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory):
+    run = tmp_path_factory.mktemp("whole") / "run"
+    with jax.enable_x64(False):
+        train(experiment(corpus), run)
+    return run
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    """A copy of the run, to damage."""
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+class Asked(StopRequest):
+    """Somebody asks on the way: before a step, or at a question put amid an evaluation."""
+
+    def __init__(self, step=None, question=None):
+        super().__init__()
+        self.step, self.question, self.found = step, question, False
+
+    @property
+    def asked(self):
+        return self.found
+
+    @property
+    def name(self):
+        return "somebody"
+
+    def before(self, step):
+        self.found = self.found or step == self.step
+        return super().before(step)
+
+    def check(self, *done):
+        if done:
+            self.question = None if self.question is None else self.question - 1
+            self.found = self.found or self.question == 0
+        super().check()
+
+
+def steps_an_epoch(run):
+    return next(record["step"] for record in records(run) if record["kind"] == "epoch")
+
+
+@pytest.mark.parametrize("where", ["between lines", "end of epoch", "validation", "measuring"])
+def test_asked_to_stop(corpus, whole, tmp_path, where, monkeypatch):
+    run, n = tmp_path / "run", steps_an_epoch(whole)
+    # Small windows, so that there is something between two of them.
+    monkeypatch.setattr(evaluation, "window_for", lambda model, streams: 2)
+    windows = -(-json.loads(RunFolder(whole).results.read_text())["valid"]["tokens"] // 2)
+    stop = {
+        "between lines": Asked(step=6),  # after step 5
+        "end of epoch": Asked(step=n + 1),
+        "validation": Asked(question=2),
+        "measuring": Asked(question=EPOCHS * windows + 2),
+    }[where]
+    with pytest.raises(Stopped, match="stopped by somebody") as told:
+        train(experiment(corpus), run, stop=stop)
+    assert not RunFolder(run).results.exists()
+    if where != "measuring":
+        at = 5 if where == "between lines" else n
+        assert f"after step {at}, which is saved" in str(told.value)
+        kind = "last" if where == "between lines" else "validating"
+        assert CheckpointFolder(RunFolder(run).checkpoints(kind)).steps()[-1] == at
+    train(experiment(corpus), run, resume=True)
+    assert_same_run(run, whole)
+    assert not RunFolder(run).checkpoints("validating").exists()
+
+
+def damage(run, kind, how):
+    """Have something happen to the newest checkpoint of a kind."""
+    folder = RunFolder(run).checkpoints(kind)
+    newest = folder / str(max(int(path.name) for path in folder.iterdir()))
+    biggest = max((newest / "params" / "d").iterdir(), key=lambda path: path.stat().st_size)
+    if how == "deleted":
+        shutil.rmtree(newest)
+    elif how == "emptied":
+        shutil.rmtree(newest)
+        newest.mkdir()
+    elif how == "truncated":
+        biggest.write_bytes(biggest.read_bytes()[:-20])
+    else:
+        content = bytearray(biggest.read_bytes())
+        content[len(content) // 2] ^= 4
+        biggest.write_bytes(content)
+    return newest
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "truncated", "flipped"])
+def test_the_one_before_is_resumed(corpus, run, whole, capfd, how):
+    newest = damage(run, "last", how)
+    train(experiment(corpus), run, resume=True)
+    assert_same_run(run, whole)
+    said = capfd.readouterr().err
+    if how == "deleted":
+        assert said == ""
+    else:
+        assert said.count("\n") == 1
+        assert f"rnnlm-jax: warning: the checkpoint {newest} is damaged" in said
+
+
+@pytest.mark.parametrize("how", ["deleted", "flipped"])
+def test_a_best_one_that_is_lost_has_the_same_parameters_elsewhere(corpus, run, whole, capfd, how):
+    original = open_run(whole)
+    newest = damage(run, "best", how)
+    if how == "flipped":
+        assert open_run(run).position == original.position
+        said = capfd.readouterr().err
+        assert said.count("\n") == 1
+        assert f"{newest} is damaged" in said
+    train(experiment(corpus), run, resume=True)
+    assert_same_run(run, whole)
+    assert "written again from" in capfd.readouterr().err
+    assert open_run(run).position == original.position
+    assert capfd.readouterr().err == ""
+
+
+def test_a_best_one_that_is_nowhere_else(corpus, run, capfd):
+    step = open_run(run).position.best_step
+    shutil.rmtree(RunFolder(run).checkpoints("last") / str(step))
+    at = max(CheckpointFolder(RunFolder(run).checkpoints("last")).steps())
+    (first, *_) = CheckpointFolder(RunFolder(run).checkpoints("best")).steps()
+    assert first < at < step  # what is resumed counts on the first
+    shutil.rmtree(RunFolder(run).checkpoints("best") / str(first))
+    with pytest.raises(UserError, match=f"{first} is missing, and with it the best parameters so far"):
+        train(experiment(corpus), run, resume=True)
+    shutil.rmtree(RunFolder(run).checkpoints("best"))
+    train(experiment(corpus), run, resume=True)
+    assert "the best one is sought from epoch 2 on" in capfd.readouterr().err
+
+
+def test_none_is_whole(corpus, run):
+    folder = RunFolder(run).checkpoints("last")
+    for checkpoint in folder.iterdir():
+        (checkpoint / "about" / "metadata").write_text("{}")
+    with pytest.raises(UserError, match="is damaged .*: restore the folder from a copy") as told:
+        train(experiment(corpus), run, resume=True)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "counts.json", "metrics.jsonl"])
+def test_another_digit_in_a_file_is_told(corpus, run, name):
+    path = run / name
+    text = path.read_text()
+    place = max(k for k, letter in enumerate(text[: len(text) // 2]) if letter in "2345678")
+    path.write_text(text[:place] + str(int(text[place]) + 1) + text[place + 1 :])
+    before = {each: each.read_bytes() for each in run.rglob("*") if each.is_file()}
+    with pytest.raises(UserError, match=f"{name} is (damaged|corrupt)|{name}.*corrupt"):
+        train(experiment(corpus), run, resume=True)
+    assert before == {each: each.read_bytes() for each in run.rglob("*") if each.is_file()}
+
+
+def test_metrics_that_are_gone_begin_anew(corpus, run, whole, capfd):
+    damage(run, "last", "deleted")
+    (run / "metrics.jsonl").unlink()
+    train(experiment(corpus), run, resume=True)
+    assert "metrics.jsonl is missing: it begins anew at step" in capfd.readouterr().err
+    written = records(run)
+    assert 0 < len(written) < len(records(whole))
+    assert written == records(whole)[-len(written) :]
+
+
+def test_checkpoints_without_a_configuration_are_not_overwritten(corpus, run):
+    config = read_config(RunFolder(run))
+    RunFolder(run).config.unlink()
+    with pytest.raises(UserError, match="whose config.json is lost"):
+        train(experiment(corpus), run)
+    RunFolder(run).config.write_text(to_sealed_json(config).replace('"epochs": 2', '"epochs": 3'))
+    with pytest.raises(UserError, match="was edited by hand"):
+        train(experiment(corpus), run, resume=True)
