@@ -28,6 +28,14 @@ with stop_on_signals(say) as stop:
 """
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_are_heard():
+    """Whoever starts the suite may have SIGINT ignored, as shells do for what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_a_request(number):
     said = []

@@ -20,6 +20,7 @@ from rnnlm_jax.bench import flops
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.outputs.word_classes import bin_by_frequency
 from rnnlm_jax.presets import lm1b, preset
 from rnnlm_jax.runs import build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
@@ -29,6 +30,7 @@ from rnnlm_jax.words import Words
 PUBLISHED: dict[str, tuple[float | None, int]] = {
     # Jozefowicz et al. 2016 quote 4.1 billion: two tables of a million words.
     "lm1b/rnn-blackout": (4100, 1_000_000),
+    "lm1b/rnn-maxent": (20_000, lm1b.VOCABULARY),
     "lm1b/lstm-2048": (830, lm1b.VOCABULARY),
     "lm1b/lstm-8192": (1800, lm1b.VOCABULARY),
     "lm1b/lstm-8192-char-cnn": (1040, lm1b.VOCABULARY),
@@ -80,6 +82,11 @@ def step_flops(config: Config, words: Words) -> float:
                 share[first:end].sum() * flops.per_row(tail)
                 for first, end, tail in zip(bounds[:-1], bounds[1:], tails, strict=True)
             )
+        case "maxent":
+            binned = bin_by_frequency(words.counts)
+            share = words.counts[words.by_rank] / words.counts.sum()
+            columns = binned.count + share @ binned.sizes[binned.class_of]  # all classes, and the words of the target's
+            output = (2 * hidden + given["order"]) * columns
         case _:
             output = 2 * hidden * words.size
     return 3.0 * rows * (flops.per_row(params.cell) + output)

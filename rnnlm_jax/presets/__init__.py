@@ -13,6 +13,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "grammar/lstm": grammar.lstm,
     "grammar/elman": grammar.elman,
     "lm1b/rnn-blackout": lm1b.rnn_blackout,
+    "lm1b/rnn-maxent": lm1b.rnn_maxent,
     "lm1b/lstm-2048": lm1b.lstm,
     "lm1b/lstm-8192": lm1b.big_lstm,
     "lm1b/lstm-8192-char-cnn": lm1b.big_lstm_char_cnn,

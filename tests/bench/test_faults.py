@@ -12,12 +12,12 @@ def laboratory(tmp_path_factory):
     return Laboratory(tmp_path_factory.mktemp("faults"), snapshots=1)
 
 
-@pytest.mark.parametrize("kind", ["SIGKILL", "flipped bit", "truncated file", "deleted newest step"])
-def test_a_fault(laboratory, kind):
-    outcome = laboratory.hit(kind, random.Random(kind))
-    print(outcome)  # shown when the test fails
-    assert outcome.fine
-    assert summary([outcome, outcome]) == {kind: {outcome.came_to: 2}}
+def test_faults_do_no_harm(laboratory):
+    for kind in ("SIGKILL", "flipped bit", "deleted newest step"):
+        outcome = laboratory.hit(kind, random.Random(kind))
+        print(outcome)  # shown when the test fails
+        assert outcome.fine
+        assert summary([outcome, outcome]) == {kind: {outcome.came_to: 2}}
 
 
 def test_harm_is_noticed(laboratory):

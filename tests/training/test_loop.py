@@ -1,5 +1,6 @@
 """The training loop: what it skips, when it stops, what it writes, and that it reads each batch once."""
 
+import dataclasses
 import json
 import math
 import sys
@@ -14,7 +15,7 @@ from rnnlm_jax.config import replace
 from rnnlm_jax.data import StreamBatches
 from rnnlm_jax.evaluation import evaluate
 from rnnlm_jax.plotting import read_metrics
-from rnnlm_jax.runs import RunFolder, open_run
+from rnnlm_jax.runs import START, RunFolder, open_run
 from rnnlm_jax.training import metrics
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.texts import load_texts
@@ -183,7 +184,7 @@ def test_metrics_lines_that_are_pieces_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     lines = [json.dumps({"kind": "step", "step": step}) for step in (1, 2, 3)]
     path.write_text("\n".join(lines) + '\n{"kind": "st')  # as a killed process leaves it
-    writer = metrics.JsonLines(path, resume_at=2)
+    writer = metrics.JsonLines(path, dataclasses.replace(START, step=2))
     writer.write({"kind": "step", "step": 3, "loss": math.inf})
     writer.close()
     assert path.read_text().splitlines() == [*lines[:2], '{"kind": "step", "step": 3, "loss": null}']
