@@ -45,6 +45,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sharding.gather": ({"array_types"}, JAX),
     "sharding.distributed": ({"errors"}, JAX),
     "sharding": (MODEL | {"loss_gradient"}, JAX),
+    # what a step takes and what devices can do: shapes and tables only
+    "flops": (MODEL, JAX),
+    "accelerators": (set(), {"jax"}),
     # what is done with a model
     "evaluation": (MODEL | {"sharding"}, JAX),
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
@@ -59,6 +62,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         MODEL
         | {
             "loss_gradient",
+            "flops",
+            "accelerators",
             "evaluation",
             "generation",
             "runs",
@@ -76,7 +81,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "bench.measure": (BASE, JAX),
     "bench.peers": (BASE | {"bench.measure"}, JAX | {"torch", "flax", "optax", "haiku", "equinox", "keras"}),
     "bench": (
-        MODEL | {"presets", "sentence_scores", "generation", "runs", "training", "bench.measure", "bench.peers"},
+        MODEL
+        | {"flops", "presets", "sentence_scores", "generation", "runs", "training", "bench.measure", "bench.peers"},
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
