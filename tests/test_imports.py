@@ -54,6 +54,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "generation": (MODEL, JAX),
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
+    "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE | {"sharding.gather"}, JAX | {"orbax"}),
@@ -91,7 +92,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
         | {"checkpoints", "json_text", "finite", "analysis", "comparison", "bench", "bench.measure", "bench.peers"}
-        | {"sharding", "sharding.distributed"},
+        | {"sharding", "sharding.distributed", "aot"},
         JAX,
     ),
 }

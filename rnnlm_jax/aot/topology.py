@@ -83,7 +83,9 @@ def parse_topology(text: str) -> TopologyName:
         known = ", ".join(f"{a}x{b}" for a, b in sorted(_FLAT))
         raise UserError(f"there is no topology {text!r}: choose one of {generation}:{known}")
     if axes == 3 and (max(shape) > _LONGEST or math.prod(shape) > _MOST):
-        raise UserError(f"there is no topology {text!r}: no axis is longer than {_LONGEST}, no slice above {_MOST} chips")
+        raise UserError(
+            f"there is no topology {text!r}: no axis is longer than {_LONGEST}, no slice above {_MOST} chips"
+        )
     return TopologyName(generation, shape)
 
 
