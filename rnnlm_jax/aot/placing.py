@@ -1,4 +1,4 @@
-"""A mesh of devices, and where the arguments of a step lie on it: large tables over ``model``, batches over ``data``."""
+"""A mesh of devices, and where a step's arguments lie on it: large tables over ``model``, batches over ``data``."""
 
 import math
 from collections.abc import Sequence

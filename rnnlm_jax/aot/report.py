@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rnnlm_jax.training.memory import size_text
+
 COLLECTIVES = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
     *("collective-permute", "collective-broadcast"),
@@ -80,15 +82,15 @@ def describe(report: StepReport) -> str:
         _line("parameters", f"{report.parameters:,}, vocabulary of {report.vocabulary:,}"),
         _line("batch", f"{tokens:,} tokens, {report.batch_size} x {report.window}"),
         _line("operations", f"{report.flops_per_token * tokens / 1e12:.3g} TFLOP a step, forward and backward"),
-        "memory of each device, GiB",
-        _line("  parameters", _gib(report.parameter_bytes)),
-        _line("  optimiser", _gib(report.optimizer_bytes)),
+        "memory of each device",
+        _line("  parameters", size_text(report.parameter_bytes)),
+        _line("  optimiser", size_text(report.optimizer_bytes)),
     ]
     for name in ("arguments", "outputs", "aliased", "temporaries", "program"):
         size = getattr(memory, name)
         if size is not None:
-            lines.append(_line(f"  {name}", _gib(size)))
-    lines.append(_line("  peak", f"{_gib(memory.peak)} of {memory.available / 2**30:.2f}"))
+            lines.append(_line(f"  {name}", size_text(size)))
+    lines.append(_line("  peak", f"{size_text(memory.peak)} of {size_text(memory.available)}"))
     if report.collectives is not None:
         counted = ", ".join(f"{count} {kind}" for kind, count in report.collectives.items())
         lines.append(_line("collectives", counted or "none"))
@@ -98,7 +100,3 @@ def describe(report: StepReport) -> str:
 
 def _line(name: str, value: str) -> str:
     return f"{name:<16} {value}"
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:8.3f}"

@@ -16,7 +16,7 @@ from rnnlm_jax.errors import UserError
 #: at a time. (It reads them when it is loaded, which is when the first topology is opened.)
 _ALONE = {
     "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "none",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_MIN_LOG_LEVEL": "3",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",

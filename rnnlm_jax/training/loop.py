@@ -1,6 +1,7 @@
 """The training loop: epochs of compiled steps, validation, checkpoints, metrics; resumable at any step."""
 
 import collections
+import contextlib
 import dataclasses
 import math
 import time
@@ -24,10 +25,13 @@ from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
 from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first
 from rnnlm_jax.sharding.placing import own_columns, placed_batch, placed_model_state
+from rnnlm_jax.training.interval import Capacity, Interval
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
+from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
+from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
 
 #: Steps that may be under way before their figures are read, so that the device never waits for the host.
@@ -48,6 +52,8 @@ class EpochReport:
     tokens_per_second: float
     seconds: float
     skipped: int
+    rates: dict[str, float]
+    """Of the epoch's steps in this process, see ``Interval.rates``; empty if there were none."""
 
     @property
     def train_perplexity(self) -> float | None:
@@ -102,7 +108,10 @@ class Trainer:
         if config.training.tensorboard and is_first():
             self.writers.append(TensorBoard(folder.path / "tensorboard", resume_at))
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
-        self.interval = _Interval()
+        self.clock = StepClock()
+        self.interval, self.epoch_interval = Interval(), Interval()
+        self.capacity = Capacity(len(self.state.step.sharding.device_set))
+        self.profiler: Profiler | None = None
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
 
@@ -121,6 +130,9 @@ class Trainer:
                 report(self._end_epoch(epoch, bar))
         finally:
             bar.close()
+            self.clock.close()
+            if self.profiler is not None:
+                self.profiler.close()
             for writer in self.writers:
                 writer.close()
 
@@ -135,14 +147,17 @@ class Trainer:
         started, before = time.perf_counter(), self.position.seconds
         device_rate = jnp.asarray(rate, jnp.float32)
         every = self.config.training.checkpoint_every
-        for number, batch in self._batches_from(epoch, self.position.batch):
+        self.epoch_interval = Interval()
+        for number, batch in self.clock.over(self._batches_from(epoch, self.position.batch)):
             step = self.position.step + 1
             log_dets = None
             if self.jacobian_log is not None and step % self.config.training.log_every == 0:
                 log_dets = self.jacobian_log(self.state, batch)  # of the parameters before the update
-            self.state, info = self.train_step(self.state, batch, device_rate)
+            with self._profiled(step, lambda: self._read_all(epoch, rate, bar)):
+                self.state, info = self.train_step(self.state, batch, device_rate)
+                self.clock.watch(info)
+                self.pending.append((step, info, log_dets))
             self.position = dataclasses.replace(self.position, step=step, batch=number + 1)
-            self.pending.append((step, info, log_dets))
             while len(self.pending) > IN_FLIGHT:
                 self._read_oldest(epoch, rate, bar)
             if step % every == 0 and number + 1 < len(self.batches):
@@ -152,6 +167,16 @@ class Trainer:
                     self._save_last()
         self._read_all(epoch, rate, bar)
         self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
+
+    def compiled_step(self) -> Any:
+        """The step for the first batch to come, compiled; jit runs this program, and does not compile it again."""
+        first = next(self._batches_from(self.position.epoch, self.position.batch), None)
+        step: Any = self.train_step
+        return None if first is None else step.lower(self.state, first[1], jnp.zeros((), jnp.float32)).compile()
+
+    def _profiled(self, step: int, finish: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Around a step's dispatch: a trace of it, if it was asked for."""
+        return contextlib.nullcontext() if self.profiler is None else self.profiler.step(step, finish)
 
     def _batches_from(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         batches = self.batches.epoch(epoch)
@@ -176,17 +201,19 @@ class Trainer:
                 epoch_nats=self.position.epoch_nats + nats,
                 epoch_tokens=self.position.epoch_tokens + tokens,
             )
-        self.interval.add(nats, tokens, norm)
+        time_taken = self.clock.next_time()
+        for interval in (self.interval, self.epoch_interval):
+            interval.add(nats, tokens, norm, time_taken)
         if step % self.config.training.log_every == 0:
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
-            record |= self.interval.figures(self.model.output.sampled)
+            record |= self.interval.figures(self.model.output.sampled) | self.interval.rates(self.capacity)
             if log_dets is not None:
                 record |= jacobian_figures(log_dets)
             self._write(record)
             loss = "sampled loss" if self.model.output.sampled else "loss"
             shown = f"epoch {epoch + 1}, {loss} {self.interval.loss:.3f}, norm {norm:.2f}"
             bar.set_postfix_str(shown, refresh=False)
-            self.interval = _Interval()
+            self.interval = Interval()
         if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
             raise AgreedError(
@@ -213,6 +240,7 @@ class Trainer:
             tokens_per_second=len(self.texts.train) * (epoch + 1) / max(seconds, 1e-9),
             seconds=seconds,
             skipped=self.skipped,
+            rates=self.epoch_interval.rates(self.capacity),
         )
         valid_nats = float(from_first(repr(valid.nats / valid.tokens)))  # all keep the same checkpoints
         finite = math.isfinite(valid_nats)
@@ -239,6 +267,7 @@ class Trainer:
                 "tokens_per_second": report.tokens_per_second,
                 "seconds": seconds,
                 "skipped": self.skipped,
+                **{name: value for name, value in report.rates.items() if name != "tokens_per_second"},
             }
         )
         # After the record: what is written beyond the last checkpoint is written again by a resumed run.
@@ -254,38 +283,6 @@ class Trainer:
     def _write(self, record: dict[str, Any]) -> None:
         for writer in self.writers:
             writer.write(record)
-
-
-class _Interval:
-    """Sums between two lines of metrics."""
-
-    def __init__(self) -> None:
-        self.nats, self.tokens, self.norms = 0.0, 0, []
-        self.started = time.perf_counter()
-
-    def add(self, nats: float, tokens: int, norm: float) -> None:
-        """Account for a step."""
-        self.nats += nats
-        self.tokens += tokens
-        self.norms.append(norm)
-
-    @property
-    def loss(self) -> float:
-        """A token."""
-        return self.nats / max(self.tokens, 1)
-
-    def figures(self, sampled: bool) -> dict[str, float]:
-        """Means over the interval; the gradient norm before clipping also at its largest.
-
-        A ``sampled`` loss is called that, and has no perplexity.
-        """
-        seconds = time.perf_counter() - self.started
-        exact = {"nats_per_token": self.loss, "perplexity": perplexity(self.nats, max(self.tokens, 1))}
-        return ({"sampled_loss": self.loss} if sampled else exact) | {
-            "grad_norm": float(np.mean(self.norms)),
-            "grad_norm_max": float(np.max(self.norms)),
-            "tokens_per_second": self.tokens / seconds if seconds > 0 else math.nan,
-        }
 
 
 def _split(state: TrainState) -> dict[str, Any]:
