@@ -5,9 +5,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from rnnlm_jax.aot.placing import make_mesh, placed, state_shardings
 from rnnlm_jax.aot.report import Memory, StepReport, count_collectives
 from rnnlm_jax.aot.topology import Topology
 from rnnlm_jax.config import Config
@@ -17,7 +16,10 @@ from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
 from rnnlm_jax.outputs.settle_cutoffs import are_open
 from rnnlm_jax.runs import build_model
-from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.sharding.mesh import check_divides, make_mesh
+from rnnlm_jax.sharding.placing import batch_sharding, everywhere
+from rnnlm_jax.sharding.rules import describe_divisions
+from rnnlm_jax.training.step import initial_train_state, make_train_step, state_shardings
 from rnnlm_jax.unroll import describe_executor
 from rnnlm_jax.words import Words
 
@@ -29,39 +31,38 @@ _TOO_LARGE = (
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def compile_step(name: str, config: Config, words: Words, topology: Topology, mesh: str | None = None) -> StepReport:
+def compile_step(name: str, config: Config, words: Words, topology: Topology) -> StepReport:
     """Compile a configuration's training step for a topology, and say what it takes of each device.
 
     Args:
         name: of the configuration, to be told.
-        config: the experiment.
+        config: the experiment; its mesh must be of all devices.
         words: its vocabulary, with counts.
         topology: the devices.
-        mesh: how they are laid out, as in ``data=8,model=2``; all along ``data`` unless given.
 
     Raises:
         UserError: for a mesh or a batch that does not fit the devices, or a configuration that cannot be compiled.
     """
     model = _model(config, words)
-    laid_out = make_mesh(mesh, topology.devices)
-    steps, batch_size = config.data.window, config.data.batch_size
-    if batch_size % laid_out.shape["data"]:
-        raise UserError(f"--batch-size {batch_size} does not divide over data={laid_out.shape['data']}: change either")
-    shapes = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, batch_size, config.training.seed))
-    state = placed(shapes, state_shardings(shapes, words.size, laid_out))
-    columns = NamedSharding(laid_out, PartitionSpec(None, "data"))
-    tokens: Any = [
-        jax.ShapeDtypeStruct((steps, batch_size), kind, sharding=columns) for kind in ("int32", "int32", "bool")
-    ]
-    rate = jax.ShapeDtypeStruct((), np.float32, sharding=NamedSharding(laid_out, PartitionSpec()))
-    step: Any = make_train_step(model, config.optimizer, config.training.seed, config.data.batching == "stream")
-    memory, collectives = _compiled(step.lower(state, Batch(*tokens), rate), topology)
+    mesh = _mesh(config.parallel.mesh, topology)
+    steps, batch_size, seed = config.data.window, config.data.batch_size, config.training.seed
+    check_divides(mesh, batch_size)
+    shapes = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, batch_size, seed))
+    state = _placed(shapes, state_shardings(model, config.optimizer, mesh))
+    tokens: Any = [jax.ShapeDtypeStruct((steps, batch_size), kind) for kind in ("int32", "int32", "bool")]
+    batch = Batch(*(_placed(part, batch_sharding(mesh)) for part in tokens))
+    rate = _placed(jax.ShapeDtypeStruct((), np.float32), everywhere(mesh))
+    carries_state = config.data.batching == "stream"
+    one_device = mesh.size == 1  # for which training has no mesh
+    step: Any = make_train_step(model, config.optimizer, seed, carries_state, None if one_device else mesh)
+    memory, collectives = _compiled(step.lower(state, batch, rate), topology)
     return StepReport(
         config=name,
         topology=str(topology.name),
         device_kind=topology.devices[0].device_kind,
         devices=len(topology.devices),
-        mesh=dict(laid_out.shape),
+        mesh=dict(mesh.shape),
+        divided=describe_divisions(model, mesh),
         vocabulary=words.size,
         parameters=parameter_count(shapes.params),
         batch_size=batch_size,
@@ -72,6 +73,18 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology, me
         memory=memory,
         collectives=collectives,
     )
+
+
+def _mesh(text: str | None, topology: Topology) -> Mesh:
+    mesh = make_mesh(text, topology.devices)
+    if mesh.size != len(topology.devices):
+        raise UserError(f"--mesh {text} is of {mesh.size} devices, and {topology.name} has {len(topology.devices)}")
+    return mesh
+
+
+def _placed(shapes: Any, shardings: Any) -> Any:
+    """Descriptions of arrays, with where they lie."""
+    return jax.tree.map(lambda a, where: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where), shapes, shardings)
 
 
 def _model(config: Config, words: Words) -> LanguageModel:

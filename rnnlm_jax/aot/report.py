@@ -44,6 +44,8 @@ class StepReport:
     device_kind: str
     devices: int
     mesh: dict[str, int]
+    divided: str
+    """What lies over its axis ``model``, in words."""
     vocabulary: int
     parameters: int
     batch_size: int
@@ -79,6 +81,7 @@ def describe(report: StepReport) -> str:
     tokens, memory = report.window * report.batch_size, report.memory
     lines = [
         f"{report.config} on {report.topology}: {report.devices} x {report.device_kind}, mesh {axes}",
+        *([report.divided] if report.divided else []),
         _line("parameters", f"{report.parameters:,}, vocabulary of {report.vocabulary:,}"),
         _line("batch", f"{tokens:,} tokens, {report.batch_size} x {report.window}"),
         _line("operations", f"{report.flops_per_token * tokens / 1e12:.3g} TFLOP a step, forward and backward"),

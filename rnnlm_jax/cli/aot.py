@@ -23,9 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--topology", required=True, metavar="TPU:CHIPS", help="v5e:4x4, v5p:4x4x4, v6e:8x8, …")
     parser.add_argument(
-        "--mesh", metavar="AXES", help="lengths of its axes, as in data=8,model=2 (default: all along data)"
-    )
-    parser.add_argument(
         "--vocabulary-size", type=int, metavar="V", help="words, counted by Zipf's law, in place of a text's own"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
@@ -39,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     config = apply_options(config, arguments)
     jax.config.update("jax_platforms", "cpu")  # whatever this machine has, it is not compiled for
     words = words_of(config.data, arguments.vocabulary_size, run)
-    report = compile_step(arguments.config, config, words, open_topology(arguments.topology), arguments.mesh)
+    report = compile_step(arguments.config, config, words, open_topology(arguments.topology))
     print(json_text.dumps(report.summary()) if arguments.json else describe(report))
     return 0 if report.fits else 1
 
