@@ -53,9 +53,7 @@ def test_collectives_are_counted_once_and_by_kind():
 def test_what_fits_is_said_to_fit():
     lines = describe(report()).splitlines()
     assert lines[0] == "small on v5e:2x2: 4 x TPU v5 lite, mesh data=4, model=1"
-    assert "peak             3.00 GiB of 16.00 GiB" in [line.strip() for line in lines] or any(
-        line.split() == ["peak", "3.00", "GiB", "of", "16.00", "GiB"] for line in lines
-    )
+    assert any(line.split() == ["peak", "3.00", "GiB", "of", "16.00", "GiB"] for line in lines)
     assert any(line.split()[1:3] == ["1.4", "TFLOP"] for line in lines)
     assert lines[-2].split(maxsplit=1) == ["collectives", "3 all-reduce"]
     assert lines[-1] == "fits"
@@ -95,11 +93,8 @@ def test_words_are_a_texts_a_files_or_only_so_many(tmp_path):
     assert zipf_words(4) is words_of(Config().data, 4)
     text = tmp_path / "text.txt"
     text.write_text("a b a\n" * 40)
-    assert (
-        words_of(DataConfig(corpus=str(text))).counts.max()
-        == 2
-        * words_of(DataConfig(corpus=str(text))).counts[list(words_of(DataConfig(corpus=str(text))).tokens).index("b")]
-    )
+    read = words_of(DataConfig(corpus=str(text)))
+    assert read.counts[read.tokens.index("a")] == 2 * read.counts[read.tokens.index("b")] > 0
     build_vocabulary(["x y z"]).save(tmp_path / "words.json")
     found = words_of(DataConfig(corpus="tfds:lm1b", vocabulary=str(tmp_path / "words.json")))
     assert set("xyz") <= set(found.tokens)
