@@ -24,7 +24,7 @@ from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
 from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first
-from rnnlm_jax.sharding.placing import own_columns, placed_batch, placed_model_state
+from rnnlm_jax.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.training.interval import Capacity, Interval
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
@@ -169,10 +169,16 @@ class Trainer:
         self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
 
     def compiled_step(self) -> Any:
-        """The step for the first batch to come, compiled; jit runs this program, and does not compile it again."""
-        first = next(self._batches_from(self.position.epoch, self.position.batch), None)
+        """The step, compiled; jit runs this program, and compiles none. None for batches of many shapes."""
+        if not self.batches.carries_state:
+            return None
+        data, where = self.config.data, None if self.mesh is None else batch_sharding(self.mesh)
+        parts: Any = [
+            jax.ShapeDtypeStruct((data.window, data.batch_size), kind, sharding=where)
+            for kind in (jnp.int32, jnp.int32, jnp.bool_)
+        ]
         step: Any = self.train_step
-        return None if first is None else step.lower(self.state, first[1], jnp.zeros((), jnp.float32)).compile()
+        return step.lower(self.state, Batch(*parts), jnp.zeros((), jnp.float32)).compile()
 
     def _profiled(self, step: int, finish: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
         """Around a step's dispatch: a trace of it, if it was asked for."""

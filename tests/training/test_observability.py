@@ -1,5 +1,7 @@
 """What a run tells of its own speed, and the trace of chosen steps."""
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from rnnlm_jax import UserError
@@ -63,6 +65,26 @@ def test_memory_is_that_of_the_arrays(seen):
     numbers = vocabulary * 8 + 8 * 8 + 8 * 8 + 8 + 8 * vocabulary + vocabulary
     assert memory == StepMemory(4 * numbers, 4 * (2 * numbers) + 4, 4 * (2 * 8) + 3 * 4)  # adam counts its steps
     assert memory.total == sum(memory[:3])
+
+
+def test_a_step_that_was_looked_at_is_not_compiled_again(corpus, tmp_path):
+    compiled = []
+
+    def compare(trainer):
+        found = trainer.compiled_step()
+        assert found.memory_analysis().argument_size_in_bytes >= step_memory(trainer.state).total
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        batch = trainer.batches.epoch(0)[0]
+        trainer.state, _ = trainer.train_step(trainer.state, batch, jnp.zeros((), jnp.float32))
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+    def listen(event, duration, **about):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(about)
+
+    # Of a size of its own, which no other test has compiled.
+    train(replace(tiny_config(corpus), model={"hidden_size": 7}), tmp_path / "run", start=compare)
+    assert compiled == []
 
 
 def test_memory_in_words():
