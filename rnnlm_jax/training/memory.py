@@ -1,5 +1,6 @@
 """What a training step takes of a device's memory, as far as it can be told before the first one."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -38,18 +39,16 @@ def size_text(size: int) -> str:
 
 def step_memory(state: TrainState, compiled: Any = None) -> StepMemory:
     """The memory of a training state, and of what a compiled step needs beside it."""
-    parts = (state.params, state.opt_state, (state.model_state, state.step, state.skipped, state.skipped_in_row))
+    other = state._replace(params=None, opt_state=None)  # pyright: ignore[reportArgumentType]
     found = None if compiled is None else compiled.memory_analysis()
-    return StepMemory(*map(_bytes_a_device, parts), None if found is None else found.temp_size_in_bytes)
+    return StepMemory(
+        params=_bytes_a_device(state.params),
+        opt_state=_bytes_a_device(state.opt_state),
+        other_state=_bytes_a_device(other),
+        temporaries=None if found is None else found.temp_size_in_bytes,
+    )
 
 
 def _bytes_a_device(tree: Any) -> int:
     leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
-    return sum(leaf.dtype.itemsize * _size(leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+    return sum(leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves)
