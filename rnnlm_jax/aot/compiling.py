@@ -1,5 +1,6 @@
 """The real training step, lowered and compiled for devices of a topology; no parameter is allocated."""
 
+import math
 import re
 from typing import Any
 
@@ -16,7 +17,7 @@ from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
 from rnnlm_jax.outputs.settle_cutoffs import are_open
 from rnnlm_jax.runs import build_model
-from rnnlm_jax.sharding.mesh import check_divides, make_mesh
+from rnnlm_jax.sharding.mesh import check_divides, make_mesh, parse_mesh
 from rnnlm_jax.sharding.placing import batch_sharding, everywhere
 from rnnlm_jax.sharding.rules import describe_divisions
 from rnnlm_jax.training.step import initial_train_state, make_train_step, state_shardings
@@ -76,10 +77,11 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology) ->
 
 
 def _mesh(text: str | None, topology: Topology) -> Mesh:
-    mesh = make_mesh(text, topology.devices)
-    if mesh.size != len(topology.devices):
-        raise UserError(f"--mesh {text} is of {mesh.size} devices, and {topology.name} has {len(topology.devices)}")
-    return mesh
+    devices = len(topology.devices)
+    wanted = devices if text is None else math.prod(parse_mesh(text).values())
+    if wanted != devices:
+        raise UserError(f"--mesh {text} is of {wanted} devices, and {topology.name} has {devices}: change either")
+    return make_mesh(text, topology.devices)
 
 
 def _placed(shapes: Any, shardings: Any) -> Any:

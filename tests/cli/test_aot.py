@@ -33,7 +33,9 @@ def test_a_small_step_is_compiled_and_told(rnnlm, refuse):
     memory = found["memory"]
     assert found["fits"] and memory["available"] == 15.75 * 2**30
     assert memory["aliased"] >= found["parameter_bytes"]  # updated in place
-    refuse("aot", "zaremba/small", "--topology=v5e:2x2", "--mesh=data=2", *SMALL, saying="v5e:2x2 has 4")
+    for mesh in ("data=2", "data=3", "data=2,model=4"):
+        refuse("aot", "zaremba/small", "--topology=v5e:2x2", f"--mesh={mesh}", *SMALL, saying="v5e:2x2 has 4")
+    refuse("aot", "zaremba/small", "--topology=v5e:2x2", "--mesh=rows=4", *SMALL, saying="--mesh cannot be")
     refuse("aot", "zaremba/small", "--topology=v5e:4x4", *SMALL, saying="does not divide over data=16")
     refuse("aot", "zaremba/small", "--topology=v5p:2x3x4", *SMALL, saying="libtpu cannot compile for v5p:2x3x4")
 
