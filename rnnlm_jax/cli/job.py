@@ -60,10 +60,11 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
 def _stdout_of_first() -> Iterator[None]:
     """Standard output is the first process's alone; what libraries say of their connections goes to standard error."""
     sys.stdout.flush()
+    first = distributed.is_first()
     ours = os.dup(1)
     os.dup2(2, 1)
     try:
-        with open(ours if distributed.is_first() else os.devnull, "w") as out, contextlib.redirect_stdout(out):
+        with open(ours if first else os.devnull, "w", closefd=not first) as out, contextlib.redirect_stdout(out):
             yield
     finally:
         os.dup2(ours, 1)

@@ -27,10 +27,6 @@ CASES = {
     "softmax": ((), "adam", 0.01),
     "importance": ((("samples", 16),), "adagrad", 0.3),
     "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
-        (("cutoffs", "22:60"), ("div_value", 2)),
-        "sgd",
-        1.0,
-    ),  # 164 words: the head has 24 columns, the tails 38 and 104
 }
 
 
