@@ -94,6 +94,9 @@ def print_start(trainer: Trainer) -> None:
         print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
+    end = trainer.config.training.epochs * len(trainer.batches)
+    if trainer.profiler is not None and not trainer.profiler.is_to_come(trainer.position.step, end):
+        print(f"note: --profile-steps are none of the steps to come, {trainer.position.step + 1} to {end}: no trace")
     # A sampled loss is none of the text's nats: it is shown as what it is.
     train = "smpl. loss" if model.output.sampled else "train ppl"
     mfu = f" {'MFU':>6}" if trainer.capacity.peak_flops else ""

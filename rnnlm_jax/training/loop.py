@@ -130,7 +130,7 @@ class Trainer:
                 report(self._end_epoch(epoch, bar))
         finally:
             bar.close()
-            self.clock.close()
+            self.clock.close(wait=jax.process_count() == 1)
             if self.profiler is not None:
                 self.profiler.close()
             for writer in self.writers:

@@ -1,7 +1,7 @@
 """A trace of chosen steps, for TensorBoard's profile plugin or xprof."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,12 @@ class Profiler:
         self.done = False
         self._under_way = False
 
+    def is_to_come(self, done: int, end: int) -> bool:
+        """Whether any of the steps is after ``done`` and not beyond ``end``."""
+        return done < self.steps.last and self.steps.first <= end
+
     @contextlib.contextmanager
-    def step(self, step: int, finish: Callable[[], None]):
+    def step(self, step: int, finish: Callable[[], None]) -> Iterator[None]:
         """Around the dispatch of a step; ``finish`` waits for all steps under way."""
         if not self.done and not self._under_way and self.steps.first <= step <= self.steps.last:
             finish()

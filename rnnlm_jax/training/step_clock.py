@@ -64,11 +64,12 @@ class StepClock:
         """Of the oldest step that was watched and not read yet, when it is done."""
         return self._done.get()
 
-    def close(self) -> None:
-        """End the thread, when the steps under way are done."""
+    def close(self, wait: bool = True) -> None:
+        """End the thread when the steps under way are done, and ``wait`` for that: not for a process that is lost."""
         if self._thread is not None:
             self._begun.put(None)
-            self._thread.join()
+            if wait:
+                self._thread.join()
             self._thread = None
 
     def _run(self) -> None:

@@ -1,5 +1,7 @@
 """What a run tells of its own speed, and the trace of chosen steps."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -10,7 +12,7 @@ from rnnlm_jax.plotting import read_metrics
 from rnnlm_jax.runs import RunFolder
 from rnnlm_jax.training import train as training
 from rnnlm_jax.training.memory import StepMemory, describe_memory, step_memory
-from rnnlm_jax.training.profiling import ProfiledSteps, parse_steps
+from rnnlm_jax.training.profiling import ProfiledSteps, Profiler, parse_steps
 from rnnlm_jax.training.train import train
 from tests.training.tiny import tiny_config
 
@@ -48,6 +50,12 @@ def test_the_trace_is_of_the_steps_that_were_asked_for(seen):
     assert trainer.profiler.done
     (trace,) = run.glob("plugins/profile/*/*.xplane.pb")
     assert b"train" in trace.read_bytes()
+
+
+def test_steps_that_do_not_come_are_known_before():
+    profiler = Profiler(ProfiledSteps(10, 20), Path())
+    found = [profiler.is_to_come(done, end) for done, end in ((0, 9), (0, 10), (15, 30), (19, 20), (20, 30))]
+    assert found == [False, True, True, True, False]
 
 
 def test_steps_by_name():
