@@ -45,12 +45,16 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sharding.gather": ({"array_types"}, JAX),
     "sharding.distributed": ({"errors"}, JAX),
     "sharding": (MODEL | {"loss_gradient"}, JAX),
+    # what a step takes and what devices can do: shapes and tables only
+    "flops": (MODEL, JAX),
+    "accelerators": (set(), {"jax"}),
     # what is done with a model
     "evaluation": (MODEL | {"sharding"}, JAX),
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
+    "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE | {"sharding.gather"}, JAX | {"orbax"}),
@@ -60,6 +64,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         MODEL
         | {
             "loss_gradient",
+            "flops",
+            "accelerators",
             "evaluation",
             "generation",
             "runs",
@@ -78,7 +84,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "bench.measure": (BASE, JAX),
     "bench.peers": (BASE | {"bench.measure"}, JAX | {"torch", "flax", "optax", "haiku", "equinox", "keras"}),
     "bench": (
-        MODEL | {"presets", "sentence_scores", "generation", "runs", "training", "bench.measure", "bench.peers"},
+        MODEL
+        | {"flops", "presets", "sentence_scores", "generation", "runs", "training", "bench.measure", "bench.peers"},
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
@@ -98,6 +105,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "bench.peers",
             "sharding",
             "sharding.distributed",
+            "aot",
         },
         JAX,
     ),

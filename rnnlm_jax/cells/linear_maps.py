@@ -35,7 +35,10 @@ def input_projection(dtype: Any) -> ProjectFn:
 
     def project(params: Tree, x: Array) -> Array:
         z = product(x, params.w_x, dtype)
-        return z if params.b is None else z + params.b.astype(dtype)
+        if params.b is None:
+            return z
+        # Laid out for all rows before it is made narrow: so its gradient is a sum over rows in its own type.
+        return z + jnp.broadcast_to(params.b, z.shape).astype(dtype)
 
     return project
 

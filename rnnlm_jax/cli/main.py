@@ -23,11 +23,12 @@ COMMANDS = {
     "sample": "draw text from a trained model",
     "ngram": "train and measure Kneser-Ney n-gram models; ARPA files",
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
+    "aot": "compile a training step for a TPU that is not there: memory, collectives, whether it fits",
     "bench": "time cells, training steps and inference on this machine, beside other libraries",
 }
 
 #: Commands that time compilation, and so find nothing compiled, or that compile nothing.
-UNCACHED = {"bench", "ngram"}
+UNCACHED = {"aot", "bench", "ngram"}
 
 DESCRIPTION = """\
 Recurrent language models in JAX.

@@ -6,10 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from rnnlm_jax import json_text
 from rnnlm_jax.cli.job import add_job_options, joined
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
 from rnnlm_jax.config import Config
+from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
 from rnnlm_jax.sharding.distributed import in_all, is_first
@@ -17,6 +20,8 @@ from rnnlm_jax.sharding.mesh import describe_mesh
 from rnnlm_jax.sharding.rules import describe_divisions
 from rnnlm_jax.stopping import Stopped, stop_on_signals
 from rnnlm_jax.training.loop import EpochReport, Trainer
+from rnnlm_jax.training.memory import describe_memory, step_memory
+from rnnlm_jax.training.profiling import parse_steps
 from rnnlm_jax.training.train import Results, environment, train
 from rnnlm_jax.unroll import describe_executor
 
@@ -33,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
+    parser.add_argument(
+        "--profile-steps",
+        metavar="FIRST:LAST",
+        help="write a profiler trace of these steps, both included, into DIR/plugins/profile (tensorboard, xprof)",
+    )
     add_config_options(parser, preset("demo"))
     add_job_options(parser)
 
@@ -42,9 +52,10 @@ def main(arguments: argparse.Namespace) -> int:
     with joined(arguments), stop_on_signals(_tell) as stop:
         stop.nothing_to_lose = True  # until the first step
         config = apply_options(in_all(lambda: _base_config(arguments)), arguments)
+        profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
         shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_first()}
         try:
-            results = train(config, arguments.run, resume=arguments.resume, stop=stop, **shown)
+            results = train(config, arguments.run, resume=arguments.resume, stop=stop, profile=profile, **shown)
         except Stopped as error:
             again = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
             raise Stopped(f"{error}; go on with {again}") from error
@@ -84,14 +95,23 @@ def print_start(trainer: Trainer) -> None:
     if trainer.mesh is not None:
         divided = describe_divisions(trainer.model, trainer.mesh)
         print(describe_mesh(trainer.mesh) + (f"; {divided}" if divided else ""))
+    memory = step_memory(trainer.state, trainer.compiled_step())
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    on_each = " on each device" if trainer.mesh is not None else ""
+    print(f"{parameter_count(trainer.state.params):,} parameters; memory{on_each}: {describe_memory(memory, limit)}")
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
+    end = trainer.config.training.epochs * len(trainer.batches)
+    if trainer.profiler is not None and not trainer.profiler.is_to_come(trainer.position.step, end):
+        print(f"note: --profile-steps are none of the steps to come, {trainer.position.step + 1} to {end}: no trace")
     # A sampled loss is none of the text's nats: it is shown as what it is.
     train = "smpl. loss" if model.output.sampled else "train ppl"
-    print(f"{'epoch':>5} {'step':>8} {'rate':>9} {train:>10} {'valid ppl':>10} {'tokens/s':>9} {'minutes':>8}")
+    mfu = f" {'MFU':>6}" if trainer.capacity.peak_flops else ""
+    rates = f"{'tokens/s':>9} {'ms/step':>8} {'input':>6}{mfu}"
+    print(f"{'epoch':>5} {'step':>8} {'rate':>9} {train:>10} {'valid ppl':>10} {rates} {'minutes':>8}")
 
 
 def print_epoch(report: EpochReport) -> None:
@@ -101,10 +121,18 @@ def print_epoch(report: EpochReport) -> None:
     train = report.train_loss if report.train_perplexity is None else report.train_perplexity
     print(
         f"{report.epoch:5d} {report.step:8,d} {report.learning_rate:9.4g} {train:10.2f} "
-        f"{approximate + format(report.valid.perplexity, '.2f'):>10} {report.tokens_per_second:9,.0f} "
-        f"{report.seconds / 60:8.2f}{skipped}",
+        f"{approximate + format(report.valid.perplexity, '.2f'):>10} {report.tokens_per_second:9,.0f}"
+        f"{_rates(report.rates)} {report.seconds / 60:8.2f}{skipped}",
         flush=True,
     )
+
+
+def _rates(rates: dict[str, float]) -> str:
+    """The columns of a step's median time, and of its share that was a wait for input; of the peak, where known."""
+    if not rates:
+        return f" {'-':>8} {'-':>6}"
+    mfu = f" {100 * rates['mfu']:5.1f}%" if "mfu" in rates else ""
+    return f" {rates['step_ms_p50']:8.1f} {100 * rates['input_wait']:5.1f}%{mfu}"
 
 
 def print_results(results: Results) -> None:

@@ -55,7 +55,7 @@ def hierarchical_softmax(
     """
     if tree not in TREES:
         raise UserError(f"unknown tree {tree!r}: choose one of {', '.join(TREES)}")
-    shape = _tree(words, tree)
+    shape = tree_of(words, tree)
 
     def init(key: Key, hidden_size: int, vocab_size: int) -> HierarchicalParams:
         if vocab_size != words.size:
@@ -109,8 +109,8 @@ def hierarchical_softmax(
 
 
 @functools.lru_cache(maxsize=4)
-def _tree(words: Words, kind: str) -> WordTree:
-    """Cached apart: layers of other types share it."""
+def tree_of(words: Words, kind: str) -> WordTree:
+    """The tree of a layer, "huffman" or "balanced", cached: layers of other types share it."""
     if kind == "huffman":
         return huffman_tree(words.counts)
     balanced = huffman_tree(np.ones(words.size, np.int64))  # its leaves are ranks

@@ -1,12 +1,13 @@
 """The training loop: epochs of compiled steps, validation, checkpoints, metrics; resumable at any step."""
 
 import collections
+import contextlib
 import dataclasses
 import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import jax
@@ -25,13 +26,16 @@ from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
 from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first
-from rnnlm_jax.sharding.placing import own_columns, placed_batch, placed_model_state
+from rnnlm_jax.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.stopping import Stopped, StopRequest
+from rnnlm_jax.training.interval import Capacity, Interval
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
+from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.resuming import discard_later, newest_training, with_best
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
+from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
 
 #: Steps that may be under way before their figures are read, so that the device never waits for the host; and for how
@@ -53,6 +57,8 @@ class EpochReport:
     tokens_per_second: float
     seconds: float
     skipped: int
+    rates: dict[str, float]
+    """Of the epoch's steps in this process, see ``Interval.rates``; empty if there were none."""
 
     @property
     def train_perplexity(self) -> float | None:
@@ -111,7 +117,10 @@ class Trainer:
         awaits_validation = resume and self.position.batch == len(self.batches)
         discard_later(self.position, not awaits_validation, self.last, self.best)
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
-        self.interval = _Interval(**(self.position.interval or {}))
+        self.clock = StepClock()
+        self.interval, self.epoch_interval = Interval(**(self.position.interval or {})), Interval()
+        self.capacity = Capacity(len(self.state.step.sharding.device_set))
+        self.profiler: Profiler | None = None
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
 
@@ -146,6 +155,9 @@ class Trainer:
                 report(self._end_epoch(epoch, bar))
         finally:
             bar.close()
+            self.clock.close(wait=jax.process_count() == 1)
+            if self.profiler is not None:
+                self.profiler.close()
             for writer in self.writers:
                 writer.close()
             self._finish_saving()
@@ -172,15 +184,18 @@ class Trainer:
         device_rate = jnp.asarray(rate, jnp.float32)
         every = self.config.training.checkpoint_every
         first = self.position.batch
-        for number, batch in self._batches_from(epoch, first):
+        self.epoch_interval = Interval()
+        for number, batch in self.clock.over(self._batches_from(epoch, first)):
             step = self.position.step + 1
             log_dets = None
             if self.jacobian_log is not None and step % self.config.training.log_every == 0:
                 log_dets = self.jacobian_log(self.state, batch)  # of the parameters before the update
-            self.state, info = self.train_step(self.state, batch, device_rate)
+            with self._profiled(step, lambda: self._read_all(epoch, rate, bar)):
+                self.state, info = self.train_step(self.state, batch, device_rate)
+                self.clock.watch(info)
+                self.pending.append((step, info, log_dets))
             self.stop.nothing_to_lose = False
             self.position = dataclasses.replace(self.position, step=step, batch=number + 1)
-            self.pending.append((step, info, log_dets))
             quick = (time.perf_counter() - started) * IN_FLIGHT < SECONDS_IN_FLIGHT * (number + 1 - first)
             while len(self.pending) > (IN_FLIGHT if quick else 2):
                 self._read_oldest(epoch, rate, bar)
@@ -194,6 +209,22 @@ class Trainer:
                 self._stopped(self.last)
         self._read_all(epoch, rate, bar)
         self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
+
+    def compiled_step(self) -> Any:
+        """The step, compiled; jit runs this program, and compiles none. None for batches of many shapes."""
+        if not self.batches.carries_state:
+            return None
+        data, where = self.config.data, None if self.mesh is None else batch_sharding(self.mesh)
+        parts: Any = [
+            jax.ShapeDtypeStruct((data.window, data.batch_size), kind, sharding=where)
+            for kind in (jnp.int32, jnp.int32, jnp.bool_)
+        ]
+        step: Any = self.train_step
+        return step.lower(self.state, Batch(*parts), jnp.zeros((), jnp.float32)).compile()
+
+    def _profiled(self, step: int, finish: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Around a step's dispatch: a trace of it, if it was asked for."""
+        return contextlib.nullcontext() if self.profiler is None else self.profiler.step(step, finish)
 
     def _batches_from(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         batches = self.batches.epoch(epoch)
@@ -218,17 +249,19 @@ class Trainer:
                 epoch_nats=self.position.epoch_nats + nats,
                 epoch_tokens=self.position.epoch_tokens + tokens,
             )
-        self.interval.add(nats, tokens, norm)
+        time_taken = self.clock.next_time()
+        for interval in (self.interval, self.epoch_interval):
+            interval.add(nats, tokens, norm, time_taken)
         if step % self.config.training.log_every == 0:
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
-            record |= self.interval.figures(self.model.output.sampled)
+            record |= self.interval.figures(self.model.output.sampled) | self.interval.rates(self.capacity)
             if log_dets is not None:
                 record |= jacobian_figures(log_dets)
             self._write(record)
             loss = "sampled loss" if self.model.output.sampled else "loss"
             shown = f"epoch {epoch + 1}, {loss} {self.interval.loss:.3f}, norm {norm:.2f}"
             bar.set_postfix_str(shown, refresh=False)
-            self.interval = _Interval()
+            self.interval = Interval()
         if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
             raise AgreedError(
@@ -253,6 +286,7 @@ class Trainer:
             tokens_per_second=len(self.texts.train) * (epoch + 1) / max(seconds, 1e-9),
             seconds=seconds,
             skipped=self.skipped,
+            rates=self.epoch_interval.rates(self.capacity),
         )
         valid_nats = float(from_first(repr(valid.nats / valid.tokens)))  # all keep the same checkpoints
         finite = math.isfinite(valid_nats)
@@ -280,6 +314,7 @@ class Trainer:
                 "tokens_per_second": report.tokens_per_second,
                 "seconds": seconds,
                 "skipped": self.skipped,
+                **{name: value for name, value in report.rates.items() if name != "tokens_per_second"},
             }
         )
         # After the record: what is written beyond the last checkpoint is written again by a resumed run.
@@ -328,42 +363,6 @@ class Trainer:
     def _write(self, record: dict[str, Any]) -> None:
         for writer in self.writers:
             writer.write(record)
-
-
-class _Interval:
-    """Sums between two lines of metrics."""
-
-    def __init__(self, nats: float = 0.0, tokens: int = 0, norms: Sequence[float] = ()) -> None:
-        self.nats, self.tokens, self.norms = nats, tokens, list(norms)
-        self.started, self.tokens_before = time.perf_counter(), tokens
-
-    def sums(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
-        return {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
-
-    def add(self, nats: float, tokens: int, norm: float) -> None:
-        """Account for a step."""
-        self.nats += nats
-        self.tokens += tokens
-        self.norms.append(norm)
-
-    @property
-    def loss(self) -> float:
-        """A token."""
-        return self.nats / max(self.tokens, 1)
-
-    def figures(self, sampled: bool) -> dict[str, float]:
-        """Means over the interval; the gradient norm before clipping also at its largest.
-
-        A ``sampled`` loss is called that, and has no perplexity.
-        """
-        seconds = time.perf_counter() - self.started
-        exact = {"nats_per_token": self.loss, "perplexity": perplexity(self.nats, max(self.tokens, 1))}
-        return ({"sampled_loss": self.loss} if sampled else exact) | {
-            "grad_norm": float(np.mean(self.norms)),
-            "grad_norm_max": float(np.max(self.norms)),
-            "tokens_per_second": (self.tokens - self.tokens_before) / seconds if seconds > 0 else math.nan,
-        }
 
 
 def _split(state: TrainState) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from rnnlm_jax.accelerators import peak_flops
 from rnnlm_jax.checkpoints import digest
 from rnnlm_jax.config import Config, check_config, from_json, to_json, to_sealed_json
 from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
+from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
 from rnnlm_jax.ngrams import BigramBaseline
 from rnnlm_jax.plotting import learning_curve
@@ -30,8 +32,10 @@ from rnnlm_jax.runs import (
 from rnnlm_jax.sharding.distributed import from_first, in_all, on_first, require_equal, several
 from rnnlm_jax.sharding.mesh import check_divides, divided_executor, mesh_for
 from rnnlm_jax.stopping import StopRequest
+from rnnlm_jax.training.interval import Capacity
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
+from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
 from rnnlm_jax.training.settle import settle, settle_as
 from rnnlm_jax.training.texts import Texts, encode_texts, load_texts
 from rnnlm_jax.unroll import describe_executor
@@ -90,6 +94,7 @@ def train(
     report: Callable[[EpochReport], None] = lambda report: None,
     quiet: bool = True,
     stop: StopRequest | None = None,
+    profile: ProfiledSteps | None = None,
 ) -> Results:
     """Train a language model and measure its best checkpoint on validation and test text.
 
@@ -101,6 +106,7 @@ def train(
         report: told of each epoch.
         quiet: without a progress bar.
         stop: asked between two steps, and between two windows of an evaluation.
+        profile: steps to write a trace of, into the run's folder.
 
     Raises:
         Stopped: if asked to stop; what was trained is saved, and resuming goes on from there.
@@ -118,6 +124,8 @@ def train(
         on_first(lambda: write_new_run(folder, config, texts.vocabulary, words))
     stop = StopRequest() if stop is None else stop
     trainer = in_all(lambda: Trainer(config, folder, model, texts, resume, mesh, stop))
+    trainer.capacity = _capacity(config, trainer, words)
+    trainer.profiler = None if profile is None else Profiler(profile, folder.path)
     if resume:
         on_first(lambda: write_text(folder.config, to_sealed_json(config)))
     start(trainer)
@@ -168,6 +176,15 @@ def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> Lan
 def _write_results(folder: RunFolder, results: Results) -> None:
     write_json(folder.results, results.summary())
     learning_curve([folder.metrics], [str(folder.path)], folder.learning_curve)
+
+
+def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
+    """What the run's rates are held against, where the peak of its devices is known."""
+    devices = trainer.state.step.sharding.device_set
+    peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)
+    tokens = config.data.batch_size * config.data.window
+    flops = None if peak is None else token_flops(trainer.model, config.model, words, tokens).training
+    return Capacity(len(devices), flops, peak)
 
 
 def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest) -> Results:

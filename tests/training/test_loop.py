@@ -83,7 +83,7 @@ def test_a_validation_that_is_not_finite_never_beats_one_that_is(corpus, tmp_pat
 
     calls = []
 
-    def broken_once(*arguments):
+    def broken_once(*arguments, **named):
         found = evaluate(*arguments)
         calls.append(found)
         return found if len(calls) > 1 else type(found)(math.nan, found.tokens, 0, found.characters, found.policy)

@@ -1,0 +1,98 @@
+"""Times of steps, by a clock that the test sets: every second belongs to one step, or to what is between two."""
+
+import threading
+import types
+
+import pytest
+
+from rnnlm_jax.training import step_clock
+from rnnlm_jax.training.interval import Capacity, Interval
+from rnnlm_jax.training.step_clock import StepClock, StepTime
+
+
+class Results:
+    """What a step gives, when it is told to be done."""
+
+    def __init__(self):
+        self.done = threading.Event()
+
+    def block_until_ready(self):
+        assert self.done.wait(60)
+        return self
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time, in a list."""
+    seconds = [0.0]
+    monkeypatch.setattr(step_clock, "time", types.SimpleNamespace(perf_counter=lambda: seconds[0]))
+    return seconds
+
+
+def test_times_are_from_end_to_end_without_what_is_between(now):
+    given = iter([2.0, 4.0, 26.0, 33.0])
+
+    def batches():
+        for number in range(4):
+            now[0] = next(given)
+            yield number
+
+    clock, steps = StepClock(), [Results() for _ in range(4)]
+    feed = clock.over(batches())
+
+    def dispatch(number, asked):
+        now[0] = asked
+        assert next(feed) == number
+        clock.watch({"nats": steps[number]})
+
+    def finish(number, at):
+        now[0] = at
+        steps[number].done.set()
+        return clock.next_time()
+
+    dispatch(0, asked=0.0)
+    dispatch(1, asked=3.0)  # while the first is under way
+    assert finish(0, at=10.0) == StepTime(10.0, 2.0)
+    assert finish(1, at=15.0) == StepTime(5.0, 0.0)  # its batch was there before the device was free
+    dispatch(2, asked=20.0)  # after five seconds of validation, which are no step's
+    dispatch(3, asked=27.0)
+    assert finish(2, at=30.0) == StepTime(10.0, 6.0)
+    assert finish(3, at=35.0) == StepTime(5.0, 3.0)
+    assert list(feed) == []
+    clock.close()
+    clock.close()  # nothing is watched any more
+
+
+def test_a_step_that_failed_is_timed_all_the_same(now):
+    class Failed:
+        def block_until_ready(self):
+            raise RuntimeError("told to whoever reads the results")
+
+    clock = StepClock()
+    next(clock.over([None]))
+    now[0] = 1.0
+    clock.watch(Failed())
+    assert clock.next_time() == StepTime(1.0, 0.0)
+    clock.close()
+
+
+def test_rates_by_hand():
+    interval = Interval()
+    assert interval.rates(Capacity(1)) == {}
+    for seconds, waited in ((1.0, 0.5), (2.0, 0.0), (5.0, 1.5)):
+        interval.add(nats=20.0, tokens=40, norm=seconds, time=StepTime(seconds, waited))
+    rates = interval.rates(Capacity(devices=2, flops_per_token=6.0, peak_flops=9.0))
+    assert rates == pytest.approx(
+        {
+            "tokens_per_second": 15.0,
+            "tokens_per_second_per_device": 7.5,
+            "input_wait": 0.25,
+            "step_ms_p50": 2000.0,
+            "step_ms_p90": 4400.0,
+            "step_ms_p99": 4940.0,
+            "mfu": 6 * 15 / (2 * 9),
+        }
+    )
+    assert "mfu" not in interval.rates(Capacity(2, 6.0, None))
+    assert interval.figures(sampled=False)["nats_per_token"] == 0.5
+    assert interval.figures(sampled=True) == {"sampled_loss": 0.5, "grad_norm": 8 / 3, "grad_norm_max": 5.0}
