@@ -14,7 +14,7 @@ from rnnlm_jax.sparse_rows import RowGradient
 from rnnlm_jax.words import Words
 
 WORDS = Words([f"w{k}" for k in range(40)], np.arange(40, 0, -1))
-OPTIONS = {"adaptive": (("cutoffs", "10:20"), ("div_value", 2)), "maxent": (("table_bits", 8),)}
+OPTIONS = {"adaptive": (("cutoffs", "10:20"), ("div_value", 2)), "maxent": (("table_size", 256),)}
 OPTIONS |= dict.fromkeys(("importance", "nce", "blackout"), (("samples", 7),))
 #: What would lose digits in bfloat16: nonlinearities, and sums of many terms that are no products of matrices.
 FRAGILE = {"exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "rsqrt", "sqrt", "div", "reduce_sum", "cumsum"}

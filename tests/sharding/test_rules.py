@@ -16,7 +16,7 @@ from rnnlm_jax.sharding.rules import RULES, describe_divisions, divide, division
 from rnnlm_jax.training.step import initial_train_state, state_shardings
 from rnnlm_jax.words import Words
 
-OPTIONS = {"adaptive": (("cutoffs", "24:64"),), "importance": (("samples", 4),), "maxent": (("table_bits", 8),)}
+OPTIONS = {"adaptive": (("cutoffs", "24:64"),), "importance": (("samples", 4),), "maxent": (("table_size", 256),)}
 OPTIONS |= {"nce": OPTIONS["importance"], "blackout": OPTIONS["importance"]}
 
 
