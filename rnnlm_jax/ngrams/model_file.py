@@ -25,6 +25,9 @@ from rnnlm_jax.ngrams.whole_file import written_whole
 FORMAT = "rnnlm_jax model of counts 1"
 #: How a file of ours begins: it is a zip archive.
 MAGIC = b"PK\x03\x04"
+#: What NumPy raises of an archive with changed bytes: of an array's header or JSON, of the archive or one of its
+#: sums, of an end too early, of a name, and of a flag that says it is compressed or encrypted in another way.
+_UNREADABLE = (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError)
 
 
 class StoredModel(NamedTuple):
@@ -116,8 +119,8 @@ def read_stored(path: str | Path) -> StoredModel:
         raise UserError(f"{path} is a folder: give the path of a model file") from None
     except UserError:
         raise
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError):
-        raise corrupt from None
+    except _UNREADABLE as error:
+        raise corrupt from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{path} is not a model file of this version: train it anew")
     try:
