@@ -3,11 +3,10 @@
 python -m experiments.perplexity_table.full_size [NAME …]
 
 Nothing is trained and nothing of that size is allocated: the training step is compiled for abstract arrays. Words are
-given counts by Zipf's law, which only the adaptive softmax's operations depend on. Products of cells and output layers
-are counted, those of a character network are not.
+given counts by Zipf's law, on which the operations of the adaptive softmax, of word classes and of a character network
+depend.
 """
 
-import functools
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,15 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnnlm_jax.bench import flops
-from rnnlm_jax.config import Config
+from rnnlm_jax.aot import zipf_words
 from rnnlm_jax.data import Batch
+from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import parameter_count
-from rnnlm_jax.outputs.word_classes import bin_by_frequency
 from rnnlm_jax.presets import lm1b, preset
 from rnnlm_jax.runs import build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
-from rnnlm_jax.words import Words
 
 #: Of the papers, where they say: millions of parameters, and of how many words.
 PUBLISHED: dict[str, tuple[float | None, int]] = {
@@ -52,44 +49,11 @@ class FullSize:
     tokens_a_step: int
 
 
-@functools.cache
-def zipf_words(size: int) -> Words:
-    """Words numbered by rank, the k-th of which is seen 1/k times as often as the first."""
-    return Words([f"w{k}" for k in range(size)], np.maximum(10**8 // np.arange(1, size + 1), 1))
-
-
 def parameters(name: str) -> int:
     """How many numbers the parameters of a preset are."""
     words = zipf_words(PUBLISHED[name][1])
     model = build_model(preset(name).model, words.size, words=words)
     return parameter_count(jax.eval_shape(model.init, jax.random.key(0)))
-
-
-def step_flops(config: Config, words: Words) -> float:
-    """Multiplications and additions of the matrix products of a training step, backward twice those forward."""
-    model = build_model(config.model, words.size, words=words)
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    rows, hidden = config.data.batch_size * config.data.window, model.cell.spec.output_size
-    given = dict(config.model.output_options)
-    match config.model.output:
-        case "importance" | "blackout" | "nce":
-            output = 2 * hidden * (given["samples"] + 1)
-        case "adaptive":
-            share = words.counts[words.by_rank] / words.counts.sum()
-            bounds = [int(part) for part in given["cutoffs"].split(":")] + [words.size]
-            head, tails = params.output
-            output = flops.per_row(head) + sum(
-                share[first:end].sum() * flops.per_row(tail)
-                for first, end, tail in zip(bounds[:-1], bounds[1:], tails, strict=True)
-            )
-        case "maxent":
-            binned = bin_by_frequency(words.counts)
-            share = words.counts[words.by_rank] / words.counts.sum()
-            columns = binned.count + share @ binned.sizes[binned.class_of]  # all classes, and the words of the target's
-            output = (2 * hidden + given["order"]) * columns
-        case _:
-            output = 2 * hidden * words.size
-    return 3.0 * rows * (flops.per_row(params.cell) + output)
 
 
 def measure(name: str) -> FullSize:
@@ -99,6 +63,7 @@ def measure(name: str) -> FullSize:
     words = zipf_words(vocabulary)
     model = build_model(config.model, vocabulary, words=words)
     shape = (config.data.window, config.data.batch_size)
+    tokens = shape[0] * shape[1]
     state = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, shape[1], config.training.seed))
     abstract: list[Any] = [jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, np.int32, np.bool_)]
     step: Any = make_train_step(model, config.optimizer, seed=0, carries_state=True)
@@ -109,8 +74,8 @@ def measure(name: str) -> FullSize:
         vocabulary=vocabulary,
         arguments_gib=memory.argument_size_in_bytes / 2**30,
         temporaries_gib=memory.temp_size_in_bytes / 2**30,
-        step_gflop=step_flops(config, words) / 1e9,
-        tokens_a_step=shape[0] * shape[1],
+        step_gflop=token_flops(model, config.model, words, tokens).training * tokens / 1e9,
+        tokens_a_step=tokens,
     )
 
 

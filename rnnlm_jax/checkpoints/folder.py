@@ -18,6 +18,7 @@ from rnnlm_jax.checkpoints.about import About, Position
 from rnnlm_jax.checkpoints.digests import digests, is_spread, named_leaves, on_host
 from rnnlm_jax.checkpoints.quiet import first_line, hush_orbax, hush_other_writes
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.sharding.distributed import any_process
 
 
 class Damaged(UserError):
@@ -170,12 +171,15 @@ class CheckpointFolder:
         where = self.folder / str(step)
         if set(written) != set(abstract):
             raise UserError(f"the checkpoint {where} is of another model or optimiser: check config.json of the run")
+        cause: Exception | None = None
         try:
             arrays = _manager(self.folder, read_only=True, create=False, save_interval_steps=0).restore(
                 step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
             )[name]
         except Exception as error:
-            raise Damaged(where, first_line(error)) from error
+            arrays, cause = {}, error
+        if any_process(cause is not None):  # or else the others would wait for this one, in the digests
+            raise Damaged(where, "another process cannot read it" if cause is None else first_line(cause)) from cause
         for leaf, found in digests(arrays).items():
             if written[leaf] != found:
                 raise Damaged(where, f"wrong digest of {leaf}")

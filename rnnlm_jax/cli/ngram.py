@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from rnnlm_jax import json_text, ngrams
-from rnnlm_jax.cli.snm_options import add_snm_options, require_own_options, train_snm
+from rnnlm_jax.cli.maxent_options import add_maxent_options, read_priors, train_maxent
+from rnnlm_jax.cli.snm_options import add_snm_options, check_snm_options, train_snm
 from rnnlm_jax.cli.text_input import encode_text, text_lines
 from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary
 from rnnlm_jax.data.vocabulary import LEVELS
@@ -27,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--out", required=True, metavar="MODEL", help="the model file to write")
     train.add_argument(
         "--model",
-        choices=("kn", "snm"),
+        choices=("kn", "maxent", "snm"),
         default="kn",
-        help="interpolated Kneser-Ney, or a sparse non-negative matrix of n-grams (default: kn)",
+        help="interpolated Kneser-Ney, maximum entropy, or a sparse non-negative matrix of n-grams (default: kn)",
     )
     train.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
     train.add_argument(
@@ -44,7 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--level", choices=LEVELS, default="word", help="what a token is (default: word)")
     train.add_argument("--min-count", type=int, default=1, metavar="N", help="words seen less often become <unk>")
     train.add_argument("--max-vocabulary", type=int, metavar="V", help="keep the V most frequent words")
+    train.add_argument(
+        "--held-out",
+        metavar="FILE",
+        help="maxent: text that the priors are chosen on; snm: text that the adjustment learns from (default: the "
+        "training text, block by block, against all the rest)",
+    )
     _add_data_dir(train)
+    add_maxent_options(train)
     add_snm_options(train)
     train.set_defaults(run=train_model)
 
@@ -66,10 +74,10 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def train_model(arguments: argparse.Namespace) -> int:
-    """Train an n-gram model on the whole of a text: interpolated Kneser-Ney, or a sparse non-negative matrix."""
+    """Train an n-gram model on the whole of a text: Kneser-Ney, maximum entropy, or a sparse non-negative matrix."""
     start = time.perf_counter()
     require_order(arguments.order)
-    require_own_options(arguments)
+    _require_own_options(arguments)
     if arguments.arpa is not None and Path(arguments.arpa).absolute() == Path(arguments.out).absolute():
         raise UserError("--out and --arpa name the same file: give two names")
     for path in (arguments.out, arguments.arpa):
@@ -79,10 +87,7 @@ def train_model(arguments: argparse.Namespace) -> int:
     if arguments.arpa is not None:
         arpa_names(vocabulary)  # what the format cannot hold is refused before the work
     text = encode_text(arguments.file, vocabulary, arguments.data_dir)
-    if arguments.model == "snm":
-        model = train_snm(arguments, text, vocabulary)
-    else:
-        model = _train_kneser_ney(arguments, text, vocabulary)
+    model = _TRAIN[arguments.model](arguments, text, vocabulary)
     model.save(arguments.out)
     if arguments.arpa is not None and isinstance(model, ngrams.NgramModel):
         with token_bar("writing ARPA", ngram_total(model)) as bar:
@@ -98,6 +103,37 @@ def train_model(arguments: argparse.Namespace) -> int:
 def _train_kneser_ney(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> ngrams.NgramModel:
     with token_bar("counting", arguments.order * len(text)) as bar:
         return ngrams.train(text, vocabulary, arguments.order, arguments.discounts or "modified", bar.update)
+
+
+#: Who trains a model, by the name it has.
+_TRAIN = {"kn": _train_kneser_ney, "maxent": train_maxent, "snm": train_snm}
+#: Options that not every model has.
+_OWNERS = {
+    "discounts": ("kn",),
+    "arpa": ("kn", "maxent"),
+    "held_out": ("maxent", "snm"),
+    "prior_discounts": ("maxent",),
+    "prior_variances": ("maxent",),
+    "skip_grams": ("snm",),
+    "lexical": ("snm",),
+    "epochs": ("snm",),
+}
+
+
+def _require_own_options(arguments: argparse.Namespace) -> None:
+    """Check that the options are those of the model.
+
+    Raises:
+        UserError: if one is of another model, or cannot be.
+    """
+    for name, owners in _OWNERS.items():
+        if arguments.model not in owners and getattr(arguments, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} needs --model {' or '.join(owners)}: give that too, or leave {option} out")
+    if arguments.model == "maxent":
+        read_priors(arguments)
+    if arguments.model == "snm":
+        check_snm_options(arguments)
 
 
 def _vocabulary(arguments: argparse.Namespace) -> Vocabulary:

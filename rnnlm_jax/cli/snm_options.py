@@ -4,12 +4,8 @@ import argparse
 
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams import snm
 from rnnlm_jax.progress import token_bar
-
-#: What else the command has, and what it is where it was not asked for.
-DEFAULTS = {"skip_grams": False, "lexical": False, "held_out": None, "epochs": None}
 
 
 def add_snm_options(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +16,6 @@ def add_snm_options(parser: argparse.ArgumentParser) -> None:
         "--lexical", action="store_true", help="meta-features that name words and features too (default: counts alone)"
     )
     group.add_argument(
-        "--held-out",
-        metavar="FILE",
-        help="text that the adjustment learns from (default: the training text, block by block, against all the rest)",
-    )
-    group.add_argument(
         "--epochs",
         type=int,
         metavar="N",
@@ -32,23 +23,15 @@ def add_snm_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def require_own_options(arguments: argparse.Namespace) -> None:
-    """Check that the options are those of the model.
+def check_snm_options(arguments: argparse.Namespace) -> None:
+    """Check the options before there is a text.
 
     Raises:
-        UserError: if one is of the other model, or cannot be.
+        UserError: if one cannot be.
     """
-    if arguments.model == "snm":
-        for option in ("discounts", "arpa"):
-            if getattr(arguments, option) is not None:
-                raise UserError(f"--{option} is of Kneser-Ney models: leave it out, or leave out --model snm")
-        if arguments.skip_grams:
-            snm.skip_types(arguments.order)
-        _adjustment(arguments)
-        return
-    for name, default in DEFAULTS.items():
-        if getattr(arguments, name) != default:
-            raise UserError(f"--{name.replace('_', '-')} is of sparse matrices: give --model snm too, or leave it out")
+    if arguments.skip_grams:
+        snm.skip_types(arguments.order)
+    _adjustment(arguments)
 
 
 def train_snm(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> snm.SnmModel:

@@ -6,7 +6,7 @@ model.save("kn5.model"); ngrams.load("kn5.model")
 ngrams.write_arpa(model, "kn5.arpa"); ngrams.load("kn5.arpa")
 """
 
-from rnnlm_jax.ngrams import snm
+from rnnlm_jax.ngrams import maxent, snm
 from rnnlm_jax.ngrams.arpa_reading import read_arpa
 from rnnlm_jax.ngrams.arpa_writing import write_arpa
 from rnnlm_jax.ngrams.backoff_model import NgramModel
@@ -21,6 +21,7 @@ __all__ = [
     "UnigramBaseline",
     "UnigramCache",
     "load",
+    "maxent",
     "read_arpa",
     "snm",
     "train",

@@ -25,7 +25,7 @@ from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
-from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first
+from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first, on_first
 from rnnlm_jax.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.stopping import Stopped, StopRequest
 from rnnlm_jax.training.interval import Capacity, Interval
@@ -161,7 +161,7 @@ class Trainer:
             for writer in self.writers:
                 writer.close()
             self._finish_saving()
-        shutil.rmtree(self.validating.folder, ignore_errors=True)  # all is validated
+        on_first(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all is validated
 
     def _finish_saving(self) -> None:
         """Wait for the checkpoint being written; an error of it is not told if there is another to tell."""

@@ -37,10 +37,10 @@ def test_held_out_text_and_epochs(rnnlm, corpus, tmp_path):
 def test_what_is_refused(refuse, corpus, tmp_path):
     train = ("ngram", "train", corpus, "--out", tmp_path / "out")
     for option in ("--skip-grams", "--lexical", ("--held-out", corpus), ("--epochs", "2")):
-        refuse(*train, *([option] if isinstance(option, str) else option), saying="give --model snm too")
+        refuse(*train, *([option] if isinstance(option, str) else option), saying="needs --model")
     snm_train = (*train, "--model", "snm")
-    refuse(*snm_train, "--discounts", "single", saying="--discounts is of Kneser-Ney models")
-    refuse(*snm_train, "--arpa", tmp_path / "arpa", saying="--arpa is of Kneser-Ney models")
+    refuse(*snm_train, "--discounts", "single", saying="--discounts needs --model kn")
+    refuse(*snm_train, "--arpa", tmp_path / "arpa", saying="--arpa needs --model kn or maxent")
     refuse(*snm_train, "--skip-grams", "--order", "1", saying="order of 2 or more")
     refuse(*snm_train, "--epochs", "-1", saying="must not be negative")
     refuse(*snm_train, "--held-out", tmp_path / "none", saying="there is no file")

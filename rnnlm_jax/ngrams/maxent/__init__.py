@@ -1,0 +1,11 @@
+"""The maximum entropy n-gram model: one weight for each n-gram that was seen, trained to the optimum.
+
+model = maxent.train(text, vocabulary, order=5)                            # an NgramModel, as Kneser-Ney's
+priors = maxent.choose_priors(text, vocabulary, 5, held_out)              # discounts and variances, on other text
+"""
+
+from rnnlm_jax.ngrams.maxent.choosing import choose_priors
+from rnnlm_jax.ngrams.maxent.priors import Priors
+from rnnlm_jax.ngrams.maxent.training import train
+
+__all__ = ["Priors", "choose_priors", "train"]
