@@ -151,6 +151,10 @@ def lines_of(run: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+#: What names of figures begin with that no two runs have alike.
+OF_THE_CLOCK = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
+
+
 def records(run: Path) -> list[dict[str, Any]]:
     """The metrics of a run without what depends on the clock."""
     return [timeless(json.loads(line)) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -166,7 +170,7 @@ def final(run: Path) -> list[Any]:
 
 def timeless(figures: dict[str, Any]) -> dict[str, Any]:
     """Figures without those of the clock."""
-    return {name: value for name, value in figures.items() if name not in ("seconds", "tokens_per_second")}
+    return {name: value for name, value in figures.items() if not name.startswith(OF_THE_CLOCK)}
 
 
 def content(run: Path) -> dict[Path, bytes]:

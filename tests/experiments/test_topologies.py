@@ -17,6 +17,4 @@ def test_every_model_has_a_slice(capsys):
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'rnnlm_jax[aot]'")
 @pytest.mark.parametrize("name", CLAIMS)
 def test_it_compiles_and_fits(name):
-    report = compiled(name)
-    assert report.fits
-    assert report.devices == 16 if CLAIMS[name][0] == "v5e:4x4" else 64
+    assert compiled(name).fits
