@@ -8,8 +8,8 @@ from tqdm import tqdm
 LOG_INTERVAL = 30.0
 
 
-def token_bar(description: str, total: int, initial: int = 0, disable: bool = False) -> tqdm:
-    """A bar that counts tokens on standard error."""
+def token_bar(description: str, total: int | None, initial: int = 0, disable: bool = False) -> tqdm:
+    """A bar that counts tokens on standard error; their ``total`` may not be known yet."""
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,
