@@ -33,15 +33,10 @@ class Pipeline(Generic[Element]):
         source: of elements that are tuples of arrays.
         first: the element to begin with.
         workers: processes that make elements; 0: a thread of this one. The elements and their order are the same.
-
-    Raises:
-        UserError: a number of workers that cannot be.
     """
 
     def __init__(self, source: Source[Element], first: int, workers: int) -> None:
         """Lay the pipeline; it begins with the first element that is asked for."""
-        if not 0 <= workers <= MOST_WORKERS:
-            raise UserError(f"--input-workers must be from 0 to {MOST_WORKERS}, not {workers}")
         import grain
         from absl import flags
 

@@ -13,6 +13,7 @@ from rnnlm_jax.data.corpora import Corpus
 from rnnlm_jax.data.records.batches import RecordBatches
 from rnnlm_jax.data.records.blocks import SentenceBlocks, StreamBlocks
 from rnnlm_jax.data.records.index import open_index
+from rnnlm_jax.data.records.pipeline import MOST_WORKERS
 from rnnlm_jax.data.records.reading import RecordReader
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError
@@ -75,8 +76,10 @@ def open_text(
         progress: told of tokens while the text is read for the first time, to be indexed.
 
     Raises:
-        UserError: the corpus has no records, they cannot be read, or nothing in them is in the vocabulary.
+        UserError: a number of workers that cannot be, the corpus has no records, they cannot be read, or nothing in them is in the vocabulary.
     """
+    if not 0 <= workers <= MOST_WORKERS:
+        raise UserError(f"--input-workers must be from 0 to {MOST_WORKERS}, not {workers}")
     records = corpus.records.get("train")
     if records is None:
         raise UserError(
