@@ -4,7 +4,6 @@ import json
 import time
 
 import jax
-import numpy as np
 import pytest
 
 pytest.importorskip("grain")
@@ -17,6 +16,7 @@ from rnnlm_jax.data.records import blocks
 from rnnlm_jax.runs import RunFolder
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.train import train
+from tests.cli.conftest import one_line
 from tests.tiny_records import NAME, prepare
 from tests.training.tiny import assert_same_bits, assert_same_run, last_checkpoint, records, tiny_config
 
@@ -108,12 +108,11 @@ def read(run):
 
 def test_a_host_that_cannot_keep_up_is_seen(data, tmp_path, monkeypatch):
     make = blocks.StreamBlocks.block
-    monkeypatch.setattr(blocks.StreamBlocks, "block", lambda *given: time.sleep(0.3) or make(*given))
-    monkeypatch.setattr(blocks, "_STEPS", 1)
+    monkeypatch.setattr(blocks.StreamBlocks, "block", lambda *given: time.sleep(0.5) or make(*given))
+    monkeypatch.setattr(blocks, "_STEPS", 500)
     train(experiment(data, epochs=1), tmp_path / "run")
-    waits = [record["input_wait"] for record in read(tmp_path / "run") if record["kind"] == "step"]
-    assert len(waits) > 5
-    assert np.median(waits) > 0.1  # most of each step on any machine that makes one in a second
+    first = read(tmp_path / "run")[0]
+    assert first["input_wait"] * first["step_ms_p50"] > 400  # of the first block at least, before any step
 
 
 def test_what_cannot_go_on_is_refused_in_one_line(data, tmp_path, monkeypatch):
@@ -129,13 +128,10 @@ def test_what_cannot_go_on_is_refused_in_one_line(data, tmp_path, monkeypatch):
     refused(replace(config, training={"seed": 9}), "cannot resume with seed 9: the run was begun with 0")
     refused(replace(config, data={"input_workers": None}), "cannot resume with input workers None: .* on disk")
     # Someone has edited the configuration, and taken out the digest that tells of it.
-    for group, name, value in (("training", "seed", 9), ("data", "window", 8)):
+    for group, name, value, trained in (("training", "seed", 9, 0), ("data", "window", 8, 7)):
         edited = replace(config, **{group: {name: value}})
         RunFolder(run).config.write_text(to_json(edited))
-        refused(
-            edited,
-            f"cannot resume with {name} {value}: the checkpoint of step 5 was trained with {7 - 7 * (name == 'seed')}",
-        )
+        refused(edited, f"cannot resume with {name} {value}: the checkpoint of step 5 was trained with {trained};")
     RunFolder(run).config.write_text(to_json(config))
     monkeypatch.setattr("rnnlm_jax.data.records.text.RecordText.digest", "another")
     refused(config, "the training text of tfds:tiny_records is not the one")
@@ -152,6 +148,5 @@ def test_what_cannot_begin_is_refused_in_one_line(data, tmp_path, capsys):
         (["--input-workers", "0", *vocabulary, "--data", "pydoc"], "and pydoc is none: leave it out"),
     ):
         assert main([*words, *more]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert saying in line
+        assert saying in one_line(capsys.readouterr().err)
         assert not run.exists()

@@ -54,7 +54,7 @@ class TextRecords:
         except Exception as error:  # whatever the reader, protobuf or UTF-8 raise; the cause stays in the traceback
             raise unreadable(self.folder, error) from error
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """What changes when the data set does: its files with their sizes and times, and what is read of them."""
         files = sorted(path for path in Path(self.folder).iterdir() if path.is_file())

@@ -76,7 +76,8 @@ def open_text(
         progress: told of tokens while the text is read for the first time, to be indexed.
 
     Raises:
-        UserError: a number of workers that cannot be, the corpus has no records, they cannot be read, or nothing in them is in the vocabulary.
+        UserError: a number of workers that cannot be; the corpus has no records, they cannot be read, or nothing in
+            them is in the vocabulary.
     """
     if not 0 <= workers <= MOST_WORKERS:
         raise UserError(f"--input-workers must be from 0 to {MOST_WORKERS}, not {workers}")
