@@ -6,8 +6,10 @@ Zaremba et al. 2014's small model (200 units) are timed in the same process.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,7 +25,6 @@ from rnnlm_jax.cli.bench import FOLDER, file_name
 from rnnlm_jax.data import Batch, Corpus, build_vocabulary, load_corpus, read_lines
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.records import RecordBatches, open_text
-from rnnlm_jax.errors import UserError
 from rnnlm_jax.presets import preset
 from rnnlm_jax.runs import build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
@@ -58,7 +59,8 @@ class TextLines(tfds.core.GeneratorBasedBuilder):
 def prepared(path: Path, folder: Path) -> Corpus:
     """A text file as array records in a folder."""
     TextLines.PATH = path
-    TextLines(data_dir=folder, file_format="array_record").download_and_prepare()
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is the table's
+        TextLines(data_dir=folder, file_format="array_record").download_and_prepare()
     return load_corpus("tfds:text_lines", data_dir=folder)
 
 
@@ -68,8 +70,8 @@ def tokens_per_second(batches: RecordBatches, repeats: int, seconds: float) -> t
     every = (batch for epoch in range(1_000_000) for batch in batches.epoch(epoch).after(0))
     next(every)
     first = time.perf_counter() - begun
-    ahead, tokens = time.perf_counter(), 0
-    while time.perf_counter() - ahead < seconds:  # what was made before the clock starts
+    warming = time.perf_counter()
+    while time.perf_counter() - warming < seconds:  # what was made before the clock starts
         next(every)
     rates = []
     for _ in range(repeats):
@@ -130,12 +132,11 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
-        raise UserError(f"there is no text to read: set ${DATA_VARIABLE} to the folder of {', '.join(TEXTS)}")
+        parser.error(f"there is no text to read: set ${DATA_VARIABLE} to the folder of {', '.join(TEXTS)}")
     figures = measure(Path(folder), arguments.repeats, arguments.seconds)
     print(f"training, zaremba/small: {figures['training_tokens_per_second']:,.0f} tokens/s\n")
-    print(
-        "| text | batches | workers | tokens/s | of training | first batch s |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| text | batches | workers | tokens/s | of training | first batch s |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for row in figures["rows"]:
         print(
             f"| {row['text']} | {row['batches']} | {row['workers']} | {row['tokens_per_second']:,.0f} | "

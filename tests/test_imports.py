@@ -110,6 +110,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "bench.peers",
             "sharding",
             "sharding.distributed",
+            "data.records",
             "aot",
         },
         JAX,

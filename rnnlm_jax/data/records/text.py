@@ -45,6 +45,10 @@ class RecordText:
         """The sha256 (hexadecimal) of the tokens."""
         return self.reader.index.digest
 
+    def describe_workers(self) -> str:
+        """Return who reads it, as in `2 processes`."""
+        return {0: "a thread", 1: "a process"}.get(self.workers, f"{self.workers} processes")
+
     def streams(
         self, batch_size: int, window: int, first_input: int = 0, columns: np.ndarray | None = None
     ) -> RecordBatches:
