@@ -37,6 +37,11 @@ class DataConfig:
     )
     batch_size: int = option(20, "streams, or sentences, a batch (B)")
     window: int = option(35, "steps of truncated back-propagation through time (T), for streams")
+    input_workers: int | None = option(
+        None,
+        "read training text from disk as it is wanted, with so many processes (0: a thread of this one); needs a TFDS "
+        "data set and --vocabulary; none: the whole text in memory",
+    )
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ _POSITIVE = (
 _NOT_NEGATIVE = (
     ("optimizer", ("decay_after", "momentum", "weight_decay", "initial_accumulator")),
     ("training", ("seed",)),
+    ("data", ("input_workers",)),
 )
 
 

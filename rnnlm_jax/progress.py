@@ -9,7 +9,7 @@ LOG_INTERVAL = 30.0
 
 
 def token_bar(description: str, total: int | None, initial: int = 0, disable: bool = False) -> tqdm:
-    """A bar that counts tokens on standard error; without a total, it only counts."""
+    """A bar that counts tokens on standard error; their ``total`` may not be known yet."""
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -34,6 +34,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "past": ({"array_types"}, JAX),
     "outputs": ({"array_types", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
     "data": ({"errors"}, {"numpy", "tensorflow_datasets"}),
+    "data.records": (
+        {"errors", "data"},
+        {"numpy", "grain", "absl"},
+    ),  # text on disk; grain is here alone
     "ngrams": ({"array_types", "errors", "data"}, JAX),
     "json_text": (set(), set()),
     "finite": ({"array_types", "errors"}, JAX),
@@ -77,6 +81,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "jacobians",
             "sharding",
             "sharding.distributed",
+            "data.records",
         },
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
@@ -105,6 +110,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "bench.peers",
             "sharding",
             "sharding.distributed",
+            "data.records",
             "aot",
         },
         JAX,
@@ -112,7 +118,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
 }
 
 #: Slow to import, and not needed by most: nobody who imports these modules gets them before asking.
-LAZY = {"tensorflow_datasets", "matplotlib", "tensorboardX"}
+LAZY = {"tensorflow_datasets", "grain", "matplotlib", "tensorboardX"}
 QUICK_MODULES = ("rnnlm_jax", "rnnlm_jax.data", "rnnlm_jax.language_model", "rnnlm_jax.cli.main")
 
 MODULES = {

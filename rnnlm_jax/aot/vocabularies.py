@@ -43,8 +43,7 @@ def words_of(config: DataConfig, size: int | None = None, run: Path | None = Non
     if config.corpus.startswith("tfds:"):
         known = " (793471 for tfds:lm1b)" if config.corpus.startswith("tfds:lm1b") else ""
         raise UserError(f"how many words {config.corpus} has is not known without it: add --vocabulary-size N{known}")
-    texts = load_texts(config)
-    return Words.counted(texts.vocabulary.tokens, texts.train.tokens)
+    return load_texts(config).words()
 
 
 def _by_zipf(tokens: "list[str] | tuple[str, ...]") -> Words:

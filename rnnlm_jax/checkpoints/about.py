@@ -30,6 +30,8 @@ class Position:
     """SHA-256 of those lines."""
     interval: dict[str, Any] | None = None
     """The sums of the line of metrics that is not written yet."""
+    reads: dict[str, Any] | None = None
+    """What the order of the text's tokens in batches is a function of; earlier versions have not kept it."""
 
 
 @dataclass(frozen=True)

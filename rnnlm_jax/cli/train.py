@@ -12,6 +12,7 @@ from rnnlm_jax import json_text
 from rnnlm_jax.cli.job import add_job_options, joined
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
 from rnnlm_jax.config import Config
+from rnnlm_jax.data.records import RecordText
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
@@ -91,6 +92,8 @@ def print_start(trainer: Trainer) -> None:
         f"test tokens ({texts.train.oov:,}, {texts.valid.oov:,} and {texts.test.oov:,} of them OOV); "
         f"{texts.vocabulary.describe()}"
     )
+    if isinstance(texts.train, RecordText):
+        print(f"the training text stays on disk, read by {texts.train.describe_workers()}")
     model = trainer.model
     if trainer.mesh is not None:
         divided = describe_divisions(trainer.model, trainer.mesh)

@@ -10,11 +10,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from rnnlm_jax.data.buckets import EpochOrder, LengthBuckets, padded
 from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.errors import UserError
-
-DEFAULT_BOUNDARIES = (8, 16, 24, 32, 48, 64, 96, 128)
-"""Padded sentence lengths in tokens: few enough that `jit` compiles few shapes, close enough that little is padding."""
 
 
 class Batch(NamedTuple):
@@ -30,7 +28,7 @@ class BatchSequence(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int, /) -> Batch: ...
-    def __iter__(self) -> Iterator[Batch]: ...
+    def after(self, first: int, /) -> Iterator[Batch]: ...
 
 
 class Batches(Protocol):
@@ -40,6 +38,7 @@ class Batches(Protocol):
     def carries_state(self) -> bool: ...
     def __len__(self) -> int: ...
     def epoch(self, epoch: int) -> BatchSequence: ...
+    def close(self) -> None: ...
 
 
 class StreamBatches:
@@ -72,14 +71,14 @@ class StreamBatches:
         columns: np.ndarray | None = None,
     ) -> None:
         """Lay the text out, four bytes an input and a target and one a mask."""
-        _require_positive(batch_size=batch_size, window=window)
-        _require_not_negative(first_input=first_input)
+        require_positive(batch_size=batch_size, window=window)
+        require_not_negative(first_input=first_input)
         targets = np.asarray(tokens, dtype=np.int32).reshape(-1)
         if targets.size == 0:
             raise UserError("there are no tokens to make batches of: give a text that is not empty")
         self.batch_size = batch_size
         self.window = window
-        self._columns = _columns(batch_size, columns)
+        self._columns = all_columns(batch_size, columns)
         length = -(-targets.size // batch_size)
         self._windows = -(-length // window)
         inputs = np.concatenate([np.array([first_input], np.int32), targets[:-1]])
@@ -102,18 +101,25 @@ class StreamBatches:
 
     def __getitem__(self, i: int) -> Batch:
         """Return window `i` of every stream."""
-        start = _checked_index(i, len(self)) * self.window
+        start = checked_index(i, len(self)) * self.window
         stop = start + self.window
         return Batch(self._inputs[start:stop], self._targets[start:stop], self._mask[start:stop])
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the windows in the order of the text."""
-        return (self[i] for i in range(len(self)))
+        return self.after(0)
+
+    def after(self, first: int) -> Iterator[Batch]:
+        """Yield the windows after the `first` ones."""
+        return (self[i] for i in range(first, len(self)))
 
     def epoch(self, epoch: int) -> StreamBatches:
         """Return the batches of an epoch: the same ones each time, since text that carries state has one order."""
-        _require_not_negative(epoch=epoch)
+        require_not_negative(epoch=epoch)
         return self
+
+    def close(self) -> None:
+        """Nothing is held open: the text is in memory."""
 
 
 class SentenceBatches:
@@ -149,99 +155,90 @@ class SentenceBatches:
         columns: np.ndarray | None = None,
     ) -> None:
         """Sort the sentences by padded length."""
-        _require_positive(batch_size=batch_size)
-        _require_not_negative(seed=seed, first_input=first_input)
-        edges = sorted(set(DEFAULT_BOUNDARIES if boundaries is None else boundaries))
-        if not edges or edges[0] <= 0:
-            raise UserError(f"boundaries {list(edges)} are no sentence lengths: give positive numbers")
+        require_positive(batch_size=batch_size)
+        require_not_negative(seed=seed, first_input=first_input)
         self.batch_size = batch_size
         self.seed = seed
-        self._columns = _columns(batch_size, columns)
+        self._columns = all_columns(batch_size, columns)
         self._first_input = first_input
         self._tokens = encoded.tokens
         self._ends = encoded.line_ends
         self._starts = np.concatenate([np.zeros(1, np.int64), encoded.line_ends[:-1]])[: encoded.line_ends.size]
-        lengths = self._ends - self._starts
-        longest = int(lengths.max(initial=0))
-        if longest == 0:
-            raise UserError("there are no tokens to make batches of: give a text that is not empty")
-        if longest > edges[-1]:
-            power = 1 << edges[-1].bit_length()  # the first power of two beyond the last boundary
-            while edges[-1] < longest:
-                edges.append(power)
-                power *= 2
-        slots = np.searchsorted(np.array(edges), lengths)
-        members = {edge: np.flatnonzero((slots == k) & (lengths > 0)) for k, edge in enumerate(edges)}
-        self._members = {edge: rows for edge, rows in members.items() if rows.size}
+        self._buckets = LengthBuckets(encoded.line_ends, boundaries)
 
     def __len__(self) -> int:
         """Return the number of batches an epoch, the same for each."""
-        return sum(-(-rows.size // self.batch_size) for rows in self._members.values())
+        return self._buckets.count(self.batch_size)
 
     def epoch(self, epoch: int) -> SentenceEpoch:
         """Return the batches of an epoch in the order that `(seed, epoch)` gives."""
-        _require_not_negative(epoch=epoch)
-        rng = np.random.default_rng([self.seed, epoch])
-        plan: list[tuple[int, np.ndarray]] = []
-        for edge, rows in self._members.items():
-            shuffled = rng.permutation(rows)
-            plan.extend((edge, shuffled[i : i + self.batch_size]) for i in range(0, rows.size, self.batch_size))
-        return SentenceEpoch(self, [plan[i] for i in rng.permutation(len(plan))])
+        require_not_negative(epoch=epoch)
+        return SentenceEpoch(self, self._buckets.order(self.seed, epoch, self.batch_size))
 
     def assemble(self, length: int, rows: np.ndarray) -> Batch:
         """Return the batch of some sentences, given by line number, padded to `length` tokens."""
-        targets = np.zeros((self._columns.size, length), np.int32)
-        mask = np.zeros((self._columns.size, length), bool)
-        for b, row in enumerate(rows[self._columns[self._columns < rows.size]].tolist()):
-            start, end = self._starts[row], self._ends[row]
-            targets[b, : end - start] = self._tokens[start:end]
-            mask[b, : end - start] = True
-        inputs = np.empty_like(targets)
-        inputs[:, 0] = self._first_input
-        inputs[:, 1:] = targets[:, :-1]
-        return Batch(*(np.ascontiguousarray(rows.T) for rows in (inputs, targets, mask)))
+        own = rows[self._columns[self._columns < rows.size]]
+        lines = [self._tokens[self._starts[row] : self._ends[row]] for row in own.tolist()]
+        return Batch(*padded(lines, self._columns.size, length, self._first_input))
+
+    def close(self) -> None:
+        """Nothing is held open: the text is in memory."""
 
 
 class SentenceEpoch:
     """One epoch of `SentenceBatches`: its batches, built when they are asked for."""
 
-    def __init__(self, batches: SentenceBatches, plan: list[tuple[int, np.ndarray]]) -> None:
+    def __init__(self, batches: SentenceBatches, order: EpochOrder) -> None:
         """Take the order; `SentenceBatches.epoch` makes it."""
         self._batches = batches
-        self._plan = plan
+        self._order = order
 
     def __len__(self) -> int:
         """Return the number of batches."""
-        return len(self._plan)
+        return len(self._order)
 
     def __getitem__(self, i: int) -> Batch:
         """Return batch `i`."""
-        return self._batches.assemble(*self._plan[_checked_index(i, len(self))])
+        return self._batches.assemble(*self._order[checked_index(i, len(self))])
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in order."""
-        return (self[i] for i in range(len(self)))
+        return self.after(0)
+
+    def after(self, first: int) -> Iterator[Batch]:
+        """Yield the batches after the `first` ones."""
+        return (self[i] for i in range(first, len(self)))
 
 
-def _checked_index(i: int, length: int) -> int:
+def checked_index(i: int, length: int) -> int:
     """Return an index between 0 and `length - 1`, counting negative ones from the end."""
     if not -length <= i < length:
         raise IndexError(f"batch {i} of {length}")
     return i % length
 
 
-def _columns(batch_size: int, columns: np.ndarray | None) -> np.ndarray:
+def all_columns(batch_size: int, columns: np.ndarray | None) -> np.ndarray:
     """Return the columns of a batch that are asked for."""
     return np.arange(batch_size) if columns is None else np.asarray(columns)
 
 
-def _require_positive(**sizes: int) -> None:
+def require_positive(**sizes: int) -> None:
+    """Refuse a size that is not positive, by its name.
+
+    Raises:
+        UserError: for the first.
+    """
     for name, size in sizes.items():
         if size <= 0:
             raise UserError(f"{name}={size} is not positive: give a number of at least 1")
 
 
-def _require_not_negative(**numbers: int) -> None:
+def require_not_negative(**numbers: int) -> None:
+    """Refuse a negative number, by its name.
+
+    Raises:
+        UserError: for the first.
+    """
     for name, number in numbers.items():
         if number < 0:
             raise UserError(f"{name}={number} is negative: give 0 or more")

@@ -21,13 +21,21 @@ def require_in_vocabulary(encoded: EncodedText, vocabulary: Vocabulary, name: st
     Raises:
         UserError: the text holds no token, or each of its tokens is out of vocabulary.
     """
-    ends = encoded.line_ends.size if vocabulary.eos is not None else 0
-    content = encoded.tokens.size - ends
+    require_known(encoded.tokens.size, encoded.line_ends.size, encoded.oov, vocabulary, name)
+    return encoded
+
+
+def require_known(tokens: int, lines: int, oov: int, vocabulary: Vocabulary, name: str) -> None:
+    """Refuse a text of so many tokens, lines and unknown tokens, as `require_in_vocabulary` does.
+
+    Raises:
+        UserError: the text holds no token, or each of its tokens is out of vocabulary.
+    """
+    content = tokens - (lines if vocabulary.eos is not None else 0)
     if content == 0:
         raise UserError(f"{name} is empty: give a text with at least one token")
-    if encoded.oov == content:
+    if oov == content:
         raise UserError(
             f"none of the {content:,} tokens of {name} is in the vocabulary ({vocabulary.describe()}): "
             "give a text of the language, case and level that the vocabulary was built from"
         )
-    return encoded

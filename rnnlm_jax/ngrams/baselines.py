@@ -13,8 +13,17 @@ class UnigramBaseline:
 
     def __init__(self, tokens: np.ndarray, vocab_size: int):
         """Count."""
-        counts = np.bincount(tokens, minlength=vocab_size)
-        self.probabilities = (counts + 1) / (tokens.size + vocab_size)
+        self._set(np.bincount(tokens, minlength=vocab_size))
+
+    @classmethod
+    def of_counts(cls, counts: np.ndarray) -> "UnigramBaseline":
+        """The model of a text of which only the counts of words, ``[V]``, are at hand."""
+        found = cls.__new__(cls)
+        found._set(counts)
+        return found
+
+    def _set(self, counts: np.ndarray) -> None:
+        self.probabilities = (counts + 1) / (counts.sum() + counts.size)
 
     def nats(self, tokens: np.ndarray) -> np.ndarray:
         """``-log P(w_t)`` of each token, ``[N]``."""

@@ -1,10 +1,41 @@
 """Which checkpoints a resumed run goes on from, and which of them it writes again."""
 
 import dataclasses
+from typing import Any
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.checkpoints import CheckpointFolder, Position, Restored, restore_newest
+from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError, warn
+
+
+def reads(config: Config) -> dict[str, Any]:
+    """What decides, with the text, which tokens the n-th batch of an epoch holds: so a position holds it too.
+
+    It is not how many processes or workers read them.
+    """
+    data = config.data
+    return {
+        "batching": data.batching,
+        "batch size": data.batch_size,
+        "window": data.window,
+        "seed": config.training.seed,
+    }
+
+
+def require_same_reads(saved: Position, asked: Position) -> None:
+    """Check that batches are those of which the saved position counts some.
+
+    Raises:
+        UserError: naming the first difference. The run's own configuration, which is compared with what is asked for
+            before, has then been changed.
+    """
+    for name, value in (saved.reads or {}).items():
+        if asked.reads is not None and asked.reads.get(name) != value:
+            raise UserError(
+                f"cannot resume with {name} {asked.reads.get(name)}: the checkpoint of step {saved.step} was trained "
+                f"with {value}; restore the config.json of the run, or begin another run"
+            )
 
 
 def newest_training(

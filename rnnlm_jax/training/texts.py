@@ -1,9 +1,10 @@
-"""The texts of an experiment: a corpus, encoded, and the batches that training reads."""
+"""The texts of an experiment: a corpus, encoded or to be read as it is wanted, and the batches that training reads."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm_jax.checkpoints import digest
 from rnnlm_jax.config import DataConfig
 from rnnlm_jax.data import (
     Batches,
@@ -16,25 +17,60 @@ from rnnlm_jax.data import (
     load_corpus,
     require_in_vocabulary,
 )
+from rnnlm_jax.data.records import RecordText, open_text
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.evaluation import perplexity
+from rnnlm_jax.ngrams import BigramBaseline, UnigramBaseline
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.words import Words
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Three encoded texts and the vocabulary that encodes them."""
+    """Three texts and the vocabulary that encodes them; that of training may stay on disk."""
 
     corpus: Corpus
     vocabulary: Vocabulary
-    train: EncodedText
+    train: EncodedText | RecordText
     valid: EncodedText
     test: EncodedText
 
+    @property
+    def digest(self) -> str:
+        """Of the training tokens."""
+        return self.train.digest if isinstance(self.train, RecordText) else digest(self.train.tokens)
 
-def load_texts(config: DataConfig) -> Texts:
+    def words(self) -> Words:
+        """The words of the vocabulary with their counts in the training text."""
+        if isinstance(self.train, RecordText):
+            return Words(self.vocabulary.tokens, self.train.counts)
+        return Words.counted(self.vocabulary.tokens, self.train.tokens)
+
+    def baselines(self) -> dict[str, float]:
+        """Test perplexity of models that only count words, and pairs of words where the training text is in memory."""
+        test, size = self.test.tokens, self.vocabulary.size
+        if isinstance(self.train, RecordText):
+            nats = {"unigram": UnigramBaseline.of_counts(self.train.counts).nats(test)}
+        else:
+            bigram = BigramBaseline(self.train.tokens, size)
+            nats = {"unigram": bigram.unigram.nats(test), "bigram": bigram.nats(test, self.vocabulary.start_id)}
+        return {name: perplexity(float(values.sum()), test.size) for name, values in nats.items()}
+
+
+def load_texts(config: DataConfig, quiet: bool = True) -> Texts:
     """Load a corpus, build its vocabulary from the training text (or load the one given), and encode all splits.
 
+    Training text that is to be read as it is wanted is indexed first, once; unless ``quiet``, a bar shows how far.
+
     Raises:
-        UserError: if a text is missing, empty, not UTF-8, or has nothing in the vocabulary.
+        UserError: if a text is missing, empty, not UTF-8, or has nothing in the vocabulary; if text is to stay on disk
+            and there is no vocabulary, or no TFDS data set.
     """
+    if config.input_workers is not None and config.vocabulary is None:
+        raise UserError(
+            "--input-workers needs --vocabulary FILE, since the text is not read before training: give the "
+            "vocabulary.json of a run, or one that rnnlm_jax.data.build_vocabulary made and saved"
+        )
     corpus = load_corpus(config.corpus, data_dir=config.data_dir)
     if config.vocabulary is not None:
         vocabulary = Vocabulary.load(config.vocabulary)
@@ -43,22 +79,35 @@ def load_texts(config: DataConfig) -> Texts:
         vocabulary = build_vocabulary(
             corpus.lines("train"), level, min_count=config.min_count, max_size=config.max_vocabulary
         )
-    return encode_texts(corpus, vocabulary)
+    return encode_texts(corpus, vocabulary, config.input_workers, quiet)
 
 
-def encode_texts(corpus: Corpus, vocabulary: Vocabulary) -> Texts:
-    """Encode all splits of a corpus with a vocabulary at hand."""
+def encode_texts(corpus: Corpus, vocabulary: Vocabulary, input_workers: int | None = None, quiet: bool = True) -> Texts:
+    """Encode all splits of a corpus with a vocabulary at hand; the training text is only opened for ``input_workers``.
+
+    Raises:
+        UserError: as ``load_texts``.
+    """
 
     def encode(split: str) -> EncodedText:
         text = vocabulary.encode(corpus.lines(split))
         return require_in_vocabulary(text, vocabulary, f"the {split} text of {corpus.name}")
 
-    return Texts(corpus, vocabulary, encode("train"), encode("valid"), encode("test"))
+    if input_workers is None:
+        train = encode("train")
+    else:
+        with token_bar("indexing", None, disable=quiet) as bar:
+            train = open_text(corpus, vocabulary, input_workers, bar.update)
+    return Texts(corpus, vocabulary, train, encode("valid"), encode("test"))
 
 
 def make_batches(config: DataConfig, texts: Texts, seed: int, columns: np.ndarray | None = None) -> Batches:
     """The batches of the training text, or some ``columns`` of each."""
     start = texts.vocabulary.start_id
+    if isinstance(texts.train, RecordText):
+        if config.batching == "sentences":
+            return texts.train.sentences(config.batch_size, seed=seed, first_input=start, columns=columns)
+        return texts.train.streams(config.batch_size, config.window, start, columns)
     if config.batching == "sentences":
         return SentenceBatches(texts.train, config.batch_size, seed=seed, first_input=start, columns=columns)
     return StreamBatches(texts.train.tokens, config.batch_size, config.window, start, columns)

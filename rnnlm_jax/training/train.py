@@ -10,14 +10,12 @@ import jax
 from jax.sharding import Mesh
 
 from rnnlm_jax.accelerators import peak_flops
-from rnnlm_jax.checkpoints import digest
 from rnnlm_jax.config import Config, check_config, from_json, to_json, to_sealed_json
 from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
+from rnnlm_jax.evaluation import Evaluation, evaluate
 from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
-from rnnlm_jax.ngrams import BigramBaseline
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.runs import (
     RunFolder,
@@ -50,7 +48,7 @@ MAY_CHANGE = {
         *("max_bad_steps", "log_jacobian", "tensorboard"),
     )
 }
-MAY_CHANGE |= {("data", "data_dir"), ("parallel", "mesh")}
+MAY_CHANGE |= {("data", "data_dir"), ("data", "input_workers"), ("parallel", "mesh")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Results:
     valid: Evaluation
     test: Evaluation
     baselines: dict[str, float]
-    """Test perplexity of the unigram and the bigram baseline."""
+    """Test perplexity of the unigram and the bigram baseline; of the unigram alone where text is not in memory."""
     facts: dict[str, float]
     """What is known of the corpus, such as its exact entropy rate."""
 
@@ -114,11 +112,11 @@ def train(
             does not stay finite.
     """
     folder = RunFolder(Path(run))
-    config, texts, words = in_all(lambda: _read(config, folder, resume))
+    config, texts, words = in_all(lambda: _read(config, folder, resume, quiet))
     mesh = in_all(lambda: mesh_for(config.parallel.mesh))
     if not resume:  # what is measured is measured alike in no two processes
         config = from_json(from_first(in_all(lambda: to_json(settle(config, words)))))
-    require_equal(to_json(config) + digest(texts.train.tokens), "their options or their text")
+    require_equal(to_json(config) + texts.digest, "their options or their text")
     model = in_all(lambda: _build(config, texts, words, mesh))
     if not resume:
         on_first(lambda: write_new_run(folder, config, texts.vocabulary, words))
@@ -137,7 +135,7 @@ def train(
     return results
 
 
-def _read(config: Config, folder: RunFolder, resume: bool) -> tuple[Config, Texts, Words]:
+def _read(config: Config, folder: RunFolder, resume: bool, quiet: bool) -> tuple[Config, Texts, Words]:
     """The configuration of the run to go on with, or the one asked for; the texts; their words."""
     check_config(config)
     if not resume:
@@ -147,15 +145,14 @@ def _read(config: Config, folder: RunFolder, resume: bool) -> tuple[Config, Text
             raise UserError(
                 f"{folder.path} holds checkpoints of a run whose config.json is lost: restore it, or give another --run"
             )
-        texts = load_texts(config.data)
-        return config, texts, Words.counted(texts.vocabulary.tokens, texts.train.tokens)
+        texts = load_texts(config.data, quiet)
+        return config, texts, texts.words()
     begun = read_config(folder)
     config = settle_as(begun, config)
     check_same_experiment(begun, config)
     corpus = load_corpus(config.data.corpus, data_dir=config.data.data_dir)
-    texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary))
-    words = read_words(folder, texts.vocabulary)
-    return config, texts, words or Words.counted(texts.vocabulary.tokens, texts.train.tokens)
+    texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary), config.data.input_workers, quiet)
+    return config, texts, read_words(folder, texts.vocabulary) or texts.words()
 
 
 def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> LanguageModel:
@@ -194,9 +191,6 @@ def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest
     def evaluated(text: EncodedText) -> Evaluation:
         return evaluate(best.model, best.params, text, texts.vocabulary, progress=stop.check, mesh=mesh)
 
-    start = texts.vocabulary.start_id
-    bigram = BigramBaseline(texts.train.tokens, texts.vocabulary.size)
-    test = texts.test.tokens
     return Results(
         run=str(folder.path),
         steps=trainer.position.step,
@@ -204,10 +198,7 @@ def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest
         parameters=parameter_count(best.params),
         valid=evaluated(texts.valid),
         test=evaluated(texts.test),
-        baselines={
-            "unigram": perplexity(float(bigram.unigram.nats(test).sum()), test.size),
-            "bigram": perplexity(float(bigram.nats(test, start).sum()), test.size),
-        },
+        baselines=texts.baselines(),
         facts=dict(texts.corpus.facts),
     )
 
@@ -222,6 +213,11 @@ def check_same_experiment(saved: Config, asked: Config) -> None:
         old, new = getattr(saved, group.name), getattr(asked, group.name)
         for spec in dataclasses.fields(old):
             before, after = getattr(old, spec.name), getattr(new, spec.name)
+            if spec.name == "input_workers" and (before is None) != (after is None):
+                raise UserError(
+                    f"cannot resume with input workers {after}: the run was begun with {before}, and text in memory "
+                    "cannot become text on disk, or the other way; leave the option out, or begin another run"
+                )
             if before != after and (group.name, spec.name) not in MAY_CHANGE:
                 raise UserError(
                     f"cannot resume with {spec.name.replace('_', ' ')} {after}: the run was begun with {before}; "

@@ -16,6 +16,7 @@ from rnnlm_jax.data.corpora.benchmark_texts import PENN_TREEBANK, WIKITEXT_2, Be
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import read_lines
 from rnnlm_jax.data.corpora.tfds_cache import cache_dir, is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.tfds_records import TextRecords
 
 
 class LinesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -74,4 +75,5 @@ def benchmark_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     if not is_prepared(builder):
         prepare(builder, manual_dir=builder_class.TEXT.find(data_dir))
     splits = {split: partial(read_text, builder, split, "text") for split in builder_class.TEXT.files}
-    return Corpus(name, "word", splits)
+    records = {split: TextRecords(str(builder.data_path), split, "text") for split in splits}
+    return Corpus(name, "word", splits, records=records)

@@ -88,8 +88,12 @@ def read_text(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> It
                 text: Any = example[feature]
                 yield text.decode("utf-8") if isinstance(text, bytes) else str(text)
     except (OSError, RuntimeError, NotImplementedError, ValueError) as error:
-        message = f"the data set in {builder.data_path} cannot be read ({_reason(error)}): delete it and start again"
-        raise UserError(message) from error
+        raise unreadable(builder.data_path, error) from error
+
+
+def unreadable(folder: object, error: Exception) -> UserError:
+    """Return what a person is told where the files of a prepared data set cannot be read."""
+    return UserError(f"the data set in {folder} cannot be read ({_reason(error)}): delete it and start again")
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
 from rnnlm_jax.data.corpora.tfds_cache import cache_dir, is_prepared, prepare, read_text
 from rnnlm_jax.data.corpora.tfds_local import LOCAL_BUILDERS, has_local_text
+from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.errors import UserError
 
 _HELD_OUT = "99%"  # where train ends and valid begins, for data sets without a validation split
@@ -46,11 +47,12 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
             _require_network(builder)
         prepare(builder, manual_dir=folder)
     feature = _text_feature(builder)
-    splits = {
-        split: partial(_lines, builder, selection, feature)
-        for split, selection in _selections(name, builder.info.splits).items()
-    }
-    return Corpus(f"tfds:{name}", "char" if builder.name in _CHARACTER_LEVEL else "word", splits)
+    selections = _selections(name, builder.info.splits)
+    splits = {split: partial(_lines, builder, selection, feature) for split, selection in selections.items()}
+    folder_of_records = str(builder.data_path)
+    records = {split: TextRecords(folder_of_records, selection, feature) for split, selection in selections.items()}
+    level = "char" if builder.name in _CHARACTER_LEVEL else "word"
+    return Corpus(f"tfds:{name}", level, splits, records=records)
 
 
 def _builder(name: str, folder: Path | None) -> Any:

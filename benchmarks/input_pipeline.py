@@ -1,0 +1,149 @@
+"""Tokens a second of text read from disk, beside those that training uses: ``python -m benchmarks.input_pipeline``.
+
+Texts of ``$RNNLM_JAX_DATA`` are written as array records to a temporary folder, and read as ``--input-workers`` reads
+them: records at random access, words to ids, batches of int32 ``[T, B]``. Nothing else runs meanwhile. Then steps of
+Zaremba et al. 2014's small model (200 units) are timed in the same process.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tensorflow_datasets as tfds
+
+from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.data import Batch, Corpus, build_vocabulary, load_corpus, read_lines
+from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
+from rnnlm_jax.data.records import RecordBatches, open_text
+from rnnlm_jax.presets import preset
+from rnnlm_jax.runs import build_model, write_json
+from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.train import environment
+
+#: Name, and file below the folder of texts: paragraphs, and sentences like those of ``tfds:lm1b``.
+TEXTS = {"wikitext-2": "wikitext-2/train.txt", "lm1b-sample": "lm1b-sample/news.dev.txt"}
+WORKERS = (0, 2)
+SENTENCES = 128
+VOCABULARY = 10_000  # of the model; that of the pipeline is the text's
+STEPS = 20  # of training, that are timed together
+
+
+class TextLines(tfds.core.GeneratorBasedBuilder):
+    """A text file, one record a line, as the only split; ``PATH`` says which."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    PATH = Path()
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict({"text": tfds.features.Text()})
+        return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, str]]]:
+        for number, line in enumerate(read_lines(self.PATH)):
+            yield number, {"text": line}
+
+
+def prepared(path: Path, folder: Path) -> Corpus:
+    """A text file as array records in a folder."""
+    TextLines.PATH = path
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is the table's
+        TextLines(data_dir=folder, file_format="array_record").download_and_prepare()
+    return load_corpus("tfds:text_lines", data_dir=folder)
+
+
+def tokens_per_second(batches: RecordBatches, repeats: int, seconds: float) -> tuple[float, float]:
+    """The median of some turns, and how long the first batch took to come."""
+    begun = time.perf_counter()
+    every = (batch for epoch in range(1_000_000) for batch in batches.epoch(epoch).after(0))
+    next(every)
+    first = time.perf_counter() - begun
+    warming = time.perf_counter()
+    while time.perf_counter() - warming < seconds:  # what was made before the clock starts
+        next(every)
+    rates = []
+    for _ in range(repeats):
+        begun, tokens = time.perf_counter(), 0
+        while (taken := time.perf_counter() - begun) < seconds:
+            tokens += int(next(every).mask.sum())
+        rates.append(tokens / taken)
+    batches.close()
+    return statistics.median(rates), first
+
+
+def training_rate(repeats: int) -> float:
+    """Tokens a second of the small model's steps, the median of some turns."""
+    config = preset("zaremba/small")
+    model, shape = build_model(config.model, VOCABULARY), (config.data.window, config.data.batch_size)
+    inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
+    batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
+    step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
+    state, rate, taken = initial_train_state(model, config.optimizer, shape[1], seed=0), jnp.float32(1.0), []
+    for _ in range(1 + repeats):  # the first compiles
+        begun = time.perf_counter()
+        for _ in range(STEPS):
+            state, _info = step(state, batch, rate)
+        jax.block_until_ready(state)
+        taken.append(time.perf_counter() - begun)
+    return STEPS * inputs.size / statistics.median(taken[1:])
+
+
+def measure(texts: Path, repeats: int, seconds: float) -> dict[str, Any]:
+    """A row for each text, kind of batches, and number of workers."""
+    data, rows = preset("zaremba/small").data, []
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["RNNLM_JAX_CACHE"] = str(Path(temporary) / "cache")
+        for name, file in TEXTS.items():
+            corpus = prepared(texts / file, Path(temporary) / name)
+            vocabulary = build_vocabulary(corpus.lines("train"))
+            for workers in WORKERS:
+                text = open_text(corpus, vocabulary, workers)
+                for kind in ("streams", "sentences"):
+                    if kind == "streams":
+                        batches = text.streams(data.batch_size, data.window, vocabulary.start_id)
+                    else:
+                        batches = text.sentences(SENTENCES, first_input=vocabulary.start_id)
+                    rate, first = tokens_per_second(batches, repeats, seconds)
+                    row = {"text": name, "batches": kind, "workers": workers}
+                    rows.append(row | {"tokens_per_second": rate, "first_batch_seconds": first})
+    rate = training_rate(repeats)
+    for row in rows:
+        row["times_training"] = row["tokens_per_second"] / rate
+    return {"training_tokens_per_second": rate, "rows": rows, "repeats": repeats, "seconds": seconds}
+
+
+def main() -> None:
+    """Print a table and record it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns of each (default: 5)")
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a turn (default: 2)")
+    arguments = parser.parse_args()
+    folder = os.environ.get(DATA_VARIABLE)
+    if not folder:
+        parser.error(f"there is no text to read: set ${DATA_VARIABLE} to the folder of {', '.join(TEXTS)}")
+    figures = measure(Path(folder), arguments.repeats, arguments.seconds)
+    print(f"training, zaremba/small: {figures['training_tokens_per_second']:,.0f} tokens/s\n")
+    print("| text | batches | workers | tokens/s | of training | first batch s |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in figures["rows"]:
+        print(
+            f"| {row['text']} | {row['batches']} | {row['workers']} | {row['tokens_per_second']:,.0f} | "
+            f"{row['times_training']:.0f} × | {row['first_batch_seconds']:.1f} |"
+        )
+    write_json(FOLDER / f"input-pipeline-{file_name()}", {"environment": environment(), **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Text on disk gives the batches of text in memory, bit for bit, whoever reads it and wherever one begins."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow_datasets")
+pytest.importorskip("grain")
+
+from rnnlm_jax.data import SentenceBatches, StreamBatches, build_vocabulary, load_corpus
+from rnnlm_jax.data.corpora.tfds_records import TextRecords
+from rnnlm_jax.data.records import blocks, open_text
+from rnnlm_jax.errors import UserError
+from tests.tiny_records import NAME, prepare
+
+KINDS = ("streams", "sentences")
+SEED, START = 3, 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture(scope="module")
+def corpus(folder):
+    return load_corpus(NAME, data_dir=folder)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(corpus):
+    return build_vocabulary(corpus.lines("train"), "word", max_size=9)  # with unknown words
+
+
+@pytest.fixture(scope="module")
+def encoded(corpus, vocabulary):
+    return vocabulary.encode(corpus.lines("train"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNLM_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "_STEPS", 6)
+    monkeypatch.setattr(blocks, "_SENTENCES", 12)
+
+
+def in_memory(kind, encoded, size=4, window=3):
+    if kind == "streams":
+        return StreamBatches(encoded.tokens, size, window, START)
+    return SentenceBatches(encoded, size, seed=SEED, first_input=START)
+
+
+def on_disk(kind, text, size=4, window=3, columns=None):
+    if kind == "streams":
+        return text.streams(size, window, START, columns)
+    return text.sentences(size, seed=SEED, first_input=START, columns=columns)
+
+
+def assert_equal(one, two):
+    count = 0
+    for a, b in zip(one, two, strict=True):
+        for ours, theirs in zip(a, b, strict=True):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
+        count += 1
+    return count
+
+
+def test_the_index_knows_what_encoding_tells(corpus, vocabulary, encoded):
+    told = []
+    text = open_text(corpus, vocabulary, 0, told.append)
+    assert (len(text), text.oov) == (len(encoded), encoded.oov)
+    assert 0 < text.oov < len(text)
+    assert sum(told) in (0, len(text))
+    index = text.reader.index
+    assert index.characters == encoded.characters
+    np.testing.assert_array_equal(index.line_ends, encoded.line_ends)
+    np.testing.assert_array_equal(text.counts, np.bincount(encoded.tokens, minlength=vocabulary.size))
+    assert index.records < index.lines  # some have several
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("size", "window"), [(4, 3), (1, 50), (500, 2)])
+def test_the_batches_of_text_in_memory(corpus, vocabulary, encoded, kind, size, window):
+    text = open_text(corpus, vocabulary, 0)
+    theirs, ours = in_memory(kind, encoded, size, window), on_disk(kind, text, size, window)
+    assert len(ours) == len(theirs)
+    assert ours.carries_state == theirs.carries_state
+    try:
+        for epoch in (0, 1):
+            seen = np.zeros(vocabulary.size, int)
+            for batch in ours.epoch(epoch):
+                seen += np.bincount(batch.targets[batch.mask], minlength=vocabulary.size)
+            np.testing.assert_array_equal(seen, text.counts)  # each token is a target once
+            assert_equal(theirs.epoch(epoch), ours.epoch(epoch))
+        for first in {0, 1, len(theirs) // 2, len(theirs) - 1, len(theirs)}:
+            assert assert_equal(theirs.epoch(1).after(first), ours.epoch(1).after(first)) == len(theirs) - first
+        assert_equal([theirs.epoch(0)[-1]], [ours.epoch(0)[-1]])
+    finally:
+        ours.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_read_their_own_columns_alone(corpus, vocabulary, encoded, kind, monkeypatch):
+    text = open_text(corpus, vocabulary, 0)
+    asked, read = [], TextRecords.lines
+    monkeypatch.setattr(TextRecords, "lines", lambda self, numbers: asked.append(set(numbers)) or read(self, numbers))
+    parts, records = [], []
+    for columns in (np.array([0, 1]), np.array([2, 3])):
+        asked.clear()
+        shard = on_disk(kind, text, columns=columns)
+        parts.append(list(shard.epoch(1)))
+        shard.close()
+        records.append(set().union(*asked))
+    joined = [[np.concatenate(pair, axis=1) for pair in zip(*both, strict=True)] for both in zip(*parts, strict=True)]
+    assert_equal(in_memory(kind, encoded).epoch(1), joined)
+    count = text.reader.index.records
+    assert all(len(found) < 0.75 * count for found in records)  # both would have read all of it
+
+
+def test_workers_make_the_same_batches(corpus, vocabulary, encoded):
+    theirs, ours = in_memory("sentences", encoded), on_disk("sentences", open_text(corpus, vocabulary, 2))
+    assert_equal(theirs.epoch(0).after(4), ours.epoch(0).after(4))
+    running = {process.pid for process in multiprocessing.active_children()}
+    assert len(running) == 2
+    assert_equal(theirs.epoch(1), ours.epoch(1))
+    assert running == {process.pid for process in multiprocessing.active_children()}  # started once a run
+    ours.close()
+    assert not multiprocessing.active_children()
+
+
+def test_workers_leave_signals_to_us_and_their_death_is_told(corpus, vocabulary, encoded):
+    ours = on_disk("streams", open_text(corpus, vocabulary, 1))
+    batches = ours.epoch(0).after(0)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGTERM)  # what a preempted machine sends to every process
+    os.kill(worker.pid, signal.SIGINT)
+    assert_equal(in_memory("streams", encoded).epoch(0).after(1), batches)
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(UserError, match="the input has stopped .*: try again") as told:
+        for epoch in range(1, 9):
+            list(ours.epoch(epoch).after(0))
+    assert "\n" not in str(told.value)
+    ours.close()
+
+
+PROGRAM = """
+import multiprocessing, sys, time
+from rnnlm_jax.data import Vocabulary, load_corpus
+from rnnlm_jax.data.records import open_text
+
+if __name__ == "__main__":
+    corpus = load_corpus({name!r}, data_dir={folder!r})
+    batches = open_text(corpus, Vocabulary.load({vocabulary!r}), 1).sentences(2)
+    next(batches.epoch(0).after(0))
+    assert "tensorflow_datasets" in sys.modules and "tensorflow" not in sys.modules
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_tensorflow_is_never_imported_and_a_killed_process_leaves_no_worker(folder, vocabulary, tmp_path):
+    vocabulary.save(tmp_path / "vocabulary.json")
+    # builder_from_directory needs no class, but the name of the corpus does
+    copy = Path(shutil.copytree(folder, tmp_path / "data"))
+    (tmp_path / "program.py").write_text(
+        "import tests.tiny_records\n"
+        + PROGRAM.format(name=NAME, folder=str(copy), vocabulary=str(tmp_path / "vocabulary.json"))
+    )
+    root = str(Path(__file__).parent.parent.parent)
+    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            worker = Path("/proc") / process.stdout.readline().decode().strip()
+            assert not Path("/proc").exists() or worker.exists()
+        finally:
+            process.kill()
+    deadline = time.monotonic() + 60
+    while worker.exists() and "(zombie)" not in (worker / "status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache):
+    first = open_text(corpus, vocabulary, 0).reader.index
+    with monkeypatch.context() as patch:
+        patch.setattr(TextRecords, "lines", lambda self, numbers: pytest.fail("read again"))
+        assert open_text(corpus, vocabulary, 0).digest == first.digest
+    path = first.folder / "line_ends.npy"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    again = open_text(corpus, vocabulary, 0).reader.index
+    np.testing.assert_array_equal(again.line_ends, np.load(path))
+    assert again.line_ends[-1] == again.tokens
+    other = build_vocabulary(corpus.lines("train"), "word")
+    assert open_text(corpus, other, 0).digest != first.digest
+    assert len(list(first.folder.parent.iterdir())) == 2
+
+
+def test_what_cannot_be_read_is_told_in_one_line(folder, corpus, vocabulary, tmp_path, cache):
+    def refused(match, corpus=corpus, vocabulary=vocabulary, workers=0):
+        with pytest.raises(UserError, match=match) as told:
+            open_text(corpus, vocabulary, workers)
+        assert "\n" not in str(told.value)
+
+    known = build_vocabulary(["the cat"], "word", unk=None)
+    refused("is not in the vocabulary", vocabulary=known)
+    refused("none of the .* tokens", vocabulary=build_vocabulary(["elsewhere"], "word"))
+    refused("--input-workers must be from 0 to", workers=1000)
+    (tmp_path / "text.txt").write_text("a b\n" * 20)
+    refused("and .*text.txt is none: leave it out", corpus=load_corpus(str(tmp_path / "text.txt")))
+    copy = Path(shutil.copytree(folder, tmp_path / "data"))
+    ours = load_corpus(NAME, data_dir=copy)
+    batches = open_text(ours, vocabulary, 0).streams(2, 3)
+    (stored,) = copy.rglob("*train.array_record*")
+    stored.write_bytes(stored.read_bytes()[:1000])
+    refused("cannot be read .*: delete it", corpus=ours)
+    with pytest.raises(UserError, match="cannot be read .*: delete it"):
+        list(batches.epoch(0))
+    batches.close()
+
+
+def test_a_full_disk_leaves_no_index(corpus, vocabulary, cache, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        with pytest.raises(UserError, match="cannot be written .*No space left on device.*: make room"):
+            open_text(corpus, vocabulary, 0)
+    assert not list((cache / "record_indexes").iterdir())
+    assert len(open_text(corpus, vocabulary, 0)) > 0

@@ -1,0 +1,152 @@
+"""A run whose text stays on disk: the numbers of one in memory, resumed anywhere, and what it refuses."""
+
+import json
+import time
+
+import jax
+import pytest
+
+pytest.importorskip("grain")
+
+from rnnlm_jax import UserError
+from rnnlm_jax.cli.main import main
+from rnnlm_jax.config import replace, to_json
+from rnnlm_jax.data import build_vocabulary, load_corpus
+from rnnlm_jax.data.records import blocks
+from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.training.loop import Trainer
+from rnnlm_jax.training.train import train
+from tests.cli.conftest import one_line
+from tests.tiny_records import NAME, prepare
+from tests.training.tiny import assert_same_bits, assert_same_run, last_checkpoint, records, tiny_config
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The data set, and a vocabulary beside it."""
+    folder = prepare(tmp_path_factory.mktemp("records"))
+    build_vocabulary(load_corpus(NAME, data_dir=folder).lines("train")).save(folder / "vocabulary.json")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path_factory, monkeypatch):
+    """A cache for all, small blocks, and the types of a process of its own."""
+    monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path_factory.getbasetemp() / "records_cache"))
+    monkeypatch.setattr(blocks, "_STEPS", 20)
+    monkeypatch.setattr(blocks, "_SENTENCES", 10)
+    with jax.enable_x64(False):
+        yield
+
+
+def experiment(data, batching="stream", workers=0, **training):
+    return tiny_config(
+        NAME,
+        data={
+            "corpus": NAME,
+            "data_dir": str(data),
+            "vocabulary": str(data / "vocabulary.json"),
+            "batching": batching,
+            "batch_size": 4,
+            "window": 7,
+            "input_workers": workers,
+        },
+        model={"cell": "elman-tanh", "hidden_size": 8, "init_scale": 0.3, "dropout_output": 0.2},
+        training={"epochs": 2, "log_every": 1, "checkpoint_every": 1000} | training,
+    )
+
+
+@pytest.fixture(scope="module", params=["stream", "sentences"])
+def whole(request, data, tmp_path_factory):
+    """A run whose text is in memory."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    with jax.enable_x64(False):
+        train(experiment(data, request.param, None), run)
+    return request.param, run
+
+
+class Stop(Exception):
+    pass
+
+
+def stopped_after(step, config, run, monkeypatch):
+    """A run that an exception ends."""
+    write = Trainer._write
+
+    def stop(trainer, record):
+        write(trainer, record)
+        if record["step"] == step:
+            raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Trainer, "_write", stop)
+        train(config, run)
+
+
+def test_the_run_of_text_in_memory_interrupted_or_not(data, whole, tmp_path, monkeypatch):
+    batching, in_memory = whole
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    results = train(experiment(data, batching), straight)
+    assert_same_bits(last_checkpoint(straight)[0], last_checkpoint(in_memory)[0])
+    assert records(straight) == records(in_memory)
+    assert all("input_wait" in record for record in read(straight))
+    theirs = json.loads(RunFolder(in_memory).results.read_text())
+    assert results.test.perplexity == theirs["test_perplexity"]
+    assert results.baselines == {"unigram": theirs["baselines"]["unigram"]}
+    stopped_after(7, experiment(data, batching, checkpoint_every=5), resumed, monkeypatch)  # amid a block
+    _, position = last_checkpoint(resumed)
+    assert (position.epoch, position.batch) == (0, 5)
+    assert position.reads == {"batching": batching, "batch size": 4, "window": 7, "seed": 0}
+    # whoever reads it
+    train(experiment(data, batching, 1 if batching == "stream" else 0), resumed, resume=True)
+    assert_same_run(resumed, straight)
+
+
+def read(run):
+    return [json.loads(line) for line in RunFolder(run).metrics.read_text().splitlines()]
+
+
+def test_a_host_that_cannot_keep_up_is_seen(data, tmp_path, monkeypatch):
+    make = blocks.StreamBlocks.block
+    monkeypatch.setattr(blocks.StreamBlocks, "block", lambda *given: time.sleep(0.5) or make(*given))
+    monkeypatch.setattr(blocks, "_STEPS", 500)
+    train(experiment(data, epochs=1), tmp_path / "run")
+    first = read(tmp_path / "run")[0]
+    assert first["input_wait"] * first["step_ms_p50"] > 400  # of the first block at least, before any step
+
+
+def test_what_cannot_go_on_is_refused_in_one_line(data, tmp_path, monkeypatch):
+    run, config = tmp_path / "run", experiment(data)
+    stopped_after(7, experiment(data, checkpoint_every=5), run, monkeypatch)
+
+    def refused(config, match, resume=True):
+        with pytest.raises(UserError, match=match) as told:
+            train(config, run, resume=resume)
+        assert "\n" not in str(told.value)
+
+    refused(replace(config, data={"batch_size": 5}), "cannot resume with batch size 5: the run was begun with 4")
+    refused(replace(config, training={"seed": 9}), "cannot resume with seed 9: the run was begun with 0")
+    refused(replace(config, data={"input_workers": None}), "cannot resume with input workers None: .* on disk")
+    # Someone has edited the configuration, and taken out the digest that tells of it.
+    for group, name, value, trained in (("training", "seed", 9, 0), ("data", "window", 8, 7)):
+        edited = replace(config, **{group: {name: value}})
+        RunFolder(run).config.write_text(to_json(edited))
+        refused(edited, f"cannot resume with {name} {value}: the checkpoint of step 5 was trained with {trained};")
+    RunFolder(run).config.write_text(to_json(config))
+    monkeypatch.setattr("rnnlm_jax.data.records.text.RecordText.digest", "another")
+    refused(config, "the training text of tfds:tiny_records is not the one")
+
+
+def test_what_cannot_begin_is_refused_in_one_line(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    words = ["train", "--data", NAME, "--data-dir", str(data), "--run", str(run)]
+    vocabulary = ["--vocabulary", str(data / "vocabulary.json")]
+    for more, saying in (
+        (["--input-workers", "0"], "--input-workers needs --vocabulary FILE"),
+        (["--input-workers", "-1", *vocabulary], "--input-workers must be 0 or more, not -1"),
+        (["--input-workers", "9999", *vocabulary], "--input-workers must be from 0 to 256, not 9999"),
+        (["--input-workers", "0", *vocabulary, "--data", "pydoc"], "and pydoc is none: leave it out"),
+    ):
+        assert main([*words, *more]) == 2
+        assert saying in one_line(capsys.readouterr().err)
+        assert not run.exists()
