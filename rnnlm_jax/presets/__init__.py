@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.presets import demo, feed_forward, grammar, lm1b, sampled, vanishing, zaremba
+from rnnlm_jax.presets import demo, feed_forward, grammar, lm1b, rnnme, sampled, vanishing, zaremba
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": demo.demo,
@@ -19,6 +19,8 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "lm1b/lstm-8192-char-cnn": lm1b.big_lstm_char_cnn,
     "lm1b/adaptive-small": lm1b.adaptive_small,
     "lm1b/adaptive-large": lm1b.adaptive_large,
+    "rnnme/alone": rnnme.alone,
+    "rnnme/maxent": rnnme.maxent,
     "sampled/importance": sampled.importance,
     "sampled/nce": sampled.nce,
     "sampled/blackout": sampled.blackout,

@@ -17,13 +17,13 @@ def importance() -> Config:
 
 
 def nce() -> Config:
-    """1024 words of noise, unigram (Mnih & Teh 2012; Jozefowicz et al. 2016, section 3.1)."""
-    return _config("nce", samples=1024)
+    """2048 words of noise, unigram to the power 0.75 (Mnih & Teh 2012; Jozefowicz et al. 2016, section 3.1)."""
+    return _config("nce", samples=2048, power=0.75)
 
 
 def blackout() -> Config:
-    """1024 words, unigram: the paper's α of 0.4 is for vocabularies far larger (Ji et al. 2016, section 4)."""
-    return _config("blackout", samples=1024, power=1.0)
+    """2048 words, unigram to the power 0.75: α = 0.4 of Ji et al. (2016, section 4) is for far larger vocabularies."""
+    return _config("blackout", samples=2048, power=0.75)
 
 
 def _config(output: str, **options: Any) -> Config:
