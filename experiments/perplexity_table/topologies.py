@@ -18,7 +18,6 @@ from rnnlm_jax.runs import write_json
 #: Model, slice and mesh.
 CLAIMS: dict[str, tuple[str, str]] = {
     "lm1b/rnn-blackout": ("v5e:4x4", "data=4,model=4"),
-    "lm1b/rnn-maxent": ("v5e:8x8", "data=4,model=16"),
     "lm1b/lstm-2048": ("v5e:4x4", "data=4,model=4"),
     "lm1b/lstm-8192": ("v5e:8x8", "data=8,model=8"),
     "lm1b/lstm-8192-char-cnn": ("v5e:8x8", "data=8,model=8"),

@@ -308,6 +308,7 @@ class Trainer:
                 "step": report.step,
                 "epoch": report.epoch,
                 "learning_rate": report.learning_rate,
+                "train_tokens": position.epoch_tokens,
                 "train_perplexity": report.train_perplexity,
                 **({"train_sampled_loss": report.train_loss} if report.sampled else {}),
                 "valid_perplexity": valid.perplexity,

@@ -8,8 +8,8 @@ from experiments.perplexity_table.topologies import CLAIMS, compiled, main
 from rnnlm_jax.presets import PRESETS
 
 
-def test_every_model_has_a_slice(capsys):
-    assert set(CLAIMS) == {name for name in PRESETS if name.startswith("lm1b/")}
+def test_slices_are_of_presets(capsys):
+    assert set(CLAIMS) <= {name for name in PRESETS if name.startswith("lm1b/")}
     assert main(["lm1b/none"]) == 2
     assert "no slice is claimed for lm1b/none" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.cli.main import main
+from rnnlm_jax.data import load_corpus
 from rnnlm_jax.stopping import STOPPED
 from tests.sharding.processes import finish, free_port, start
 from tests.training.tiny import TINY, last_checkpoint, records, text
@@ -46,8 +47,10 @@ def alone(corpus, tmp_path_factory):
     return run
 
 
-def assert_like(run, whole):
-    """Parameters to 1e-6, every step's loss, and the figures at the end."""
+def assert_like(run, whole, corpus):
+    """Parameters to 1e-6, every step's loss, every token read once an epoch, and the figures at the end."""
+    tokens = sum(len(line.split()) + 1 for line in load_corpus(str(corpus)).lines("train"))  # an end of line each
+    assert [record["train_tokens"] for record in records(run) if record["kind"] == "epoch"] == [tokens] * 3
     with jax.enable_x64(False):
         (state, position), (other, where) = last_checkpoint(run), last_checkpoint(whole)
     assert (position.step, position.epoch, position.batch) == (where.step, where.epoch, where.batch)
@@ -70,7 +73,7 @@ def test_two_processes_and_a_change_of_mesh(alone, corpus, tmp_path):
     assert "mesh data=2, model=2 (4 devices, 2 processes); divided over model: " in first[1]
     assert second[1] == ""  # the first one prints
     train(run, corpus, "--resume", "--mesh=none")
-    assert_like(run, alone)
+    assert_like(run, alone, corpus)
 
 
 def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_path, capsys):
@@ -92,7 +95,7 @@ def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_pa
     assert "process 0 of 2: another process of the job is gone" in err.splitlines()[-1]
     train(run, corpus, "--resume", "--mesh=none")
     assert "resuming at step" in capsys.readouterr().out
-    assert_like(run, alone)
+    assert_like(run, alone, corpus)
 
 
 def test_what_is_wrong_stops_every_process_with_one_line(alone, corpus, tmp_path):
