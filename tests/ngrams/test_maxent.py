@@ -105,6 +105,15 @@ def test_the_optimum_is_that_of_scipy():
     assert np.abs(objective(ours)[1]).max() < 1e-4
 
 
+def test_a_descent_that_is_cut_short_is_told(monkeypatch, capsys):
+    words = vocabulary(12)
+    maxent.train(zipf_text(words, 80), words, 3)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("rnnlm_jax.ngrams.maxent.training.MOST_STEPS", 2)
+    maxent.train(zipf_text(words, 80), words, 3)
+    assert "stopped after 2 steps" in capsys.readouterr().err
+
+
 @settings(max_examples=20, deadline=None)
 @given(train=TEXTS, order=st.integers(1, 4), eos=st.booleans())
 def test_it_is_a_distribution_after_every_history(train, order, eos):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import UserError, warn
 from rnnlm_jax.ngrams import kneser_ney
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.ngrams.maxent.descent import Point, minimise
@@ -78,7 +78,7 @@ def optimum(
     progress: Callable[[int], object] = lambda tokens: None,
     tolerance: float = TOLERANCE,
 ) -> Weights:
-    """The weights of the least ``−ln P − ln p``, to ``tolerance`` nats a token."""
+    """The weights of the least ``−ln P − ln p``, to ``tolerance`` nats a token; a warning tells if they are not."""
     borders = np.cumsum([weight.size for weight in start])[:-1]
     by_order = priors.by_order(features.order)
     precisions = [precision for _, precision in by_order]
@@ -99,8 +99,16 @@ def optimum(
 
         return Point(x, value, np.concatenate(gradient), precondition)
 
-    tokens = round(features.tokens)
-    found = minimise(evaluate, np.concatenate(start), tolerance * tokens, MOST_STEPS, lambda: progress(tokens))
+    tokens, steps = round(features.tokens), 0
+
+    def told() -> None:
+        nonlocal steps
+        steps += 1
+        progress(tokens)
+
+    found = minimise(evaluate, np.concatenate(start), tolerance * tokens, MOST_STEPS, told)
+    if steps == MOST_STEPS:
+        warn(f"the descent was stopped after {MOST_STEPS} steps, short of {tolerance:g} nats a token from the optimum")
     return np.split(found.x, borders)
 
 
