@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.fault_kinds import DAMAGE, PROCESS, SHARES, Missed, WrongExit
 from rnnlm_jax.runs import write_json
+from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.train import environment
 
 #: The command, in a process whose files may be limited.
@@ -149,10 +150,6 @@ def lines_of(run: Path) -> int:
     """How many lines of metrics a run has written."""
     path = run / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-#: What names of figures begin with that no two runs have alike.
-OF_THE_CLOCK = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
 
 
 def records(run: Path) -> list[dict[str, Any]]:

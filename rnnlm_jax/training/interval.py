@@ -10,6 +10,8 @@ from rnnlm_jax.evaluation import perplexity
 from rnnlm_jax.training.step_clock import StepTime
 
 PERCENTILES = (50, 90, 99)
+#: What the names of figures begin with that no two runs have alike.
+OF_THE_CLOCK = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
 
 
 class Capacity(NamedTuple):

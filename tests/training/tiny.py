@@ -13,6 +13,7 @@ from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.loop import _join, _split
 from rnnlm_jax.training.step import initial_train_state
 
@@ -112,8 +113,7 @@ def records(path):
 
 
 def timeless(figures):
-    clock = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu", "records_digest")
-    return {name: value for name, value in figures.items() if not name.startswith(clock)}
+    return {name: value for name, value in figures.items() if not name.startswith((*OF_THE_CLOCK, "records_digest"))}
 
 
 @contextlib.contextmanager
