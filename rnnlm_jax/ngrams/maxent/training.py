@@ -38,7 +38,7 @@ def train(
         vocabulary: V words.
         order: the longest n-grams, 1 to 1000.
         priors: p(λ); those that suit Penn Treebank unless given.
-        progress: told the number of tokens after each step of the descent, which takes some twenty.
+        progress: told the number of tokens after each step of the descent.
 
     Raises:
         UserError: for an order out of range or a text without tokens.
