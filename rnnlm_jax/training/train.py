@@ -1,5 +1,6 @@
 """An experiment from its configuration to its results: the one entry point of training."""
 
+import contextlib
 import dataclasses
 import platform
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from rnnlm_jax.stopping import StopRequest
 from rnnlm_jax.training.interval import Capacity
 from rnnlm_jax.training.loop import EpochReport, Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
+from rnnlm_jax.training.only_trainer import only_trainer
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
 from rnnlm_jax.training.settle import settle, settle_as
 from rnnlm_jax.training.texts import Texts, encode_texts, load_texts
@@ -108,8 +110,8 @@ def train(
 
     Raises:
         Stopped: if asked to stop; what was trained is saved, and resuming goes on from there.
-        UserError: for a bad configuration or text, a folder in use, a checkpoint that does not fit, or training that
-            does not stay finite.
+        UserError: for a bad configuration or text, a folder that holds a run or that another process trains in, a
+            checkpoint that does not fit, or training that does not stay finite.
     """
     folder = RunFolder(Path(run))
     config, texts, words = in_all(lambda: _read(config, folder, resume, quiet))
@@ -121,18 +123,20 @@ def train(
     if not resume:
         on_first(lambda: write_new_run(folder, config, texts.vocabulary, words))
     stop = StopRequest() if stop is None else stop
-    trainer = in_all(lambda: Trainer(config, folder, model, texts, resume, mesh, stop))
-    trainer.capacity = _capacity(config, trainer, words)
-    trainer.profiler = None if profile is None else Profiler(profile, folder.path)
-    if resume:
-        on_first(lambda: write_text(folder.config, to_sealed_json(config)))
-    start(trainer)
-    trainer.run(report, quiet)
-    stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
-    stop.check()
-    results = measure(folder, texts, trainer, stop)
-    on_first(lambda: _write_results(folder, results))
-    return results
+    with contextlib.ExitStack() as held:
+        on_first(lambda: held.enter_context(only_trainer(folder.path)))
+        trainer = in_all(lambda: Trainer(config, folder, model, texts, resume, mesh, stop))
+        trainer.capacity = _capacity(config, trainer, words)
+        trainer.profiler = None if profile is None else Profiler(profile, folder.path)
+        if resume:
+            on_first(lambda: write_text(folder.config, to_sealed_json(config)))
+        start(trainer)
+        trainer.run(report, quiet)
+        stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
+        stop.check()
+        results = measure(folder, texts, trainer, stop)
+        on_first(lambda: _write_results(folder, results))
+        return results
 
 
 def _read(config: Config, folder: RunFolder, resume: bool, quiet: bool) -> tuple[Config, Texts, Words]:
