@@ -25,9 +25,9 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.presets import preset
 from rnnlm_jax.runs import START, build_model, write_json
-from rnnlm_jax.training.loop import _split
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.trees import split_state
 
 #: Of Penn Treebank; steps of a turn; and between two checkpoints of a run.
 VOCABULARY, TURN, EVERY = 10_000, 10, 100
@@ -68,7 +68,7 @@ def measure(repeats: int) -> dict[str, Any]:
         def turn_with_checkpoint() -> None:
             number[0] += 1
             begun = time.perf_counter()
-            checkpoints.save(_split(state[0]), dataclasses.replace(START, step=number[0]), "", True)
+            checkpoints.save(split_state(state[0]), dataclasses.replace(START, step=number[0]), "", True)
             blocked.append(time.perf_counter() - begun)
             turn()
             checkpoints.wait()

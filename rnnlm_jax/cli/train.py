@@ -20,7 +20,8 @@ from rnnlm_jax.sharding.distributed import in_all, is_first
 from rnnlm_jax.sharding.mesh import describe_mesh
 from rnnlm_jax.sharding.rules import describe_divisions
 from rnnlm_jax.stopping import Stopped, stop_on_signals
-from rnnlm_jax.training.loop import EpochReport, Trainer
+from rnnlm_jax.training.epoch_report import EpochReport
+from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.memory import describe_memory, step_memory
 from rnnlm_jax.training.profiling import parse_steps
 from rnnlm_jax.training.train import Results, environment, train

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -21,13 +20,14 @@ from rnnlm_jax.checkpoints import CheckpointFolder, Position
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch, Batches
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import Evaluation, evaluate, perplexity
+from rnnlm_jax.evaluation import Evaluation, evaluate
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import START, RunFolder
 from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first, on_first
 from rnnlm_jax.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.stopping import Stopped, StopRequest
+from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity, Interval
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
@@ -37,33 +37,11 @@ from rnnlm_jax.training.resuming import discard_later, newest_training, reads, r
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
+from rnnlm_jax.training.trees import join_state, split_state
 
 #: Steps that may be under way before their figures are read, so that the device never waits for the host; and for how
 #: many seconds, since whoever stops a run waits for them.
 IN_FLIGHT, SECONDS_IN_FLIGHT = 8, 0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochReport:
-    """What an epoch came to."""
-
-    epoch: int
-    step: int
-    learning_rate: float
-    train_loss: float
-    """A token, over the epoch, while parameters changed: nats, or the sampled loss of the output layer."""
-    sampled: bool
-    valid: Evaluation
-    tokens_per_second: float
-    seconds: float
-    skipped: int
-    rates: dict[str, float]
-    """Of the epoch's steps in this process, see ``Interval.rates``; empty if there were none."""
-
-    @property
-    def train_perplexity(self) -> float | None:
-        """``exp`` of the loss; None where that is sampled, and no nats of anything."""
-        return None if self.sampled else perplexity(self.train_loss, 1)
 
 
 class Trainer:
@@ -127,7 +105,7 @@ class Trainer:
     def _resume(self) -> None:
         """Take state and position of the newest checkpoint that is whole, if there is any."""
         vocabulary = self.texts.vocabulary.content_hash
-        found = newest_training(self.last, self.validating, _split(self.state), vocabulary)
+        found = newest_training(self.last, self.validating, split_state(self.state), vocabulary)
         if found is None:
             return
         if found.position.text != self.position.text:
@@ -138,7 +116,7 @@ class Trainer:
         require_same_reads(found.position, self.position)
         like = {"params": self.state.params}
         self.position = with_best(found.position, self.best, self.last, like, vocabulary)
-        self.state = _join(found.trees, fresh=self.mesh is None)
+        self.state = join_state(found.trees, fresh=self.mesh is None)
 
     def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
         """Train to the last epoch, telling ``report`` of each.
@@ -277,16 +255,17 @@ class Trainer:
         bar.set_postfix_str(f"epoch {epoch + 1}, validating", refresh=False)
         streams = min(self.config.training.valid_streams, len(self.texts.valid))
         valid = self._validate(streams)
-        position, seconds = self.position, self.position.seconds
+        position = self.position
         report = EpochReport(
             epoch=epoch + 1,
             step=position.step,
             learning_rate=learning_rate_at(self.config.optimizer, epoch),
             train_loss=position.epoch_nats / max(position.epoch_tokens, 1),
+            train_tokens=position.epoch_tokens,
             sampled=self.model.output.sampled,
             valid=valid,
-            tokens_per_second=len(self.texts.train) * (epoch + 1) / max(seconds, 1e-9),
-            seconds=seconds,
+            tokens_per_second=len(self.texts.train) * (epoch + 1) / max(position.seconds, 1e-9),
+            seconds=position.seconds,
             skipped=self.skipped,
             rates=self.epoch_interval.rates(self.capacity),
         )
@@ -302,24 +281,7 @@ class Trainer:
             best_valid_nats=valid_nats if improved and finite else position.best_valid_nats,
             best_step=position.step if improved else position.best_step,
         )
-        self._write(
-            {
-                "kind": "epoch",
-                "step": report.step,
-                "epoch": report.epoch,
-                "learning_rate": report.learning_rate,
-                "train_tokens": position.epoch_tokens,
-                "train_perplexity": report.train_perplexity,
-                **({"train_sampled_loss": report.train_loss} if report.sampled else {}),
-                "valid_perplexity": valid.perplexity,
-                "valid_nats": valid.nats,
-                "valid_tokens": valid.tokens,
-                "tokens_per_second": report.tokens_per_second,
-                "seconds": seconds,
-                "skipped": self.skipped,
-                **{name: value for name, value in report.rates.items() if name != "tokens_per_second"},
-            }
-        )
+        self._write(report.record())
         # After the record: what is written beyond the last checkpoint is written again by a resumed run.
         self.last.wait()
         if improved:  # committed before the last one, which counts on it
@@ -349,7 +311,7 @@ class Trainer:
 
     def _save(self, folder: CheckpointFolder) -> None:
         """Begin to write a checkpoint of everything."""
-        folder.save(_split(self.state), self._mark(), self.texts.vocabulary.content_hash, background=True)
+        folder.save(split_state(self.state), self._mark(), self.texts.vocabulary.content_hash, background=True)
 
     def _mark(self) -> Position:
         """The position, with the records of metrics that are behind it; the first process's is the one that is kept."""
@@ -366,20 +328,3 @@ class Trainer:
     def _write(self, record: dict[str, Any]) -> None:
         for writer in self.writers:
             writer.write(record)
-
-
-def _split(state: TrainState) -> dict[str, Any]:
-    """The trees of a checkpoint: parameters apart, so that they can be read without the rest."""
-    return {"params": state.params, "training": state._replace(params=None)}  # pyright: ignore[reportArgumentType]
-
-
-def _join(trees: dict[str, Any], fresh: bool = True) -> TrainState:
-    """The state back from the trees of a checkpoint.
-
-    What is read from a checkpoint is bound to a device, and what is made afresh is not: the step would be compiled for
-    each. So it is copied to arrays like ``fresh`` ones, but on a mesh, where those are bound too.
-    """
-    state = trees["training"]._replace(params=trees["params"])
-    if not fresh:
-        return state
-    return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)

@@ -31,8 +31,9 @@ from rnnlm_jax.runs import (
 from rnnlm_jax.sharding.distributed import from_first, in_all, on_first, require_equal, several
 from rnnlm_jax.sharding.mesh import check_divides, divided_executor, mesh_for
 from rnnlm_jax.stopping import StopRequest
+from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity
-from rnnlm_jax.training.loop import EpochReport, Trainer
+from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.metrics import require_tensorboard
 from rnnlm_jax.training.only_trainer import only_trainer
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler

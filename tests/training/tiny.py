@@ -14,8 +14,8 @@ from rnnlm_jax.config import Config, replace
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.runs import RunFolder
 from rnnlm_jax.training.interval import OF_THE_CLOCK
-from rnnlm_jax.training.loop import _join, _split
 from rnnlm_jax.training.step import initial_train_state
+from rnnlm_jax.training.trees import join_state, split_state
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog and the cat is on the mat", "ran"]
 
@@ -81,8 +81,8 @@ def last_checkpoint(path, which="last"):
         lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
     )
     kept = CheckpointFolder(folder.checkpoints(which))
-    trees, position = kept.restore(_split(like), words.content_hash, kept.steps()[-1])
-    return _join(trees), position
+    trees, position = kept.restore(split_state(like), words.content_hash, kept.steps()[-1])
+    return join_state(trees), position
 
 
 def assert_same_bits(one, two):
