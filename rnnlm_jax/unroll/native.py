@@ -1,4 +1,4 @@
-"""An executor for LSTMs and GRUs on CPUs: all steps of time in one call of a native kernel."""
+"""An executor for Elman networks, LSTMs and GRUs on CPUs: all steps of time in one call of a native kernel."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,40 +7,61 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
-from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.cell import Cell, CellSpec
+from rnnlm_jax.cells.elman import ElmanParams, ElmanState
 from rnnlm_jax.cells.gru import GRUParams, GRUState
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native import unavailable
+from rnnlm_jax.native.elman import elman
 from rnnlm_jax.native.gru import gru
 from rnnlm_jax.native.lstm import lstm
 from rnnlm_jax.native.operation import DATA_TYPES
 from rnnlm_jax.unroll.control import Control
 
 
+def _elman(
+    spec: CellSpec, params: ElmanParams, state: ElmanState, zs: Array, *control: Array, reverse: bool
+) -> tuple[ElmanState, ElmanState]:
+    activation = dict(spec.variant)["activation"]
+    hs, hidden = elman(zs, params.w_h, _bias(params, zs), state.hidden, *control, reverse, activation)
+    return ElmanState(hidden), ElmanState(hs)
+
+
 def _lstm(
-    params: LSTMParams, state: LSTMState, zs: Array, *control: Array, reverse: bool
+    spec: CellSpec, params: LSTMParams, state: LSTMState, zs: Array, *control: Array, reverse: bool
 ) -> tuple[LSTMState, LSTMState]:
-    b = jnp.zeros(zs.shape[-1], zs.dtype) if params.b is None else params.b
-    hs, hidden, carousel = lstm(zs, params.w_h, b, state.hidden, state.cell, *control, reverse)
+    del spec
+    hs, hidden, carousel = lstm(zs, params.w_h, _bias(params, zs), state.hidden, state.cell, *control, reverse)
     return LSTMState(hidden, carousel), LSTMState(hs, hs)  # of the states an LSTM reads the hidden part
 
 
-def _gru(params: GRUParams, state: GRUState, zs: Array, *control: Array, reverse: bool) -> tuple[GRUState, GRUState]:
+def _gru(
+    spec: CellSpec, params: GRUParams, state: GRUState, zs: Array, *control: Array, reverse: bool
+) -> tuple[GRUState, GRUState]:
+    del spec
     units = state.hidden.shape[-1]
     b_n = jnp.zeros(units, zs.dtype) if params.b_n is None else params.b_n
-    hs, hidden = gru(zs, params.w_h, params.b, b_n, state.hidden, *control, reverse)
+    hs, hidden = gru(zs, params.w_h, _bias(params, zs), b_n, state.hidden, *control, reverse)
     return GRUState(hidden), GRUState(hs)
 
 
+def _bias(params: Tree, zs: Array) -> Array:
+    return jnp.zeros(zs.shape[-1], zs.dtype) if params.b is None else params.b
+
+
 class _Kernel(NamedTuple):
-    """``run(params, state, zs, counts, carries, reverse=)``: the last state, and all states as far as they are read."""
+    """``run(spec, params, state, zs, counts, carries, reverse=)``: the last state, and all, as far as they are read."""
 
     params: type
     run: Callable[..., tuple[Tree, Tree]]
 
 
-_KERNELS = {"lstm": _Kernel(LSTMParams, _lstm), "gru": _Kernel(GRUParams, _gru)}
+_KERNELS = {
+    "elman": _Kernel(ElmanParams, _elman),
+    "lstm": _Kernel(LSTMParams, _lstm),
+    "gru": _Kernel(GRUParams, _gru),
+}
 
 
 def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str) -> str | None:
@@ -62,7 +83,7 @@ def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control
 def _refuses_cell(cell: Cell, params: Tree, xs: Float[Array, "T *B D"]) -> str | None:
     kernel = _KERNELS.get(cell.spec.kind)
     if kernel is None or not isinstance(params, kernel.params):
-        return f"it runs the plain LSTM and the GRU only, and the cell is of kind {cell.spec.kind}"
+        return f"it runs the Elman network, the plain LSTM and the GRU only, and the cell is of kind {cell.spec.kind}"
     if not cell.splits:
         return "it runs the GRU whose reset gate comes after the recurrent product, and in this one it comes before"
     dtypes = {cell.spec.dtype, cell.spec.param_dtype, xs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(params))}
@@ -82,7 +103,7 @@ def native(
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[Tree, Float[Array, "T *B H"]]:
-    """Run an LSTM or a GRU over time as ``scan`` does, ``s_t = update(x_t, s_{t-1})``, in kernels made for a CPU.
+    """Run an Elman network, an LSTM or a GRU as ``scan`` does, ``s_t = update(x_t, s_{t-1})``, in a CPU's kernels.
 
     Derivatives of every kind are there, and so is ``vmap``; what a kernel does is the loop forward and the loop back.
     It has a loop of its own, so that ``unroll`` says nothing to it. Where kernels cannot be compiled, the same goes
@@ -106,6 +127,7 @@ def native(
 
     zs = cell.project(params._replace(b=None), xs)
     final, states = _KERNELS[cell.spec.kind].run(
+        cell.spec,
         params,
         jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), state),
         zs.reshape(steps, -1, zs.shape[-1]),

@@ -25,7 +25,13 @@ from tests.unroll.programs import (
 
 CELL = CELLS["lstm"]
 #: Those that have kernels.
-RUN = {"lstm": CELL, "gru": CELLS["gru"], "gru-lean": make("gru", candidate_bias=False)}
+RUN = {
+    "lstm": CELL,
+    "gru": CELLS["gru"],
+    "gru-lean": make("gru", candidate_bias=False),
+    "elman-sigmoid": CELLS["elman-sigmoid"],
+    "elman-lean": make("elman-relu", bias=False),
+}
 kernels = pytest.mark.skipif(unavailable() is not None, reason=f"no native kernels: {unavailable()}")
 EVENTS = np.random.default_rng(0).random((2, T, B)) > 0.3
 
@@ -45,7 +51,7 @@ def test_outputs_and_gradients_are_those_of_the_scan(name, options):
 
 
 @kernels
-@pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman-tanh"])
 def test_in_float32(name):
     cell = make(name, param_dtype="float32")
     arrays, weights = random_arrays(cell, batch=(1,)), random_weights(cell, batch=(1,))
@@ -74,7 +80,7 @@ def test_what_it_runs():
 
 
 def test_what_it_refuses():
-    assert "of kind elman" in (refusal(make("elman-tanh")) or "")
+    assert "of kind lstm-peephole" in (refusal(make("lstm-peephole")) or "")
     assert "comes before" in (refusal(make("gru-reset-before")) or "")
     assert "float32" in (refusal(cells.gru(H, dtype="bfloat16")) or "")
     assert "lstm-projected" in (refusal(make("lstm-projected")) or "")
@@ -83,5 +89,5 @@ def test_what_it_refuses():
     assert "empty" in (refusal(CELL, steps=0) or "")
     assert "gpu" in (refusal(CELL, platform="gpu") or "")
     with pytest.raises(UserError, match="the GRU only"):
-        params, state, xs = random_arrays(make("elman-tanh"))
-        native(make("elman-tanh"), params, state, jnp.asarray(xs), Control(None, None))
+        params, state, xs = random_arrays(make("lstm-coupled"))
+        native(make("lstm-coupled"), params, state, jnp.asarray(xs), Control(None, None))
