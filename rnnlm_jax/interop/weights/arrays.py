@@ -31,6 +31,8 @@ def flatten(arrays: Mapping[Any, Any], above: str = "") -> dict[str, np.ndarray]
             except (TypeError, ValueError, RuntimeError) as error:
                 reason = str(error).splitlines()[0]
                 raise UserError(f"{name} cannot be read as a NumPy array ({reason}): convert it first") from error
+            if found[name].dtype.kind in "OSUMm":
+                raise UserError(f"{name} is a {type(leaf).__name__}, no array of numbers: leave it out")
     return found
 
 

@@ -13,8 +13,8 @@ from rnnlm_jax.cells import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights import checks, layout
 from rnnlm_jax.interop.weights.arrays import below, flatten, nest, one_dtype, under
-from rnnlm_jax.interop.weights.choosing import describe, parts_of, rows_of_cell, rows_of_kind, system_of
-from rnnlm_jax.interop.weights.conventions import SYSTEMS, Convention
+from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of, rows_of_cell, rows_of_kind, system_of
+from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
 from rnnlm_jax.interop.weights.fitting import fit, own_arrays
 from rnnlm_jax.interop.weights.layout import Place, Sizes
 
@@ -66,14 +66,16 @@ def load(
         named = flatten(_by_position(row, arrays))
     own = one_dtype(named, row.title)
     if given is not None:
-        own = given.spec.param_dtype
+        own = layers_of(given)[0][0].spec.param_dtype
+        if dtype is not None and np.dtype(dtype) != own:
+            raise UserError(f"dtype {np.dtype(dtype)} is not that of the given cell, {own}: leave one of them out")
     dtype = np.dtype(own if dtype is None else dtype)
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise UserError(f'{dtype} weights need JAX_ENABLE_X64=1: set it, or pass dtype="float32" to round them')
     try:
         loaded = _load(row, {name: array.astype(dtype, copy=False) for name, array in named.items()}, dtype)
     except UserError as error:
-        others = [other.kind for other in rows_of_kind(system, row.kind.split("(")[0]) if _fits(other, named, row)]
+        others = [other.kind for other in CONVENTIONS if other.system == system and _fits(other, named, row)]
         if not others:
             raise
         raise UserError(f"{error}; these are the arrays of {system} {' or '.join(others)}") from None
@@ -157,7 +159,7 @@ def _load(row: Convention, arrays: Mapping[str, np.ndarray], dtype: np.dtype) ->
         layers.append([_cell(row, layout.read(row, arrays, place, s, biases), s, dtype) for s, place in found])
         inputs = sum(sizes.feedback for sizes, _ in found)
     if SYSTEMS[row.system].one_size and len({layer[0].cell.spec.hidden_size for layer in layers}) > 1:
-        raise UserError(f"{row.title}: its layers differ in size, which {row.system} has in one module never")
+        raise UserError(f"{row.title}: its layers differ in size, and {row.system} gives all of them one")
     both = [_both(layer) for layer in layers]
     return both[0] if len(both) == 1 else Loaded(cells.stack(*[b.cell for b in both]), tuple(b.params for b in both))
 
@@ -202,11 +204,10 @@ def _dump(row: Convention, cell: Cell, params: Tree, place: Place, biases: bool 
     b, b_n = ours.pop("b"), ours.pop("b_n", None)
     if biases is None:
         biases = b is not None
-    if not biases:
-        always = "b" in layout.fields(row, biases=False)
-        if any(array is not None and np.any(array) for array in (b, b_n)):
-            raise UserError(f"{row.title} without biases cannot express this {row.cell}, whose biases are not zero")
-        biases = always
+    kept = layout.fields(row, bool(biases))
+    for name, array in (("b", b), ("b_n", b_n)):
+        if not biases and name not in kept and array is not None and np.any(array):
+            raise UserError(f"{row.title} without biases cannot express this {row.cell}, whose {name} is not zero")
     width = ours["w_x"].shape[1]
     ours["b"] = np.zeros(width, ours["w_x"].dtype) if b is None else b
     if row.b_n or row.b_h and b_n is not None:
@@ -216,4 +217,4 @@ def _dump(row: Convention, cell: Cell, params: Tree, place: Place, biases: bool 
             f"{row.title} has no recurrent candidate bias, and b_n of this {row.cell} is not zero: "
             "train with candidate_bias=False"
         )
-    return layout.write(row, ours, place, biases)
+    return layout.write(row, ours, place, bool(biases))

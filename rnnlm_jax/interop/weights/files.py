@@ -38,7 +38,7 @@ def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Map
         UserError: if it cannot be written, or a leaf is no array.
     """
     path = Path(path)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in flatten(arrays).items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
