@@ -46,9 +46,7 @@ def test_ours_to_theirs_to_ours(title, layers, directions):
     dumped = weights.dump(row.system, cell, params, kind=row.kind)
     found = weights.load(row.system, row.kind, dumped)
     same_bits(params, found.params)
-    assert jax.tree.structure(jax.eval_shape(lambda: found.cell.init(jax.random.key(0), D))) == jax.tree.structure(
-        params
-    )
+    assert jax.tree.structure(shapes(found.cell)) == jax.tree.structure(params)
     same_bits(params, weights.load(row.system, cell, dumped).params)
 
 

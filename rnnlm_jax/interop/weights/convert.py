@@ -178,7 +178,7 @@ def _cell(row: Convention, ours: dict[str, np.ndarray], sizes: Sizes, dtype: np.
     if row.cell == "elman":
         options["bias"] = b is not None
     elif row.cell == "gru":
-        options["candidate_bias"] = "b_n" in ours
+        options["candidate_bias"] = "b_n" in ours or options["reset"] == "before"  # where it has none in any case
         ours.setdefault("b_n", None)  # pyright: ignore[reportArgumentType]
     elif row.cell == "lstm-projected":
         options["projection_size"] = sizes.feedback
