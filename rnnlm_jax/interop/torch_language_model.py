@@ -77,11 +77,11 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
     cell = zoo.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
         cell = cells.stack(*[cell] * config.layers, residual=config.residual)
-    table = np.asarray(params.embedding)
+    table = np.array(params.embedding)
     w, b = params.output
     recurrent = weights.dump("torch", cell, params.cell, prefix="rnn")
-    decoder = table if config.tie_embeddings else np.ascontiguousarray(np.asarray(w).T)
-    return {ENCODER: table, **recurrent, DECODER: decoder, BIAS: np.asarray(b)}
+    decoder = table if config.tie_embeddings else np.array(np.asarray(w).T, order="C")
+    return {ENCODER: table, **recurrent, DECODER: decoder, BIAS: np.array(b)}
 
 
 def _matrices(named: Mapping[str, np.ndarray], tied: bool | None) -> tuple[bool, np.ndarray, np.ndarray]:

@@ -128,7 +128,8 @@ LOADS = {
         their_arrays(ROWS["equinox GRUCell"]),
         "b_n is not zero, and the given gru has none",
     ),
-    "a list without names": ("torch", "LSTM", [zeros(4)], "must be given by name"),
+    "a list without names": ("torch", "LSTM", [zeros(4)], "must be given by name, as a dictionary, not as a list"),
+    "no arrays at all": ("keras", "LSTM", None, "must be given by name, as a dictionary, not as a NoneType"),
     "a list too short": ("keras", "LSTM", [zeros(4)], "a list of 1 arrays was given, not of 2, 3, 4, 6"),
 }
 
@@ -204,10 +205,14 @@ def test_types_that_do_not_go_together():
         weights.load("torch", cells.lstm(H), arrays, dtype="float64")
     with jax.enable_x64(False), pytest.raises(UserError, match='JAX_ENABLE_X64=1: set it, or pass dtype="float32"'):
         weights.load("torch", "LSTM", arrays)
+    with pytest.raises(UserError, match="dtype 'float8' is none that parameters can have here"):
+        weights.load("torch", "LSTM", arrays, dtype="float8")
     assert weights.load("torch", "LSTM", arrays, dtype="float32").params.b.dtype == np.float32
 
 
 def test_a_prefix_that_nothing_has():
+    with pytest.raises(UserError, match="a list has no names that could begin with 'rnn'"):
+        weights.load("keras", "LSTM", [zeros(4)] * 3, prefix="rnn")
     with pytest.raises(UserError, match="no array is called rnn.…: there are weight_ih_l0"):
         weights.load("torch", "LSTM", their_arrays(ROWS["torch LSTM"]), prefix="rnn")
 

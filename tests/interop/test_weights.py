@@ -46,6 +46,7 @@ def test_ours_to_theirs_to_ours(title, layers, directions):
     dumped = weights.dump(row.system, cell, params, kind=row.kind)
     found = weights.load(row.system, row.kind, dumped)
     same_bits(params, found.params)
+    assert all(array.flags.writeable for array in arrays.flatten(dumped).values())  # torch.from_numpy takes them
     assert jax.tree.structure(shapes(found.cell)) == jax.tree.structure(params)
     same_bits(params, weights.load(row.system, cell, dumped).params)
 

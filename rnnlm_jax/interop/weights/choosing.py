@@ -29,13 +29,12 @@ def rows_of_kind(system: str, kind: str) -> list[Convention]:
     """
     system_of(system)
     rows = [row for row in CONVENTIONS if row.system == system]
-    named = [row for row in rows if row.kind == kind] or [row for row in rows if row.kind.split("(")[0] == kind]
+    named = [row for row in rows if row.kind == kind or row.kind.startswith(f"{kind}(")]
     if not named and (system, kind) in INEXPRESSIBLE:
         raise UserError(f"{system} {kind} is none of our cells: {INEXPRESSIBLE[system, kind]}")
     if not named:
         raise UserError(f"{system} has no kind {kind!r} here: choose one of {', '.join(row.kind for row in rows)}")
-    with_more = [row for row in rows if row.kind.startswith(f"{kind}(")]
-    return named + [row for row in with_more if row not in named]
+    return named
 
 
 def rows_of_cell(system: str, cell: Cell) -> list[Convention]:

@@ -12,7 +12,7 @@ from rnnlm_jax.array_types import Tree
 from rnnlm_jax.cells import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights import checks, layout
-from rnnlm_jax.interop.weights.arrays import below, flatten, nest, one_dtype, under
+from rnnlm_jax.interop.weights.arrays import WIDE, below, flatten, nest, one_dtype, under
 from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of, rows_of_cell, rows_of_kind, system_of
 from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
 from rnnlm_jax.interop.weights.fitting import fit, own_arrays
@@ -58,13 +58,15 @@ def load(
     system_of(system)
     given = kind if isinstance(kind, Cell) else None
     rows = rows_of_cell(system, given) if given is not None else rows_of_kind(system, str(kind))
-    if isinstance(arrays, Mapping):
+    if not (SYSTEMS[system].listed and isinstance(arrays, list | tuple)):
         named = below(flatten(arrays), prefix)
         row = max(rows, key=lambda row: _match(row, named))
     else:
         row = rows[0]
-        named = flatten(_by_position(row, arrays))
+        named = flatten(_by_position(row, arrays, prefix))
     own = one_dtype(named, row.title)
+    if dtype is not None and str(dtype) not in ("float32", "float64") and dtype not in WIDE:
+        raise UserError(f"dtype {dtype!r} is none that parameters can have here: choose float32 or float64")
     if given is not None:
         own = layers_of(given)[0][0].spec.param_dtype
         if dtype is not None and np.dtype(dtype) != own:
@@ -129,10 +131,10 @@ def _match(row: Convention, arrays: Mapping[str, Any]) -> float:
     return there - (len(names) - there) / 2
 
 
-def _by_position(row: Convention, arrays: Sequence[Any]) -> dict[str, Any]:
+def _by_position(row: Convention, arrays: Sequence[Any], prefix: str) -> dict[str, Any]:
     """A list such as keras's ``get_weights()`` by name: in one direction or two, with biases or without."""
-    if not SYSTEMS[row.system].listed:
-        raise UserError(f"{row.title}: the arrays must be given by name, as a dictionary")
+    if prefix:
+        raise UserError(f"{row.title}: a list has no names that could begin with {prefix!r}: leave the prefix out")
     lengths = []
     for biases in (True, False):
         for directions in ((0,), (1, 2)):
