@@ -156,6 +156,7 @@ DUMPS = {
     "nobody": ("torch", cells.peephole_lstm(H), {}, "; nor can any other library here"),
     "activation": ("haiku", cells.elman(H, "tanh"), {}, "its VanillaRNN has activation=relu"),
     "projection": ("keras", cells.projected_lstm(H, 2), {}, "torch LSTM(proj_size) can"),
+    "wide projection": ("torch", cells.projected_lstm(H, H), {}, "cannot express lstm-projected of 5 units: there the"),
     "candidate bias": ("nnx", cells.gru(H), {}, "nnx GRUCell has no recurrent candidate bias, and b_n"),
     "two directions, haiku": ("haiku", BOTH, {}, "haiku holds one direction, not a bidirectional cell"),
     "two directions, linen": ("linen", BOTH, {}, "linen holds one direction"),

@@ -66,6 +66,16 @@ def test_theirs_to_ours_to_theirs(title):
     same_bits(theirs, arrays.flatten(back))
 
 
+@pytest.mark.parametrize("input_size", [1, H, 4 * H, 40])
+def test_sizes_are_read_off_whatever_they_are(input_size):
+    """More inputs than gates, as many, one: which axis is which is in no array alone."""
+    for row in CONVENTIONS:
+        for biases in {True, not row.optional}:
+            theirs = their_arrays(row, biases=biases, input_size=input_size)
+            cell, params = weights.load(row.system, row.kind, theirs)
+            assert (params.w_x.shape[0], cell.spec.hidden_size) == (input_size, H), row.title
+
+
 @pytest.mark.parametrize("title", [title for title, row in ROWS.items() if row.optional])
 def test_layers_without_biases(title):
     row = ROWS[title]

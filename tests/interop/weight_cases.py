@@ -43,10 +43,10 @@ def cell_of(row, **options):
     return {"elman": cells.elman, "lstm": cells.lstm, "gru": cells.gru}[row.cell](H, **options)
 
 
-def their_arrays(row, seed=0, dtype=np.float32, biases=True):
+def their_arrays(row, seed=0, dtype=np.float32, biases=True, input_size=D):
     """Random arrays of one layer, as a row names and shapes them."""
     rng = np.random.default_rng(seed)
-    shapes = layout.shapes(row, Place(0, 0), Sizes(D, H, P if row.w_p else H), biases)
+    shapes = layout.shapes(row, Place(0, 0), Sizes(input_size, H, P if row.w_p else H), biases)
     return {name: (0.5 * rng.standard_normal(shape)).astype(dtype) for name, shape in shapes.items()}
 
 

@@ -64,18 +64,9 @@ def load(
     else:
         row = rows[0]
         named = flatten(_by_position(row, arrays, prefix))
-    own = one_dtype(named, row.title)
-    if dtype is not None and str(dtype) not in ("float32", "float64") and dtype not in WIDE:
-        raise UserError(f"dtype {dtype!r} is none that parameters can have here: choose float32 or float64")
-    if given is not None:
-        own = layers_of(given)[0][0].spec.param_dtype
-        if dtype is not None and np.dtype(dtype) != own:
-            raise UserError(f"dtype {np.dtype(dtype)} is not that of the given cell, {own}: leave one of them out")
-    dtype = np.dtype(own if dtype is None else dtype)
-    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
-        raise UserError(f'{dtype} weights need JAX_ENABLE_X64=1: set it, or pass dtype="float32" to round them')
+    wanted = _dtype(one_dtype(named, row.title), given, dtype)
     try:
-        loaded = _load(row, {name: array.astype(dtype, copy=False) for name, array in named.items()}, dtype)
+        loaded = _load(row, {name: array.astype(wanted, copy=False) for name, array in named.items()}, wanted)
     except UserError as error:
         others = [other.kind for other in CONVENTIONS if other.system == system and _fits(other, named, row)]
         if not others:
@@ -122,6 +113,20 @@ def dump(
     levels = SYSTEMS[system].nested
     named = {under(prefix) + name: array for name, array in found.items()}
     return nest(named, levels) if levels else named
+
+
+def _dtype(own: np.dtype, given: Cell | None, asked: Any) -> np.dtype:
+    """The type of parameters: what was asked for, else the given cell's, else the arrays' own."""
+    if asked is not None and str(asked) not in ("float32", "float64") and asked not in WIDE:
+        raise UserError(f"dtype {asked!r} is none that parameters can have here: choose float32 or float64")
+    if given is not None:
+        own = layers_of(given)[0][0].spec.param_dtype
+        if asked is not None and np.dtype(asked) != own:
+            raise UserError(f"dtype {np.dtype(asked)} is not that of the given cell, {own}: leave one of them out")
+    dtype = np.dtype(own if asked is None else asked)
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise UserError(f'{dtype} weights need JAX_ENABLE_X64=1: set it, or pass dtype="float32" to round them')
+    return dtype
 
 
 def _match(row: Convention, arrays: Mapping[str, Any]) -> float:
@@ -219,4 +224,6 @@ def _dump(row: Convention, cell: Cell, params: Tree, place: Place, biases: bool 
             f"{row.title} has no recurrent candidate bias, and b_n of this {row.cell} is not zero: "
             "train with candidate_bias=False"
         )
+    if row.w_p and cell.spec.output_size >= cell.spec.hidden_size:
+        raise UserError(f"{row.title} cannot express {describe(cell)}: there the projection must be the smaller")
     return layout.write(row, ours, place, bool(biases))
