@@ -46,4 +46,6 @@ def difference(one: Vocabulary, other: Vocabulary) -> str:
         )
     elif one.tokens != other.tokens:
         found.append("the same types in another order")
+    elif one.tokenizer != other.tokenizer:
+        found.append("the same subwords, by tokenizers that cut text differently")
     return "their vocabularies differ: " + "; ".join(found)
