@@ -21,7 +21,7 @@ def require_comparable(scorers: Sequence[Scorer]) -> None:
         if other.vocabulary.content_hash != first.vocabulary.content_hash:
             raise UserError(
                 f"{first.name} and {other.name} cannot be compared: {difference(first.vocabulary, other.vocabulary)}; "
-                "train both with the same --vocabulary"
+                "train both with the same --vocabulary, or add --per-word"
             )
 
 
