@@ -95,7 +95,9 @@ def vocabulary_of(content: dict[str, Any], name: str) -> Vocabulary:
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     index = tokenizer.get_vocab(with_added_tokens=True)
-    if sorted(index.values()) != list(range(len(index))) or not index:
+    if not index:
+        raise UserError(f"{name} has no tokens: give a tokenizer that was trained")
+    if sorted(index.values()) != list(range(len(index))):
         raise UserError(f"the ids of {name} are not 0 to {len(index) - 1}, each once: number them so")
     tokens = tuple(sorted(index, key=index.__getitem__))
     unk = _unknown(model)

@@ -50,8 +50,8 @@ def opened(text: str) -> Tokenizer:
     tokenizers = library()
     try:
         tokenizer = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the library has no narrower one
-        reason = " ".join(str(error).split())[:120]
+    except BaseException as error:
+        reason = _reason(error)
         raise UserError(f"the tokenizer cannot be read ({reason}): give a whole tokenizer.json") from error
     tokenizer.encode_special_tokens = True
     return tokenizer
@@ -116,10 +116,20 @@ def _encoded(tokenizer: Tokenizer, lines: list[str], before: int | None = None) 
     """Return the ids of each line; `before` lines of the text came earlier."""
     try:
         return [found.ids for found in tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
-    except Exception as error:  # the library has no narrower one
+    except BaseException as error:
+        reason = _reason(error)
         if len(lines) > 1:  # find the line that it is about
             for k, line in enumerate(lines):
                 _encoded(tokenizer, [line], None if before is None else before + k)
         where = "a line" if before is None else f"line {before + 1}"
-        reason = " ".join(str(error).split())[:120]
         raise UserError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or mend it") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the library says is wrong; anything that is not the library's is raised on.
+
+    It raises plain `Exception`, and where its own code fails a panic, which is none and has no name to import.
+    """
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    return " ".join(str(error).split())[:120]
