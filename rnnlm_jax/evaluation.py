@@ -29,12 +29,12 @@ class Evaluation:
     ``streams`` is 1 for the exact figure, that of one continuous stream whose state is carried from the first token to
     the last. With more, the text is cut into that many pieces, each started without its past: an approximation.
 
-    What a token is, is the model's affair, but its nats sum to ``-log P(text)`` all the same. So models that cut the
-    same text differently are compared by that sum over a number of their text that no model has a say in: its words, or
-    its characters (Cotterell et al. 2018, section 2; Mielke 2019). An end of line that is scored is a token, a word and
-    a character. The nats are of one segmentation, the tokenizer's own; those of the text are no more. Where tokens are
-    unknown, or a line does not come back from its tokens, they are of another, easier text, and ``open_vocabulary`` is
-    false.
+    What a token is, is the model's affair, but the nats sum to ``-log P(text)`` all the same. So models that cut a text
+    differently are compared by that sum over a number of the text that no model has a say in: of its words, which are
+    what white space separates, or of its characters (Cotterell et al. 2018; Mielke 2019, "Can you compare perplexity
+    across different segmentations?"). An end of line that is scored is a token, a word and a character. The nats are of
+    one segmentation, the tokenizer's own; those of the text are no more. Where tokens are unknown, or a line does not
+    come back from its tokens, they are of another, easier text, and ``open_vocabulary`` is false.
     """
 
     nats: float

@@ -97,6 +97,10 @@ def train_model(arguments: argparse.Namespace) -> int:
             ngrams.write_arpa(model, arguments.arpa, bar.update)
     print(model.describe())
     written = arguments.out if arguments.arpa is None else f"{arguments.out} and {arguments.arpa}"
+    if arguments.arpa is not None and vocabulary.tokenizer is not None:
+        print(
+            f"note: the words of {arguments.arpa} are subwords: whoever reads it must be given text that is cut already"
+        )
     seconds = time.perf_counter() - start
     counted = "entries" if arguments.model == "snm" else "n-grams"
     print(f"{written}: {model.parameter_count:,} {counted}, {text.oov:,} OOV in training, {seconds:.1f} s")

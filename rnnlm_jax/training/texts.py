@@ -41,6 +41,11 @@ class Texts:
         """Of the training tokens."""
         return self.train.digest if isinstance(self.train, RecordText) else digest(self.train.tokens)
 
+    @property
+    def lossy_lines(self) -> int:
+        """Lines in memory that their tokens do not give back."""
+        return sum(text.lossy_lines for text in (self.train, self.valid, self.test) if isinstance(text, EncodedText))
+
     def words(self) -> Words:
         """The words of the vocabulary with their counts in the training text."""
         if isinstance(self.train, RecordText):

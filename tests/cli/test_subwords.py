@@ -128,6 +128,25 @@ def test_models_that_cut_a_text_differently(run_of_subwords, corpus, other, tmp_
     )
 
 
+def test_text_that_does_not_come_back_is_told_everywhere(run_of_subwords, corpus, tmp_path, rnnlm):
+    """By a tokenizer that makes letters small, whose model then has less to tell."""
+    tokenizer = json.loads(Vocabulary.load(RunFolder(run_of_subwords).vocabulary).tokenizer)
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps(tokenizer | {"normalizer": {"type": "Lowercase"}}))
+    data, model = tmp_path / "Capitals.txt", tmp_path / "small.model"
+    data.write_text("".join(f"{line.title()}\n" for line in LINES * 8))
+    told = "lines do NOT come back from their tokens"
+    assert rnnlm("ngram", "train", corpus, "--tokenizer", small, "--order", "2", "--out", model).code == 0
+    assert told not in rnnlm("ngram", "eval", model, "--data", corpus).out
+    outcome = rnnlm("ngram", "eval", model, "--data", data, "--json")
+    assert f"32 {told}" in outcome.out and last_line(outcome)["lossy_lines"] == 32  # one in five is empty
+    assert f"32 {told}" in rnnlm("compare", model, "--data", data).out
+    outcome = rnnlm("train", *TINY, "--tokenizer", small, "--data", data, "--run", tmp_path / "run")
+    assert "note: 32 lines do not come back from their tokens" in outcome.out
+    results = json.loads(RunFolder(tmp_path / "run").results.read_text())
+    assert results["test"]["open_vocabulary"] is False and results["test"]["oov"] == 0
+
+
 def test_what_cannot_be(corpus, run_of_subwords, tmp_path, refuse):
     before = everything(run_of_subwords)
     train = ["train", *TINY, "--data", corpus, "--run", tmp_path / "run"]
