@@ -28,10 +28,17 @@ class DataConfig:
         flag="data",
     )
     data_dir: str | None = option(None, "folder that holds ptb/, wikitext-2/ or TFDS's manual files [$RNNLM_JAX_DATA]")
-    level: str = option("auto", "what a token is; auto: the corpus's own", ("auto", "word", "char", "byte"))
+    level: str = option("auto", "what a token is; auto: the corpus's own", ("auto", "word", "char", "byte", "subword"))
     vocabulary: str | None = option(None, "a vocabulary file to use in place of one built from the training text")
-    min_count: int = option(1, "tokens seen less often become <unk>")
-    max_vocabulary: int | None = option(None, "keep this many types, the most frequent ones; the rest become <unk>")
+    tokenizer: str | None = option(
+        None, "a tokenizer.json of Hugging Face tokenizers, whose subwords are then the vocabulary (extra: subwords)"
+    )
+    min_count: int = option(1, "tokens seen less often become <unk>; pairs of subwords seen less often stay two")
+    max_vocabulary: int | None = option(
+        None,
+        "keep this many types, the most frequent ones; the rest become <unk>; of --level subword: merge bytes until "
+        "there are so many (8000 unless given)",
+    )
     batching: str = option(
         "stream", "contiguous streams with carried state, or independent sentences", ("stream", "sentences")
     )
@@ -40,7 +47,7 @@ class DataConfig:
     input_workers: int | None = option(
         None,
         "read training text from disk as it is wanted, with so many processes (0: a thread of this one); needs a TFDS "
-        "data set and --vocabulary; none: the whole text in memory",
+        "data set and --vocabulary or --tokenizer; none: the whole text in memory",
     )
 
 

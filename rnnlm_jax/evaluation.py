@@ -28,6 +28,13 @@ class Evaluation:
 
     ``streams`` is 1 for the exact figure, that of one continuous stream whose state is carried from the first token to
     the last. With more, the text is cut into that many pieces, each started without its past: an approximation.
+
+    What a token is, is the model's affair, but the nats sum to ``-log P(text)`` all the same. So models that cut a text
+    differently are compared by that sum over a number of the text that no model has a say in: of its words, which are
+    what white space separates, or of its characters (Cotterell et al. 2018; Mielke 2019, "Can you compare perplexity
+    across different segmentations?"). An end of line that is scored is a token, a word and a character. The nats are of
+    one segmentation, the tokenizer's own; those of the text are no more. Where tokens are unknown, or a line does not
+    come back from its tokens, they are of another, easier text, and ``open_vocabulary`` is false.
     """
 
     nats: float
@@ -37,6 +44,10 @@ class Evaluation:
     policy: str
     streams: int = 1
     seconds: float = 0.0
+    words: int = 0
+    """Of the text as it was read; 0 if nobody counted."""
+    lossy_lines: int = 0
+    """Lines that their tokens do not give back."""
 
     @property
     def perplexity(self) -> float:
@@ -48,7 +59,22 @@ class Evaluation:
         """``nats / (characters · ln 2)``, whatever a token is; a line's end is a character."""
         return self.nats / (self.characters * math.log(2.0))
 
-    def summary(self) -> dict[str, float | int | str | bool]:
+    @property
+    def word_perplexity(self) -> float | None:
+        """``exp(nats / words)``, whatever a token is; None where there are no words."""
+        return perplexity(self.nats, self.words) if self.words else None
+
+    @property
+    def character_perplexity(self) -> float:
+        """``exp(nats / characters)``, whatever a token is."""
+        return perplexity(self.nats, self.characters)
+
+    @property
+    def open_vocabulary(self) -> bool:
+        """Whether the nats are of the text itself: nothing was unknown, and all of it comes back from its tokens."""
+        return not (self.oov or self.lossy_lines)
+
+    def summary(self) -> dict[str, float | int | str | bool | None]:
         """The figures by name, as the command line prints them with ``--json``."""
         return {
             "perplexity": self.perplexity,
@@ -57,7 +83,12 @@ class Evaluation:
             "nats_per_token": self.nats / self.tokens,
             "bits_per_character": self.bits_per_character,
             "characters": self.characters,
+            "word_perplexity": self.word_perplexity,
+            "words": self.words,
+            "character_perplexity": self.character_perplexity,
             "oov": self.oov,
+            "lossy_lines": self.lossy_lines,
+            "open_vocabulary": self.open_vocabulary,
             "policy": self.policy,
             "exact": self.streams == 1,
             "streams": self.streams,
@@ -68,10 +99,35 @@ class Evaluation:
         """One line for people."""
         kind = "one continuous stream" if self.streams == 1 else f"APPROXIMATE: {self.streams} streams side by side"
         return (
-            f"perplexity {self.perplexity:.3f}  ({self.nats:.2f} nats over {self.tokens:,} tokens, "
-            f"{self.bits_per_character:.4f} bits per character; {self.oov:,} OOV; {self.policy}; {kind}; "
+            f"perplexity {self.perplexity:.3f}{self.by_other_counts}  ({self.nats:.2f} nats over {self.counts}, "
+            f"{self.bits_per_character:.4f} bits per character; {self.remarks}; {self.policy}; {kind}; "
             f"{self.seconds:.1f} s)"
         )
+
+    @property
+    def by_other_counts(self) -> str:
+        """How the line goes on where a token is no word: ``" a token, 98.111 a word, 2.3102 a character"``."""
+        if self.word_perplexity is None or self.words == self.tokens:
+            return ""
+        last = f", {self.character_perplexity:.4f} a character" if self.characters != self.tokens else ""
+        return f" a token, {self.word_perplexity:.3f} a word{last}"
+
+    @property
+    def counts(self) -> str:
+        """What the nats are divided by."""
+        if not self.by_other_counts:
+            return f"{self.tokens:,} tokens"
+        return f"{self.tokens:,} tokens, {self.words:,} words and {self.characters:,} characters"
+
+    @property
+    def remarks(self) -> str:
+        """What of the text is not in the nats."""
+        found = [f"{self.oov:,} OOV"]
+        if self.lossy_lines:
+            found.append(f"{self.lossy_lines:,} lines do NOT come back from their tokens")
+        if not self.open_vocabulary:
+            found.append("not comparable with an open vocabulary")
+        return ", ".join(found)
 
 
 def perplexity(nats: float, tokens: int) -> float:
@@ -129,6 +185,8 @@ def evaluation_of(nats: np.ndarray, text: EncodedText, policy: str, seconds: flo
         policy=policy,
         streams=streams,
         seconds=seconds,
+        words=text.words,
+        lossy_lines=text.lossy_lines,
     )
 
 

@@ -33,7 +33,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": ({"array_types", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
-    "data": ({"errors"}, {"numpy", "tensorflow_datasets"}),
+    "data": ({"errors"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
         {"errors", "data"},
         {"numpy", "grain", "absl"},
@@ -120,7 +120,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
 }
 
 #: Slow to import, and not needed by most: nobody who imports these modules gets them before asking.
-LAZY = {"tensorflow_datasets", "grain", "matplotlib", "tensorboardX"}
+LAZY = {"tensorflow_datasets", "grain", "matplotlib", "tensorboardX", "tokenizers"}
 QUICK_MODULES = ("rnnlm_jax", "rnnlm_jax.data", "rnnlm_jax.language_model", "rnnlm_jax.cli.main")
 
 MODULES = {

@@ -9,7 +9,7 @@ from rnnlm_jax.config import DataConfig
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.runs import RunFolder, read_words
-from rnnlm_jax.training.texts import load_texts
+from rnnlm_jax.training.texts import load_texts, vocabulary_at_hand
 from rnnlm_jax.words import Words
 
 
@@ -38,8 +38,9 @@ def words_of(config: DataConfig, size: int | None = None, run: Path | None = Non
         folder = RunFolder(run)
         vocabulary = Vocabulary.load(folder.vocabulary)
         return read_words(folder, vocabulary) or _by_zipf(vocabulary.tokens)
-    if config.vocabulary is not None:
-        return _by_zipf(Vocabulary.load(config.vocabulary).tokens)
+    known = vocabulary_at_hand(config)
+    if known is not None:
+        return _by_zipf(known.tokens)
     if config.corpus.startswith("tfds:"):
         known = " (793471 for tfds:lm1b)" if config.corpus.startswith("tfds:lm1b") else ""
         raise UserError(f"how many words {config.corpus} has is not known without it: add --vocabulary-size N{known}")

@@ -8,7 +8,18 @@ from pathlib import Path
 from rnnlm_jax import json_text
 from rnnlm_jax.cli import dynamic_options
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.comparison import Dynamic, Scorer, compare, names_of, open_scorer, require_comparable, unigram_cache
+from rnnlm_jax.comparison import (
+    Dynamic,
+    PerWordTable,
+    Scorer,
+    Table,
+    compare,
+    compare_per_word,
+    names_of,
+    open_scorer,
+    require_comparable,
+    unigram_cache,
+)
 from rnnlm_jax.comparison.trained_run import TrainedRun
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.progress import token_bar
@@ -42,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", action="store_true", help=f"a unigram cache of the text so far, called {CACHE}, for mixtures"
     )
+    parser.add_argument(
+        "--per-word",
+        action="store_true",
+        help="for models of different vocabularies: perplexity a word and bits a character of the text as it is, "
+        "however each model cuts it",
+    )
     dynamic_options.add_arguments(parser)
     parser.add_argument(
         "--horizons", metavar="DIR", help="what jacobians --out wrote of the runs (default: found below a run's folder)"
@@ -61,21 +78,32 @@ def main(arguments: argparse.Namespace) -> int:
     how = dynamic_options.settings(arguments)
     names = names_of(arguments.models)
     _check_files(arguments)
+    if arguments.per_word and (arguments.mix or arguments.cache or arguments.tune):
+        raise UserError("--mix and --cache need tokens that all models share, as --per-word does not: choose")
     tune = _tuning_text(arguments)
-    scorers = [
+    scorers: list[Scorer] = [
         open_scorer(path, name, arguments.checkpoint, arguments.horizons)
         for path, name in zip(arguments.models, names, strict=True)
     ]
-    require_comparable(scorers)
-    vocabulary = scorers[0].vocabulary
-    text = encode_text(arguments.data, vocabulary, arguments.data_dir)
-    tune_text = encode_text(tune, vocabulary, arguments.data_dir) if tune else None
+    if not arguments.per_word:
+        require_comparable(scorers)
+    vocabularies = {scorer.vocabulary.content_hash: scorer.vocabulary for scorer in scorers}
+    texts = {key: encode_text(arguments.data, each, arguments.data_dir) for key, each in vocabularies.items()}
     if how is not None:
         scorers += _dynamic(scorers, how, arguments)
+    if arguments.per_word:
+        cut = [texts[scorer.vocabulary.content_hash] for scorer in scorers]
+        return _write(arguments, compare_per_word(scorers, arguments.data, cut, token_bar))
+    vocabulary, text = scorers[0].vocabulary, texts[scorers[0].vocabulary.content_hash]
+    tune_text = encode_text(tune, vocabulary, arguments.data_dir) if tune else None
     caches: list[Scorer] = [unigram_cache(vocabulary, CACHE)] if arguments.cache else []
     every = [scorer.name for scorer in (*scorers, *caches)]
     mixes = [every if mix == ALL else mix.split(",") for mix in _mixes(arguments)]
-    table = compare(scorers, arguments.data, text, token_bar, mixes, tune, tune_text, caches)
+    return _write(arguments, compare(scorers, arguments.data, text, token_bar, mixes, tune, tune_text, caches))
+
+
+def _write(arguments: argparse.Namespace, table: Table | PerWordTable) -> int:
+    """Print a table, and write it where asked to."""
     print(table.text(), end="")
     if arguments.markdown is not None:
         write_text(Path(arguments.markdown), table.markdown())

@@ -8,7 +8,7 @@ from rnnlm_jax import json_text, ngrams
 from rnnlm_jax.cli.maxent_options import add_maxent_options, read_priors, train_maxent
 from rnnlm_jax.cli.snm_options import add_snm_options, check_snm_options, train_snm
 from rnnlm_jax.cli.text_input import encode_text, text_lines
-from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary
+from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary, read_tokenizer
 from rnnlm_jax.data.vocabulary import LEVELS
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import evaluation_of
@@ -42,9 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--vocabulary", metavar="FILE", help="vocabulary file, such as vocabulary.json of a run (default: of the text)"
     )
-    train.add_argument("--level", choices=LEVELS, default="word", help="what a token is (default: word)")
+    train.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json, whose subwords are then the vocabulary")
+    train.add_argument("--level", choices=LEVELS, help="what a token is (default: word)")
     train.add_argument("--min-count", type=int, default=1, metavar="N", help="words seen less often become <unk>")
-    train.add_argument("--max-vocabulary", type=int, metavar="V", help="keep the V most frequent words")
+    train.add_argument(
+        "--max-vocabulary", type=int, metavar="V", help="keep the V most frequent words; of subwords, V (default: 8000)"
+    )
     train.add_argument(
         "--held-out",
         metavar="FILE",
@@ -94,6 +97,10 @@ def train_model(arguments: argparse.Namespace) -> int:
             ngrams.write_arpa(model, arguments.arpa, bar.update)
     print(model.describe())
     written = arguments.out if arguments.arpa is None else f"{arguments.out} and {arguments.arpa}"
+    if arguments.arpa is not None and vocabulary.tokenizer is not None:
+        print(
+            f"note: the words of {arguments.arpa} are subwords: whoever reads it must be given text that is cut already"
+        )
     seconds = time.perf_counter() - start
     counted = "entries" if arguments.model == "snm" else "n-grams"
     print(f"{written}: {model.parameter_count:,} {counted}, {text.oov:,} OOV in training, {seconds:.1f} s")
@@ -138,15 +145,21 @@ def _require_own_options(arguments: argparse.Namespace) -> None:
 
 def _vocabulary(arguments: argparse.Namespace) -> Vocabulary:
     """The vocabulary that was given, or that of the text."""
-    if arguments.vocabulary is None:
+    given = {"--vocabulary": arguments.vocabulary, "--tokenizer": arguments.tokenizer}
+    files = [flag for flag, file in given.items() if file is not None]
+    if not files:
         return build_vocabulary(
             text_lines(arguments.file, arguments.data_dir),
-            arguments.level,
+            arguments.level or "word",
             min_count=arguments.min_count,
             max_size=arguments.max_vocabulary,
         )
-    if (arguments.level, arguments.min_count, arguments.max_vocabulary) != ("word", 1, None):
-        raise UserError("--level, --min-count and --max-vocabulary make a vocabulary, --vocabulary gives one: choose")
+    if len(files) > 1:
+        raise UserError("--tokenizer and --vocabulary both give a vocabulary: choose one")
+    if (arguments.level, arguments.min_count, arguments.max_vocabulary) != (None, 1, None):
+        raise UserError(f"--level, --min-count and --max-vocabulary make a vocabulary, {files[0]} gives one: choose")
+    if arguments.tokenizer is not None:
+        return read_tokenizer(arguments.tokenizer)
     return Vocabulary.load(arguments.vocabulary)
 
 

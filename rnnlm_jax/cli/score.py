@@ -3,9 +3,11 @@
 import argparse
 import math
 
+import numpy as np
+
 from rnnlm_jax import json_text
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.evaluation import perplexity
+from rnnlm_jax.evaluation import Evaluation, evaluation_of
 from rnnlm_jax.runs import open_run
 from rnnlm_jax.sentence_scores import score_sentences
 
@@ -37,22 +39,28 @@ def main(arguments: argparse.Namespace) -> int:
                 "".join(f"{value:12.4f}          {token!r}\n" for token, value in zip(tokens, nats, strict=True)),
                 end="",
             )
-    total = math.fsum(math.fsum(nats) for nats in scores)
     how = "one continuous stream" if arguments.carry else "each sentence on its own"
+    found = evaluation_of(np.concatenate(scores), text, run.vocabulary.describe(), 0.0)
     print(
-        f"{total:.4f} nats, {len(text):,} tokens, perplexity {perplexity(total, len(text)):.3f}; {how}; "
-        f"{text.oov:,} OOV; {run.vocabulary.describe()}"
+        f"{found.nats:.4f} nats, {found.counts}, perplexity {found.perplexity:.3f}{found.by_other_counts}; {how}; "
+        f"{found.remarks}; {found.policy}"
     )
     if arguments.json:
-        print(json_text.dumps(_summary(total, len(text), text.oov, [nats.tolist() for nats in scores])))
+        print(json_text.dumps(_summary(found, [nats.tolist() for nats in scores])))
     return 0
 
 
-def _summary(nats: float, tokens: int, oov: int, scores: list[list[float]]) -> dict[str, object]:
+def _summary(found: Evaluation, scores: list[list[float]]) -> dict[str, object]:
     return {
-        "nats": nats,
-        "tokens": tokens,
-        "oov": oov,
-        "perplexity": perplexity(nats, tokens),
+        "nats": found.nats,
+        "tokens": found.tokens,
+        "oov": found.oov,
+        "perplexity": found.perplexity,
+        "words": found.words,
+        "word_perplexity": found.word_perplexity,
+        "characters": found.characters,
+        "character_perplexity": found.character_perplexity,
+        "bits_per_character": found.bits_per_character,
+        "lossy_lines": found.lossy_lines,
         "sentences": [{"nats": math.fsum(each), "tokens": len(each), "token_nats": each} for each in scores],
     }

@@ -93,6 +93,8 @@ def print_start(trainer: Trainer) -> None:
         f"test tokens ({texts.train.oov:,}, {texts.valid.oov:,} and {texts.test.oov:,} of them OOV); "
         f"{texts.vocabulary.describe()}"
     )
+    if texts.lossy_lines:
+        print(f"note: {texts.lossy_lines:,} lines do not come back from their tokens: figures are of an easier text")
     if isinstance(texts.train, RecordText):
         print(f"the training text stays on disk, read by {texts.train.describe_workers()}")
     model = trainer.model

@@ -11,6 +11,7 @@ from rnnlm_jax.comparison.gradient_scale import gradient_scale
 from rnnlm_jax.comparison.mixture import Mixture, MixtureWeights, fit_weights, mixture, mixture_nats
 from rnnlm_jax.comparison.neural_cache import NeuralCache, neural_cache
 from rnnlm_jax.comparison.opening import names_of, open_scorer
+from rnnlm_jax.comparison.per_word import PerWordTable, compare_per_word
 from rnnlm_jax.comparison.scorer import About, Scorer
 from rnnlm_jax.comparison.table import Table
 
@@ -20,9 +21,11 @@ __all__ = [
     "Mixture",
     "MixtureWeights",
     "NeuralCache",
+    "PerWordTable",
     "Scorer",
     "Table",
     "compare",
+    "compare_per_word",
     "dynamic",
     "dynamic_nats",
     "fit_weights",

@@ -21,7 +21,7 @@ def require_comparable(scorers: Sequence[Scorer]) -> None:
         if other.vocabulary.content_hash != first.vocabulary.content_hash:
             raise UserError(
                 f"{first.name} and {other.name} cannot be compared: {difference(first.vocabulary, other.vocabulary)}; "
-                "train both with the same --vocabulary"
+                "train both with the same --vocabulary, or add --per-word"
             )
 
 
@@ -46,4 +46,6 @@ def difference(one: Vocabulary, other: Vocabulary) -> str:
         )
     elif one.tokens != other.tokens:
         found.append("the same types in another order")
+    elif one.tokenizer != other.tokenizer:
+        found.append("the same subwords, by tokenizers that cut text differently")
     return "their vocabularies differ: " + "; ".join(found)

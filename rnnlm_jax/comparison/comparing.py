@@ -69,7 +69,10 @@ def compare(
         speed = 1 / sum(1 / part.tokens_per_second for part in parts)
         rows.append(_row(mixed, Measured(nats, sum(part.seconds for part in parts), speed)))
         mixtures.append(FittedMixture(mixed.name, tuple(names), fitted, tune))
-    return Table(data, len(text), text.oov, scorers[0].vocabulary.describe(), best_first(rows), tuple(mixtures))
+    policy = scorers[0].vocabulary.describe()
+    if text.lossy_lines:
+        policy += f"; {text.lossy_lines:,} lines do NOT come back from their tokens"
+    return Table(data, len(text), text.oov, policy, best_first(rows), tuple(mixtures))
 
 
 def _check_mix(names: Sequence[str], known: Sequence[str]) -> None:

@@ -105,17 +105,13 @@ class Table:
 
     def text(self) -> str:
         """Lines for a terminal."""
-        lines = [HEAD, *(row.cells() for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-        shown = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
+        shown = terminal_table([HEAD, *(row.cells() for row in self.rows)], WORDS)
         return "\n".join([self.caption, "", *shown, *_notes(self.mixtures, "")]) + "\n"
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        rule = ["---"] * WORDS + ["---:"] * (len(HEAD) - WORDS)
-        lines = [HEAD, rule, *(tuple(map(_escaped, row.cells())) for row in self.rows)]
-        shown = [f"| {' | '.join(line)} |" for line in lines]
-        return "\n".join([_escaped(self.caption), "", *shown, *_notes(self.mixtures, "- ")]) + "\n"
+        shown = markdown_table([HEAD, *(row.cells() for row in self.rows)], WORDS)
+        return "\n".join([escaped(self.caption), "", *shown, *_notes(self.mixtures, "- ")]) + "\n"
 
     def summary(self) -> dict[str, Any]:
         """All figures by name."""
@@ -141,17 +137,30 @@ def best_first(rows: Sequence[Row]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (math.isnan(row.nats), row.nats)))
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+def terminal_table(lines: Sequence[Sequence[str]], words: int) -> list[str]:
+    """The lines of a table for a terminal; the first line is its head, and so many first columns are words."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return ["  ".join(_aligned(line, widths, words)).rstrip() for line in lines]
+
+
+def markdown_table(lines: Sequence[Sequence[str]], words: int) -> list[str]:
+    """The same lines as Markdown."""
+    head, *rows = lines
+    rule = ["---"] * words + ["---:"] * (len(head) - words)
+    return [f"| {' | '.join(line)} |" for line in (head, rule, *(map(escaped, row) for row in rows))]
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int], words: int) -> list[str]:
     left = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
     right = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
-    return left[:WORDS] + right[WORDS:]
+    return left[:words] + right[words:]
 
 
 def _notes(mixtures: Sequence[FittedMixture], mark: str) -> list[str]:
-    lines = [f"{mark}{_escaped(str(each)) if mark else each}" for each in mixtures]
+    lines = [f"{mark}{escaped(str(each)) if mark else each}" for each in mixtures]
     return ["", *lines] if lines else []
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that Markdown shows as it is: names hold bars and underscores, tokens angle brackets."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>|" else letter for letter in text)

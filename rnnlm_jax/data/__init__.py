@@ -4,6 +4,7 @@ from rnnlm_jax.data.batching import Batch, Batches, BatchSequence, SentenceBatch
 from rnnlm_jax.data.checks import require_in_vocabulary
 from rnnlm_jax.data.corpora import CORPORA, Corpus, load_corpus, path_corpus, read_lines
 from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.subword_building import read_tokenizer
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_building import build_vocabulary
 
@@ -21,5 +22,6 @@ __all__ = [
     "load_corpus",
     "path_corpus",
     "read_lines",
+    "read_tokenizer",
     "require_in_vocabulary",
 ]

@@ -19,12 +19,19 @@ class EncodedText:
             the text is a word like any other and is not counted.
         characters: Unicode characters of the text as it was read, plus one newline a line when the vocabulary ends
             lines: the denominator of bits per character at any level.
+        words: white-space-separated words of the text as it was read, plus one a line when the vocabulary ends lines:
+            the denominator of a perplexity a word at any level, and at the word level the number of tokens. 0 where
+            nobody has counted them.
+        lossy_lines: lines that their subwords do not give back to the last character, as with a tokenizer that makes
+            all letters small. 0 at other levels, where only white space between words is lost, and what is unknown.
     """
 
     tokens: np.ndarray
     line_ends: np.ndarray
     oov: int
     characters: int
+    words: int = 0
+    lossy_lines: int = 0
 
     def __len__(self) -> int:
         """Return the number of tokens."""

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm_jax.data import subwords
 from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.errors import UserError
 
-LEVELS = ("word", "char", "byte")
+LEVELS = ("word", "char", "byte", "subword")
 _FORMAT = "rnnlm_jax vocabulary 1"
-_NOUNS = {"word": "words", "char": "characters", "byte": "bytes"}
+_NOUNS = {"word": "words", "char": "characters", "byte": "bytes", "subword": "subwords"}
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,25 @@ class Vocabulary:
     are the same, `describe()` says what they are.
 
     Attributes:
-        level: `"word"` (split on whitespace only), `"char"` (Unicode characters) or `"byte"` (UTF-8 bytes).
-        tokens: id -> token. Bytes are written as the characters of the same number, `chr(0)` to `chr(255)`.
+        level: `"word"` (split on whitespace only), `"char"` (Unicode characters), `"byte"` (UTF-8 bytes) or `"subword"`
+            (whatever `tokenizer` cuts a line into).
+        tokens: id -> token. Bytes are written as the characters of the same number, `chr(0)` to `chr(255)`; subwords as
+            the tokenizer writes them.
         unk: the token that unknown tokens become; `None`: an unknown token is an error.
         eos: the token appended to each line; `None`: nothing is appended.
+        tokenizer: of subwords, the JSON by which Hugging Face's `tokenizers` cuts text; it is all there is to know, so
+            that a vocabulary needs no other file. `None` at every other level.
 
     Raises:
-        UserError: an unknown level, a repeated token, or a policy token that is not among the tokens.
+        UserError: an unknown level, a repeated token, a policy token that is not among the tokens, subwords without
+            their tokenizer, or a tokenizer of something else.
     """
 
     level: str
     tokens: tuple[str, ...]
     unk: str | None
     eos: str | None
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a vocabulary that could not encode or decode what it says."""
@@ -58,6 +65,8 @@ class Vocabulary:
             raise UserError(f"unk and eos are both {self.unk!r}: give them different tokens")
         if self.level == "byte" and (self.tokens != tuple(map(chr, range(256))) or self.unk is not None):
             raise UserError("a byte vocabulary is the 256 bytes in order, without an unknown token")
+        if (self.level == "subword") != (self.tokenizer is not None):
+            raise UserError("subwords have a tokenizer, and no other level has one: give both or neither")
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -84,10 +93,15 @@ class Vocabulary:
         """The id that stands before the first token of a text: the end of a line, or 0 where there is none."""
         return 0 if self.eos_id is None else self.eos_id
 
+    @property
+    def rules(self) -> dict[str, str]:
+        """The entry of files and hashes that says how text is cut; none where the level says it."""
+        return {} if self.tokenizer is None else {"tokenizer": self.tokenizer}
+
     @cached_property
     def content_hash(self) -> str:
-        """The sha256 (hexadecimal) of level, policies and tokens: equal exactly when the vocabularies are equal."""
-        content = {"level": self.level, "unk": self.unk, "eos": self.eos, "tokens": self.tokens}
+        """The sha256 (hexadecimal) of all attributes: equal exactly when the vocabularies are equal."""
+        content = {"level": self.level, "unk": self.unk, "eos": self.eos, "tokens": self.tokens} | self.rules
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
@@ -97,8 +111,12 @@ class Vocabulary:
         unknown = f"no unknown {noun} allowed" if self.unk is None else f"{self.unk} for unknown {noun}"
         if self.level == "byte":
             unknown = "no byte is unknown"
-        shown = {None: "nothing", "\n": "\\n"}.get(self.eos, self.eos)
-        return f"{self.level} level, {self.size:,} types, {unknown}, {shown} ends each line"
+        if self.level == "subword" and self.unk is None:
+            unknown = "no unknown token"
+        newline = subwords.NEWLINE if self.level == "subword" else "\n"
+        shown = {None: "nothing", "\n": "\\n", newline: "\\n"}.get(self.eos, self.eos)
+        counted = ", a token, a word and a character" if self.level == "subword" else ""
+        return f"{self.level} level, {self.size:,} types, {unknown}, {shown} ends each line{counted}"
 
     def encode(self, lines: Iterable[str]) -> EncodedText:
         """Encode the lines of a text, which come without their newline, appending `eos` to each.
@@ -109,10 +127,12 @@ class Vocabulary:
             The ids with their line ends and counts.
 
         Raises:
-            UserError: a token is unknown and the vocabulary has no unknown token.
+            UserError: a token is unknown and the vocabulary has no unknown token; subwords without `tokenizers`.
         """
+        if self.tokenizer is not None:
+            return subwords.encode(self.tokenizer, lines, self.unk_id, self.eos_id)
         ids, ends = array("i"), array("q")
-        characters = 0
+        characters = words = 0
         eos_id = self.eos_id
         for number, line in enumerate(lines, start=1):
             try:
@@ -120,16 +140,19 @@ class Vocabulary:
             except KeyError as error:
                 raise self._unknown(error.args[0], f" in line {number}") from None
             characters += len(line)
+            words += len(line.split()) if self.level != "word" else 0
             if eos_id is not None:
                 ids.append(eos_id)
                 characters += 1
+                words += 1
             ends.append(len(ids))
         tokens = np.array(ids, dtype=np.int32)
         unknown = tokens < 0
         oov = int(np.count_nonzero(unknown))
         if oov and self.unk_id is not None:
             tokens[unknown] = self.unk_id
-        return EncodedText(tokens, np.array(ends, dtype=np.int64), oov, characters)
+        words = len(tokens) if self.level == "word" else words
+        return EncodedText(tokens, np.array(ends, dtype=np.int64), oov, characters, words)
 
     def encode_line(self, line: str) -> list[int]:
         """Return the ids of one line, without `eos`: a prompt to continue, say.
@@ -138,6 +161,8 @@ class Vocabulary:
             UserError: a token is unknown and the vocabulary has no unknown token.
         """
         unk_id = self.unk_id
+        if self.tokenizer is not None:
+            return subwords.encode_line(self.tokenizer, line)
         try:
             return [i if i >= 0 or unk_id is None else unk_id for i in self._ids(line)]
         except KeyError as error:
@@ -155,6 +180,8 @@ class Vocabulary:
         if numbers and not (min(numbers) >= 0 and max(numbers) < self.size):
             wrong = next(i for i in numbers if not 0 <= i < self.size)
             raise UserError(f"{wrong} is no token id: the vocabulary has ids 0 to {self.size - 1}")
+        if self.tokenizer is not None:
+            return subwords.decode(self.tokenizer, numbers, self.eos_id)
         words = ["\n" if self.tokens[i] == self.eos else self.tokens[i] for i in numbers]
         if self.level == "byte":
             return "".join(words).encode("latin-1").decode("utf-8", errors="replace")
@@ -167,7 +194,7 @@ class Vocabulary:
         """Write the vocabulary to a JSON file; a reader sees the old file or the whole new one, never a part."""
         path = Path(path)
         content = {"format": _FORMAT, "level": self.level, "unk": self.unk, "eos": self.eos}
-        content |= {"sha256": self.content_hash, "tokens": self.tokens}
+        content |= {"sha256": self.content_hash, "tokens": self.tokens} | self.rules
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -194,11 +221,14 @@ class Vocabulary:
             raise UserError(f"there is no vocabulary file {path}: check the path") from None
         except ValueError:  # no JSON, or not even text
             raise UserError(f"{path} is no readable vocabulary file: build the vocabulary again") from None
+        if isinstance(content, dict) and "format" not in content and "model" in content:
+            raise UserError(f"{path} is no vocabulary file of ours: give a tokenizer.json as --tokenizer")
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise UserError(f"{path} is not a vocabulary file of this version: build the vocabulary again")
         corrupt = UserError(f"the vocabulary file {path} is corrupt (its sha256 does not fit): build it again")
         try:
-            found = cls(content["level"], tuple(content["tokens"]), content["unk"], content["eos"])
+            rules = content.get("tokenizer")
+            found = cls(content["level"], tuple(content["tokens"]), content["unk"], content["eos"], rules)
         except (KeyError, TypeError, UserError):
             raise corrupt from None
         if found.content_hash != content.get("sha256"):

@@ -6,6 +6,7 @@ import enum
 from collections import Counter
 from collections.abc import Iterable
 
+from rnnlm_jax.data import subword_building
 from rnnlm_jax.data.vocabulary import LEVELS, Vocabulary
 from rnnlm_jax.errors import UserError
 
@@ -29,16 +30,17 @@ def build_vocabulary(
 
     The unknown and the end-of-line token take their place by count like any other (a line counts one end; the unknown
     token counts where it stands in the text and for each token that was cut), so that frequency-binned output
-    layers can take ids as ranks. The byte level is the exception: id and byte are the same number.
+    layers can take ids as ranks. The byte level is the exception: id and byte are the same number. Subwords are those
+    of `subword_building.train`, bytes first and then merges in their order.
 
     Args:
         lines: the training text without newlines; not read for the byte level.
-        level: `"word"`, `"char"` or `"byte"`.
-        min_count: tokens seen less often are cut.
-        max_size: at most this many types, policy tokens included; the rarest are cut.
+        level: `"word"`, `"char"`, `"byte"` or `"subword"`.
+        min_count: tokens seen less often are cut; pairs of subwords seen less often are not merged.
+        max_size: at most this many types, policy tokens included; the rarest are cut. Of subwords 8,000 unless given.
         unk: what unknown tokens become; `None`: unknown tokens are errors. Default: `<unk>` for words; for
-            characters `<unk>` only if `min_count` or `max_size` is given; none for bytes.
-        eos: what ends each line; `None`: nothing. Default: `<eos>` for words, a newline for characters and bytes.
+            characters `<unk>` only if `min_count` or `max_size` is given; none for bytes and subwords.
+        eos: what ends each line; `None`: nothing. Default: `<eos>` for words, a newline otherwise.
 
     Raises:
         UserError: an unknown level, a size that is not positive, a text without tokens, or a cut without `unk`.
@@ -48,6 +50,10 @@ def build_vocabulary(
     if min_count <= 0 or (max_size is not None and max_size <= 0):
         wrong = f"min_count={min_count}" if min_count <= 0 else f"max_size={max_size}"
         raise UserError(f"{wrong} is not positive: give a number of at least 1")
+    if level == "subword":
+        if not (isinstance(unk, _Default) and isinstance(eos, _Default)):
+            raise UserError("subwords of bytes end lines with a newline and know every byte: leave unk and eos out")
+        return subword_building.train(lines, max_size, min_count)
     cutting = min_count > 1 or max_size is not None
     if isinstance(unk, _Default):
         unk = "<unk>" if level == "word" or (level == "char" and cutting) else None

@@ -76,6 +76,7 @@ def write_model(
             "eos": vocabulary.eos,
             "tokens": vocabulary.tokens,
             "sha256": vocabulary.content_hash,
+            **vocabulary.rules,
         },
         "about": dict(about),
         "sha256": {name: _digest(array) for name, array in arrays.items()},
@@ -127,7 +128,8 @@ def read_stored(path: str | Path) -> StoredModel:
         if header["sha256"] != {name: _digest(array) for name, array in arrays.items()}:
             raise corrupt
         words = header["vocabulary"]
-        vocabulary = Vocabulary(words["level"], tuple(words["tokens"]), words["unk"], words["eos"])
+        rules = words.get("tokenizer")
+        vocabulary = Vocabulary(words["level"], tuple(words["tokens"]), words["unk"], words["eos"], rules)
         if vocabulary.content_hash != words["sha256"]:
             raise corrupt
         return StoredModel(header["kind"], vocabulary, header["about"], arrays)

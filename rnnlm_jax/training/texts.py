@@ -15,6 +15,7 @@ from rnnlm_jax.data import (
     Vocabulary,
     build_vocabulary,
     load_corpus,
+    read_tokenizer,
     require_in_vocabulary,
 )
 from rnnlm_jax.data.records import RecordText, open_text
@@ -39,6 +40,11 @@ class Texts:
     def digest(self) -> str:
         """Of the training tokens."""
         return self.train.digest if isinstance(self.train, RecordText) else digest(self.train.tokens)
+
+    @property
+    def lossy_lines(self) -> int:
+        """Lines in memory that their tokens do not give back."""
+        return sum(text.lossy_lines for text in (self.train, self.valid, self.test) if isinstance(text, EncodedText))
 
     def words(self) -> Words:
         """The words of the vocabulary with their counts in the training text."""
@@ -66,20 +72,35 @@ def load_texts(config: DataConfig, quiet: bool = True) -> Texts:
         UserError: if a text is missing, empty, not UTF-8, or has nothing in the vocabulary; if text is to stay on disk
             and there is no vocabulary, or no TFDS data set.
     """
-    if config.input_workers is not None and config.vocabulary is None:
+    known = vocabulary_at_hand(config)
+    if config.input_workers is not None and known is None:
         raise UserError(
             "--input-workers needs --vocabulary FILE, since the text is not read before training: give the "
-            "vocabulary.json of a run, or one that rnnlm_jax.data.build_vocabulary made and saved"
+            "vocabulary.json of a run, or one that rnnlm_jax.data.build_vocabulary made and saved, or --tokenizer FILE"
         )
     corpus = load_corpus(config.corpus, data_dir=config.data_dir)
-    if config.vocabulary is not None:
-        vocabulary = Vocabulary.load(config.vocabulary)
-    else:
-        level = corpus.level if config.level == "auto" else config.level
-        vocabulary = build_vocabulary(
-            corpus.lines("train"), level, min_count=config.min_count, max_size=config.max_vocabulary
-        )
+    level = corpus.level if config.level == "auto" else config.level
+    vocabulary = known or build_vocabulary(
+        corpus.lines("train"), level, min_count=config.min_count, max_size=config.max_vocabulary
+    )
     return encode_texts(corpus, vocabulary, config.input_workers, quiet)
+
+
+def vocabulary_at_hand(config: DataConfig) -> Vocabulary | None:
+    """The vocabulary of the file that is named, if one is.
+
+    Raises:
+        UserError: if it is missing or damaged, or a tokenizer comes with what would make another vocabulary.
+    """
+    if config.tokenizer is None:
+        return None if config.vocabulary is None else Vocabulary.load(config.vocabulary)
+    if config.vocabulary is not None:
+        raise UserError("--tokenizer and --vocabulary both give a vocabulary: choose one")
+    if config.level not in ("auto", "subword"):
+        raise UserError(f"--tokenizer gives subwords, and --level {config.level} asks for something else: choose one")
+    if (config.min_count, config.max_vocabulary) != (1, None):
+        raise UserError("--min-count and --max-vocabulary make a vocabulary, --tokenizer gives one: choose")
+    return read_tokenizer(config.tokenizer)
 
 
 def encode_texts(corpus: Corpus, vocabulary: Vocabulary, input_workers: int | None = None, quiet: bool = True) -> Texts:

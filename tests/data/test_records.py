@@ -93,6 +93,20 @@ def test_the_index_knows_what_encoding_tells(corpus, vocabulary, encoded):
     assert index.records < index.lines  # some have several
 
 
+def test_subwords(corpus):
+    """A line's subwords are a function of the line, wherever it is read; a process of its own opens the tokenizer."""
+    pytest.importorskip("tokenizers")
+    vocabulary = build_vocabulary(corpus.lines("train"), "subword", max_size=270)
+    text = open_text(corpus, vocabulary, 1)
+    encoded = vocabulary.encode(corpus.lines("train"))
+    assert len(text) == len(encoded)
+    ours = on_disk("streams", text)
+    try:
+        assert assert_equal(in_memory("streams", encoded), ours.epoch(0)) > 1
+    finally:
+        ours.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("size", "window"), [(4, 3), (1, 50), (500, 2)])
 def test_the_batches_of_text_in_memory(corpus, vocabulary, encoded, kind, size, window):

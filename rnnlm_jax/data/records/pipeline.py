@@ -76,6 +76,7 @@ def _begin_worker(index: int, count: int) -> None:
     """Leave signals to the parent, which reads on until its step is saved, and end with it however it ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # there are as many workers as are wanted
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

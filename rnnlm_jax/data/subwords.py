@@ -1,0 +1,135 @@
+"""Text to subwords and back, by Hugging Face's `tokenizers`, which is imported when it is asked for."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: How tokenizers of bytes write the newline.
+NEWLINE = "\u010a"
+#: Lines that are encoded side by side, in the library's threads.
+_AT_ONCE = 4096
+
+
+def library() -> Any:
+    """Return the module `tokenizers`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise UserError(
+            "subwords need the package tokenizers, which is not installed: pip install 'rnnlm_jax[subwords]'"
+        ) from error
+    return tokenizers
+
+
+@lru_cache(maxsize=4)
+def opened(text: str) -> Tokenizer:
+    """Return the tokenizer that a `tokenizer.json` describes.
+
+    Its special tokens are those of a model's own making: where a text has the same letters they are letters, so that no
+    text can end a line where it has none.
+
+    Raises:
+        UserError: the text is no tokenizer's, or `tokenizers` is not installed.
+    """
+    tokenizers = library()
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(text)
+    except BaseException as error:
+        reason = _reason(error)
+        raise UserError(f"the tokenizer cannot be read ({reason}): give a whole tokenizer.json") from error
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def encode(text: str, lines: Iterable[str], unk_id: int | None, eos_id: int | None) -> EncodedText:
+    """Encode the lines of a text with the tokenizer that `text` describes, appending `eos_id` to each.
+
+    Every line is decoded again, and those that do not come back as they were are counted.
+
+    Raises:
+        UserError: the tokenizer refuses a line, or `tokenizers` is not installed.
+    """
+    tokenizer = opened(text)
+    ids, ends = array("i"), array("q")
+    end = [] if eos_id is None else [eos_id]
+    characters = words = oov = lossy = seen = 0
+    for part in _parts(lines):
+        found = _encoded(tokenizer, part, seen)
+        seen += len(part)
+        for line, pieces in zip(part, found, strict=True):
+            characters += len(line) + len(end)
+            words += len(line.split()) + len(end)
+            ids.extend(pieces)
+            ids.extend(end)
+            ends.append(len(ids))
+        if unk_id is not None:
+            oov += sum(pieces.count(unk_id) for pieces in found)
+        back = tokenizer.decode_batch(found, skip_special_tokens=False)
+        lossy += sum(one != other for one, other in zip(part, back, strict=True))
+    return EncodedText(np.array(ids, np.int32), np.array(ends, np.int64), oov, characters, words, lossy)
+
+
+def encode_line(text: str, line: str) -> list[int]:
+    """Return the ids of one line, without an end.
+
+    Raises:
+        UserError: as `encode`.
+    """
+    return _encoded(opened(text), [line])[0]
+
+
+def decode(text: str, ids: Sequence[int], eos_id: int | None) -> str:
+    """Return the text of some ids, with a newline for each `eos_id`; bytes that are no UTF-8 become U+FFFD."""
+    tokenizer = opened(text)
+    pieces: list[list[int]] = [[]]
+    for i in ids:
+        if i == eos_id:
+            pieces.append([])
+        else:
+            pieces[-1].append(i)
+    return "\n".join(tokenizer.decode_batch(pieces, skip_special_tokens=False))
+
+
+def _parts(lines: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(lines)
+    while part := list(islice(left, _AT_ONCE)):
+        yield part
+
+
+def _encoded(tokenizer: Tokenizer, lines: list[str], before: int | None = None) -> list[list[int]]:
+    """Return the ids of each line; `before` lines of the text came earlier."""
+    try:
+        return [found.ids for found in tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
+    except BaseException as error:
+        reason = _reason(error)
+        if len(lines) > 1:  # find the line that it is about
+            for k, line in enumerate(lines):
+                _encoded(tokenizer, [line], None if before is None else before + k)
+        where = "a line" if before is None else f"line {before + 1}"
+        raise UserError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or mend it") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the library says is wrong; anything that is not the library's is raised on.
+
+    It raises plain `Exception`, and where its own code fails a panic, which is none and has no name to import.
+    """
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    return " ".join(str(error).split())[:120]
