@@ -1,5 +1,6 @@
 """N-best lists: read, scored by language models, rescored with weights tuned for word errors, measured."""
 
+from rnnlm_jax.rescoring.alignment import Alignments, WordErrors, list_errors, total_errors, word_errors
 from rnnlm_jax.rescoring.choosing import (
     BASES,
     Weights,
@@ -16,7 +17,6 @@ from rnnlm_jax.rescoring.outcome import Measured, measured, table
 from rnnlm_jax.rescoring.reading import read_nbest, read_references
 from rnnlm_jax.rescoring.scored_list import ScoredList, fit_shares, free_weights, score_list, tune_weights
 from rnnlm_jax.rescoring.tuning import Tuned, tune
-from rnnlm_jax.rescoring.word_errors import Alignments, WordErrors, list_errors, total_errors, word_errors
 from rnnlm_jax.rescoring.writing import best_text, nbest_text
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.rescoring.line_formats import MOSES
+from rnnlm_jax.rescoring.line_formats import LARGEST, MOSES
 from rnnlm_jax.rescoring.nbest import NbestList
 
 #: One in each base of logarithms that a list may be in, in nats.
@@ -65,7 +65,13 @@ def totals(rows: Float[np.ndarray, "N F"], weights: Float[np.ndarray, "F"]) -> F
 
 
 def best(scores: Float[np.ndarray, "N"], starts: Int[np.ndarray, "U+1"]) -> Int[np.ndarray, "U"]:
-    """The place of the highest score of each utterance; of equal ones the first."""
+    """The place of the highest score of each utterance; of equal ones the first.
+
+    Raises:
+        UserError: if a score is no number.
+    """
+    if np.isnan(scores).any():
+        raise UserError("the total of a hypothesis is no number: check the scores, the weights and the model")
     highest = np.repeat(np.maximum.reduceat(scores, starts[:-1]), np.diff(starts))
     places = np.flatnonzero(scores == highest)
     return places[np.searchsorted(places, starts[:-1])]
@@ -88,7 +94,7 @@ def require_weights(weights: Weights, nbest: NbestList) -> None:
             f"{len(weights.scores)} score weights for the {len(nbest.score_names)} scores of {nbest.path} "
             f"({', '.join(nbest.score_names)}): give as many"
         )
-    if not np.isfinite(weights.vector()).all():
-        raise UserError("weights must be finite numbers")
+    if not (np.abs(weights.vector()) <= LARGEST).all():
+        raise UserError(f"weights must be finite numbers, at most {LARGEST:g}")
     if weights.lm_weight < 0:
         raise UserError(f"the weight of the language model must be 0 or more, not {weights.lm_weight}")

@@ -1,7 +1,6 @@
 """The lines of n-best lists as people have them: which format a line is in, and what it says."""
 
 import json
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +16,8 @@ SHAPES = {
     KALDI: "id-1 text",
 }
 BAR = "|||"
+#: The largest score or weight: sums of their products are finite.
+LARGEST = 1e30
 
 
 class Line(NamedTuple):
@@ -51,8 +52,8 @@ def number(word: Any) -> float:
         value = float(word)
     except (TypeError, ValueError):
         raise UserError(f"{word!r} is no score: give a number") from None
-    if isinstance(word, bool) or not math.isfinite(value):
-        raise UserError(f"{word!r} is no score: give a finite number")
+    if isinstance(word, bool) or not abs(value) <= LARGEST:
+        raise UserError(f"{word!r} is no score: give a finite number, at most {LARGEST:g}")
     return value
 
 

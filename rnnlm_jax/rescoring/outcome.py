@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
+from rnnlm_jax.rescoring.alignment import Alignments, WordErrors, total_errors
 from rnnlm_jax.rescoring.choosing import Weights, best, totals
 from rnnlm_jax.rescoring.nbest import NbestList
-from rnnlm_jax.rescoring.word_errors import Alignments, WordErrors, total_errors
 
 #: Rows of the table, from before to the best that can be.
 FIRST, GIVEN, RESCORED, ORACLE = "first listed", "given scores", "rescored", "oracle"

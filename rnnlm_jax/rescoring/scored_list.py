@@ -10,11 +10,11 @@ import numpy as np
 
 from rnnlm_jax.array_types import Bool, Float
 from rnnlm_jax.comparison import MixtureWeights, fit_weights
+from rnnlm_jax.rescoring.alignment import Alignments
 from rnnlm_jax.rescoring.choosing import Weights, features
 from rnnlm_jax.rescoring.language_scores import SentenceModel
 from rnnlm_jax.rescoring.nbest import NbestList
 from rnnlm_jax.rescoring.tuning import Tuned, tune
-from rnnlm_jax.rescoring.word_errors import Alignments
 
 #: (what, sentences to read) -> a progress bar
 Bar = Callable[[str, int], AbstractContextManager[Any]]
