@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
     rescore_options.check(arguments)
     unit = (-1.0 if arguments.costs else 1.0) * BASES[arguments.score_base]
     nbest = read_nbest(arguments.nbest, arguments.scores)
-    dev = read_nbest(arguments.tune, arguments.tune_scores or arguments.scores) if arguments.tune else None
+    dev = _development_list(arguments, nbest)
     weights = _given(arguments, nbest)
     references = read_references(arguments.references)
     dev_references = read_references(arguments.tune_references) or references
@@ -61,14 +61,16 @@ def main(arguments: argparse.Namespace) -> int:
     shares = _shares(arguments, model, dev, dev_references)
     about: dict[str, Any] = {}
     lists: list[Measured] = []
+    scored: ScoredList | None = None
     if dev is not None and dev_errors is not None:
-        scored = score_list(dev, model, shares, unit, _text_bar)
+        scored = score_list(dev, model, shares, unit, token_bar)
         fixed = (arguments.score_weights, arguments.lm_weight, arguments.word_penalty)
         free = free_weights(weights.scores, *(each is not None for each in fixed))
         weights, found = tune_weights(scored, dev_errors[0], weights, free, _search_bar)
         lists.append(measured(dev, scored.rows, weights, *dev_errors))
         about["development"] = {"list": dev.path, "line_searches": found.searches} | lists[0].summary()
-    scored = score_list(nbest, model, shares, unit, _text_bar)
+    if scored is None or dev is not nbest:
+        scored = score_list(nbest, model, shares, unit, token_bar)
     if errors is not None:
         lists.append(measured(nbest, scored.rows, weights, *errors))
         about["word_errors"] = lists[-1].summary()
@@ -83,6 +85,15 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{len(extra):,} references have no hypotheses, and are not counted")
     _write_json(arguments, _summary(scored, model, weights, shares) | about)
     return 0
+
+
+def _development_list(arguments: argparse.Namespace, nbest: NbestList) -> NbestList | None:
+    """The list to tune on; the very list that is rescored, if it is that file."""
+    if arguments.tune is None:
+        return None
+    if not arguments.tune_scores and Path(arguments.tune).resolve() == Path(arguments.nbest).resolve():
+        return nbest
+    return read_nbest(arguments.tune, arguments.tune_scores or arguments.scores)
 
 
 def _given(arguments: argparse.Namespace, nbest: NbestList) -> Weights:
@@ -121,10 +132,6 @@ def _shares(
         share = NGRAM_WEIGHT if arguments.ngram_weight is None else arguments.ngram_weight
         return [1.0 - share, share]
     return fit_shares(model, dev, references).weights.tolist()
-
-
-def _text_bar(description: str, total: int) -> Any:
-    return token_bar(description, total, unit="text")
 
 
 def _search_bar(description: str, total: int) -> Any:

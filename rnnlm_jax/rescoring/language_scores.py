@@ -6,6 +6,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.comparison import Scorer, mixture_nats, require_comparable
+from rnnlm_jax.comparison.scorer import Progress, silent
 from rnnlm_jax.comparison.trained_run import TrainedRun
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
@@ -59,43 +60,42 @@ class SentenceModel:
         return np.concatenate([nats for _, nats in self._chunks(text)] or [np.zeros((len(self.scorers), 0))], axis=1)
 
     def log_probs(
-        self, text: EncodedText, weights: Sequence[float], progress: Callable[[int], object] = lambda lines: None
+        self, text: EncodedText, weights: Sequence[float], progress: Progress = silent
     ) -> Float[np.ndarray, "L"]:
         """``log P`` of each line in nats, float64 ``[L]``; memory does not grow with their tokens.
 
         Args:
             text: at least one line.
             weights: ``λ_k``, 0 or more and 1 in all.
-            progress: told the number of lines since its last call.
+            progress: told the number of tokens that one model has scored since its last call.
         """
         sums: list[np.ndarray] = []
-        for chunk, nats in self._chunks(text):
+        for chunk, nats in self._chunks(text, progress):
             mixed = mixture_nats(nats, np.array(weights, np.float64))
             line = np.repeat(np.arange(chunk.line_ends.size), np.diff(chunk.line_ends, prepend=0))
             sums.append(-np.bincount(line, mixed, chunk.line_ends.size))
-            progress(chunk.line_ends.size)
         return np.concatenate(sums)
 
-    def _chunks(self, text: EncodedText) -> Iterator[tuple[EncodedText, np.ndarray]]:
+    def _chunks(self, text: EncodedText, progress: Progress = silent) -> Iterator[tuple[EncodedText, np.ndarray]]:
         each = [_sentence_function(scorer, len(text)) for scorer in self.scorers]
         for first in range(0, text.line_ends.size, self._lines):
             chunk = lines_between(text, first, first + self._lines)
-            yield chunk, np.stack([nats(chunk) for nats in each])
+            yield chunk, np.stack([nats(chunk, progress) for nats in each])
 
 
-def _sentence_function(scorer: Scorer, tokens: int) -> Callable[[EncodedText], np.ndarray]:
+def _sentence_function(scorer: Scorer, tokens: int) -> Callable[[EncodedText, Progress], np.ndarray]:
     """Nats of each token of a text, each line on its own, for so many tokens in all."""
     if isinstance(scorer, TrainedRun):
         model, params = scorer.run.model, scorer.run.params
         if tokens >= model.vocab_size:
             model, params = model.tabulated(params)
-        return lambda text: sentence_nats(model, params, text, scorer.vocabulary)
+        return lambda text, progress: sentence_nats(model, params, text, scorer.vocabulary, progress)
     if scorer.vocabulary.eos is not None:
         return scorer.token_nats
 
-    def one_by_one(text: EncodedText) -> np.ndarray:  # without ends of lines a text is one sentence
+    def one_by_one(text: EncodedText, progress: Progress) -> np.ndarray:  # without ends of lines a text is one sentence
         lines = (lines_between(text, i, i + 1) for i in range(text.line_ends.size))
-        return np.concatenate([scorer.token_nats(line) for line in lines if len(line)] or [np.zeros(0)])
+        return np.concatenate([scorer.token_nats(line, progress) for line in lines if len(line)] or [np.zeros(0)])
 
     return one_by_one
 

@@ -13,6 +13,8 @@ class TreeLevel(NamedTuple):
 
     parents: Int[np.ndarray, "M"]  # places in the level before; 0 in the first level, before which there is nothing
     words: Int[np.ndarray, "M"]
+    tokens: int
+    """Of the text, that end one of them."""
 
 
 class PrefixTree(NamedTuple):
@@ -36,7 +38,7 @@ def prefix_tree(text: EncodedText, vocab_size: int) -> PrefixTree:
     while lines.size:
         places = starts[lines] + len(levels)
         beginnings, of = np.unique(parents * vocab_size + text.tokens[places], return_inverse=True)
-        levels.append(TreeLevel(beginnings // vocab_size, (beginnings % vocab_size).astype(np.int32)))
+        levels.append(TreeLevel(beginnings // vocab_size, (beginnings % vocab_size).astype(np.int32), lines.size))
         nodes[places] = first + of
         first += beginnings.size
         longer = lengths[lines] > len(levels)

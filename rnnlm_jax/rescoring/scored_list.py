@@ -16,7 +16,7 @@ from rnnlm_jax.rescoring.language_scores import SentenceModel
 from rnnlm_jax.rescoring.nbest import NbestList
 from rnnlm_jax.rescoring.tuning import Tuned, tune
 
-#: (what, sentences to read) -> a progress bar
+#: (what, how much there is to do) -> a progress bar
 Bar = Callable[[str, int], AbstractContextManager[Any]]
 
 
@@ -47,11 +47,11 @@ def score_list(nbest: NbestList, model: SentenceModel, shares: Sequence[float], 
         model: the models.
         shares: of each model in their mixture.
         unit: see ``features``.
-        bar: makes a progress bar, which counts texts.
+        bar: makes a progress bar, which counts tokens.
     """
     start = time.perf_counter()
     text = model.encode(nbest.texts)
-    with bar(f"scoring {nbest.path}", len(nbest.texts)) as progress:
+    with bar(f"scoring {nbest.path}", len(text) * len(model.scorers)) as progress:
         log_probs = model.log_probs(text, shares, progress.update)
     rows = features(nbest, log_probs, unit)
     return ScoredList(nbest, rows, len(text), text.oov, time.perf_counter() - start)

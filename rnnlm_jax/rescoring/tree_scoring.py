@@ -18,7 +18,11 @@ FEWEST, MOST, STATE_BYTES = 64, 2048, 2**27
 
 
 def sentence_nats(
-    model: LanguageModel, params: LanguageModelParams, text: EncodedText, vocabulary: Vocabulary
+    model: LanguageModel,
+    params: LanguageModelParams,
+    text: EncodedText,
+    vocabulary: Vocabulary,
+    progress: Callable[[int], object] = lambda tokens: None,
 ) -> Float[np.ndarray, "N"]:
     """``-log P`` of each token of a text in nats, float64, each line read from the model's initial state.
 
@@ -30,10 +34,11 @@ def sentence_nats(
         params: its parameters.
         text: the text, one sentence a line.
         vocabulary: for the token before each sentence.
+        progress: told the number of tokens scored since its last call.
     """
     tree = prefix_tree(text, model.vocab_size)
     capacity = 2 ** max(6, math.ceil(math.log2(max(text.line_ends.size, 1))))
-    return _node_nats(model, params, tree, vocabulary.start_id, capacity)[tree.nodes]
+    return _node_nats(model, params, tree, vocabulary.start_id, capacity, progress)[tree.nodes]
 
 
 def lines_at_once(model: LanguageModel) -> int:
@@ -44,7 +49,12 @@ def lines_at_once(model: LanguageModel) -> int:
 
 
 def _node_nats(
-    model: LanguageModel, params: LanguageModelParams, tree: PrefixTree, start_id: int, capacity: int
+    model: LanguageModel,
+    params: LanguageModelParams,
+    tree: PrefixTree,
+    start_id: int,
+    capacity: int,
+    progress: Callable[[int], object],
 ) -> Float[np.ndarray, "M"]:
     """The nats of the last word of every beginning, level by level; a level holds at most ``capacity`` of them."""
     read = _reading_function(model)
@@ -52,8 +62,9 @@ def _node_nats(
     # One place for each beginning of a level, and room for what the last ones are filled up with.
     before, after = (model.initial_state((capacity + rows,)) for _ in range(2))
     words = np.full(1, start_id, np.int32)
-    parts: list[tuple[Array, int]] = []
+    found: list[np.ndarray] = []
     for level in tree.levels:
+        parts: list[tuple[Array, int]] = []
         for start, size in _pieces(level.words.size, rows):
             piece = slice(start, start + size)
             parents = _filled(level.parents[piece], size)
@@ -61,7 +72,9 @@ def _node_nats(
             after, nats = read(params, before, after, parents, words[parents], targets, start)
             parts.append((nats, min(size, level.words.size - start)))
         before, after, words = after, before, level.words
-    return np.concatenate([np.asarray(nats, np.float64)[:size] for nats, size in parts] or [np.zeros(0)])
+        found += [np.asarray(nats, np.float64)[:size] for nats, size in parts]
+        progress(level.tokens)
+    return np.concatenate(found or [np.zeros(0)])
 
 
 @functools.lru_cache(maxsize=8)
