@@ -66,15 +66,17 @@ def main(arguments: argparse.Namespace) -> int:
         scored = score_list(dev, model, shares, unit, token_bar)
         fixed = (arguments.score_weights, arguments.lm_weight, arguments.word_penalty)
         free = free_weights(weights.scores, *(each is not None for each in fixed))
-        weights, found = tune_weights(scored, dev_errors[0], weights, free, _search_bar)
+        weights, tuned = tune_weights(scored, dev_errors[0], weights, free, _search_bar)
         lists.append(measured(dev, scored.rows, weights, *dev_errors))
-        about["development"] = {"list": dev.path, "line_searches": found.searches} | lists[0].summary()
+        about["development"] = {"list": dev.path, "line_searches": tuned.searches} | lists[0].summary()
     if scored is None or dev is not nbest:
         scored = score_list(nbest, model, shares, unit, token_bar)
     if errors is not None:
-        lists.append(measured(nbest, scored.rows, weights, *errors))
-        about["word_errors"] = lists[-1].summary()
-    chosen = _write(arguments, scored, weights, abs(unit))
+        found = measured(nbest, scored.rows, weights, *errors)
+        about["word_errors"] = found.summary()
+        if dev is not nbest:
+            lists.append(found)
+    chosen = _write(arguments, scored, weights, unit)
     if not (lists or arguments.out or arguments.out_nbest):
         print(best_text(nbest, chosen), end="")
     if lists:
@@ -138,7 +140,7 @@ def _search_bar(description: str, total: int) -> Any:
     return token_bar(description, total or None, unit="line")
 
 
-def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, base: float) -> np.ndarray:
+def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, unit: float) -> np.ndarray:
     """Write the files that were asked for, and return the place of the best hypothesis of each utterance."""
     nbest, scores = scored.nbest, totals(scored.rows, weights.vector())
     chosen = best(scores, nbest.starts)
@@ -146,7 +148,7 @@ def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, 
         write_text(Path(arguments.out), best_text(nbest, chosen))
     if arguments.out_nbest is not None:
         order = ranked(scores, nbest.starts)
-        write_text(Path(arguments.out_nbest), nbest_text(nbest, order, scored.rows[:, -2] / base, scores / base))
+        write_text(Path(arguments.out_nbest), nbest_text(nbest, order, scored.rows[:, -2] / unit, scores / unit))
     return chosen
 
 

@@ -28,8 +28,8 @@ def nbest_text(nbest: NbestList, order: np.ndarray, lm_scores: np.ndarray, total
     Args:
         nbest: the list.
         order: ``[N]``, places.
-        lm_scores: ``log P`` of each hypothesis, ``[N]``, in the base of the list's scores.
-        totals: ``[N]``, in that base.
+        lm_scores: ``log P`` of each hypothesis, ``[N]``, as the list has its scores: in their base, as costs if they are.
+        totals: ``[N]``, likewise.
     """
     write = {MOSES: _moses, JSON_LINES: _json_lines}.get(nbest.format, _tabs)
     return "".join(f"{line}\n" for line in write(nbest, order.tolist(), lm_scores, totals))

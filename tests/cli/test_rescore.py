@@ -78,6 +78,8 @@ def test_without_files_and_references_the_best_are_printed(model, lists, rnnlm):
     assert outcome.out.startswith("u1\tthe cat sat on a dog\nu2\ton the ran\nweights: score 1 1; kn3 0; a word 0\n")
     costs = rnnlm("rescore", model, "--nbest", lists / "list", "--lm-weight", "0", "--costs")
     assert costs.out.startswith("u1\tthe cat sat on the mat\nu2\ta dog ran\n")
+    rnnlm("rescore", model, "--nbest", lists / "list", "--costs", "--out-nbest", lists / "new")
+    assert (read_nbest(lists / "new").scores[:, 1] > 0).all()  # -log P, beside costs
     negative = rnnlm("rescore", model, "--nbest", lists / "list", "--lm-weight", "0", "--score-weights=-1")
     assert negative.out.startswith("u1\tthe cat sat on the mat\nu2\ta dog ran\n")
 
