@@ -28,7 +28,7 @@ def nbest_text(nbest: NbestList, order: np.ndarray, lm_scores: np.ndarray, total
     Args:
         nbest: the list.
         order: ``[N]``, places.
-        lm_scores: ``log P`` of each hypothesis, ``[N]``, as the list has its scores: in their base, as costs if they are.
+        lm_scores: ``log P`` of each hypothesis, ``[N]``, as the list has its scores: in their base, or as costs.
         totals: ``[N]``, likewise.
     """
     write = {MOSES: _moses, JSON_LINES: _json_lines}.get(nbest.format, _tabs)
