@@ -8,13 +8,13 @@ from tqdm import tqdm
 LOG_INTERVAL = 30.0
 
 
-def token_bar(description: str, total: int | None, initial: int = 0, disable: bool = False) -> tqdm:
-    """A bar that counts tokens on standard error; their ``total`` may not be known yet."""
+def token_bar(description: str, total: int | None, initial: int = 0, disable: bool = False, unit: str = "tok") -> tqdm:
+    """A bar that counts tokens, or another ``unit``, on standard error; their ``total`` may not be known yet."""
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,
         initial=initial,
-        unit="tok",
+        unit=unit,
         unit_scale=True,
         desc=description,
         disable=disable,

@@ -58,6 +58,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "generation": (MODEL, JAX),
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
+    "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
     "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
@@ -107,6 +108,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "finite",
             "analysis",
             "comparison",
+            "rescoring",
             "bench",
             "bench.measure",
             "bench.peers",

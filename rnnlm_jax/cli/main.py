@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": "perplexity of a trained model on a text",
     "compare": "a table of models on one text: perplexity, size and speed; mixtures, a cache, dynamic evaluation",
     "score": "nats of each sentence and token of a text",
+    "rescore": "choose among the hypotheses of n-best lists; weights tuned for word errors",
     "sample": "draw text from a trained model",
     "ngram": "train and measure Kneser-Ney n-gram models; ARPA files",
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
@@ -38,6 +39,7 @@ Recurrent language models in JAX.
   rnnlm-jax train --data my.txt --cell gru --run runs/g   your own text
   rnnlm-jax eval runs/demo --data other.txt               its perplexity on another text
   rnnlm-jax compare runs/a kn5 --data ptb:test --mix      models side by side, and their mixture
+  rnnlm-jax rescore runs/a --nbest list --out best        the likeliest hypotheses of a recogniser
   rnnlm-jax sample runs/demo --prompt "the"               what it has to say
   rnnlm-jax ngram train my.txt --out kn5.model            a Kneser-Ney 5-gram of your text
   rnnlm-jax jacobians runs/demo --data pydoc:test --out o how far back it looks
