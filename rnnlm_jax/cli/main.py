@@ -21,6 +21,8 @@ COMMANDS = {
     "compare": "a table of models on one text: perplexity, size and speed; mixtures, a cache, dynamic evaluation",
     "score": "nats of each sentence and token of a text",
     "sample": "draw text from a trained model",
+    "export": "a trained model as a folder that needs jax and NumPy only, or as one safetensors file",
+    "import": "a run from a safetensors file: one of ours, or a PyTorch word language model",
     "ngram": "train and measure Kneser-Ney n-gram models; ARPA files",
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
     "aot": "compile a training step for a TPU that is not there: memory, collectives, whether it fits",
@@ -39,6 +41,7 @@ Recurrent language models in JAX.
   rnnlm-jax eval runs/demo --data other.txt               its perplexity on another text
   rnnlm-jax compare runs/a kn5 --data ptb:test --mix      models side by side, and their mixture
   rnnlm-jax sample runs/demo --prompt "the"               what it has to say
+  rnnlm-jax export runs/demo --out demo                   a folder that scores with jax alone: python demo/score.py
   rnnlm-jax ngram train my.txt --out kn5.model            a Kneser-Ney 5-gram of your text
   rnnlm-jax jacobians runs/demo --data pydoc:test --out o how far back it looks
   rnnlm-jax bench --what layers --cells lstm              what it takes here, beside other libraries
