@@ -94,7 +94,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
-    "interop": (MODEL, JAX | {"flax", "torch"}),
+    "interop": (MODEL | {"interop.weights"}, JAX | {"flax", "torch"}),
+    "interop.weights": ({"array_types", "errors", "cells"}, JAX | {"safetensors"}),
+    "interop.torch_language_model": (MODEL | {"interop.weights"}, JAX),
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}

@@ -1,0 +1,19 @@
+"""Weights of torch, flax (linen, nnx), haiku, equinox and keras as our cells, and ours as theirs; NumPy only."""
+
+from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
+from rnnlm_jax.interop.weights.convert import Loaded, dump, load
+from rnnlm_jax.interop.weights.files import read_safetensors, write_safetensors
+from rnnlm_jax.interop.weights.states import dump_state, load_state
+
+__all__ = [
+    "CONVENTIONS",
+    "SYSTEMS",
+    "Convention",
+    "Loaded",
+    "dump",
+    "dump_state",
+    "load",
+    "load_state",
+    "read_safetensors",
+    "write_safetensors",
+]

@@ -1,0 +1,199 @@
+"""How each library lays out each recurrent layer, as one table: names, gate orders, transposes, biases, signs.
+
+Our own layout is what every row is relative to: ``h_t = cell(x_t W_x + h_{t-1} W_h + b, …)`` with ``w_x [D, G*H]``,
+``w_h [H, G*H]``, gates in the order of each cell's parameters (LSTM i, f, g, o; GRU r, z, n, its z keeping the old
+state), one bias, and the GRU's recurrent candidate bias ``b_n`` beside it. Everything else in this package is generic
+code over the rows below.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+#: Our gates, by kind of cell, in our order.
+GATES = {"elman": "h", "lstm": "ifgo", "lstm-projected": "ifgo", "gru": "rzn"}
+
+
+@dataclass(frozen=True)
+class System:
+    """A library: what its names and its states have in common over all layers."""
+
+    layer: tuple[str, str] | None = None
+    """What ``{layer}`` stands for in the first layer and in further ones; None: a cell at a time, no layers."""
+    direction: tuple[str, str, str] | None = None
+    """What ``{direction}`` stands for: in one direction, forward of two, backward of two; None: one only."""
+    one_size: bool = False
+    """Whether all layers and directions have the same number of units."""
+    nested: str = ""
+    """Which dots of a name are levels of a nested dictionary: "all", or the "last", others being slashes then."""
+    listed: bool = False
+    """Whether it hands out arrays as a list, too."""
+    state: str = "hc"
+    """Order of the state of an LSTM: h is shown, c is kept."""
+    state_axis: bool = False
+    """Whether layers and directions of a state are stacked on a leading axis, ``[layers * directions, B, H]``."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """One kind of layer of one library.
+
+    A field of names has one name, for an array with all gates side by side in the order ``gates``, or one a gate. Two
+    fields with the same name lie in one array, the first above the second.
+    """
+
+    system: str
+    kind: str
+    cell: str
+    """The kind of our cell."""
+    gates: tuple[str, ...]
+    """Their blocks in order, by our letters; a block with two letters is both of these gates."""
+    w_x: tuple[str, ...]
+    w_h: tuple[str, ...]
+    b: tuple[str, ...]
+    b_h: tuple[str, ...] = ()
+    """A second bias of every gate, added to the recurrent product."""
+    b_n: tuple[str, ...] = ()
+    """The recurrent bias of a GRU's candidate alone, inside the reset gate's product."""
+    w_p: tuple[str, ...] = ()
+    variant: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Options that our cell must have; the first is meant where nothing else says which."""
+    optional: tuple[str, ...] = ()
+    """Fields that a layer has all of, or none of."""
+    transposed: bool = False
+    """Whether matrices are ``[out, in]``."""
+    negated: str = ""
+    """Gates whose preactivation has the other sign, since ``1 - σ(a) = σ(-a)``."""
+    added: tuple[tuple[str, float], ...] = ()
+    """Constants that the library adds to a gate's preactivation, which are in no array."""
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"{self.system} {self.kind}"
+
+
+SYSTEMS: dict[str, System] = {
+    "torch": System(("_l0", "_l{}"), ("", "", "_reverse"), one_size=True, state_axis=True),
+    "linen": System(nested="all", state="ch"),
+    "nnx": System(nested="all", state="ch"),
+    "haiku": System(layer=("", "_{}"), nested="last"),
+    "equinox": System(),
+    "keras": System(direction=("", "forward.", "backward."), one_size=True, listed=True),
+}
+
+
+def _each(template: str, gates: str) -> tuple[str, ...]:
+    """One name a gate."""
+    return tuple(template.format(gate) for gate in gates)
+
+
+LSTM, GRU = tuple("ifgo"), tuple("rzn")
+AFTER, BEFORE = (("reset", ("after",)),), (("reset", ("before",)),)
+ANY = (("activation", ("tanh", "relu", "sigmoid", "identity")),)
+# torch and cuDNN: both biases or neither.
+_TORCH: Row = {
+    "w_x": ("weight_ih{layer}{direction}",),
+    "w_h": ("weight_hh{layer}{direction}",),
+    "b": ("bias_ih{layer}{direction}",),
+    "b_h": ("bias_hh{layer}{direction}",),
+    "optional": ("b", "b_h"),
+    "transposed": True,
+}
+_EQUINOX: Row = {"w_x": ("weight_ih",), "w_h": ("weight_hh",), "b": ("bias",), "transposed": True}
+_KERAS: Row = {
+    "w_x": ("{direction}kernel",),
+    "w_h": ("{direction}recurrent_kernel",),
+    "b": ("{direction}bias",),
+    "optional": ("b",),
+}
+_DENSE: Row = {"w_x": ("dense_i.kernel",), "w_h": ("dense_h.kernel",)}
+_GATED: Row = {"w_x": _each("i{}.kernel", "rzn"), "w_h": _each("h{}.kernel", "rzn"), "b": _each("i{}.bias", "rzn")}
+_LINEN_LSTM: Row = {
+    "w_x": _each("i{}.kernel", "ifgo"),
+    "w_h": _each("h{}.kernel", "ifgo"),
+    "b": _each("h{}.bias", "ifgo"),
+}
+_HAIKU_LSTM: Row = {
+    name: ("lstm{layer}.linear." + name[0],) for name in ("w_x", "w_h", "b")
+}  # W_x above W_h, one array
+
+CONVENTIONS: tuple[Convention, ...] = (
+    Convention("torch", "RNN_TANH", "elman", ("h",), **_TORCH, variant=(("activation", ("tanh",)),)),
+    Convention("torch", "RNN_RELU", "elman", ("h",), **_TORCH, variant=(("activation", ("relu",)),)),
+    Convention("torch", "LSTM", "lstm", LSTM, **_TORCH),
+    Convention("torch", "LSTM(proj_size)", "lstm-projected", LSTM, **_TORCH, w_p=("weight_hr{layer}{direction}",)),
+    Convention("torch", "GRU", "gru", GRU, **_TORCH, variant=AFTER),
+    Convention("linen", "LSTMCell", "lstm", LSTM, **_LINEN_LSTM),
+    Convention("linen", "OptimizedLSTMCell", "lstm", LSTM, **_LINEN_LSTM),
+    Convention("linen", "GRUCell", "gru", GRU, **_GATED, b_n=("hn.bias",), variant=AFTER),
+    # Its one gate f resets and keeps: a GRU with r = z = f.
+    Convention(
+        "linen",
+        "MGUCell",
+        "gru",
+        ("rz", "n"),
+        w_x=_each("i{}.kernel", "fn"),
+        w_h=_each("h{}.kernel", "fn"),
+        b=_each("i{}.bias", "fn"),
+        b_n=("hn.bias",),
+        variant=AFTER,
+    ),
+    Convention("linen", "SimpleCell", "elman", ("h",), ("i.kernel",), ("h.kernel",), ("i.bias",), variant=ANY),
+    Convention("nnx", "OptimizedLSTMCell", "lstm", LSTM, **_DENSE, b=("dense_h.bias",)),
+    Convention(
+        "nnx",
+        "LSTMCell",
+        "lstm",
+        LSTM,
+        w_x=("ii.kernel", "if_.kernel", "ig.kernel", "io.kernel"),
+        w_h=_LINEN_LSTM["w_h"],
+        b=_LINEN_LSTM["b"],
+    ),
+    Convention("nnx", "GRUCell", "gru", GRU, **_DENSE, b=("dense_i.bias",), variant=AFTER),
+    Convention("nnx", "SimpleCell", "elman", ("h",), **_DENSE, b=("dense_i.bias",), variant=ANY),
+    Convention(
+        "haiku",
+        "VanillaRNN",
+        "elman",
+        ("h",),
+        w_x=("vanilla_rnn{layer}.linear.w",),
+        w_h=("vanilla_rnn{layer}.linear_1.w",),
+        b=("vanilla_rnn{layer}.linear.b",),
+        b_h=("vanilla_rnn{layer}.linear_1.b",),
+        optional=("b_h",),
+        variant=(("activation", ("relu",)),),
+    ),
+    Convention("haiku", "LSTM", "lstm", tuple("igfo"), **_HAIKU_LSTM, added=(("f", 1.0),)),
+    # h' = (1 - z) h + z a: its z writes, ours keeps.
+    Convention(
+        "haiku",
+        "GRU",
+        "gru",
+        tuple("zrn"),
+        w_x=("gru{layer}.w_i",),
+        w_h=("gru{layer}.w_h",),
+        b=("gru{layer}.b",),
+        negated="z",
+        variant=BEFORE,
+    ),
+    Convention("equinox", "LSTMCell", "lstm", LSTM, **_EQUINOX, optional=("b",)),
+    Convention("equinox", "GRUCell", "gru", GRU, **_EQUINOX, b_n=("bias_n",), optional=("b", "b_n"), variant=AFTER),
+    Convention("keras", "SimpleRNN", "elman", ("h",), **_KERAS, variant=ANY),
+    Convention("keras", "LSTM", "lstm", LSTM, **_KERAS),
+    Convention("keras", "GRU", "gru", tuple("zrn"), **_KERAS, b_h=_KERAS["b"], variant=AFTER),
+    Convention("keras", "GRU(reset_after=False)", "gru", tuple("zrn"), **_KERAS, variant=BEFORE),
+)
+
+#: What these libraries have besides, and why it is in no row.
+INEXPRESSIBLE: dict[tuple[str, str], str] = {
+    ("linen", "ConvLSTMCell"): "its maps are convolutions",
+    ("haiku", "Conv1DLSTM"): "its maps are convolutions",
+    ("haiku", "Conv2DLSTM"): "its maps are convolutions",
+    ("haiku", "Conv3DLSTM"): "its maps are convolutions",
+    ("keras", "ConvLSTM1D"): "its maps are convolutions",
+    ("keras", "ConvLSTM2D"): "its maps are convolutions",
+    ("keras", "ConvLSTM3D"): "its maps are convolutions",
+    ("linen", "MGUCell(reset_gate=False)"): "no gate of ours can be left always open",
+}

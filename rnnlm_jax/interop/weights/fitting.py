@@ -1,0 +1,71 @@
+"""Parameters that belong to a cell, and those that can be made to."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Tree
+from rnnlm_jax.cells import Cell
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of
+
+if TYPE_CHECKING:
+    from rnnlm_jax.interop.weights.convert import Loaded
+
+
+def own_arrays(cell: Cell, params: Tree) -> dict[str, Any]:
+    """The parameters of one layer in one direction by field, NumPy arrays or None.
+
+    Raises:
+        UserError: if they are not the cell's, as to fields, shapes or what is an array at all.
+    """
+    try:
+        fields = params._asdict().items()
+        found: dict[str, Any] = {name: None if leaf is None else np.asarray(leaf) for name, leaf in fields}
+        expected = _shapes(cell, found["w_x"].shape[0])._asdict()
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"these are no parameters of {describe(cell)}: give what its init made") from error
+    for name, leaf in expected.items():
+        shape = None if found.get(name) is None else found[name].shape
+        if shape != (None if leaf is None else leaf.shape) and name not in ("b", "b_n"):
+            raise UserError(f"parameters of {describe(cell)} have {name} of shape {leaf.shape}, not {shape}")
+    return found
+
+
+def fit(cell: Cell, loaded: "Loaded", title: str) -> Tree:
+    """Loaded parameters as those of a given cell, in its type: a bias that only one of the two has must be zero.
+
+    Raises:
+        UserError: if the cells differ, naming both.
+    """
+    theirs, ours = parts_of(loaded.cell, loaded.params), layers_of(cell)
+    same = [[(p.spec.kind, p.spec.hidden_size, p.spec.output_size) for p in layer] for layer in ours]
+    if same != [[(p.spec.kind, p.spec.hidden_size, p.spec.output_size) for p, _ in layer] for layer in theirs]:
+        raise UserError(f"{title}: these are the weights of {describe(loaded.cell)}, not of {describe(cell)}")
+    layers = [
+        [_fit_one(part, values, title) for part, (_, values) in zip(layer, found, strict=True)]
+        for layer, found in zip(ours, theirs, strict=True)
+    ]
+    leaves = jax.tree.leaves(layers)
+    structure = jax.tree.structure(jax.eval_shape(lambda: cell.init(jax.random.key(0), 1)))
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _fit_one(cell: Cell, params: Any, title: str) -> Any:
+    found = params._asdict()
+    for name, leaf in _shapes(cell, params.w_x.shape[0])._asdict().items():
+        if leaf is None and found[name] is not None:
+            if np.any(found[name]):
+                raise UserError(f"{title}: {name} is not zero, and the given {cell.spec.kind} has none: give it one")
+            found[name] = None
+        elif leaf is not None and found[name] is None:
+            found[name] = jnp.zeros(leaf.shape, leaf.dtype)
+        elif leaf is not None:
+            found[name] = jnp.asarray(found[name], leaf.dtype)
+    return type(params)(**found)
+
+
+def _shapes(cell: Cell, input_size: int) -> Any:
+    return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
