@@ -1,4 +1,4 @@
-"""A model's step and its scoring as ``jax.export`` programs: parameters and state are arguments, B and T are symbols."""
+"""A model's step and its scoring as programs of ``jax.export``: parameters and state are arguments, B and T symbols."""
 
 import contextlib
 import dataclasses
@@ -61,7 +61,7 @@ def export_programs(model: LanguageModel, params: LanguageModelParams, platforms
         after, hs = model.hidden(own, unnamed(state, state_structure), inputs, None)
         return named_leaves(after), nats_by_rows(model, own, hs, targets)
 
-    with by_meaning(), own_types(model):
+    with by_meaning(), own_types(model), _no_paths():
         t, b = export.symbolic_shape("T, B")
         weights = {name: _described(leaf, leaf.shape) for name, leaf in named_leaves(params).items()}
         state = {name: _described(leaf, (b, *leaf.shape[1:])) for name, leaf in initial_state(model).items()}
@@ -113,6 +113,17 @@ def own_types(model: LanguageModel) -> Iterator[None]:
     """Wide types where the model has some, else none: whatever is set here, the programs are the same."""
     with jax.enable_x64(is_wide(model)):
         yield
+
+
+@contextlib.contextmanager
+def _no_paths() -> Iterator[None]:
+    """Name source files in programs without the folders that they lie in on this machine."""
+    before = jax.config.jax_hlo_source_file_canonicalization_regex  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_hlo_source_file_canonicalization_regex", "^.*/")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_hlo_source_file_canonicalization_regex", before)
 
 
 def _names(structure: Any) -> list[str]:

@@ -7,7 +7,7 @@ _TEXT = """\
 
 {vocabulary}.
 
-Everything here runs with jax and NumPy alone:
+Everything here runs with jax and NumPy alone{tokenizer}:
 
 ```sh
 python score.py FILE            # nats and perplexity of a text, read as one continuous stream
@@ -25,9 +25,10 @@ python score.py FILE --tokens   # those of each token too
 | `score.py` | a reader of all of these, to run or to copy from |
 | `flatbuffers/` | Google's FlatBuffers, unchanged (Apache License 2.0), which `jax.export` reads its files with |
 
-The programs are of `jax.export`, for {platforms} in one file each. B, the batch size, and T, the length of a window, are any
-positive numbers; each new pair of them is compiled once. The state is yours to keep: two windows in a row, with the state
-of the first given to the second, are one text. Before the first token of a text stands token `start_token` of the manifest.
+The programs are of `jax.export`, for {platforms} in one file each. B, the batch size, and T, the length of a
+window, are any positive numbers; each new pair of them is compiled once. The state is yours to keep: two windows in a
+row, with the state of the first given to the second, are one text. Before the first token of a text stands token
+`start_token` of the manifest.
 
 ```python
 import jax
@@ -43,9 +44,10 @@ state, log_probs = step(params, state, np.array([1, 2, 3], np.int32))
 
 ## How long this will load
 
-The programs were written by jax {jax} with calling convention {version}. jax promises that a serialised program is run
-by versions of up to 6 months later, and by those of up to 3 weeks earlier; a later one may refuse. `model.safetensors` and
-`vocabulary.json` do not age: export the run again with a newer jax, or read the parameters with anything that knows the format.
+The programs were written by jax {jax} with calling convention {version}. jax promises that a serialised program
+runs under versions built up to 6 months later or 3 weeks earlier, and may refuse it under others. The parameters and the
+vocabulary do not age: export the run again with a newer jax (`rnnlm-jax import model.safetensors` gives it back, where
+the run is not at hand), or read the parameters with anything that knows the format.
 """
 
 
@@ -53,6 +55,7 @@ def readme(jax_version: str, program: export.Exported, vocabulary: str) -> str:
     """The text of ``README.md``."""
     return _TEXT.format(
         jax=jax_version,
+        tokenizer=" (and `tokenizers`, which cuts the text)" if vocabulary.startswith("subword") else "",
         platforms=", ".join(program.platforms),
         version=program.calling_convention_version,
         vocabulary=vocabulary[0].upper() + vocabulary[1:],

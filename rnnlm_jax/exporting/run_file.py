@@ -60,6 +60,11 @@ def load_safetensors(path: str | Path) -> Run:
     return run_of(*read_tensors(path), str(path))
 
 
+def is_run_file(texts: dict[str, str]) -> bool:
+    """Whether the header of a file says that a run is in it, of whatever version."""
+    return KIND in texts
+
+
 def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> Run:
     """The run that the arrays and texts of a file make.
 

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,31 +80,50 @@ def lines_of(path: str) -> Iterator[str]:
             offset += len(raw)
 
 
+def splitter(vocabulary: dict[str, Any], path: str) -> Callable[[str, int], list[int]]:
+    """What turns a line of a text, and its number, into token ids; an unknown token is -1 where there is an <unk>."""
+    level = vocabulary["level"]
+    if level == "subword":
+        try:
+            from tokenizers import Tokenizer  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise Refused("this model reads subwords: pip install tokenizers, which cuts text into them") from None
+        tokenizer = Tokenizer.from_str(vocabulary["tokenizer"])
+        tokenizer.encode_special_tokens = True
+        return lambda line, number: tokenizer.encode(line, add_special_tokens=False).ids
+    if level not in ("word", "char", "byte"):
+        raise Refused(f"a vocabulary of level {level!r} is of a later version: use the score.py that it came with")
+    index = {token: number for number, token in enumerate(vocabulary["tokens"])}
+
+    def split(line: str, number: int) -> list[int]:
+        tokens = line.split() if level == "word" else line.encode().decode("latin-1") if level == "byte" else line
+        ids = [index.get(token, -1) for token in tokens]
+        if vocabulary["unk"] is None and -1 in ids:
+            word = tokens[ids.index(-1)]
+            raise Refused(f"{word!r} in line {number} of {path} is not in the vocabulary, which has no unknown token")
+        return ids
+
+    return split
+
+
 def encode(path: str, vocabulary: dict[str, Any]) -> tuple[np.ndarray, int]:
     """The token ids of a text, each line with its end, and how many tokens were unknown."""
-    level, unk, eos = vocabulary["level"], vocabulary["unk"], vocabulary["eos"]
-    if level not in ("word", "char", "byte"):
-        raise Refused(f"this vocabulary is of level {level!r}: split the text by its own tokenizer, and call score.jax")
-    index = {token: number for number, token in enumerate(vocabulary["tokens"])}
+    split, tokens = splitter(vocabulary, path), vocabulary["tokens"]
+    unk, end = (-1 if vocabulary[role] is None else tokens.index(vocabulary[role]) for role in ("unk", "eos"))
+    no_token = unk if vocabulary["level"] == "subword" else -1  # words that read <unk> are words like any other
     ids: list[int] = []
     unknown = content = 0
     for number, line in enumerate(lines_of(path), 1):
-        tokens = line.split() if level == "word" else line.encode().decode("latin-1") if level == "byte" else line
-        content += len(tokens)
-        for token in tokens:
-            found = index.get(token)
-            if found is None:
-                if unk is None:
-                    raise Refused(f"{token!r} in line {number} of {path} is not in the vocabulary, which has no <unk>")
-                found, unknown = index[unk], unknown + 1
-            ids.append(found)
-        if eos is not None:
-            ids.append(index[eos])
+        found = split(line, number)
+        content += len(found)
+        unknown += found.count(no_token)
+        ids += found if end < 0 else [*found, end]
     if not content:
         raise Refused(f"{path} is empty: give a text with at least one token")
     if unknown == content:
         raise Refused(f"none of the {content:,} tokens of {path} is in the vocabulary: give a text of its language")
-    return np.array(ids, np.int32), unknown
+    found = np.array(ids, np.int32)
+    return np.where(found < 0, np.int32(unk), found), unknown
 
 
 def token_nats(folder: Path, manifest: dict[str, Any], tokens: np.ndarray) -> np.ndarray:
@@ -166,4 +185,6 @@ if __name__ == "__main__":
     except OSError as error:
         fail(f"{error.filename or ''}: {error.strerror or error}; check the path and its permissions")
     except (ValueError, RuntimeError) as error:  # of jax: programs of other versions or platforms, too little memory
-        fail(f"jax {jax.__version__} cannot run this ({str(error)[:300]}): see README.md for what it was made by and for")
+        fail(
+            f"jax {jax.__version__} cannot run this ({str(error)[:300]}): see README.md for what it was made by and for"
+        )

@@ -1,35 +1,25 @@
-"""Files of safetensors: arrays by name, and texts by name in their header."""
+"""Files of safetensors with texts in their header."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-from rnnlm_jax.array_types import Array
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.whole_file import written_whole
+from rnnlm_jax.interop.weights import read_safetensors, write_safetensors
+from rnnlm_jax.ngrams.whole_file import require_file_name
 
 
-def write_tensors(path: str | Path, arrays: dict[str, Array], texts: dict[str, str] | None = None) -> None:
-    """Write a file of safetensors, whole or not at all.
-
-    Args:
-        path: the file.
-        arrays: by name.
-        texts: by name, kept in the header beside the arrays' shapes.
+def write_tensors(path: str | Path, arrays: dict[str, Any], texts: dict[str, str] | None = None) -> None:
+    """Write arrays by name, and texts by name beside their shapes; the file is there whole or not at all.
 
     Raises:
-        UserError: if it cannot be written, or ``path`` is a folder.
+        UserError: if it cannot be written, or ``path`` is a folder or a device.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with written_whole(path) as temporary:
-        try:
-            save_file(tensors, temporary, texts)
-        except SafetensorError as error:
-            raise UserError(f"cannot write {path} ({_reason(error)}): make room, or give another name") from error
+    require_file_name(path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, arrays, texts)
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -38,22 +28,11 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     Raises:
         UserError: if there is no such file, or it is none of safetensors, or is cut off.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}: give a file of safetensors")
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder: give a file of safetensors")
+    arrays = read_safetensors(path)
     try:
         with safe_open(path, framework="np") as file:
-            names: list[str] = list(file.keys())
-            found: dict[str, Any] = {name: file.get_tensor(name) for name in names}
-            return found, dict(file.metadata() or {})
-    except (SafetensorError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is no whole file of safetensors ({_reason(error)}): restore it from a copy, or export it again"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+            return arrays, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}): write or copy it again") from error
