@@ -59,17 +59,18 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
         with own_types(run.model):
             model, params = run.model.tabulated(run.params)
             arrays, state = named_leaves(params), initial_state(model)
+        whole = model is run.model
         programs = export_programs(model, params, platforms)
         # A file that holds all of the run can be imported too; a table of vectors is not what the run has.
-        write_tensors(folder / "model.safetensors", arrays, run_texts(run) if model is run.model else None)
+        write_tensors(folder / "model.safetensors", arrays, run_texts(run) if whole else None)
         write_tensors(folder / "state.safetensors", state)
         (folder / "step.jax").write_bytes(programs.step.serialize())
         (folder / "score.jax").write_bytes(programs.score.serialize())
         run.vocabulary.save(folder / "vocabulary.json")
         shutil.copyfile(Path(score.__file__), folder / "score.py")
         copy_flatbuffers(folder / "flatbuffers")
-        write_text(folder / "README.md", readme(jax.__version__, programs.step, run.vocabulary.describe()))
-        manifest = _manifest(run, arrays, state, programs) | {"sha256": _digests(folder)}
+        write_text(folder / "README.md", readme(jax.__version__, programs.step, run.vocabulary.describe(), whole))
+        manifest = _manifest(run, arrays, state, programs) | {"whole_run": whole, "sha256": _digests(folder)}
         write_json(folder / "manifest.json", manifest)
     return manifest
 

@@ -45,16 +45,26 @@ state, log_probs = step(params, state, np.array([1, 2, 3], np.int32))
 ## How long this will load
 
 The programs were written by jax {jax} with calling convention {version}. jax promises that a serialised program
-runs under versions built up to 6 months later or 3 weeks earlier, and may refuse it under others. The parameters and the
-vocabulary do not age: export the run again with a newer jax (`rnnlm-jax import model.safetensors` gives it back, where
-the run is not at hand), or read the parameters with anything that knows the format.
+runs under versions built up to 6 months later or 3 weeks earlier; others may refuse it. The parameters and the
+vocabulary do not age: they can be read by anything that knows the format{again}.
 """
 
 
-def readme(jax_version: str, program: export.Exported, vocabulary: str) -> str:
-    """The text of ``README.md``."""
+def readme(jax_version: str, program: export.Exported, vocabulary: str, whole_run: bool) -> str:
+    """The text of ``README.md``.
+
+    Args:
+        jax_version: that wrote the programs.
+        program: one of them.
+        vocabulary: described in a line.
+        whole_run: whether ``model.safetensors`` can be imported as a run.
+    """
+    again = (
+        ", and `rnnlm-jax import model.safetensors --run DIR` makes a run of\nthem again, to export with a newer jax"
+    )
     return _TEXT.format(
         jax=jax_version,
+        again=again if whole_run else "",
         tokenizer=" (and `tokenizers`, which cuts the text)" if vocabulary.startswith("subword") else "",
         platforms=", ".join(program.platforms),
         version=program.calling_convention_version,
