@@ -46,7 +46,7 @@ state, log_probs = step(params, state, np.array([1, 2, 3], np.int32))
 
 The programs were written by jax {jax} with calling convention {version}. jax promises that a serialised program
 runs under versions built up to 6 months later or 3 weeks earlier; others may refuse it. The parameters and the
-vocabulary do not age: they can be read by anything that knows the format{again}.
+vocabulary do not age: anything that knows their formats can read them.{again}
 """
 
 
@@ -59,12 +59,10 @@ def readme(jax_version: str, program: export.Exported, vocabulary: str, whole_ru
         vocabulary: described in a line.
         whole_run: whether ``model.safetensors`` can be imported as a run.
     """
-    again = (
-        ", and `rnnlm-jax import model.safetensors --run DIR` makes a run of\nthem again, to export with a newer jax"
-    )
+    again = "`rnnlm-jax import model.safetensors --run DIR` makes a run of them, to export again with a newer jax."
     return _TEXT.format(
         jax=jax_version,
-        again=again if whole_run else "",
+        again=f"\n{again}" if whole_run else "",
         tokenizer=" (and `tokenizers`, which cuts the text)" if vocabulary.startswith("subword") else "",
         platforms=", ".join(program.platforms),
         version=program.calling_convention_version,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +29,20 @@ def written_folder(path: str | Path, option: str) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, again if it comes back: threads of Orbax's may go on writing in it after one of them failed."""
+    quiet = 0
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
+        quiet = 0 if folder.exists() else quiet + 1
+        if quiet == 4:
+            return
 
 
 def require_free(path: Path, option: str) -> None:
