@@ -85,7 +85,7 @@ def splitter(vocabulary: dict[str, Any], path: str) -> Callable[[str, int], list
     level = vocabulary["level"]
     if level == "subword":
         try:
-            from tokenizers import Tokenizer  # pyright: ignore[reportMissingImports]
+            from tokenizers import Tokenizer
         except ImportError:
             raise Refused("this model reads subwords: pip install tokenizers, which cuts text into them") from None
         tokenizer = Tokenizer.from_str(vocabulary["tokenizer"])
