@@ -18,11 +18,10 @@ from rnnlm_jax.outputs.softmax import SoftmaxParams
 ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"
 #: By the number of gates; a simple network's activation is in no weight.
 KINDS = {4: "LSTM", 3: "GRU"}
-CELLS = {"RNN_TANH": "elman-tanh", "RNN_RELU": "elman-relu", "LSTM": "lstm", "GRU": "gru"}
 
 
 def load(
-    arrays: Mapping[str, Any], tied: bool | None = None, kind: str | None = None
+    arrays: Mapping[str, Any], tied: bool | None = None, kind: str | None = None, dtype: Any = None
 ) -> tuple[ModelConfig, LanguageModelParams]:
     """The configuration and parameters of a model ``decoder(rnn(encoder(w)))`` from its ``state_dict``.
 
@@ -36,6 +35,7 @@ def load(
             of them is missing.
         kind: "RNN_TANH", "RNN_RELU", "LSTM" or "GRU", as the example calls them; read from the shapes unless given,
             but a simple network's activation must be.
+        dtype: of the parameters; the arrays' own unless given.
 
     Raises:
         UserError: for what ``weights.load`` refuses, a Transformer, a network that reads both ways, shapes that do not
@@ -48,11 +48,11 @@ def load(
     missing = [name for name in ("rnn.weight_ih_l0", "rnn.weight_hh_l0") if name not in named]
     if extra or missing or not {ENCODER, DECODER} & named.keys():
         raise UserError(f"this is no state_dict of encoder, rnn and decoder, as in rnn.weight_ih_l0: {some(named)}")
-    dtype = one_dtype(named, "torch language model")
+    one_dtype(named, "torch language model")
     tied, table, matrix = _matrices(named, tied)
-    cell, params = weights.load("torch", kind or _kind(named), named, prefix="rnn")
+    cell, params = weights.load("torch", kind or _kind(named), named, prefix="rnn", dtype=dtype)
     layers = cell.layers if isinstance(cell, Stack) else (cell,)
-    config = _config(cell, layers, params, tied, dtype)
+    config, dtype = _config(cell, layers, params, tied), layers[0].spec.param_dtype
     _check_sizes(cell, params, table, matrix)
     bias = named.get(BIAS, np.zeros(len(matrix), dtype))
     if bias.shape != matrix.shape[:1]:
@@ -77,11 +77,11 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
     cell = zoo.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
         cell = cells.stack(*[cell] * config.layers, residual=config.residual)
-    table = np.asarray(params.embedding)
+    table = np.array(params.embedding)
     w, b = params.output
     recurrent = weights.dump("torch", cell, params.cell, prefix="rnn")
-    decoder = table if config.tie_embeddings else np.ascontiguousarray(np.asarray(w).T)
-    return {ENCODER: table, **recurrent, DECODER: decoder, BIAS: np.asarray(b)}
+    decoder = table if config.tie_embeddings else np.array(np.asarray(w).T, order="C")
+    return {ENCODER: table, **recurrent, DECODER: decoder, BIAS: np.array(b)}
 
 
 def _matrices(named: Mapping[str, np.ndarray], tied: bool | None) -> tuple[bool, np.ndarray, np.ndarray]:
@@ -119,17 +119,12 @@ def _kind(named: Mapping[str, np.ndarray]) -> str:
     return KINDS[gates]
 
 
-def _config(cell: Cell, layers: tuple[Cell, ...], params: Any, tied: bool, dtype: np.dtype) -> ModelConfig:
+def _config(cell: Cell, layers: tuple[Cell, ...], params: Any, tied: bool) -> ModelConfig:
     spec = layers[0].spec
     if spec.kind == "bidirectional":
         raise UserError("this network reads its text both ways (weight_ih_l0_reverse): no language model can")
     lowest = params[0] if isinstance(cell, Stack) else params
     options: tuple[tuple[str, Any], ...] = ()
-    name = next(
-        name
-        for name, entry in zoo.CELLS.items()
-        if (made := entry.factory(1).spec).kind == spec.kind and _variant(made) == _variant(spec)
-    )
     if spec.kind == "lstm-projected":
         options = (("projection_size", spec.output_size),)
     elif lowest.b is None:
@@ -137,14 +132,14 @@ def _config(cell: Cell, layers: tuple[Cell, ...], params: Any, tied: bool, dtype
     elif spec.kind == "gru" and lowest.b_n is None:
         options = (("candidate_bias", False),)
     return ModelConfig(
-        cell=name,
+        cell=f"elman-{dict(spec.variant)['activation']}" if spec.kind == "elman" else spec.kind,
         cell_options=options,
         hidden_size=spec.hidden_size,
         layers=len(layers),
         embedding_size=int(lowest.w_x.shape[0]),
         tie_embeddings=tied,
-        dtype=str(dtype),
-        param_dtype=str(dtype),
+        dtype=str(spec.dtype),
+        param_dtype=str(spec.param_dtype),
     )
 
 
@@ -158,7 +153,3 @@ def _check_sizes(cell: Cell, params: Any, table: np.ndarray, matrix: np.ndarray)
             raise UserError(f"{name} has shape {array.shape}: its rows should be as long as the {size} {of}")
     if len(table) != len(matrix):
         raise UserError(f"encoder.weight has {len(table)} rows and decoder.weight {len(matrix)}: they differ in words")
-
-
-def _variant(spec: Any) -> dict[str, Any]:
-    return {name: value for name, value in spec.variant if name != "forget_bias"}

@@ -12,14 +12,16 @@ WIDE = (np.dtype(np.float32), np.dtype(np.float64))
 HALF = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
 
 
-def flatten(arrays: Mapping[Any, Any], above: str = "") -> dict[str, np.ndarray]:
+def flatten(arrays: object, above: str = "") -> dict[str, np.ndarray]:
     """The arrays of nested dictionaries by their path, ``{"ii": {"kernel": a}}`` as ``{"ii.kernel": a}``; no Nones.
 
     Slashes in names become dots.
 
     Raises:
-        UserError: for a leaf that NumPy cannot read.
+        UserError: for what is no dictionary, and a leaf that is no array of numbers.
     """
+    if not isinstance(arrays, Mapping):
+        raise UserError(f"arrays must be given by name, as a dictionary, not as a {type(arrays).__name__}")
     found: dict[str, np.ndarray] = {}
     for key, leaf in arrays.items():
         name = f"{above}{key}".replace("/", ".")
@@ -31,6 +33,8 @@ def flatten(arrays: Mapping[Any, Any], above: str = "") -> dict[str, np.ndarray]
             except (TypeError, ValueError, RuntimeError) as error:
                 reason = str(error).splitlines()[0]
                 raise UserError(f"{name} cannot be read as a NumPy array ({reason}): convert it first") from error
+            if found[name].dtype.kind in "OSUMm":
+                raise UserError(f"{name} is a {type(leaf).__name__}, no array of numbers: leave it out")
     return found
 
 

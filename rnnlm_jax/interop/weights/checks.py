@@ -66,7 +66,7 @@ def check_names(row: Convention, arrays: Arrays, layers: list[list[Place]], bias
 
 
 def hidden_size(row: Convention, arrays: Arrays, place: Place, biases: bool) -> int:
-    """H, by whichever array tells it best: a recurrent matrix, the projection, a bias."""
+    """H, by whichever array tells it best, transposed or not: the projection, the recurrent matrix, a bias."""
     gates = len(row.gates)
     called = layout.names(row, "w_h", place)
     long = max(arrays[called[0]].shape, default=0) * len(called)
@@ -74,7 +74,7 @@ def hidden_size(row: Convention, arrays: Arrays, place: Place, biases: bool) -> 
         return max(arrays[layout.names(row, "w_p", place)[0]].shape, default=0)
     if row.w_x != row.w_h and sorted(arrays[called[0]].shape) == [long // gates, long // len(called)]:
         return long // gates
-    if biases:
+    if "b" in layout.fields(row, biases):
         called = layout.names(row, "b", place)
         return (arrays[called[0]].shape or (0,))[-1] * len(called) // gates
     return long // gates

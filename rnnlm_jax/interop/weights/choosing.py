@@ -29,13 +29,12 @@ def rows_of_kind(system: str, kind: str) -> list[Convention]:
     """
     system_of(system)
     rows = [row for row in CONVENTIONS if row.system == system]
-    named = [row for row in rows if row.kind == kind] or [row for row in rows if row.kind.split("(")[0] == kind]
+    named = [row for row in rows if row.kind == kind or row.kind.startswith(f"{kind}(")]
     if not named and (system, kind) in INEXPRESSIBLE:
         raise UserError(f"{system} {kind} is none of our cells: {INEXPRESSIBLE[system, kind]}")
     if not named:
         raise UserError(f"{system} has no kind {kind!r} here: choose one of {', '.join(row.kind for row in rows)}")
-    with_more = [row for row in rows if row.kind.startswith(f"{kind}(")]
-    return named + [row for row in with_more if row not in named]
+    return named
 
 
 def rows_of_cell(system: str, cell: Cell) -> list[Convention]:
@@ -59,17 +58,14 @@ def rows_of_cell(system: str, cell: Cell) -> list[Convention]:
         raise UserError(f"{system} gives all layers and directions one size, not {describe(cell)}")
     if len({len(layer) for layer in layers}) > 1:
         raise UserError(f"{system} gives all layers one or two directions, not {describe(cell)}")
-    rows = [row for row in CONVENTIONS if row.system == system and all(holds(row, spec) for spec in specs)]
+    theirs = [row for row in CONVENTIONS if row.system == system]
+    rows = [row for row in theirs if all(holds(row, spec) for spec in specs)]
     if rows:
         return rows
-    odd = (
-        next(spec for spec in specs if not any(holds(row, spec) for row in CONVENTIONS if row.system == system))
-        if any(not any(holds(r, s) for r in CONVENTIONS if r.system == system) for s in specs)
-        else None
-    )
-    if odd is None:
-        raise UserError(f"{system} gives all layers one kind, not {describe(cell)}")
-    raise UserError(f"{system} cannot express {name_of(odd)}: {_theirs(system, odd)}; {_elsewhere(odd)}")
+    for spec in specs:
+        if not any(holds(row, spec) for row in theirs):
+            raise UserError(f"{system} cannot express {name_of(spec)}: {_theirs(system, spec)}; {_elsewhere(spec)}")
+    raise UserError(f"{system} gives all layers one kind, not {describe(cell)}: take them one by one")
 
 
 def holds(row: Convention, spec: CellSpec) -> bool:

@@ -9,8 +9,6 @@ code over the rows below.
 from dataclasses import dataclass
 from typing import Any
 
-Row = dict[str, Any]
-
 #: Our gates, by kind of cell, in our order.
 GATES = {"elman": "h", "lstm": "ifgo", "lstm-projected": "ifgo", "gru": "rzn"}
 
@@ -92,6 +90,8 @@ def _each(template: str, gates: str) -> tuple[str, ...]:
 LSTM, GRU = tuple("ifgo"), tuple("rzn")
 AFTER, BEFORE = (("reset", ("after",)),), (("reset", ("before",)),)
 ANY = (("activation", ("tanh", "relu", "sigmoid", "identity")),)
+#: Fields that rows of a library share.
+Row = dict[str, Any]
 # torch and cuDNN: both biases or neither.
 _TORCH: Row = {
     "w_x": ("weight_ih{layer}{direction}",),
@@ -115,9 +115,11 @@ _LINEN_LSTM: Row = {
     "w_h": _each("h{}.kernel", "ifgo"),
     "b": _each("h{}.bias", "ifgo"),
 }
-_HAIKU_LSTM: Row = {
-    name: ("lstm{layer}.linear." + name[0],) for name in ("w_x", "w_h", "b")
-}  # W_x above W_h, one array
+_HAIKU_LSTM: Row = {  # W_x above W_h, in one array
+    "w_x": ("lstm{layer}.linear.w",),
+    "w_h": ("lstm{layer}.linear.w",),
+    "b": ("lstm{layer}.linear.b",),
+}
 
 CONVENTIONS: tuple[Convention, ...] = (
     Convention("torch", "RNN_TANH", "elman", ("h",), **_TORCH, variant=(("activation", ("tanh",)),)),

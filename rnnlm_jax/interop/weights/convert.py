@@ -12,9 +12,9 @@ from rnnlm_jax.array_types import Tree
 from rnnlm_jax.cells import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights import checks, layout
-from rnnlm_jax.interop.weights.arrays import below, flatten, nest, one_dtype, under
-from rnnlm_jax.interop.weights.choosing import describe, parts_of, rows_of_cell, rows_of_kind, system_of
-from rnnlm_jax.interop.weights.conventions import SYSTEMS, Convention
+from rnnlm_jax.interop.weights.arrays import WIDE, below, flatten, nest, one_dtype, under
+from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of, rows_of_cell, rows_of_kind, system_of
+from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
 from rnnlm_jax.interop.weights.fitting import fit, own_arrays
 from rnnlm_jax.interop.weights.layout import Place, Sizes
 
@@ -58,22 +58,17 @@ def load(
     system_of(system)
     given = kind if isinstance(kind, Cell) else None
     rows = rows_of_cell(system, given) if given is not None else rows_of_kind(system, str(kind))
-    if isinstance(arrays, Mapping):
+    if not (SYSTEMS[system].listed and isinstance(arrays, list | tuple)):
         named = below(flatten(arrays), prefix)
         row = max(rows, key=lambda row: _match(row, named))
     else:
         row = rows[0]
-        named = flatten(_by_position(row, arrays))
-    own = one_dtype(named, row.title)
-    if given is not None:
-        own = given.spec.param_dtype
-    dtype = np.dtype(own if dtype is None else dtype)
-    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
-        raise UserError(f'{dtype} weights need JAX_ENABLE_X64=1: set it, or pass dtype="float32" to round them')
+        named = flatten(_by_position(row, arrays, prefix))
+    wanted = _dtype(one_dtype(named, row.title), given, dtype)
     try:
-        loaded = _load(row, {name: array.astype(dtype, copy=False) for name, array in named.items()}, dtype)
+        loaded = _load(row, {name: array.astype(wanted, copy=False) for name, array in named.items()}, wanted)
     except UserError as error:
-        others = [other.kind for other in rows_of_kind(system, row.kind.split("(")[0]) if _fits(other, named, row)]
+        others = [other.kind for other in CONVENTIONS if other.system == system and _fits(other, named, row)]
         if not others:
             raise
         raise UserError(f"{error}; these are the arrays of {system} {' or '.join(others)}") from None
@@ -120,6 +115,20 @@ def dump(
     return nest(named, levels) if levels else named
 
 
+def _dtype(own: np.dtype, given: Cell | None, asked: Any) -> np.dtype:
+    """The type of parameters: what was asked for, else the given cell's, else the arrays' own."""
+    if asked is not None and str(asked) not in ("float32", "float64") and asked not in WIDE:
+        raise UserError(f"dtype {asked!r} is none that parameters can have here: choose float32 or float64")
+    if given is not None:
+        own = layers_of(given)[0][0].spec.param_dtype
+        if asked is not None and np.dtype(asked) != own:
+            raise UserError(f"dtype {np.dtype(asked)} is not that of the given cell, {own}: leave one of them out")
+    dtype = np.dtype(own if asked is None else asked)
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise UserError(f'{dtype} weights need JAX_ENABLE_X64=1: set it, or pass dtype="float32" to round them')
+    return dtype
+
+
 def _match(row: Convention, arrays: Mapping[str, Any]) -> float:
     """How well the names fit a row: those that are there count, those that are missing count against it."""
     names = [name for layer in checks.places(row, arrays) for p in layer for name in layout.all_names(row, p)]
@@ -127,10 +136,10 @@ def _match(row: Convention, arrays: Mapping[str, Any]) -> float:
     return there - (len(names) - there) / 2
 
 
-def _by_position(row: Convention, arrays: Sequence[Any]) -> dict[str, Any]:
+def _by_position(row: Convention, arrays: Sequence[Any], prefix: str) -> dict[str, Any]:
     """A list such as keras's ``get_weights()`` by name: in one direction or two, with biases or without."""
-    if not SYSTEMS[row.system].listed:
-        raise UserError(f"{row.title}: the arrays must be given by name, as a dictionary")
+    if prefix:
+        raise UserError(f"{row.title}: a list has no names that could begin with {prefix!r}: leave the prefix out")
     lengths = []
     for biases in (True, False):
         for directions in ((0,), (1, 2)):
@@ -157,7 +166,7 @@ def _load(row: Convention, arrays: Mapping[str, np.ndarray], dtype: np.dtype) ->
         layers.append([_cell(row, layout.read(row, arrays, place, s, biases), s, dtype) for s, place in found])
         inputs = sum(sizes.feedback for sizes, _ in found)
     if SYSTEMS[row.system].one_size and len({layer[0].cell.spec.hidden_size for layer in layers}) > 1:
-        raise UserError(f"{row.title}: its layers differ in size, which {row.system} has in one module never")
+        raise UserError(f"{row.title}: its layers differ in size, and {row.system} gives all of them one")
     both = [_both(layer) for layer in layers]
     return both[0] if len(both) == 1 else Loaded(cells.stack(*[b.cell for b in both]), tuple(b.params for b in both))
 
@@ -176,7 +185,7 @@ def _cell(row: Convention, ours: dict[str, np.ndarray], sizes: Sizes, dtype: np.
     if row.cell == "elman":
         options["bias"] = b is not None
     elif row.cell == "gru":
-        options["candidate_bias"] = "b_n" in ours
+        options["candidate_bias"] = "b_n" in ours or options["reset"] == "before"  # where it has none in any case
         ours.setdefault("b_n", None)  # pyright: ignore[reportArgumentType]
     elif row.cell == "lstm-projected":
         options["projection_size"] = sizes.feedback
@@ -202,11 +211,10 @@ def _dump(row: Convention, cell: Cell, params: Tree, place: Place, biases: bool 
     b, b_n = ours.pop("b"), ours.pop("b_n", None)
     if biases is None:
         biases = b is not None
-    if not biases:
-        always = "b" in layout.fields(row, biases=False)
-        if any(array is not None and np.any(array) for array in (b, b_n)):
-            raise UserError(f"{row.title} without biases cannot express this {row.cell}, whose biases are not zero")
-        biases = always
+    kept = layout.fields(row, bool(biases))
+    for name, array in (("b", b), ("b_n", b_n)):
+        if not biases and name not in kept and array is not None and np.any(array):
+            raise UserError(f"{row.title} without biases cannot express this {row.cell}, whose {name} is not zero")
     width = ours["w_x"].shape[1]
     ours["b"] = np.zeros(width, ours["w_x"].dtype) if b is None else b
     if row.b_n or row.b_h and b_n is not None:
@@ -216,4 +224,6 @@ def _dump(row: Convention, cell: Cell, params: Tree, place: Place, biases: bool 
             f"{row.title} has no recurrent candidate bias, and b_n of this {row.cell} is not zero: "
             "train with candidate_bias=False"
         )
-    return layout.write(row, ours, place, biases)
+    if row.w_p and cell.spec.output_size >= cell.spec.hidden_size:
+        raise UserError(f"{row.title} cannot express {describe(cell)}: there the projection must be the smaller")
+    return layout.write(row, ours, place, bool(biases))

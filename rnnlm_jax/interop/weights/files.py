@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,23 +37,16 @@ def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Map
         UserError: if it cannot be written, or a leaf is no array.
     """
     path = Path(path)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in flatten(arrays).items()}
-    temporary = None
+    contiguous = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
+    temporary = path.with_name(f".{path.name}.new")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
         save_file(contiguous, temporary, None if metadata is None else dict(metadata))
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be written ({reason}): choose another place, or free some") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

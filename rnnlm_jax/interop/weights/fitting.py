@@ -1,5 +1,6 @@
 """Parameters that belong to a cell, and those that can be made to."""
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
-from rnnlm_jax.cells import Cell
+from rnnlm_jax.cells import Cell, Directions, Stack
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of
 
@@ -28,9 +29,10 @@ def own_arrays(cell: Cell, params: Tree) -> dict[str, Any]:
     except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"these are no parameters of {describe(cell)}: give what its init made") from error
     for name, leaf in expected.items():
-        shape = None if found.get(name) is None else found[name].shape
-        if shape != (None if leaf is None else leaf.shape) and name not in ("b", "b_n"):
-            raise UserError(f"parameters of {describe(cell)} have {name} of shape {leaf.shape}, not {shape}")
+        array = found.get(name)
+        should, is_ = (None if a is None else a.shape for a in (leaf, array))
+        if should != is_:
+            raise UserError(f"parameters of {describe(cell)} have {name} of shape {should}, not {is_}")
     return found
 
 
@@ -48,9 +50,8 @@ def fit(cell: Cell, loaded: "Loaded", title: str) -> Tree:
         [_fit_one(part, values, title) for part, (_, values) in zip(layer, found, strict=True)]
         for layer, found in zip(ours, theirs, strict=True)
     ]
-    leaves = jax.tree.leaves(layers)
-    structure = jax.tree.structure(jax.eval_shape(lambda: cell.init(jax.random.key(0), 1)))
-    return jax.tree.unflatten(structure, leaves)
+    together = [layer[0] if len(layer) == 1 else Directions(*layer) for layer in layers]
+    return tuple(together) if isinstance(cell, Stack) else together[0]
 
 
 def _fit_one(cell: Cell, params: Any, title: str) -> Any:
@@ -67,5 +68,6 @@ def _fit_one(cell: Cell, params: Any, title: str) -> Any:
     return type(params)(**found)
 
 
+@functools.lru_cache(maxsize=64)
 def _shapes(cell: Cell, input_size: int) -> Any:
     return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))

@@ -120,7 +120,7 @@ def write(row: Convention, ours: Mapping[str, np.ndarray], place: Place, biases:
                 part = np.stack([found[name], part])
             elif field in (*MATRICES, "w_p") and row.transposed:
                 part = part.T
-            found[name] = np.ascontiguousarray(part)
+            found[name] = np.array(part, order="C")  # their own, to write to
     return found
 
 

@@ -89,7 +89,7 @@ def dump_state(system: str, cell: Cell, state: Tree, params: Tree = None) -> Any
             flat.append([found[letter] for letter in order])
     if has.state_axis:
         stacked = tuple(np.stack([piece[k] for piece in flat]) for k in range(len(order)))
-        return stacked if len(stacked) > 1 else stacked[0]
+        return stacked if len(order) > 1 else stacked[0]
     if has.listed:
         return [array for piece in flat for array in piece]
     each = [tuple(piece) if len(piece) > 1 else piece[0] for piece in flat]
