@@ -123,7 +123,6 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "data.records",
             "aot",
             "exporting",
-            "interop.torch_language_model",
         },
         JAX,
     ),

@@ -5,9 +5,11 @@ import argparse
 from rnnlm_jax import json_text
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.exporting import import_run, is_run_file, read_tensors, read_vocabulary, run_of, torch_run
-from rnnlm_jax.interop.torch_language_model import CELLS
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.runs import Run
+
+#: What PyTorch's example calls its recurrent parts.
+KINDS = ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vocabulary", metavar="WORDS", help="of PyTorch's model: a vocabulary.json, or a text with one word a line"
     )
     parser.add_argument(
-        "--kind", choices=tuple(CELLS), help="of PyTorch's model, where weights do not tell RNN_TANH from RNN_RELU"
+        "--kind", choices=KINDS, help="of PyTorch's model, where weights do not tell RNN_TANH from RNN_RELU"
     )
     parser.add_argument("--json", action="store_true", help="print what was read as one JSON object, the last line")
 
