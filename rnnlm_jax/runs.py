@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "results.json"
 
     @property
+    def imported(self) -> Path:
+        """Where the parameters of a run that was not trained here are from, as JSON."""
+        return self.path / "imported.json"
+
+    @property
     def learning_curve(self) -> Path:
         """The figure of losses against steps."""
         return self.path / "learning_curve.png"

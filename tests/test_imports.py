@@ -98,6 +98,14 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "interop": (MODEL | {"interop.weights"}, JAX | {"flax", "torch"}),
     "interop.weights": ({"array_types", "errors", "cells"}, JAX | {"safetensors"}),
     "interop.torch_language_model": (MODEL | {"interop.weights"}, JAX),
+    # models that leave, and come back; the script goes along as it is, and knows nothing of this package
+    "exporting.score": (set(), JAX | {"tokenizers"}),
+    "exporting": (
+        MODEL
+        | {"evaluation", "finite", "native", "runs", "checkpoints", "version", "exporting.score"}
+        | {"interop.weights", "interop.torch_language_model"},
+        JAX | {"safetensors"},
+    ),
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
@@ -116,6 +124,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "sharding.distributed",
             "data.records",
             "aot",
+            "exporting",
         },
         JAX,
     ),

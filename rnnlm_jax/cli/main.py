@@ -22,6 +22,8 @@ COMMANDS = {
     "score": "nats of each sentence and token of a text",
     "rescore": "choose among the hypotheses of n-best lists; weights tuned for word errors",
     "sample": "draw text from a trained model",
+    "export": "a trained model as a folder that needs jax and NumPy only, or as one safetensors file",
+    "import": "a run from a safetensors file: one of ours, or a PyTorch word language model",
     "ngram": "train and measure Kneser-Ney n-gram models; ARPA files",
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
     "aot": "compile a training step for a TPU that is not there: memory, collectives, whether it fits",
@@ -41,6 +43,7 @@ Recurrent language models in JAX.
   rnnlm-jax compare runs/a kn5 --data ptb:test --mix      models side by side, and their mixture
   rnnlm-jax rescore runs/a --nbest list --out best        the likeliest hypotheses of a recogniser
   rnnlm-jax sample runs/demo --prompt "the"               what it has to say
+  rnnlm-jax export runs/demo --out demo                   a folder that scores with jax alone: python demo/score.py
   rnnlm-jax ngram train my.txt --out kn5.model            a Kneser-Ney 5-gram of your text
   rnnlm-jax jacobians runs/demo --data pydoc:test --out o how far back it looks
   rnnlm-jax bench --what layers --cells lstm              what it takes here, beside other libraries

@@ -6,7 +6,7 @@ import jax
 from jax.interpreters import ad
 
 from rnnlm_jax.array_types import Array, Float
-from rnnlm_jax.native.operation import Operation
+from rnnlm_jax.native.operation import Operation, is_by_meaning
 
 #: Left to XLA are products of fewer rows, or of fewer multiplications: packing would cost more than it saves.
 FEWEST_ROWS, SMALLEST = 128, 2**20
@@ -20,6 +20,8 @@ def matmul(
     On a CPU large products with a plain ``b`` go to the kernel, as far as it can be compiled; all others, where it was
     measured to gain nothing, to XLA. Derivatives are products again.
     """
+    if is_by_meaning():
+        return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     rows = a.shape[1 if transpose_a else 0]
     large = rows >= FEWEST_ROWS and rows * b.shape[0] * b.shape[1] >= SMALLEST
     if large and not transpose_b and a.dtype == b.dtype and jax.default_backend() == "cpu":

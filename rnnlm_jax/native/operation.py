@@ -1,7 +1,9 @@
 """JAX primitives that mean a pure function and are done by a native kernel on a CPU."""
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +20,23 @@ TransposeFn = Callable[..., tuple[Array, ...]]  # (residuals, cotangents, **stat
 
 #: The types that kernels have, as XLA names them.
 DATA_TYPES = {"float32": "F32", "float64": "F64"}
+
+_by_meaning = contextvars.ContextVar("by_meaning", default=False)
+
+
+@contextlib.contextmanager
+def by_meaning() -> Iterator[None]:
+    """Trace operations as what they mean, for a program that leaves this machine: other devices, symbolic shapes."""
+    token = _by_meaning.set(True)
+    try:
+        yield
+    finally:
+        _by_meaning.reset(token)
+
+
+def is_by_meaning() -> bool:
+    """Whether operations are traced as what they mean."""
+    return _by_meaning.get()
 
 
 class Operation:
@@ -49,6 +68,8 @@ class Operation:
 
     def __call__(self, *arrays: Array, **static: Any) -> tuple[Array, ...]:
         """The results of ``meaning(*arrays, **static)``."""
+        if is_by_meaning():
+            return tuple(self.meaning(*arrays, **static))
         return tuple(self.primitive.bind(*arrays, **static))
 
     def _abstract_eval(self, *arrays: Any, **static: Any) -> list[Any]:

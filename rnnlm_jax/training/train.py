@@ -153,6 +153,11 @@ def _read(config: Config, folder: RunFolder, resume: bool, quiet: bool) -> tuple
         texts = load_texts(config.data, quiet)
         return config, texts, texts.words()
     begun = read_config(folder)
+    if folder.imported.exists():
+        raise UserError(
+            f"{folder.path} was imported, without the state of an optimiser to go on from: evaluate it as it is, or "
+            "train a run of its own"
+        )
     config = settle_as(begun, config)
     check_same_experiment(begun, config)
     corpus = load_corpus(config.data.corpus, data_dir=config.data.data_dir)

@@ -1,0 +1,20 @@
+"""Models that leave: programs that run without this package, and runs as one safetensors file, there and back."""
+
+from rnnlm_jax.exporting.artefact import PLATFORMS, export_run
+from rnnlm_jax.exporting.importing import import_run
+from rnnlm_jax.exporting.run_file import is_run_file, load_safetensors, run_of, save_safetensors
+from rnnlm_jax.exporting.tensors import read_tensors
+from rnnlm_jax.exporting.torch_run import read_vocabulary, torch_run
+
+__all__ = [
+    "PLATFORMS",
+    "export_run",
+    "import_run",
+    "is_run_file",
+    "load_safetensors",
+    "read_tensors",
+    "read_vocabulary",
+    "run_of",
+    "save_safetensors",
+    "torch_run",
+]

@@ -1,0 +1,31 @@
+"""A run folder made of a run that was not trained here."""
+
+from pathlib import Path
+from typing import Any
+
+from rnnlm_jax.checkpoints import CheckpointFolder
+from rnnlm_jax.exporting.whole_folder import written_folder
+from rnnlm_jax.runs import Run, RunFolder, write_json, write_new_run
+
+
+def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
+    """Write a run as a folder that every command reads as it reads one that was trained here.
+
+    Its parameters are both the best and the last checkpoint. There is no state of an optimiser, so ``train --resume``
+    refuses it, by the file ``imported.json``.
+
+    Args:
+        run: configuration, vocabulary and parameters.
+        path: the folder, written whole or not at all; it must not exist, or be empty.
+        source: where the parameters are from, to keep beside them.
+
+    Raises:
+        UserError: for a folder in use, or if the parameters cannot be written.
+    """
+    with written_folder(path, "--run") as temporary:
+        folder = RunFolder(temporary)
+        for kind in ("best", "last"):
+            checkpoints = CheckpointFolder(folder.checkpoints(kind))
+            checkpoints.save({"params": run.params}, run.position, run.vocabulary.content_hash)
+        write_json(folder.imported, source)
+        write_new_run(folder, run.config, run.vocabulary, run.words)
