@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
-from rnnlm_jax.outputs.output_layer import WithPast
+from rnnlm_jax.outputs.output_layer import LossByRow, WithPast
 from rnnlm_jax.past import past_at_each
 from rnnlm_jax.sparse_rows import dense_gradient, sum_duplicate_rows
 
@@ -51,13 +51,7 @@ def loss_and_gradient(
     mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
     # Without a key nothing can be drawn: then even a sampled layer descends its exact nats.
     rows = None if model.output.sampled and key is None else model.output.by_row
-    picked, ids = None, None
-    if rows is not None:
-        k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
-        wanted = targets
-        if model.output.past:
-            wanted = WithPast(targets, past_at_each(state.words, inputs))
-        picked, ids = rows.pick(params.output, wanted, k_output)
+    picked, ids = (None, None) if rows is None else _pick(rows, model, params, state, inputs, targets, key)
 
     def loss(params: LanguageModelParams, xs: Array, picked: Tree) -> tuple[Array, Scored]:
         after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
@@ -78,6 +72,39 @@ def loss_and_gradient(
         of_output = rows.scatter(of_picked, ids)
         gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
     return found, gradient
+
+
+def training_loss(
+    model: LanguageModel, params: LanguageModelParams, state: Tree, batch: Batch, key: Key | None
+) -> tuple[Float[Array, ""], Scored]:
+    """What training descends, summed over the targets that the mask counts, for whoever differentiates it himself.
+
+    Its gradient is that of ``loss_and_gradient``, only never by row: ``loss_fn``'s, or with a key that of what a
+    ``sampled`` output layer descends, which is no nats of anything. Arguments are those of ``loss_fn``.
+    """
+    rows = model.output.by_row
+    if rows is None or not model.output.sampled or key is None:
+        return model.loss_fn(params, state, batch, key)
+    inputs, targets, mask = (jnp.asarray(array) for array in batch)
+    picked, ids = _pick(rows, model, params, state, inputs, targets, key)
+    after, hs = model.hidden(params, state, inputs, key)
+    value = rows.loss(picked, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
+    return value, Scored(mask.sum(dtype=jnp.int32), after)
+
+
+def _pick(
+    rows: LossByRow,
+    model: LanguageModel,
+    params: LanguageModelParams,
+    state: Tree,
+    inputs: Array,
+    targets: Array,
+    key: Key | None,
+) -> tuple[Tree, Tree]:
+    """The rows that a batch's loss reads, those that are drawn among them, and which they are."""
+    k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
+    wanted = WithPast(targets, past_at_each(state.words, inputs)) if model.output.past else targets
+    return rows.pick(params.output, wanted, k_output)
 
 
 def _embedded(
