@@ -1,6 +1,7 @@
 """Parameters that came from elsewhere, as the tuples that a cell or a model asks for, every shape checked."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -75,9 +76,10 @@ def _values(wanted: tuple[Any, ...], names: list[str], given: Tree, owner: str, 
     return list(given)
 
 
-def parameter_shapes(cell: Cell, input_size: int) -> Tree:
-    """The shapes and dtypes of a cell's parameters, nothing computed."""
-    return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
+@functools.lru_cache(maxsize=256)
+def shapes_of(init: Callable[..., Tree], *args: Any) -> Tree:
+    """The shapes and dtypes of ``init(key, *args)``: nothing is drawn, and ``init`` is traced once."""
+    return jax.eval_shape(lambda: init(jax.random.key(0), *args))
 
 
 def input_size_of(cell: Cell, params: Tree) -> int:
@@ -87,7 +89,7 @@ def input_size_of(cell: Cell, params: Tree) -> int:
         UserError: if they are no parameters of the cell, for any D.
     """
     owner = f"this {cell.spec.kind} cell"
-    one, two = parameter_shapes(cell, 1), parameter_shapes(cell, 2)
+    one, two = shapes_of(cell.init, 1), shapes_of(cell.init, 2)
     named = fitted(jax.tree.map(lambda _: ANY, one), params, owner)
     for small, large, have in zip(*map(jax.tree.leaves, (one, two, named)), strict=True):
         for axis, (first, second) in enumerate(zip(small.shape, large.shape, strict=True)):

@@ -20,14 +20,13 @@ A module has one parameter, ``"weights"``, whose value is the tree that the pure
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.linen_model import LinenLanguageModel
 from rnnlm_jax.interop.linen_weights import from_linen, module_weights, to_linen
-from rnnlm_jax.interop.rnn_call import check_cell, check_vectors, rnn_call, steps
+from rnnlm_jax.interop.rnn_call import check_cell, rnn_call, steps, vectors
 from rnnlm_jax.unroll.unroll import check_state
 
 __all__ = ["LinenCell", "LinenLanguageModel", "LinenRNN", "from_linen", "to_linen"]
@@ -65,8 +64,7 @@ class LinenCell(nn.RNNCellBase):
             raise UserError(
                 "a bidirectional cell reads the whole sequence, so nn.RNN cannot step it: use LinenRNN in its place"
             )
-        inputs = jnp.asarray(inputs)
-        check_vectors(inputs)
+        inputs = vectors(inputs)
         params = self.weights(inputs.shape[-1])
         check_state(self.cell, carry, inputs.shape[:-1])
         carry = self.cell.step(params, carry, self.cell.project(params, inputs))
@@ -153,9 +151,10 @@ class LinenRNN(nn.Module):
         """
         del init_key
         assert isinstance(self.cell, LinenCell)
+        inputs = vectors(inputs, ("time", "features"))
         carry, outputs = rnn_call(
             self.cell.cell,
-            self.cell.weights(jnp.shape(inputs)[-1] if jnp.ndim(inputs) else 0),
+            self.cell.weights(inputs.shape[-1]),
             inputs,
             initial_carry,
             seq_lengths=seq_lengths,

@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.interop.fitting import fitted
+from rnnlm_jax.interop.fitting import fitted, shapes_of
 
 #: The name of the one parameter of a module.
 WEIGHTS = "weights"
@@ -49,5 +48,4 @@ def module_weights(module: nn.Module, owner: str, init: Callable[..., Tree], *in
                 f"there are no weights for {owner}: give apply what init returned, or to_linen(params) for params"
             )
         return module.param(WEIGHTS, init, *init_args)
-    wanted = jax.eval_shape(lambda: init(jax.random.key(0), *init_args))
-    return fitted(wanted, nn.meta.unbox(module.get_variable("params", WEIGHTS)), owner)
+    return fitted(shapes_of(init, *init_args), nn.meta.unbox(module.get_variable("params", WEIGHTS)), owner)

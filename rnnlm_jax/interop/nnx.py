@@ -17,7 +17,6 @@ A module holds the tree that the pure functions take in ``module.weights``, tupl
 
 from typing import Any, Self
 
-import jax.numpy as jnp
 from flax import nnx
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
@@ -26,7 +25,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.fitting import input_size_of
 from rnnlm_jax.interop.nnx_model import NnxLanguageModel
 from rnnlm_jax.interop.nnx_weights import Holder, set_params, to_params
-from rnnlm_jax.interop.rnn_call import check_cell, check_vectors, rnn_call, steps
+from rnnlm_jax.interop.rnn_call import check_cell, rnn_call, steps, vectors
 from rnnlm_jax.unroll.unroll import check_state
 
 __all__ = ["NnxCell", "NnxLanguageModel", "NnxRNN", "set_params", "to_params"]
@@ -76,8 +75,7 @@ class NnxCell(nnx.RNNCellBase, Holder):
             raise UserError(
                 "a bidirectional cell reads the whole sequence, so nnx.RNN cannot step it: use NnxRNN in its place"
             )
-        inputs = jnp.asarray(inputs)
-        check_vectors(inputs)
+        inputs = vectors(inputs)
         check_state(self.cell, carry, inputs.shape[:-1])
         params = to_params(self)
         carry = self.cell.step(params, carry, self.cell.project(params, inputs))
@@ -175,6 +173,7 @@ class NnxRNN(nnx.Module):
             resets: before which steps, in the order they are run, the state starts anew.
         """
         del rngs
+        inputs = vectors(inputs, ("time", "features"))
         carry, outputs = rnn_call(
             self.cell.cell,
             to_params(self.cell),

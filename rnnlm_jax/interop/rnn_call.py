@@ -30,14 +30,18 @@ def steps(cell: Cell) -> bool:
     return not isinstance(cell, Bidirectional)
 
 
-def check_vectors(inputs: Array) -> None:
-    """Refuse inputs that are no vectors.
+def vectors(inputs: Any, axes: tuple[str, ...] = ("features",)) -> Array:
+    """Inputs that have at least the axes named.
 
     Raises:
-        UserError: for integers and truth values, such as tokens that nobody has looked up.
+        UserError: for fewer axes, and for integers and truth values, such as tokens that nobody has looked up.
     """
+    inputs = jnp.asarray(inputs)
+    if inputs.ndim < len(axes):
+        raise UserError(f"inputs are (*batch, {', '.join(axes)}) or time first, not of shape {inputs.shape}")
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         raise UserError(f"inputs are vectors of floating-point numbers, not of {inputs.dtype}: embed tokens first")
+    return inputs
 
 
 def rnn_call(
@@ -64,11 +68,6 @@ def rnn_call(
     Raises:
         UserError: if shapes or dtypes do not fit each other or the parameters, see also ``unroll``.
     """
-    inputs = jnp.asarray(inputs)
-    if inputs.ndim < 2:
-        axes = "(time, *batch, features)" if time_major else "(*batch, time, features)"
-        raise UserError(f"inputs are {axes}, at least time and features, not of shape {inputs.shape}")
-    check_vectors(inputs)
     axis = 0 if time_major else inputs.ndim - 2
     batch = (*inputs.shape[:axis], *inputs.shape[axis + 1 : -1])
     lengths = _whole_numbers(seq_lengths, batch, inputs.shape[axis])
