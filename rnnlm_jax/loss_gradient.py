@@ -1,5 +1,6 @@
 """What training descends, and its gradient: by row, where few rows of a table are read."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -79,11 +80,12 @@ def training_loss(
 ) -> tuple[Float[Array, ""], Scored]:
     """What training descends, summed over the targets that the mask counts, for whoever differentiates it himself.
 
-    Its gradient is that of ``loss_and_gradient``, only never by row: ``loss_fn``'s, or with a key that of what a
-    ``sampled`` output layer descends, which is no nats of anything. Arguments are those of ``loss_fn``.
+    Its reverse-mode gradient is that of ``loss_and_gradient``, never by row. The value is ``loss_fn``'s, or where the
+    output layer is ``sampled`` and there is a key, the layer's own, which is no nats of anything. Arguments are those
+    of ``loss_fn``.
     """
     rows = model.output.by_row
-    if rows is None or not model.output.sampled or key is None:
+    if rows is None or (model.output.sampled and key is None):
         return model.loss_fn(params, state, batch, key)
     inputs, targets, mask = (jnp.asarray(array) for array in batch)
     picked, ids = _pick(rows, model, params, state, inputs, targets, key)
@@ -101,10 +103,31 @@ def _pick(
     targets: Array,
     key: Key | None,
 ) -> tuple[Tree, Tree]:
-    """The rows that a batch's loss reads, those that are drawn among them, and which they are."""
+    """The rows that a batch's loss reads, those that are drawn among them, and which they are.
+
+    Differentiated, the gradient of the rows goes where the layer's own ``scatter`` puts it.
+    """
     k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
     wanted = WithPast(targets, past_at_each(state.words, inputs)) if model.output.past else targets
-    return rows.pick(params.output, wanted, k_output)
+    return _picked(rows, params.output, wanted, k_output)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _picked(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Tree, Tree]:
+    return rows.pick(output, wanted, key)
+
+
+def _picked_forward(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Any, Any]:
+    picked, ids = rows.pick(output, wanted, key)
+    return (picked, ids), (output, ids)
+
+
+def _picked_backward(rows: LossByRow, kept: tuple[Tree, Tree], cotangents: tuple[Tree, Tree]) -> tuple[Any, ...]:
+    output, ids = kept
+    return dense_gradient(rows.scatter(cotangents[0], ids), output), None, None
+
+
+_picked.defvjp(_picked_forward, _picked_backward)
 
 
 def _embedded(

@@ -43,7 +43,7 @@ def fitted(wanted: Tree, given: Tree, owner: str, path: str = "") -> Tree:
         return type(wanted)(*parts) if hasattr(wanted, "_fields") else tuple(parts)
     if wanted is ANY:
         return given
-    shape = given.shape if hasattr(given, "shape") else np.shape(given) if np.isscalar(given) else None
+    shape = getattr(given, "shape", None)
     if shape is None:
         raise UserError(f"parameter {place} is a {type(given).__name__}, but {owner} asks for an array {wanted.shape}")
     if tuple(shape) != wanted.shape:
