@@ -94,7 +94,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
-    "interop": (MODEL, JAX | {"flax", "torch"}),
+    "interop": (MODEL | {"loss_gradient"}, JAX | {"flax", "torch"}),
     "cli": (
         MODEL
         | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}

@@ -71,7 +71,6 @@ def test_log_probs_loss_and_steps_are_the_models():
 
 OUTPUTS = {
     "softmax": {},
-    "adaptive": {"cutoffs": (4, 8), "div_value": 1.5},
     "maxent": {"order": 2, "table_size": 64, "classes": 3, "l2": 0.1},
     "importance": {"samples": 4},
 }

@@ -10,7 +10,7 @@ from flax import nnx
 from rnnlm_jax import UserError, cells, unroll
 from rnnlm_jax.interop import linen
 from rnnlm_jax.interop import nnx as ours_nnx
-from tests.unroll.programs import NAMES, B, D, H, T, assert_close, dot, make, random_arrays, random_weights
+from tests.unroll.programs import ZOO, B, D, H, T, assert_close, dot, make, random_arrays, random_weights
 
 LENGTHS = np.array([T, 3, 1, 5], np.int32)  # none is zero: Flax has no answer to that
 VALID = (np.arange(T) < LENGTHS[:, None])[..., None]  # [B, T, 1]
@@ -57,7 +57,7 @@ def gradients(run, weights):
     return jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", (*ZOO, "stack"))
 def test_rnn_of_every_cell_is_unroll(name):
     cell, params, state, xs = arrays_of(name)
     state_weights, hs_weights = random_weights(cell, name)
