@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
-from rnnlm_jax.outputs.output_layer import LossByRow, WithPast
+from rnnlm_jax.outputs.output_layer import LossByRow, PickFn, WithPast
 from rnnlm_jax.past import past_at_each
 from rnnlm_jax.sparse_rows import dense_gradient, sum_duplicate_rows
 
@@ -52,7 +52,7 @@ def loss_and_gradient(
     mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
     # Without a key nothing can be drawn: then even a sampled layer descends its exact nats.
     rows = None if model.output.sampled and key is None else model.output.by_row
-    picked, ids = (None, None) if rows is None else _pick(rows, model, params, state, inputs, targets, key)
+    picked, ids = (None, None) if rows is None else _pick(rows.pick, model, params, state, inputs, targets, key)
 
     def loss(params: LanguageModelParams, xs: Array, picked: Tree) -> tuple[Array, Scored]:
         after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
@@ -88,14 +88,15 @@ def training_loss(
     if rows is None or (model.output.sampled and key is None):
         return model.loss_fn(params, state, batch, key)
     inputs, targets, mask = (jnp.asarray(array) for array in batch)
-    picked, ids = _pick(rows, model, params, state, inputs, targets, key)
+    pick = functools.partial(_picked, rows)
+    picked, ids = _pick(pick, model, params, state, inputs, targets, key)
     after, hs = model.hidden(params, state, inputs, key)
     value = rows.loss(picked, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
     return value, Scored(mask.sum(dtype=jnp.int32), after)
 
 
 def _pick(
-    rows: LossByRow,
+    pick: PickFn,
     model: LanguageModel,
     params: LanguageModelParams,
     state: Tree,
@@ -103,17 +104,15 @@ def _pick(
     targets: Array,
     key: Key | None,
 ) -> tuple[Tree, Tree]:
-    """The rows that a batch's loss reads, those that are drawn among them, and which they are.
-
-    Differentiated, the gradient of the rows goes where the layer's own ``scatter`` puts it.
-    """
+    """The rows that a batch's loss reads, those that are drawn among them, and which they are."""
     k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
     wanted = WithPast(targets, past_at_each(state.words, inputs)) if model.output.past else targets
-    return _picked(rows, params.output, wanted, k_output)
+    return pick(params.output, wanted, k_output)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _picked(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Tree, Tree]:
+    """``rows.pick``; the gradient of the rows goes where the layer's own ``scatter`` puts it."""
     return rows.pick(output, wanted, key)
 
 
