@@ -1,5 +1,6 @@
 """What training descends, and its gradient: by row, where few rows of a table are read."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
-from rnnlm_jax.outputs.output_layer import WithPast
+from rnnlm_jax.outputs.output_layer import LossByRow, PickFn, WithPast
 from rnnlm_jax.past import past_at_each
 from rnnlm_jax.sparse_rows import dense_gradient, sum_duplicate_rows
 
@@ -51,13 +52,7 @@ def loss_and_gradient(
     mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
     # Without a key nothing can be drawn: then even a sampled layer descends its exact nats.
     rows = None if model.output.sampled and key is None else model.output.by_row
-    picked, ids = None, None
-    if rows is not None:
-        k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
-        wanted = targets
-        if model.output.past:
-            wanted = WithPast(targets, past_at_each(state.words, inputs))
-        picked, ids = rows.pick(params.output, wanted, k_output)
+    picked, ids = (None, None) if rows is None else _pick(rows.pick, model, params, state, inputs, targets, key)
 
     def loss(params: LanguageModelParams, xs: Array, picked: Tree) -> tuple[Array, Scored]:
         after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
@@ -78,6 +73,60 @@ def loss_and_gradient(
         of_output = rows.scatter(of_picked, ids)
         gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
     return found, gradient
+
+
+def training_loss(
+    model: LanguageModel, params: LanguageModelParams, state: Tree, batch: Batch, key: Key | None
+) -> tuple[Float[Array, ""], Scored]:
+    """What training descends, summed over the targets that the mask counts, for whoever differentiates it himself.
+
+    Its reverse-mode gradient is that of ``loss_and_gradient``, never by row. The value is ``loss_fn``'s, or where the
+    output layer is ``sampled`` and there is a key, the layer's own, which is no nats of anything. Arguments are those
+    of ``loss_fn``.
+    """
+    rows = model.output.by_row
+    if rows is None or (model.output.sampled and key is None):
+        return model.loss_fn(params, state, batch, key)
+    inputs, targets, mask = (jnp.asarray(array) for array in batch)
+    pick = functools.partial(_picked, rows)
+    picked, ids = _pick(pick, model, params, state, inputs, targets, key)
+    after, hs = model.hidden(params, state, inputs, key)
+    value = rows.loss(picked, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
+    return value, Scored(mask.sum(dtype=jnp.int32), after)
+
+
+def _pick(
+    pick: PickFn,
+    model: LanguageModel,
+    params: LanguageModelParams,
+    state: Tree,
+    inputs: Array,
+    targets: Array,
+    key: Key | None,
+) -> tuple[Tree, Tree]:
+    """The rows that a batch's loss reads, those that are drawn among them, and which they are."""
+    k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
+    wanted = WithPast(targets, past_at_each(state.words, inputs)) if model.output.past else targets
+    return pick(params.output, wanted, k_output)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _picked(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Tree, Tree]:
+    """``rows.pick``; the gradient of the rows goes where the layer's own ``scatter`` puts it."""
+    return rows.pick(output, wanted, key)
+
+
+def _picked_forward(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Any, Any]:
+    picked, ids = rows.pick(output, wanted, key)
+    return (picked, ids), (output, ids)
+
+
+def _picked_backward(rows: LossByRow, kept: tuple[Tree, Tree], cotangents: tuple[Tree, Tree]) -> tuple[Any, ...]:
+    output, ids = kept
+    return dense_gradient(rows.scatter(cotangents[0], ids), output), None, None
+
+
+_picked.defvjp(_picked_forward, _picked_backward)
 
 
 def _embedded(

@@ -95,7 +95,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
-    "interop": (MODEL | {"interop.weights"}, JAX | {"flax", "torch"}),
+    "interop": (MODEL | {"loss_gradient"}, JAX | {"flax"}),
     "interop.weights": ({"array_types", "errors", "cells"}, JAX | {"safetensors"}),
     "interop.torch_language_model": (MODEL | {"interop.weights"}, JAX),
     # models that leave, and come back; the script goes along as it is, and knows nothing of this package
