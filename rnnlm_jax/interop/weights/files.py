@@ -41,6 +41,7 @@ def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Map
     temporary = path.with_name(f".{path.name}.new")
     try:
         save_file(contiguous, temporary, None if metadata is None else dict(metadata))
+        temporary.chmod(0o644)  # safetensors makes it private
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

@@ -1,0 +1,38 @@
+"""The page for those who come from another library: each section runs as it stands, by itself."""
+
+import doctest
+import os
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")  # read as keras is imported
+PAGE = Path(__file__).parent.parent / "docs" / "coming-from.md"
+#: Heading -> what it takes; flax is always there.
+NEEDS = {
+    "Flax linen": "flax",
+    "Flax nnx": "flax",
+    "PyTorch": "torch",
+    "Haiku": "haiku",
+    "Equinox": "equinox",
+    "Keras": "keras",
+}
+SECTIONS = dict(re.findall(r"^## From (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+
+
+def test_every_section_is_run():
+    assert SECTIONS.keys() == NEEDS.keys()
+
+
+@pytest.mark.parametrize(
+    "heading", [pytest.param(name, marks=[pytest.mark.peers] * (module != "flax")) for name, module in NEEDS.items()]
+)
+def test_a_section_runs(heading):
+    pytest.importorskip(NEEDS[heading])
+    lines = doctest.DocTestParser().get_doctest(SECTIONS[heading], {}, heading, str(PAGE), 0)
+    with jax.enable_x64(False):
+        outcome = doctest.DocTestRunner().run(lines)
+    assert outcome.attempted >= 10
+    assert outcome.failed == 0
