@@ -22,6 +22,7 @@ def adaptive_softmax(
     words: Words | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
+    bias: bool = False,
 ) -> OutputLayer:
     """The adaptive softmax (Grave et al. 2017), over words in order of falling frequency.
 
@@ -30,8 +31,8 @@ def adaptive_softmax(
 
         P(v | h) = softmax(h W_0)_(cluster i) · softmax((h P_i) W_i)_v,    P_i [H, ⌊H / div_value^i⌋],
 
-    none of them with a bias. Training multiplies ``P_i`` and ``W_i`` only with the rows whose target is in cluster i;
-    all is exact and normalised.
+    none of them with a bias, as in the paper. Training multiplies ``P_i`` and ``W_i`` only with the rows whose target
+    is in cluster i; all is exact and normalised.
 
     Args:
         cutoffs: the first word of each cluster, ``(2000, 10000)`` or ``"2000:10000"``; "auto" stands for those that
@@ -40,6 +41,8 @@ def adaptive_softmax(
         words: with their counts; without them words are taken to be numbered by falling frequency.
         dtype: of the products; logits and all that follows are in ``param_dtype``.
         param_dtype: of the parameters.
+        bias: put ``(h, 1)`` in the place of h, so that ``W_0`` and each ``P_i`` have one more row: a bias for every
+            word of the head and every cluster, and within a cluster one that its ``W_i`` makes of a constant.
 
     Raises:
         UserError: if cut-offs are not positive and increasing, or not chosen yet; on ``init`` if they are not all
@@ -54,20 +57,23 @@ def adaptive_softmax(
             raise UserError(f"the counts are of {words.size} words and the vocabulary has {vocab_size}: give its own")
         check_vocabulary(bounds, vocab_size)
         widths = tail_sizes(hidden_size, len(bounds), div_value)
+        inputs = hidden_size + bias
         draw = jax.nn.initializers.glorot_uniform()
         k_head, *keys = jax.random.split(key, 1 + 2 * len(bounds))
         ends = (*bounds[1:], vocab_size)
         tails = (
             Tail(
-                draw(keys[2 * i], (hidden_size, width), param_dtype),
+                draw(keys[2 * i], (inputs, width), param_dtype),
                 draw(keys[2 * i + 1], (width, ends[i] - bounds[i]), param_dtype),
             )
             for i, width in enumerate(widths)
         )
-        return Clusters(draw(k_head, (hidden_size, bounds[0] + len(bounds)), param_dtype), tuple(tails))
+        return Clusters(draw(k_head, (inputs, bounds[0] + len(bounds)), param_dtype), tuple(tails))
 
     def operands(params: Clusters, h: Float[Array, "*B H"]) -> tuple[Array, Clusters]:
         rows = jnp.asarray(h, dtype).reshape(-1, h.shape[-1])
+        if bias:
+            rows = jnp.pad(rows, ((0, 0), (0, 1)), constant_values=1)
         return rows, jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
 
     def ranked(targets: Int[Array, "*B"]) -> Int[Array, " N"]:

@@ -69,6 +69,24 @@ def test_probabilities_are_the_definition_and_sum_to_one():
     np.testing.assert_allclose(nats(params, hs, targets), wanted, rtol=1e-11)
 
 
+def test_a_bias_is_one_more_unit_that_is_always_one():
+    biased = adaptive_softmax(CUTOFFS, 2, None, jnp.float64, jnp.float64, bias=True)
+    shapes = jax.eval_shape(lambda: biased.init(jax.random.key(0), HIDDEN, VOCABULARY))
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
+        jnp.shape,
+        Clusters(np.ones((7, 5)), (Tail(np.ones((7, 3)), np.ones((3, 5))), Tail(np.ones((7, 1)), np.ones((1, 9))))),
+    )
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shapes)
+    hs, targets, weights = batch([0, 2, 3, 7, 8, 16, 9, 4])
+    extended = np.concatenate([hs, np.ones((len(hs), 1))], -1)
+    np.testing.assert_allclose(np.exp(biased.log_probs(params, hs)), probabilities(params, extended), rtol=1e-12)
+    np.testing.assert_allclose(biased.nats(params, hs, targets), nats(params, extended, targets), rtol=1e-12)
+    found = jax.jit(jax.value_and_grad(biased.total_nats, (0, 1)))(params, hs, targets, weights)
+    loss, (of_params, of_hs) = ours(params, extended, targets, weights)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, (loss, (of_params, of_hs[:, :-1])))
+
+
 def test_narrow_types_sum_to_one_and_keep_theirs():
     layer = adaptive_softmax(7, dtype=jnp.bfloat16)
 
