@@ -45,6 +45,14 @@ def test_sampled_layers_change_the_output_and_nothing_else(name):
     assert replace(config, model={"output": "softmax", "output_options": ()}) == small
 
 
+@pytest.mark.parametrize("name", ["adaptive", "blackout"])
+def test_layers_beside_the_full_softmax_with_dropout(name):
+    config, full = preset(f"dropout/{name}"), preset("dropout/softmax")
+    assert config.model.output == name
+    assert replace(config, model={"output": "softmax", "output_options": ()}) == full
+    assert full.model.dropout_input == full.model.dropout_hidden == full.model.dropout_output == 0.25
+
+
 def test_the_demo_needs_no_download():
     assert preset("demo").data.corpus == "pydoc"
     assert preset("demo").data.data_dir is None

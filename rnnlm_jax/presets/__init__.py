@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.presets import demo, feed_forward, grammar, lm1b, rnnme, sampled, vanishing, zaremba
+from rnnlm_jax.presets import demo, dropout, feed_forward, grammar, lm1b, mikolov, rnnme, sampled, vanishing, zaremba
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": demo.demo,
     "demo/elman": demo.elman,
+    "dropout/softmax": dropout.softmax,
+    "dropout/adaptive": dropout.adaptive,
+    "dropout/blackout": dropout.blackout,
     "feed-forward/5gram": feed_forward.five_gram,
     "grammar/lstm": grammar.lstm,
     "grammar/elman": grammar.elman,
@@ -19,6 +22,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "lm1b/lstm-8192-char-cnn": lm1b.big_lstm_char_cnn,
     "lm1b/adaptive-small": lm1b.adaptive_small,
     "lm1b/adaptive-large": lm1b.adaptive_large,
+    "mikolov/rnn": mikolov.rnn,
     "rnnme/alone": rnnme.alone,
     "rnnme/maxent": rnnme.maxent,
     "sampled/importance": sampled.importance,
