@@ -1,8 +1,8 @@
 """Mikolov 2012, "Statistical Language Models Based on Neural Networks": the recurrent network, on Penn Treebank.
 
 Test perplexity 124.7 there, 105.7 with a Kneser-Ney 5-gram. 300 sigmoid units, plain gradient descent in batches of
-five, a rate of 0.1 a token, halved after each epoch from the seventh on. Importance sampling in place of his classes, and
-dropout, are later than the thesis. Command: ``rnnlm-jax train mikolov/rnn --run DIR``.
+five, a rate of 0.1 a token, halved after each epoch from the seventh on. Importance sampling in place of his classes,
+and dropout, are later than the thesis. Command: ``rnnlm-jax train mikolov/rnn --run DIR``.
 """
 
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
