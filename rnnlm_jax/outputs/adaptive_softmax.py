@@ -32,7 +32,8 @@ def adaptive_softmax(
         P(v | h) = softmax(h W_0)_(cluster i) · softmax((h P_i) W_i)_v,    P_i [H, ⌊H / div_value^i⌋],
 
     none of them with a bias, as in the paper. Training multiplies ``P_i`` and ``W_i`` only with the rows whose target
-    is in cluster i; all is exact and normalised.
+    is in cluster i; all is exact and normalised. A cluster of H units (``div_value=1``) has no ``P_i``: ``P_i W_i``
+    could say nothing that ``W_i`` cannot, and under plain gradient descent each makes the other's steps longer.
 
     Args:
         cutoffs: the first word of each cluster, ``(2000, 10000)`` or ``"2000:10000"``; "auto" stands for those that
@@ -63,8 +64,8 @@ def adaptive_softmax(
         ends = (*bounds[1:], vocab_size)
         tails = (
             Tail(
-                draw(keys[2 * i], (inputs, width), param_dtype),
-                draw(keys[2 * i + 1], (width, ends[i] - bounds[i]), param_dtype),
+                None if width == hidden_size else draw(keys[2 * i], (inputs, width), param_dtype),
+                draw(keys[2 * i + 1], (inputs if width == hidden_size else width, ends[i] - bounds[i]), param_dtype),
             )
             for i, width in enumerate(widths)
         )
@@ -95,7 +96,8 @@ def adaptive_softmax(
         head = jax.nn.log_softmax((rows @ narrow.head).astype(param_dtype), axis=-1)
         parts = [head[:, : bounds[0]]]
         for i, (project, w) in enumerate(narrow.tails):
-            within = jax.nn.log_softmax((rows @ project @ w).astype(param_dtype), axis=-1)
+            read = rows if project is None else rows @ project
+            within = jax.nn.log_softmax((read @ w).astype(param_dtype), axis=-1)
             parts.append(head[:, bounds[0] + i, None] + within)
         found = jnp.concatenate(parts, axis=-1)
         return (found if ranks is None else found[:, ranks]).reshape(*h.shape[:-1], -1)

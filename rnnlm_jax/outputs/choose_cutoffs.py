@@ -36,7 +36,7 @@ def choose_cutoffs(
 
         g(k_0 + J, B, H) + Σ_i g(k_i, p_i B, d_i) + g(d_i, p_i B, H),
 
-    the last being the projection.
+    the last being the projection, which clusters of H units do not have.
 
     Args:
         counts: of words in the training text, in any order.
@@ -86,7 +86,9 @@ def _best(
         words = ends[None, :] - ends[:, None]  # of a cluster from one candidate to another
         share = rows * (mass[ends][None, :] - mass[ends][:, None])
         some = np.maximum(words, 1)
-        tail = cost(some, np.maximum(share, 0), width) + cost(width, np.maximum(share, 0), hidden_size)
+        tail = cost(some, np.maximum(share, 0), width)
+        if width < hidden_size:
+            tail = tail + cost(width, np.maximum(share, 0), hidden_size)
         total = np.where(words > 0, times[:, None] + tail, np.inf)
         came_from.append(total.argmin(axis=0))
         times = total.min(axis=0)

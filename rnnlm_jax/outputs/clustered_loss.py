@@ -21,7 +21,8 @@ NOWHERE = 2**31 - 1
 class Tail(NamedTuple):
     """One cluster of rarer words: ``softmax((h project) w)`` over the words in it, P units each."""
 
-    project: Float[Array, "H P"]
+    project: Float[Array, "H P"] | None
+    """None: P is H, and h goes in as it is."""
     w: Float[Array, "P V"]
 
 
@@ -90,7 +91,7 @@ def row_nats(
     for k, (project, w) in enumerate(params.tails, 1):
         inside = jnp.where(where.cluster == k, weights, 0)
         within = jnp.where(where.cluster == k, where.within, 0)
-        nats += affine_nats(matmul(h, project), w, _zeros(w, dtype), within, inside)
+        nats += affine_nats(_narrowed(h, project), w, _zeros(w, dtype), within, inside)
     return nats
 
 
@@ -143,18 +144,19 @@ def _tail(
         )
         inside = jnp.arange(chunk) < count - j * chunk  # a chunk may reach into the next cluster
         weight, goal = jnp.where(inside, weight, 0), jnp.where(inside, goal, 0)
-        found = affine_gradients(matmul(some, tail.project), tail.w, _zeros(tail.w, dtype), goal, weight)
-        dh += matmul(found.dh, tail.project, transpose_b=True).astype(dtype)
+        found = affine_gradients(_narrowed(some, tail.project), tail.w, _zeros(tail.w, dtype), goal, weight)
+        moved = found.dh if tail.project is None else matmul(found.dh, tail.project, transpose_b=True)
+        dh += moved.astype(dtype)
         sums = _Sums(
             lax.dynamic_update_slice_in_dim(sums.nats, nats + found.nats, at, 0),
             lax.dynamic_update_slice_in_dim(sums.dh, dh, at, 0),
         )
-        of_project = matmul(some, found.dh, transpose_a=True)
-        return sums, Tail(gradient.project + of_project.astype(dtype), gradient.w + found.dw.astype(dtype))
+        of_project = None if tail.project is None else matmul(some, found.dh, transpose_a=True)
+        return sums, jax.tree.map(lambda g, more: g + more.astype(dtype), gradient, Tail(of_project, found.dw))
 
     none = jax.tree.map(lambda a: jnp.zeros(a.shape, dtype), tail)
     sums, gradient = lax.fori_loop(0, (count + chunk - 1) // chunk, of_chunk, (sums, none))
-    return sums, Tail(*(g.astype(a.dtype) for g, a in zip(gradient, tail, strict=True)))
+    return sums, jax.tree.map(lambda g, a: g.astype(a.dtype), gradient, tail)
 
 
 @clustered_nats.defjvp
@@ -165,6 +167,10 @@ def _clustered_nats_jvp(dtype: Any, primals: tuple[Any, ...], tangents: tuple[An
     pairs = zip(jax.tree.leaves((found.dh, found.params)), jax.tree.leaves((moved_h, moved_params)), strict=True)
     moved = sum((g.astype(dtype) * t.astype(dtype)).sum() for g, t in pairs)
     return _sum(weights, found.nats), moved + _sum(moved_weights, found.nats)
+
+
+def _narrowed(h: Float[Array, "N H"], project: Float[Array, "H P"] | None) -> Float[Array, "N P"]:
+    return h if project is None else matmul(h, project)
 
 
 def _sizes(params: Clusters) -> tuple[int, ...]:

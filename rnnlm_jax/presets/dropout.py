@@ -17,8 +17,8 @@ def softmax() -> Config:
 
 
 def adaptive() -> Config:
-    """4000 words in the head, the others at half the width, with biases as the full softmax has them."""
-    return _config("adaptive", cutoffs=4000, div_value=2, bias=True)
+    """4000 words in the head, the others as wide, with biases as the full softmax has them."""
+    return _config("adaptive", cutoffs=4000, div_value=1, bias=True)
 
 
 def blackout() -> Config:

@@ -87,6 +87,29 @@ def test_a_bias_is_one_more_unit_that_is_always_one():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, (loss, (of_params, of_hs[:, :-1])))
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_clusters_as_wide_as_the_head_are_not_projected(bias):
+    """As if they were, by the identity."""
+    wide = adaptive_softmax(CUTOFFS, 1, None, jnp.float64, jnp.float64, bias=bias)
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: wide.init(jax.random.key(0), HIDDEN, VOCABULARY))
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shapes)
+    assert [tail.project for tail in params.tails] == [None, None]
+    assert [tail.w.shape for tail in params.tails] == [(HIDDEN + bias, 5), (HIDDEN + bias, 9)]
+    projected = Clusters(params.head, tuple(Tail(np.eye(HIDDEN + bias), tail.w) for tail in params.tails))
+    hs, targets, weights = batch([0, 2, 3, 7, 8, 16, 9, 4])
+    read = np.concatenate([hs, np.ones((len(hs), 1))], -1) if bias else hs
+    np.testing.assert_allclose(np.exp(wide.log_probs(params, hs)), probabilities(projected, read), rtol=1e-12)
+    np.testing.assert_allclose(wide.nats(params, hs, targets), nats(projected, read, targets), rtol=1e-11)
+    loss, (of_params, of_hs) = jax.jit(jax.value_and_grad(wide.total_nats, (0, 1)))(params, hs, targets, weights)
+    wanted, (of_projected, of_read) = ours(projected, read, targets, weights)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-12)
+    np.testing.assert_allclose(of_hs, of_read[:, :HIDDEN], rtol=1e-11)
+    np.testing.assert_allclose(of_params.head, of_projected.head, rtol=1e-11)
+    for tail, other in zip(of_params.tails, of_projected.tails, strict=True):
+        np.testing.assert_allclose(tail.w, other.w, rtol=1e-11)
+
+
 def test_narrow_types_sum_to_one_and_keep_theirs():
     layer = adaptive_softmax(7, dtype=jnp.bfloat16)
 
@@ -224,7 +247,7 @@ def test_counts_of_another_vocabulary():
 
 def test_two_words_are_enough():
     layer = adaptive_softmax(1, 1, None, jnp.float64, jnp.float64)
-    params = Clusters(np.ones((2, 2)), (Tail(np.ones((2, 2)), np.ones((2, 1))),))
+    params = Clusters(np.ones((2, 2)), (Tail(None, np.ones((2, 1))),))
     hs = np.asarray([[0.3, -2.0]])
     shapes = jax.eval_shape(lambda: layer.init(jax.random.key(0), 2, 2))
     assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, params)
