@@ -14,7 +14,8 @@ from rnnlm_jax.checkpoints.digests import digests, named_leaves
 from rnnlm_jax.config import from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting.tensors import read_tensors, write_tensors
+from rnnlm_jax.exporting.tensors import read_tensors
+from rnnlm_jax.interop.weights import write_safetensors
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 from rnnlm_jax.runs import Run, build_model
 from rnnlm_jax.words import Words
@@ -36,7 +37,7 @@ def save_safetensors(run: Run, path: str | Path) -> None:
     Raises:
         UserError: if it cannot be written.
     """
-    write_tensors(path, named_leaves(run.params), run_texts(run))
+    write_safetensors(path, named_leaves(run.params), run_texts(run))
 
 
 def run_texts(run: Run) -> dict[str, str]:
