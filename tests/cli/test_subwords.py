@@ -157,6 +157,7 @@ def test_what_cannot_be(corpus, run_of_subwords, tmp_path, refuse):
     refuse(*train, "--tokenizer", file, "--vocabulary", file, saying="choose one")
     refuse(*train, "--tokenizer", file, "--level", "word", saying="--level word asks for something else")
     refuse(*train, "--tokenizer", file, "--max-vocabulary", "300", saying="--tokenizer gives one")
+    refuse(*train, "--vocabulary", file, "--level", "word", saying="has tokens of level subword, and --level word asks")
     ngram = ["ngram", "train", corpus, "--out", tmp_path / "model"]
     refuse(*ngram, "--tokenizer", file, "--vocabulary", file, saying="choose one")
     refuse(*ngram, "--tokenizer", file, "--level", "subword", saying="--tokenizer gives one")
