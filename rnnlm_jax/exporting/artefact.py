@@ -17,7 +17,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.exporting import score
 from rnnlm_jax.exporting.programs import Programs, export_programs, initial_state, is_wide, own_types
 from rnnlm_jax.exporting.readme import readme
-from rnnlm_jax.exporting.run_file import run_texts
+from rnnlm_jax.exporting.run_file import require_run, run_texts
 from rnnlm_jax.exporting.whole_folder import written_folder
 from rnnlm_jax.finite import require_finite
 from rnnlm_jax.interop.weights import write_safetensors
@@ -51,8 +51,10 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
         what ``manifest.json`` holds.
 
     Raises:
-        UserError: for an unknown platform, a folder in use, parameters that are not finite, or a model that cannot be.
+        UserError: for what is no run, an unknown platform, a folder in use, parameters that are not finite, or a model
+            that cannot be.
     """
+    require_run(run)
     check_platforms(platforms)
     with written_folder(path, "--out") as folder:
         require_finite(run.params, "the run")

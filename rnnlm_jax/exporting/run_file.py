@@ -35,9 +35,20 @@ def save_safetensors(run: Run, path: str | Path) -> None:
         path: the file to write, whole or not at all.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: for what is no run, or if it cannot be written.
     """
+    require_run(run)
     write_safetensors(path, named_leaves(run.params), run_texts(run))
+
+
+def require_run(run: object) -> None:
+    """Check that something is a run.
+
+    Raises:
+        UserError: if not, such as for its folder's name.
+    """
+    if not isinstance(run, Run):
+        raise UserError(f"this takes a run, as rnnlm_jax.runs.open_run(folder) gives it, not a {type(run).__name__}")
 
 
 def run_texts(run: Run) -> dict[str, str]:
