@@ -60,7 +60,7 @@ def test_figures_are_those_of_the_text(run_of_subwords, other, rnnlm):
         assert f"{found[name]:.3f}"[:-1] in outcome.out
     np.testing.assert_allclose(found["bits_per_character"], found["nats"] / characters / math.log(2), rtol=1e-12)
     assert (found["oov"], found["lossy_lines"], found["open_vocabulary"]) == (0, 0, True)
-    assert r"\n ends each line, a token, a word and a character" in found["policy"]
+    assert r"\n ends each line, counted as a token, a word and a character" in found["policy"]
     # the same nats, token by token
     outcome = rnnlm("score", run_of_subwords, other, "--carry", "--tokens", "--json")
     scored = last_line(outcome)
