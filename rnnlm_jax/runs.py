@@ -1,7 +1,6 @@
 """The folder of a training run: its configuration, vocabulary, checkpoints, metrics and results, and how to open it."""
 
 import functools
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
 from rnnlm_jax.sharding.rules import parameter_shardings
+from rnnlm_jax.whole_file import written_whole
 from rnnlm_jax.words import Words
 
 #: In place of a cell's name: no recurrent part, for an output layer that reads the last words itself.
@@ -274,13 +274,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: if ``path`` is a folder or a device.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -38,8 +38,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "data"},
         {"numpy", "grain", "absl"},
     ),  # text on disk; grain is here alone
-    "ngrams": ({"array_types", "errors", "data"}, JAX),
+    "ngrams": ({"array_types", "errors", "data", "whole_file"}, JAX),
     "json_text": (set(), set()),
+    "whole_file": ({"errors"}, set()),
     "finite": ({"array_types", "errors"}, JAX),
     "config": ({"errors"}, set()),
     "presets": ({"config", "errors"}, set()),  # configurations only
@@ -64,7 +65,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE | {"sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
-    "runs": (MODEL | {"checkpoints", "json_text", "sharding"}, JAX),
+    "runs": (MODEL | {"checkpoints", "json_text", "sharding", "whole_file"}, JAX),
     "training": (
         MODEL
         | {
@@ -95,9 +96,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks come in through one door, and nothing here depends on them
-    "interop": (MODEL | {"loss_gradient"}, JAX | {"flax"}),
-    "interop.weights": ({"array_types", "errors", "cells"}, JAX | {"safetensors"}),
-    "interop.torch_language_model": (MODEL | {"interop.weights"}, JAX),
+    "interop": (MODEL | {"loss_gradient", "interop.fitting"}, JAX | {"flax"}),
+    "interop.fitting": ({"array_types", "errors", "cells"}, JAX),
+    "interop.weights": ({"array_types", "errors", "cells", "whole_file", "interop.fitting"}, JAX | {"safetensors"}),
+    "interop.torch_language_model": (MODEL | {"interop.weights", "interop.fitting"}, JAX),
     # models that leave, and come back; the script goes along as it is, and knows nothing of this package
     "exporting.score": (set(), JAX | {"tokenizers"}),
     "exporting": (
@@ -113,6 +115,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "checkpoints",
             "stopping",
             "json_text",
+            "whole_file",
             "finite",
             "analysis",
             "comparison",

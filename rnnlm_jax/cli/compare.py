@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnlm_jax import json_text
 from rnnlm_jax.cli import dynamic_options
 from rnnlm_jax.cli.text_input import encode_text
+from rnnlm_jax.cli.written_files import add_json_option, check_files, write_json
 from rnnlm_jax.comparison import (
     Dynamic,
     PerWordTable,
@@ -25,8 +25,8 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import write_text
 
-#: What ``--mix`` mixes where no names are given, and ``--json`` writes to without a file.
-ALL, PRINTED = "all", "-"
+#: What ``--mix`` mixes where no names are given.
+ALL = "all"
 #: The name of the cache in tables and in ``--mix``.
 CACHE = "cache"
 
@@ -64,20 +64,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--horizons", metavar="DIR", help="what jacobians --out wrote of the runs (default: found below a run's folder)"
     )
     parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const=PRINTED,
-        metavar="FILE",
-        help="print the figures as one JSON object, the last line; or write them to a file, whose name ends in .json",
-    )
+    add_json_option(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Score one text by every model, print a table sorted by perplexity, and write it where asked to."""
     how = dynamic_options.settings(arguments)
     names = names_of(arguments.models)
-    _check_files(arguments)
+    if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
+        raise UserError(f"there is no folder {arguments.horizons}: give what rnnlm-jax jacobians --out wrote")
+    check_files([arguments.markdown], arguments.json, [*arguments.models, arguments.data, arguments.tune])
     if arguments.per_word and (arguments.mix or arguments.cache or arguments.tune):
         raise UserError("--mix and --cache need tokens that all models share, as --per-word does not: choose")
     tune = _tuning_text(arguments)
@@ -86,7 +82,7 @@ def main(arguments: argparse.Namespace) -> int:
         for path, name in zip(arguments.models, names, strict=True)
     ]
     if not arguments.per_word:
-        require_comparable(scorers)
+        require_comparable(scorers, "train both with the same --vocabulary, or add --per-word")
     vocabularies = {scorer.vocabulary.content_hash: scorer.vocabulary for scorer in scorers}
     texts = {key: encode_text(arguments.data, each, arguments.data_dir) for key, each in vocabularies.items()}
     if how is not None:
@@ -107,10 +103,7 @@ def _write(arguments: argparse.Namespace, table: Table | PerWordTable) -> int:
     print(table.text(), end="")
     if arguments.markdown is not None:
         write_text(Path(arguments.markdown), table.markdown())
-    if arguments.json == PRINTED:
-        print(json_text.dumps(table.summary()))
-    elif arguments.json is not None:
-        write_text(Path(arguments.json), json_text.dumps(table.summary(), indent=2) + "\n")
+    write_json(arguments.json, table.summary())
     return 0
 
 
@@ -135,29 +128,6 @@ def _tuning_text(arguments: argparse.Namespace) -> str:
     if colon and split == "test":
         return f"{corpus}:valid"
     raise UserError("--mix needs a text to fit weights on: give --tune, such as ptb:valid")
-
-
-def _check_files(arguments: argparse.Namespace) -> None:
-    """See that what is named is there and can be written, before hours of work; and that no model is written over.
-
-    Raises:
-        UserError: if not.
-    """
-    if arguments.json not in (None, PRINTED) and not arguments.json.endswith(".json"):
-        raise UserError(
-            f"--json {arguments.json}: the name of a file to write must end in .json; put --json last to print"
-        )
-    if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
-        raise UserError(f"there is no folder {arguments.horizons}: give what rnnlm-jax jacobians --out wrote")
-    for file in (arguments.markdown, arguments.json):
-        if file in (None, PRINTED):
-            continue
-        if Path(file).is_dir():
-            raise UserError(f"{file} is a folder: give the name of a file to write")
-        if not Path(file).absolute().parent.is_dir():
-            raise UserError(f"there is no folder {Path(file).parent} to write {Path(file).name} in: make it first")
-        if Path(file).resolve() in [Path(model).resolve() for model in arguments.models]:
-            raise UserError(f"{file} is one of the models: give another file to write")
 
 
 def _dynamic(scorers: Sequence[Scorer], how: Dynamic, arguments: argparse.Namespace) -> list[Scorer]:

@@ -15,8 +15,8 @@ from rnnlm_jax.evaluation import evaluation_of
 from rnnlm_jax.ngrams.arpa_writing import arpa_names, ngram_total
 from rnnlm_jax.ngrams.discounts import KINDS
 from rnnlm_jax.ngrams.kneser_ney import require_order
-from rnnlm_jax.ngrams.whole_file import require_file_name
 from rnnlm_jax.progress import token_bar
+from rnnlm_jax.whole_file import require_file_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

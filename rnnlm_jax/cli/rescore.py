@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm_jax import json_text
 from rnnlm_jax.cli import rescore_options
-from rnnlm_jax.cli.rescore_options import PRINTED
+from rnnlm_jax.cli.written_files import write_json
 from rnnlm_jax.comparison import names_of, open_scorer
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.rescoring import (
@@ -30,6 +29,7 @@ from rnnlm_jax.rescoring import (
     ranked,
     read_nbest,
     read_references,
+    require_free,
     require_weights,
     score_list,
     table,
@@ -55,8 +55,11 @@ def main(arguments: argparse.Namespace) -> int:
     dev_references = read_references(arguments.tune_references) or references
     errors = list_errors(nbest, references) if _is_measured(arguments, nbest, references) else None
     dev_errors = list_errors(dev, dev_references) if dev is not None else None
+    fixed = (arguments.score_weights, arguments.lm_weight, arguments.word_penalty)
+    free = free_weights(weights.scores, *(each is not None for each in fixed))
     if dev is not None:
         require_weights(weights, dev)
+        require_free(free)
     model = _open(arguments)
     shares = _shares(arguments, model, dev, dev_references)
     about: dict[str, Any] = {}
@@ -64,8 +67,6 @@ def main(arguments: argparse.Namespace) -> int:
     scored: ScoredList | None = None
     if dev is not None and dev_errors is not None:
         scored = score_list(dev, model, shares, unit, token_bar)
-        fixed = (arguments.score_weights, arguments.lm_weight, arguments.word_penalty)
-        free = free_weights(weights.scores, *(each is not None for each in fixed))
         weights, tuned = tune_weights(scored, dev_errors[0], weights, free, _search_bar)
         lists.append(measured(dev, scored.rows, weights, *dev_errors))
         about["development"] = {"list": dev.path, "line_searches": tuned.searches} | lists[0].summary()
@@ -85,7 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
     extra = references.keys() - set(nbest.ids) - set(dev.ids if dev is not None else ())
     if extra:
         print(f"{len(extra):,} references have no hypotheses, and are not counted")
-    _write_json(arguments, _summary(scored, model, weights, shares) | about)
+    write_json(arguments.json, _summary(scored, model, weights, shares) | about)
     return 0
 
 
@@ -152,23 +153,20 @@ def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, 
     return chosen
 
 
-def _write_json(arguments: argparse.Namespace, summary: dict[str, Any]) -> None:
-    if arguments.json == PRINTED:
-        print(json_text.dumps(summary))
-    elif arguments.json is not None:
-        write_text(Path(arguments.json), json_text.dumps(summary, indent=2) + "\n")
-
-
 def _told(scored: ScoredList, model: SentenceModel, weights: Weights, shares: Sequence[float]) -> str:
     """What was scored, by what, and with which weights, in two lines."""
     nbest = scored.nbest
-    names = zip(nbest.score_names, weights.scores, strict=True)
-    listed = ", ".join(f"{name} {weight:.6g}" for name, weight in names if weight)
-    mixed = " + ".join(f"{share:.3f} {scorer.name}" for scorer, share in zip(model.scorers, shares, strict=True))
+    listed = zip(weights.scores, nbest.score_names, strict=True)
+    names = [scorer.name for scorer in model.scorers]
+    mixed = " + ".join(f"{share:.3f} {name}" for share, name in zip(shares, names, strict=True))
+    terms = [
+        *((weight, name) for weight, name in listed if weight),
+        (weights.lm_weight, f"log P({mixed if names[1:] else names[0]})"),
+    ]
+    total = " + ".join(f"{weight:.6g} · {name}" for weight, name in [*terms, (weights.word_penalty, "words")])
     impossible = f"{scored.impossible:,} without any probability; " if scored.impossible else ""
     return (
-        f"weights: {listed or 'no score'}; {mixed if len(shares) > 1 else model.scorers[0].name} "
-        f"{weights.lm_weight:.6g}; a word {weights.word_penalty:.6g}\n"
+        f"total = {total}\n"
         f"{len(nbest):,} hypotheses of {len(nbest.ids):,} utterances, {len(nbest.texts):,} texts, {scored.tokens:,} "
         f"tokens; {scored.oov:,} OOV; {impossible}{model.vocabulary.describe()}; {scored.seconds:.1f} s, "
         f"{len(nbest) / scored.seconds:,.0f} hypotheses a second"

@@ -2,14 +2,10 @@
 
 import argparse
 import math
-from pathlib import Path
 
+from rnnlm_jax.cli.written_files import add_json_option, check_files
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.whole_file import require_file_name
 from rnnlm_jax.rescoring import BASES
-
-#: What ``--json`` writes to without a file.
-PRINTED = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,13 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="FILE", help="write the best hypothesis of each id, id<TAB>text")
     output.add_argument("--out-nbest", metavar="FILE", help="write the list, ranked anew, with log P as one more score")
-    output.add_argument(
-        "--json",
-        nargs="?",
-        const=PRINTED,
-        metavar="FILE",
-        help="print the figures as one JSON object, the last line; or write them to a file, whose name ends in .json",
-    )
+    add_json_option(output)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -92,7 +82,9 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError("--tune-references and --tune-scores are of a development list: give it with --tune")
     if arguments.tune is not None and not (arguments.references or arguments.tune_references):
         raise UserError("--tune needs to know what was said: give --references, or --tune-references")
-    _check_files(arguments)
+    read = [arguments.run, arguments.ngram, arguments.nbest, arguments.tune]
+    read += arguments.scores + arguments.references + arguments.tune_scores + arguments.tune_references
+    check_files([arguments.out, arguments.out_nbest], arguments.json, read)
 
 
 def score_weights(arguments: argparse.Namespace) -> tuple[float, ...] | None:
@@ -110,22 +102,3 @@ def score_weights(arguments: argparse.Namespace) -> tuple[float, ...] | None:
     if not all(map(math.isfinite, values)):
         raise UserError(f"--score-weights must be finite numbers with commas between, not {arguments.score_weights!r}")
     return values
-
-
-def _check_files(arguments: argparse.Namespace) -> None:
-    if arguments.json not in (None, PRINTED) and not arguments.json.endswith(".json"):
-        raise UserError(
-            f"--json {arguments.json}: the name of a file to write must end in .json; put --json last to print"
-        )
-    read = [arguments.run, arguments.ngram, arguments.nbest, arguments.tune]
-    read += arguments.scores + arguments.references + arguments.tune_scores + arguments.tune_references
-    taken = {Path(file).resolve() for file in read if file is not None}
-    for file in (arguments.out, arguments.out_nbest, arguments.json):
-        if file in (None, PRINTED):
-            continue
-        require_file_name(file)
-        if not Path(file).absolute().parent.is_dir():
-            raise UserError(f"there is no folder {Path(file).parent} to write {Path(file).name} in: make it first")
-        if Path(file).resolve() in taken:
-            raise UserError(f"{file} is read or written already: give another file to write")
-        taken.add(Path(file).resolve())

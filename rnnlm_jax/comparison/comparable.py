@@ -7,11 +7,15 @@ from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 
 
-def require_comparable(scorers: Sequence[Scorer]) -> None:
+def require_comparable(scorers: Sequence[Scorer], remedy: str = "train both with the same --vocabulary") -> None:
     """Check that all models have the same vocabulary: types, their order, unknown token, end of line and level.
 
     A perplexity is a statement about a vocabulary. With fewer types, or with unknown words made easy, it is lower and
     says nothing.
+
+    Args:
+        scorers: the models.
+        remedy: what the message advises.
 
     Raises:
         UserError: naming the first two that differ, and what differs.
@@ -21,7 +25,7 @@ def require_comparable(scorers: Sequence[Scorer]) -> None:
         if other.vocabulary.content_hash != first.vocabulary.content_hash:
             raise UserError(
                 f"{first.name} and {other.name} cannot be compared: {difference(first.vocabulary, other.vocabulary)}; "
-                "train both with the same --vocabulary, or add --per-word"
+                f"{remedy}"
             )
 
 

@@ -40,7 +40,9 @@ def train(lines: Iterable[str], max_size: int | None = None, min_count: int = 1)
     """
     size = DEFAULT_SIZE if max_size is None else max_size
     if size < BYTES:
-        raise UserError(f"max_size={size} leaves no room for the {BYTES} bytes that subwords are made of: give more")
+        raise UserError(
+            f"a vocabulary of {size} has no room for the {BYTES} bytes that subwords are made of: give more"
+        )
     tokenizers = library()
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)

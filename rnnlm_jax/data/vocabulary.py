@@ -115,7 +115,7 @@ class Vocabulary:
             unknown = "no unknown token"
         newline = subwords.NEWLINE if self.level == "subword" else "\n"
         shown = {None: "nothing", "\n": "\\n", newline: "\\n"}.get(self.eos, self.eos)
-        counted = ", a token, a word and a character" if self.level == "subword" else ""
+        counted = ", counted as a token, a word and a character" if self.level == "subword" else ""
         return f"{self.level} level, {self.size:,} types, {unknown}, {shown} ends each line{counted}"
 
     def encode(self, lines: Iterable[str]) -> EncodedText:

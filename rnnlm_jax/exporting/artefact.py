@@ -17,10 +17,10 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.exporting import score
 from rnnlm_jax.exporting.programs import Programs, export_programs, initial_state, is_wide, own_types
 from rnnlm_jax.exporting.readme import readme
-from rnnlm_jax.exporting.run_file import run_texts
-from rnnlm_jax.exporting.tensors import write_tensors
+from rnnlm_jax.exporting.run_file import require_run, run_texts
 from rnnlm_jax.exporting.whole_folder import written_folder
 from rnnlm_jax.finite import require_finite
+from rnnlm_jax.interop.weights import write_safetensors
 from rnnlm_jax.runs import Run, write_json, write_text
 from rnnlm_jax.version import __version__
 
@@ -51,8 +51,10 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
         what ``manifest.json`` holds.
 
     Raises:
-        UserError: for an unknown platform, a folder in use, parameters that are not finite, or a model that cannot be.
+        UserError: for what is no run, an unknown platform, a folder in use, parameters that are not finite, or a model
+            that cannot be.
     """
+    require_run(run)
     check_platforms(platforms)
     with written_folder(path, "--out") as folder:
         require_finite(run.params, "the run")
@@ -62,8 +64,8 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
         whole = model is run.model
         programs = export_programs(model, params, platforms)
         # A file that holds all of the run can be imported too; a table of vectors is not what the run has.
-        write_tensors(folder / "model.safetensors", arrays, run_texts(run) if whole else None)
-        write_tensors(folder / "state.safetensors", state)
+        write_safetensors(folder / "model.safetensors", arrays, run_texts(run) if whole else None)
+        write_safetensors(folder / "state.safetensors", state)
         (folder / "step.jax").write_bytes(programs.step.serialize())
         (folder / "score.jax").write_bytes(programs.score.serialize())
         run.vocabulary.save(folder / "vocabulary.json")

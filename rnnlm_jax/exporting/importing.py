@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm_jax.checkpoints import CheckpointFolder
+from rnnlm_jax.exporting.run_file import require_run
 from rnnlm_jax.exporting.whole_folder import written_folder
+from rnnlm_jax.finite import require_finite
 from rnnlm_jax.runs import Run, RunFolder, write_json, write_new_run
 
 
@@ -20,8 +22,10 @@ def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
         source: where the parameters are from, to keep beside them.
 
     Raises:
-        UserError: for a folder in use, or if the parameters cannot be written.
+        UserError: for a folder in use, parameters that are not finite, or if they cannot be written.
     """
+    require_run(run)
+    require_finite(run.params, str(source.get("file", "the run")))
     with written_folder(path, "--run") as temporary:
         folder = RunFolder(temporary)
         for kind in ("best", "last"):

@@ -14,7 +14,8 @@ from rnnlm_jax.checkpoints.digests import digests, named_leaves
 from rnnlm_jax.config import from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting.tensors import read_tensors, write_tensors
+from rnnlm_jax.exporting.tensors import read_tensors
+from rnnlm_jax.interop.weights import write_safetensors
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 from rnnlm_jax.runs import Run, build_model
 from rnnlm_jax.words import Words
@@ -34,9 +35,20 @@ def save_safetensors(run: Run, path: str | Path) -> None:
         path: the file to write, whole or not at all.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: for what is no run, or if it cannot be written.
     """
-    write_tensors(path, named_leaves(run.params), run_texts(run))
+    require_run(run)
+    write_safetensors(path, named_leaves(run.params), run_texts(run))
+
+
+def require_run(run: object) -> None:
+    """Check that something is a run.
+
+    Raises:
+        UserError: if not, such as for its folder's name.
+    """
+    if not isinstance(run, Run):
+        raise UserError(f"this takes a run, as rnnlm_jax.runs.open_run(folder) gives it, not a {type(run).__name__}")
 
 
 def run_texts(run: Run) -> dict[str, str]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.interop.rnn_call import as_array
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
 from rnnlm_jax.loss_gradient import training_loss
 
@@ -75,7 +76,7 @@ def model_step(
 
 
 def _whole(name: str, tokens: Any) -> Array:
-    tokens = jnp.asarray(tokens)
+    tokens = as_array(name, tokens)
     if not jnp.issubdtype(tokens.dtype, jnp.integer):
         raise UserError(f"{name} are ids, whole numbers from 0 to V - 1, not of {tokens.dtype}")
     return tokens
@@ -95,12 +96,12 @@ def _state(model: LanguageModel, state: Tree | None, batch: tuple[int, ...]) -> 
     if state is None:
         return model.initial_state(batch)
     wanted = jax.eval_shape(lambda: model.initial_state(batch))
-    have = jax.eval_shape(lambda: state)
-    if jax.tree.structure(wanted) != jax.tree.structure(have):
+    if jax.tree.structure(wanted) != jax.tree.structure(state):
         raise UserError(f"not a state of this model: start from model.initial_state({batch}), or leave it out")
-    for want, leaf in zip(jax.tree.leaves(wanted), jax.tree.leaves(have), strict=True):
-        if (want.shape, want.dtype) != (leaf.shape, leaf.dtype):
+    for want, leaf in zip(jax.tree.leaves(wanted), jax.tree.leaves(state), strict=True):
+        have = as_array("a state", leaf)
+        if (want.shape, want.dtype) != (have.shape, have.dtype):
             raise UserError(
-                f"a state of {leaf.dtype} {leaf.shape} does not fit: these tokens ask for {want.dtype} {want.shape}"
+                f"a state of {have.dtype} {have.shape} does not fit: these tokens ask for {want.dtype} {want.shape}"
             )
     return state

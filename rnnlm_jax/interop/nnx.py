@@ -45,8 +45,8 @@ class NnxCell(nnx.RNNCellBase, Holder):
         rngs: its stream "params" is drawn from.
 
     Raises:
-        UserError: for no cell or no size; when called, for inputs or a carry that do not fit the cell, or a
-            bidirectional cell, which cannot be stepped: ``NnxRNN`` runs it.
+        UserError: for no cell, no size or no ``Rngs``; when called, for inputs or a carry that do not fit the cell, or
+            a bidirectional cell, which cannot be stepped: ``NnxRNN`` runs it.
     """
 
     def __init__(self, cell: Cell, in_features: int, *, rngs: nnx.Rngs):
@@ -54,7 +54,7 @@ class NnxCell(nnx.RNNCellBase, Holder):
         check_cell(cell, type(self).__name__)
         self.cell = cell
         self.in_features = check_size("in_features", in_features)
-        self.hold(cell.init(rngs.params(), self.in_features))
+        self.draw(cell.init, rngs, self.in_features)
 
     @classmethod
     def from_params(cls, cell: Cell, params: Tree) -> Self:

@@ -23,7 +23,7 @@ class NnxLanguageModel(Holder):
         return_carry: whether the call returns the state after the tokens too, as ``(carry, log_probs)``.
 
     Raises:
-        UserError: for no model.
+        UserError: for no model or no ``Rngs``.
     """
 
     def __init__(self, model: LanguageModel, *, rngs: nnx.Rngs, time_major: bool = False, return_carry: bool = False):
@@ -33,7 +33,7 @@ class NnxLanguageModel(Holder):
         self.model = model
         self.time_major = time_major
         self.return_carry = return_carry
-        self.hold(model.init(rngs.params()))
+        self.draw(model.init, rngs)
 
     @classmethod
     def from_params(

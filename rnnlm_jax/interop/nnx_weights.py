@@ -1,5 +1,6 @@
 """The weights of each nnx module of ours: the tree of the pure functions, each array in a parameter of its own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +16,18 @@ class Holder(nnx.Module):
     """A module that has ``weights``: tuples of ``nnx.Param``."""
 
     weights: Tree
+
+    def draw(self, init: Callable[..., Tree], rngs: nnx.Rngs, *args: Any) -> None:
+        """Hold ``init(key, *args)``, the key from the stream "params".
+
+        Raises:
+            UserError: for what has no streams, such as a key.
+        """
+        if not isinstance(rngs, nnx.Rngs):
+            raise UserError(
+                f"{type(self).__name__} draws its weights from rngs=nnx.Rngs(seed), not {type(rngs).__name__}"
+            )
+        self.hold(init(rngs.params(), *args))
 
     def hold(self, params: Tree) -> None:
         """Put each array in a variable, the tuples marked as data, since nnx takes them for static."""

@@ -30,13 +30,25 @@ def steps(cell: Cell) -> bool:
     return not isinstance(cell, Bidirectional)
 
 
+def as_array(name: str, value: Any) -> Array:
+    """An array of numbers.
+
+    Raises:
+        UserError: if it is none.
+    """
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} must be an array of numbers, not this {type(value).__name__}") from error
+
+
 def vectors(inputs: Any, axes: tuple[str, ...] = ("features",)) -> Array:
     """Inputs that have at least the axes named.
 
     Raises:
         UserError: for fewer axes, and for integers and truth values, such as tokens that nobody has looked up.
     """
-    inputs = jnp.asarray(inputs)
+    inputs = as_array("inputs", inputs)
     if inputs.ndim < len(axes):
         raise UserError(f"inputs are (*batch, {', '.join(axes)}) or time first, not of shape {inputs.shape}")
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
@@ -103,7 +115,7 @@ def _whole_numbers(lengths: Any, batch: tuple[int, ...], steps: int) -> Array | 
     """Lengths as int32 from 0 to T."""
     if lengths is None:
         return None
-    lengths = jnp.asarray(lengths)
+    lengths = as_array("seq_lengths", lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise UserError(f"seq_lengths are whole numbers, one a sequence, not of {lengths.dtype}")
     if lengths.shape != batch:
@@ -115,7 +127,7 @@ def _at_each_step(name: str, value: Any, shape: tuple[int, ...], axis: int) -> A
     """A truth value of each step, time first."""
     if value is None:
         return None
-    value = jnp.asarray(value)
+    value = as_array(name, value)
     if value.shape != shape:
         raise UserError(f"{name} has shape {value.shape}, but the inputs ask for {shape}, one value a step")
     return jnp.moveaxis(value, axis, 0)

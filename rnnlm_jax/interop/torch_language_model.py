@@ -1,8 +1,10 @@
 """Language models of the shape of PyTorch's ``word_language_model`` example: encoder, rnn, decoder; tied or not."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +13,7 @@ from rnnlm_jax.cells import Cell, Stack, zoo
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop import weights
+from rnnlm_jax.interop.fitting import ANY, fitted, input_size_of
 from rnnlm_jax.interop.weights.arrays import flatten, one_dtype, some
 from rnnlm_jax.language_model import LanguageModelParams
 from rnnlm_jax.outputs.softmax import SoftmaxParams
@@ -69,16 +72,24 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
         params: its parameters.
 
     Raises:
-        UserError: if the example has no such model: another cell, input or output layer, or residual layers.
+        UserError: if the example has no such model: another cell, input or output layer, or residual layers; or if the
+            parameters are not those of the configuration.
     """
+    if not (isinstance(config, ModelConfig) and isinstance(params, LanguageModelParams)):
+        given = f"a {type(config).__name__} and a {type(params).__name__}"
+        raise UserError(f"dump takes a ModelConfig and LanguageModelParams, as load gives them, not {given}")
     for what, value, only in (("input", config.input, "embedding"), ("output", config.output, "softmax")):
         if value != only:
             raise UserError(f"torch's word_language_model has no {what} {value!r}: only {only} can be written for it")
     cell = zoo.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
         cell = cells.stack(*[cell] * config.layers, residual=config.residual)
-    table = np.array(params.embedding)
-    w, b = params.output
+    inputs, words = input_size_of(cell, params.cell), np.shape(params.embedding)[:1]
+    shape: Any = functools.partial(jax.ShapeDtypeStruct, dtype=config.param_dtype)
+    w = None if config.tie_embeddings else shape((cell.spec.output_size, *words))
+    wanted = LanguageModelParams(shape((*words, inputs)), ANY, SoftmaxParams(w, shape(words)))
+    table, _, (w, b) = fitted(wanted, params, "this configuration")
+    table = np.array(table)
     recurrent = weights.dump("torch", cell, params.cell, prefix="rnn")
     decoder = table if config.tie_embeddings else np.array(np.asarray(w).T, order="C")
     return {ENCODER: table, **recurrent, DECODER: decoder, BIAS: np.array(b)}

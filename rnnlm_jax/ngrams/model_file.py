@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.whole_file import written_whole
+from rnnlm_jax.whole_file import written_whole
 
 FORMAT = "rnnlm_jax model of counts 1"
 #: How a file of ours begins: it is a zip archive.

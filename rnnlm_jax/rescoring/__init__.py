@@ -16,7 +16,7 @@ from rnnlm_jax.rescoring.nbest import Hypothesis, NbestList, collect
 from rnnlm_jax.rescoring.outcome import Measured, measured, table
 from rnnlm_jax.rescoring.reading import read_nbest, read_references
 from rnnlm_jax.rescoring.scored_list import ScoredList, fit_shares, free_weights, score_list, tune_weights
-from rnnlm_jax.rescoring.tuning import Tuned, tune
+from rnnlm_jax.rescoring.tuning import Tuned, require_free, tune
 from rnnlm_jax.rescoring.writing import best_text, nbest_text
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "ranked",
     "read_nbest",
     "read_references",
+    "require_free",
     "require_weights",
     "score_list",
     "table",

@@ -50,8 +50,8 @@ def number(word: Any) -> float:
     """
     try:
         value = float(word)
-    except (TypeError, ValueError):
-        raise UserError(f"{word!r} is no score: give a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{str(word)[:40]!r} is no score: give a number") from None
     if isinstance(word, bool) or not abs(value) <= LARGEST:
         raise UserError(f"{word!r} is no score: give a finite number, at most {LARGEST:g}")
     return value
@@ -96,13 +96,15 @@ def _moses(line: str) -> Line:
 def _json_line(line: str) -> Line:
     try:
         content: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"no JSON: it must be {SHAPES[JSON_LINES]}") from None
     if not isinstance(content, dict):
         raise UserError(f"no JSON object: it must be {SHAPES[JSON_LINES]}")
     for key in ("id", "text"):
         if not isinstance(content.get(key), str | int) or isinstance(content[key], bool):
             raise UserError(f"no {key!r}: it must be {SHAPES[JSON_LINES]}")
+        if any(end in str(content[key]).strip() for end in ("\n", "\r") + ("\t",) * (key == "id")):
+            raise UserError(f"{key!r} is of several lines or columns: what is written has one line a hypothesis")
     given = content.get("scores", content.get("score"))
     names: tuple[str, ...] = ()
     if isinstance(given, dict):

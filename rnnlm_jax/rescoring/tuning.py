@@ -53,8 +53,7 @@ def tune(
     Raises:
         UserError: if none is free, or some row is not finite.
     """
-    if not free.any():
-        raise UserError("there is no weight to tune: leave out one of those that are given")
+    require_free(free)
     if not np.isfinite(rows).all():
         raise UserError(
             "a hypothesis of the development list has no probability at all under the model: give one that gives every "
@@ -72,6 +71,16 @@ def tune(
         if tried.errors < found.errors:
             found = tried
     return search.centred(found)._replace(searches=search.searches)
+
+
+def require_free(free: Bool[np.ndarray, "F"]) -> None:
+    """Check that there is something to tune.
+
+    Raises:
+        UserError: if no weight is free.
+    """
+    if not free.any():
+        raise UserError("there is no weight to tune: leave out one of those that are given")
 
 
 class _Search:

@@ -2,14 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 
 from rnnlm_jax.rescoring.line_formats import JSON_LINES, MOSES
 from rnnlm_jax.rescoring.nbest import NbestList
 
-#: What the language model's score is called where scores have names.
+#: What the language model's score is called where scores have names; the second one is called lm2.
 LM = "lm"
 
 
@@ -50,16 +51,21 @@ def _moses(nbest: NbestList, order: list[int], lm_scores: np.ndarray, totals: np
         for name, score in zip(names, nbest.scores[i].tolist(), strict=False):
             words += [_shown(score)] if name == last else [f"{name}=", _shown(score)]
             last = name
-        shown = " ".join([*words, f"{LM}=", f"{lm_scores[i]:.6f}"])
+        shown = " ".join([*words, f"{_new_name(names)}=", f"{lm_scores[i]:.6f}"])
         yield f"{nbest.ids[utterances[i]]} ||| {nbest.texts[nbest.text[i]]} ||| {shown} ||| {totals[i]:.6f}"
 
 
 def _json_lines(nbest: NbestList, order: list[int], lm_scores: np.ndarray, totals: np.ndarray) -> Iterator[str]:
-    utterances = nbest.utterances
+    utterances, new = nbest.utterances, _new_name(nbest.score_names)
     for i in order:
-        scores = dict(zip(nbest.score_names, nbest.scores[i].tolist(), strict=True)) | {LM: _rounded(lm_scores[i])}
+        scores = dict(zip(nbest.score_names, nbest.scores[i].tolist(), strict=True)) | {new: _rounded(lm_scores[i])}
         line = {"id": nbest.ids[utterances[i]], "scores": scores, "total": _rounded(totals[i])}
         yield json.dumps(line | {"text": nbest.texts[nbest.text[i]]}, ensure_ascii=False, allow_nan=False)
+
+
+def _new_name(names: Sequence[str]) -> str:
+    """What the language model's score is called beside scores of these names: none of theirs is lost."""
+    return next(name for k in count(1) if (name := LM if k == 1 else f"{LM}{k}") not in names)
 
 
 def _rounded(score: float) -> float | None:

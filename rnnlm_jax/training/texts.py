@@ -90,10 +90,18 @@ def vocabulary_at_hand(config: DataConfig) -> Vocabulary | None:
     """The vocabulary of the file that is named, if one is.
 
     Raises:
-        UserError: if it is missing or damaged, or a tokenizer comes with what would make another vocabulary.
+        UserError: if it is missing or damaged, or comes with what would make another vocabulary.
     """
     if config.tokenizer is None:
-        return None if config.vocabulary is None else Vocabulary.load(config.vocabulary)
+        if config.vocabulary is None:
+            return None
+        vocabulary = Vocabulary.load(config.vocabulary)
+        if config.level not in ("auto", vocabulary.level):
+            raise UserError(
+                f"--vocabulary {config.vocabulary} has tokens of level {vocabulary.level}, and --level {config.level} "
+                "asks for something else: choose one"
+            )
+        return vocabulary
     if config.vocabulary is not None:
         raise UserError("--tokenizer and --vocabulary both give a vocabulary: choose one")
     if config.level not in ("auto", "subword"):

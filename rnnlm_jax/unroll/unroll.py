@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
-from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll.control import Control, make_control, select
@@ -62,11 +62,12 @@ def unroll(
         the state after the last step of each sequence, and the outputs ``[T, *B, output_size]``.
 
     Raises:
-        UserError: if shapes do not fit each other, ``remat_chunk`` is neither a positive number nor "sqrt", or the
-            executor is unknown or cannot run the cell.
+        UserError: if shapes do not fit each other, ``unroll`` is no positive number, ``remat_chunk`` is neither one nor
+            "sqrt", or the executor is unknown or cannot run the cell.
     """
     if xs.ndim < 2:
         raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
+    check_size("unroll", unroll)
     control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths, resets)
     if control.mask is not None:
         xs = select(control.mask, xs, 0)

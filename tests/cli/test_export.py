@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -102,6 +103,13 @@ def test_a_model_of_torch(corpus, tmp_path, rnnlm, refuse):
     save_file(state_dict, tmp_path / "model.safetensors")
     (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in words))
     command = ["import", tmp_path / "model.safetensors", "--run", tmp_path / "run"]
+    save_file({**state_dict, "decoder.bias": state_dict["decoder.bias"] * np.nan}, tmp_path / "nan.safetensors")
+    refuse(
+        *("import", tmp_path / "nan.safetensors", "--run", tmp_path / "run", "--kind", "RNN_RELU"),
+        *("--vocabulary", tmp_path / "words.txt"),
+        saying="nan.safetensors are not finite (output.b)",
+    )
+    assert not (tmp_path / "run").exists()
     refuse(*command, "--vocabulary", tmp_path / "words.txt", saying="RNN_TANH")
     done = rnnlm(*command, "--vocabulary", tmp_path / "words.txt", "--kind", "RNN_RELU")
     assert done.code == 0, done

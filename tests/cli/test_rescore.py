@@ -75,7 +75,9 @@ def test_a_run_rescores_a_list(trained, lists, rnnlm):
 def test_without_files_and_references_the_best_are_printed(model, lists, rnnlm):
     outcome = rnnlm("rescore", model, "--nbest", lists / "list", "--lm-weight", "0")
     assert outcome.code == 0
-    assert outcome.out.startswith("u1\tthe cat sat on a dog\nu2\ton the ran\nweights: score 1 1; kn3 0; a word 0\n")
+    assert outcome.out.startswith(
+        "u1\tthe cat sat on a dog\nu2\ton the ran\ntotal = 1 · score 1 + 0 · log P(kn3) + 0 · words\n"
+    )
     costs = rnnlm("rescore", model, "--nbest", lists / "list", "--lm-weight", "0", "--costs")
     assert costs.out.startswith("u1\tthe cat sat on the mat\nu2\ta dog ran\n")
     rnnlm("rescore", model, "--nbest", lists / "list", "--costs", "--out-nbest", lists / "new")
@@ -183,6 +185,7 @@ def test_what_cannot_be_is_refused_in_one_line(model, lists, refuse, options, sa
     before = everything(lists)
     files = {"MODEL": model, "LIST": lists / "list", "REF": lists / "ref", "SOME": "some", "OTHER": "other"}
     words = [files.get(word, word) for word in options]
+    monkeypatch.setattr("rnnlm_jax.cli.rescore.score_list", None)  # nothing is scored first
     refuse("rescore", model, "--nbest", lists / "list", "--out-nbest", "made", *words, saying=saying)
     assert everything(lists) == before
 

@@ -60,7 +60,7 @@ def test_figures_are_those_of_the_text(run_of_subwords, other, rnnlm):
         assert f"{found[name]:.3f}"[:-1] in outcome.out
     np.testing.assert_allclose(found["bits_per_character"], found["nats"] / characters / math.log(2), rtol=1e-12)
     assert (found["oov"], found["lossy_lines"], found["open_vocabulary"]) == (0, 0, True)
-    assert r"\n ends each line, a token, a word and a character" in found["policy"]
+    assert r"\n ends each line, counted as a token, a word and a character" in found["policy"]
     # the same nats, token by token
     outcome = rnnlm("score", run_of_subwords, other, "--carry", "--tokens", "--json")
     scored = last_line(outcome)
@@ -157,6 +157,7 @@ def test_what_cannot_be(corpus, run_of_subwords, tmp_path, refuse):
     refuse(*train, "--tokenizer", file, "--vocabulary", file, saying="choose one")
     refuse(*train, "--tokenizer", file, "--level", "word", saying="--level word asks for something else")
     refuse(*train, "--tokenizer", file, "--max-vocabulary", "300", saying="--tokenizer gives one")
+    refuse(*train, "--vocabulary", file, "--level", "word", saying="has tokens of level subword, and --level word asks")
     ngram = ["ngram", "train", corpus, "--out", tmp_path / "model"]
     refuse(*ngram, "--tokenizer", file, "--vocabulary", file, saying="choose one")
     refuse(*ngram, "--tokenizer", file, "--level", "subword", saying="--tokenizer gives one")

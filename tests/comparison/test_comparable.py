@@ -31,6 +31,9 @@ def test_what_differs_is_named(changes, said):
         require_comparable([one, Given("two", NATS), other])
     assert "one and other cannot be compared" in str(error.value)
     assert said in str(error.value)
+    assert str(error.value).endswith("; train both with the same --vocabulary")
+    with pytest.raises(UserError, match="; or not$"):
+        require_comparable([one, other], "or not")
     assert "\n" not in str(error.value)
 
 

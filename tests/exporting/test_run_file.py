@@ -146,6 +146,8 @@ def test_files_that_are_cut_off(saved, tmp_path, content, said):
 def test_where_a_file_cannot_be(small_run, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         save_safetensors(small_run, tmp_path)
+    with pytest.raises(UserError, match="this takes a run, as .* gives it, not a str"):
+        save_safetensors("runs/small", tmp_path / "run.safetensors")
     with pytest.raises(UserError, match="is a device"):
         save_safetensors(small_run, "/dev/null")
     with pytest.raises(UserError, match="is a folder"):

@@ -148,3 +148,16 @@ def test_dump_refuses(name):
     params = params_of(ModelConfig(**{**vars(config), **plain}))
     with pytest.raises(UserError, match=complaint):
         torch_language_model.dump(config, params)
+
+
+def test_dump_refuses_parameters_of_another_model():
+    config, params = torch_language_model.load(arrays_of("lstm"))
+    short = params._replace(embedding=params.embedding[1:])
+    for given, complaint in (
+        (None, "dump takes a ModelConfig and LanguageModelParams"),
+        (params._replace(embedding=params.embedding[:, 0]), r"parameter embedding has shape \(7,\), but this config"),
+        (short, r"parameter output.w has shape \(5, 7\), but this configuration asks for \(5, 6\)"),
+        (params._replace(cell=None), "asks for"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            torch_language_model.dump(config, given)

@@ -193,7 +193,7 @@ def test_dump_refuses(name):
 
 def test_parameters_of_another_cell():
     for params in (random_params(cells.lstm(H + 1)), random_params(cells.elman(H)), {"w": zeros(2)}, None):
-        with pytest.raises(UserError, match="parameters of lstm of 5 units"):
+        with pytest.raises(UserError, match="(lstm of 5 units|this lstm cell) asks for"):
             weights.dump("torch", cells.lstm(H), params)
     two = cells.stack(cells.lstm(H), cells.lstm(H))
     with pytest.raises(UserError, match="has 2 parts"):
@@ -258,12 +258,40 @@ def test_files(tmp_path):
             weights.read_safetensors(path)
     with pytest.raises(UserError, match="does not exist"):
         weights.read_safetensors(tmp_path / "nowhere.safetensors")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is a folder"):
         weights.read_safetensors(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
-        weights.write_safetensors(tmp_path / "nowhere" / "a.safetensors", {"a": zeros(1)})
+        weights.write_safetensors(other / "a.safetensors", {"a": zeros(1)})
+    with pytest.raises(UserError, match="is a folder"):
+        weights.write_safetensors(tmp_path, {"a": zeros(1)})
+    with pytest.raises(UserError, match="metadata 'epoch' is a int: give a text"):
+        weights.write_safetensors(whole, {"a": zeros(1)}, {"epoch": 3})  # pyright: ignore[reportArgumentType]
     with pytest.raises(UserError, match="a cannot be read as a NumPy array"):
         weights.write_safetensors(whole, {"a": jax.random.key(0)})
     with pytest.raises(UserError, match="a is a str"):
         weights.write_safetensors(whole, {"a": "b"})
     np.testing.assert_array_equal(weights.read_safetensors(whole)["a"], zeros(100))
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (lambda cell, params: weights.dump("torch", params, cell), "this needs a cell of this library"),
+        (lambda cell, params: weights.dump("torch", cell, params, prefix=3), "a prefix is a text such as 'rnn', not 3"),
+        (lambda cell, params: weights.load(["torch"], "LSTM", {}), "unknown library"),
+        (lambda cell, params: weights.load("torch", cells.lstm, {}), "kind is a name such as 'LSTM', or a cell"),
+        (lambda cell, params: weights.load("torch", "LSTM", {"a": zeros(1)}, prefix=None), "a prefix is a text"),
+        (lambda cell, params: weights.load_state("torch", None, zeros(1)), "this needs a cell of this library"),
+        (lambda cell, params: weights.load_state("torch", cell, ([1.0, [2.0]], [3.0])), "this is no state that torch"),
+        (
+            lambda cell, params: weights.load_state("haiku", cells.stack(cell, cell), None),
+            "this is no state that haiku",
+        ),
+    ],
+)
+def test_arguments_of_another_kind(call, complaint):
+    cell = cells.lstm(H)
+    with pytest.raises(UserError) as error:
+        call(cell, random_params(cell))
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)

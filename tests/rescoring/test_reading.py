@@ -96,6 +96,20 @@ def test_what_is_written_is_read_again_with_one_more_score(file, text):
         assert json.loads(nbest_text(nbest, order, added, totals).splitlines()[0])["total"] == totals[order[0]]
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('{"id": "u", "scores": {"lm": -1, "am": -2}, "text": "a"}\n', ("lm", "am", "lm2")),
+        ("u ||| a ||| lm= -1 lm2= -2 ||| -3\n", ("lm", "lm2", "lm3", "total")),
+    ],
+)
+def test_a_score_of_the_same_name_is_not_lost(file, text, names):
+    nbest = read_nbest(file(text))
+    again = read_nbest(file(nbest_text(nbest, np.arange(1), np.array([-0.5]), np.array([-3.0])), "again"))
+    assert again.score_names == names
+    assert [*again.scores[0, :2], -0.5] == [*nbest.scores[0, :2], again.scores[0, 2]]
+
+
 def test_the_best_look_like_references(file):
     nbest = read_nbest(file(TABS))
     path = file(best_text(nbest, np.array([1, 2])), "best")
@@ -113,6 +127,9 @@ def test_references_with_tabs_or_spaces_in_several_files(file):
     ("text", "complaint"),
     [
         ("", "is empty"),
+        ('{"id": 1, "scores": 1, "text": "a\\nb"}\n', "line 1: 'text' is of several lines or columns"),
+        ('{"id": "1\\t2", "scores": 1, "text": "a"}\n', "line 1: 'id' is of several lines or columns"),
+        ('{"id": 1, "scores": 1' + "0" * 400 + ', "text": "a"}\n', "is no score"),
         ("\n \n", "holds no hypotheses"),
         ("u1\tthe cat\n", "line 1: 2 of 3 columns"),
         ("u1\t-1\ta\nu1\ta\n", "line 2: 2 of 3 columns"),

@@ -56,7 +56,13 @@ def nest(arrays: Mapping[str, np.ndarray], levels: str) -> dict[str, Any]:
 
 
 def under(prefix: str) -> str:
-    """A prefix with the dot that ends it."""
+    """A prefix with the dot that ends it.
+
+    Raises:
+        UserError: if it is no text.
+    """
+    if not isinstance(prefix, str):
+        raise UserError(f"a prefix is a text such as 'rnn', not {prefix!r}")
     prefix = prefix.replace("/", ".").rstrip(".")
     return prefix and prefix + "."
 

@@ -16,7 +16,7 @@ def system_of(name: str) -> System:
     Raises:
         UserError: if it is not in the table.
     """
-    if name not in SYSTEMS:
+    if not isinstance(name, str) or name not in SYSTEMS:
         raise UserError(f"unknown library {name!r}: choose one of {', '.join(SYSTEMS)}")
     return SYSTEMS[name]
 
@@ -41,10 +41,12 @@ def rows_of_cell(system: str, cell: Cell) -> list[Convention]:
     """The rows of a library that hold cells such as this one, all its layers and directions.
 
     Raises:
-        UserError: if there is none, naming what the library has and who else has the cell; for residual layers, layers
-            or directions in a library of single cells, and mixed kinds.
+        UserError: for what is no cell; if there is no row, naming what the library has and who else has the cell; for
+            residual layers, layers or directions in a library of single cells, and mixed kinds.
     """
     has = system_of(system)
+    if not isinstance(cell, Cell):
+        raise UserError(f"this needs a cell of this library, such as cells.lstm(64), not a {type(cell).__name__}")
     layers = layers_of(cell)
     if isinstance(cell, Stack) and cell.residual:
         raise UserError(f"{system} has no residual layers: take the layers of this stack one by one")

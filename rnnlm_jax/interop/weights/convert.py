@@ -57,7 +57,9 @@ def load(
     """
     system_of(system)
     given = kind if isinstance(kind, Cell) else None
-    rows = rows_of_cell(system, given) if given is not None else rows_of_kind(system, str(kind))
+    if given is None and not isinstance(kind, str):
+        raise UserError(f"kind is a name such as 'LSTM', or a cell of this library, not a {type(kind).__name__}")
+    rows = rows_of_cell(system, given) if isinstance(given, Cell) else rows_of_kind(system, str(kind))
     if not (SYSTEMS[system].listed and isinstance(arrays, list | tuple)):
         named = below(flatten(arrays), prefix)
         row = max(rows, key=lambda row: _match(row, named))
@@ -81,8 +83,8 @@ def dump(
     """The parameters of a cell as another library's arrays, NumPy, as its own functions take them.
 
     That is a flat ``state_dict`` for torch, a nested tree for linen, nnx and haiku, fields for equinox, and for keras
-    arrays in the order of ``get_weights``. What has two biases there gets ours and zeros; ``load`` gives back equal
-    parameters, to the bit (haiku's forget bias but for rounding: it is kept less 1).
+    names with arrays in the order of ``get_weights``. What has two biases there gets ours and zeros; ``load`` gives
+    back equal parameters, to the bit (haiku's forget bias but for rounding: it is kept less 1).
 
     Args:
         system: as in ``load``.

@@ -1,7 +1,5 @@
 """Arrays in safetensors files, with one line for each thing that may be wrong with one."""
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights.arrays import flatten
+from rnnlm_jax.whole_file import written_whole
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
@@ -22,6 +21,8 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """
     if not Path(path).exists():
         raise UserError(f"{path} does not exist: give a safetensors file")
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder: give a safetensors file")
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -33,21 +34,22 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays, nested or not, under their paths as names; the file is there whole or not at all.
 
+    Args:
+        path: the file; folders above it are made.
+        arrays: by name.
+        metadata: texts by name, for the header.
+
     Raises:
-        UserError: if it cannot be written, or a leaf is no array.
+        UserError: if it cannot be written, a leaf is no array of numbers, or metadata are no texts.
     """
-    path = Path(path)
     contiguous = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
-    temporary = path.with_name(f".{path.name}.new")
+    wrong = next((name for name, text in (metadata or {}).items() if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise UserError(f"metadata {wrong!r} is a {type((metadata or {})[wrong]).__name__}: give a text")
     try:
-        save_file(contiguous, temporary, None if metadata is None else dict(metadata))
-        temporary.chmod(0o644)  # safetensors makes it private
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            save_file(contiguous, temporary, None if metadata is None else dict(metadata))
+            temporary.chmod(0o644)  # safetensors makes it private
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be written ({reason}): choose another place, or free some") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

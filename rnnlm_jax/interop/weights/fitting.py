@@ -1,15 +1,14 @@
 """Parameters that belong to a cell, and those that can be made to."""
 
-import functools
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.cells import Cell, Directions, Stack
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.interop.fitting import fitted, input_size_of, shapes_of
 from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of
 
 if TYPE_CHECKING:
@@ -22,18 +21,9 @@ def own_arrays(cell: Cell, params: Tree) -> dict[str, Any]:
     Raises:
         UserError: if they are not the cell's, as to fields, shapes or what is an array at all.
     """
-    try:
-        fields = params._asdict().items()
-        found: dict[str, Any] = {name: None if leaf is None else np.asarray(leaf) for name, leaf in fields}
-        expected = _shapes(cell, found["w_x"].shape[0])._asdict()
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
-        raise UserError(f"these are no parameters of {describe(cell)}: give what its init made") from error
-    for name, leaf in expected.items():
-        array = found.get(name)
-        should, is_ = (None if a is None else a.shape for a in (leaf, array))
-        if should != is_:
-            raise UserError(f"parameters of {describe(cell)} have {name} of shape {should}, not {is_}")
-    return found
+    wanted = shapes_of(cell.init, input_size_of(cell, params))
+    found = fitted(wanted, params, describe(cell))
+    return {name: None if leaf is None else np.asarray(leaf) for name, leaf in found._asdict().items()}
 
 
 def fit(cell: Cell, loaded: "Loaded", title: str) -> Tree:
@@ -56,7 +46,7 @@ def fit(cell: Cell, loaded: "Loaded", title: str) -> Tree:
 
 def _fit_one(cell: Cell, params: Any, title: str) -> Any:
     found = params._asdict()
-    for name, leaf in _shapes(cell, params.w_x.shape[0])._asdict().items():
+    for name, leaf in shapes_of(cell.init, params.w_x.shape[0])._asdict().items():
         if leaf is None and found[name] is not None:
             if np.any(found[name]):
                 raise UserError(f"{title}: {name} is not zero, and the given {cell.spec.kind} has none: give it one")
@@ -66,8 +56,3 @@ def _fit_one(cell: Cell, params: Any, title: str) -> Any:
         elif leaf is not None:
             found[name] = jnp.asarray(found[name], leaf.dtype)
     return type(params)(**found)
-
-
-@functools.lru_cache(maxsize=64)
-def _shapes(cell: Cell, input_size: int) -> Any:
-    return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))

@@ -36,12 +36,12 @@ def load_state(system: str, cell: Cell, state: Any) -> Tree:
             "start from cell.initial_state"
         )
     if has.state_axis:
-        arrays = [np.asarray(part) for part in _sequence(state)]
+        arrays = _arrays(state)
         wrong = len(arrays) != len(order) or any(a.ndim < 2 or a.shape[0] != len(flat) for a in arrays)
         pieces = [] if wrong else [[array[k] for array in arrays] for k in range(len(flat))]
     else:
-        per_layer = state if has.layer is not None and len(layers) > 1 else [state]
-        leaves = [np.asarray(leaf) for part in per_layer for leaf in _sequence(part)]
+        per_layer = _sequence(state) if has.layer is not None and len(layers) > 1 else [state]
+        leaves = [leaf for part in per_layer for leaf in _arrays(part)]
         pieces = [leaves[k : k + len(order)] for k in range(0, len(leaves), len(order))]
         wrong = len(leaves) != len(order) * len(flat)
     widths = [part.spec.hidden_size for part in flat]
@@ -98,6 +98,14 @@ def dump_state(system: str, cell: Cell, state: Tree, params: Tree = None) -> Any
 
 def _sequence(part: Any) -> Any:
     return part if isinstance(part, tuple | list) else (part,)
+
+
+def _arrays(part: Any) -> list[np.ndarray]:
+    """The arrays of a layer's state; of what has none, one of no shape, which fits nothing."""
+    try:
+        return [np.asarray(leaf) for leaf in _sequence(part)]
+    except (TypeError, ValueError, RuntimeError):
+        return [np.zeros(())]
 
 
 def cell_kind(cell: Cell) -> str:
