@@ -1,8 +1,9 @@
 """Weights of torch, flax (linen, nnx), haiku, equinox and keras as our cells, and ours as theirs; NumPy only."""
 
 from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
-from rnnlm_jax.interop.weights.convert import Loaded, dump, load
+from rnnlm_jax.interop.weights.convert import dump, load
 from rnnlm_jax.interop.weights.files import read_safetensors, write_safetensors
+from rnnlm_jax.interop.weights.fitting import Loaded
 from rnnlm_jax.interop.weights.states import dump_state, load_state
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Weights of another library's recurrent layers as a cell of ours with its parameters, and back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from rnnlm_jax.interop.weights import checks, layout
 from rnnlm_jax.interop.weights.arrays import WIDE, below, flatten, nest, one_dtype, under
 from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of, rows_of_cell, rows_of_kind, system_of
 from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
-from rnnlm_jax.interop.weights.fitting import fit, own_arrays
+from rnnlm_jax.interop.weights.fitting import Loaded, fit, own_arrays
 from rnnlm_jax.interop.weights.layout import Place, Sizes
 
 PARAMS = {
@@ -24,13 +24,6 @@ PARAMS = {
     "lstm-projected": cells.ProjectedLSTMParams,
     "gru": cells.GRUParams,
 }
-
-
-class Loaded(NamedTuple):
-    """A cell and its parameters."""
-
-    cell: Cell
-    params: Tree
 
 
 def load(

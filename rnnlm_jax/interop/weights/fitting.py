@@ -1,6 +1,6 @@
 """Parameters that belong to a cell, and those that can be made to."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +11,12 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.fitting import fitted, input_size_of, shapes_of
 from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of
 
-if TYPE_CHECKING:
-    from rnnlm_jax.interop.weights.convert import Loaded
+
+class Loaded(NamedTuple):
+    """A cell and its parameters."""
+
+    cell: Cell
+    params: Tree
 
 
 def own_arrays(cell: Cell, params: Tree) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def own_arrays(cell: Cell, params: Tree) -> dict[str, Any]:
     return {name: None if leaf is None else np.asarray(leaf) for name, leaf in found._asdict().items()}
 
 
-def fit(cell: Cell, loaded: "Loaded", title: str) -> Tree:
+def fit(cell: Cell, loaded: Loaded, title: str) -> Tree:
     """Loaded parameters as those of a given cell, in its type: a bias that only one of the two has must be zero.
 
     Raises:
