@@ -91,9 +91,8 @@ def test_where_runs_are_cut():
 
 
 def test_a_language_model_draws_the_same_dropout(monkeypatch):
-    model = language_model(
-        cells.stack(*[make("elman-tanh")] * 5), vocab_size=7, embedding_size=D, dropout=Dropout(input=0.2, hidden=0.5)
-    )
+    cell, dropout = cells.stack(*[make("elman-tanh")] * 5), Dropout(input=0.2, hidden=0.5)
+    model = language_model(cell, vocab_size=7, embedding_size=D, dropout=dropout, executor="scan")
     params = random_params(model)
     inputs = np.arange(T * B).reshape(T, B) % 7
 
