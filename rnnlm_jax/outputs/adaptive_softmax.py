@@ -46,9 +46,11 @@ def adaptive_softmax(
             word of the head and every cluster, and within a cluster one that its ``W_i`` makes of a constant.
 
     Raises:
-        UserError: if cut-offs are not positive and increasing, or not chosen yet; on ``init`` if they are not all
-            below the size of the vocabulary, or a cluster would have no units.
+        UserError: if cut-offs are not positive and increasing, or not chosen yet, or ``bias`` is no truth value; on
+            ``init`` if they are not all below the size of the vocabulary, or a cluster would have no units.
     """
+    if not isinstance(bias, bool):
+        raise UserError(f"bias must be true or false, not {bias!r}")
     bounds = read_cutoffs(cutoffs)
     ranks = None if words is None else _ranks(words)
     tail_sizes(2**62, len(bounds), div_value)  # whether it can be divided by at all

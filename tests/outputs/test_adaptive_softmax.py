@@ -240,6 +240,11 @@ def test_divisors_that_cannot_be(div_value):
         adaptive_softmax(3, div_value)
 
 
+def test_a_bias_is_there_or_not():
+    with pytest.raises(UserError, match="bias must be true or false, not 'maybe'"):
+        adaptive_softmax(1, bias="maybe")  # pyright: ignore[reportArgumentType]
+
+
 def test_counts_of_another_vocabulary():
     with pytest.raises(UserError, match="counts are of 2 words"):
         adaptive_softmax(1, words=Words("ab", (2, 1))).init(jax.random.key(0), HIDDEN, VOCABULARY)
