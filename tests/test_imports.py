@@ -33,7 +33,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": ({"array_types", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
-    "data": ({"errors"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
+    "data": ({"errors", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
         {"errors", "data"},
         {"numpy", "grain", "absl"},
@@ -61,8 +61,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
     "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
     "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
-    "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs"}, JAX),
-    "plotting": ({"errors"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
+    "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs", "whole_file"}, JAX),
+    "plotting": ({"errors", "whole_file"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE | {"sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
     "runs": (MODEL | {"checkpoints", "json_text", "sharding", "whole_file"}, JAX),

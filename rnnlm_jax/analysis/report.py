@@ -21,6 +21,7 @@ from rnnlm_jax.jacobians import decay_rates, state_size
 from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 from rnnlm_jax.runs import Run, build_model, write_json
+from rnnlm_jax.whole_file import written_whole
 
 #: How close to the full context's perplexity a shorter context must come, by name.
 TOLERANCES = {"1%": 0.01, "5%": 0.05}
@@ -52,12 +53,8 @@ class Report:
     def write(self, folder: Path) -> None:
         """``jacobians.npz`` and ``jacobians.json``, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".jacobians.new.npz"
-        try:
-            np.savez_compressed(temporary, **self.arrays)  # pyright: ignore[reportArgumentType]
-            temporary.replace(folder / "jacobians.npz")
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(folder / "jacobians.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **self.arrays)  # pyright: ignore[reportArgumentType]
         write_json(folder / "jacobians.json", self.summary)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 from rnnlm_jax.data import subwords
 from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.whole_file import written_whole
 
 LEVELS = ("word", "char", "byte", "subword")
 _FORMAT = "rnnlm_jax vocabulary 1"
@@ -190,23 +189,20 @@ class Vocabulary:
         # a newline stands for the space on both of its sides
         return " ".join(words).replace(" \n", "\n").replace("\n ", "\n")
 
-    def save(self, path: str | Path) -> None:
-        """Write the vocabulary to a JSON file; a reader sees the old file or the whole new one, never a part."""
-        path = Path(path)
+    def to_json(self) -> str:
+        """The vocabulary as the text of its file, with its hash."""
         content = {"format": _FORMAT, "level": self.level, "unk": self.unk, "eos": self.eos}
         content |= {"sha256": self.content_hash, "tokens": self.tokens} | self.rules
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(content, file, indent=0)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # mkstemp makes it private
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        return json.dumps(content, indent=0)
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary to a JSON file; a reader sees the old file or the whole new one, never a part.
+
+        Raises:
+            UserError: the path is a folder's or a device's.
+        """
+        with written_whole(path) as temporary:
+            temporary.write_text(self.to_json(), encoding="ascii")
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -216,16 +212,27 @@ class Vocabulary:
             UserError: there is no such file, it is no vocabulary file, or its content does not fit its hash.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = Path(path).read_bytes()
         except FileNotFoundError:
             raise UserError(f"there is no vocabulary file {path}: check the path") from None
+        return cls.from_json(content, str(path))
+
+    @classmethod
+    def from_json(cls, text: str | bytes, name: str) -> Vocabulary:
+        """Return the vocabulary that `to_json` gave as a text; errors call it `name`.
+
+        Raises:
+            UserError: it is no vocabulary, or its content does not fit its hash.
+        """
+        try:
+            content = json.loads(text)
         except ValueError:  # no JSON, or not even text
-            raise UserError(f"{path} is no readable vocabulary file: build the vocabulary again") from None
+            raise UserError(f"{name} is no readable vocabulary file: build the vocabulary again") from None
         if isinstance(content, dict) and "format" not in content and "model" in content:
-            raise UserError(f"{path} is no vocabulary file of ours: give a tokenizer.json as --tokenizer")
+            raise UserError(f"{name} is no vocabulary file of ours: give a tokenizer.json as --tokenizer")
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise UserError(f"{path} is not a vocabulary file of this version: build the vocabulary again")
-        corrupt = UserError(f"the vocabulary file {path} is corrupt (its sha256 does not fit): build it again")
+            raise UserError(f"{name} is not a vocabulary file of this version: build the vocabulary again")
+        corrupt = UserError(f"the vocabulary file {name} is corrupt (its sha256 does not fit): build it again")
         try:
             rules = content.get("tokenizer")
             found = cls(content["level"], tuple(content["tokens"]), content["unk"], content["eos"], rules)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import tempfile
 from pathlib import Path
 
 import jax
@@ -56,7 +55,7 @@ def run_texts(run: Run) -> dict[str, str]:
     texts = {
         KIND: VERSION,
         "config": to_sealed_json(run.config),
-        "vocabulary": _vocabulary_text(run.vocabulary),
+        "vocabulary": run.vocabulary.to_json(),
         "position": json.dumps(dataclasses.asdict(run.position)),
         "digests": json.dumps(digests(named_leaves(run.params))),
     }
@@ -131,22 +130,11 @@ def fitted(model: LanguageModel, arrays: dict[str, np.ndarray], name: str) -> La
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(arrays[leaf]) for leaf in wanted])
 
 
-def _vocabulary_text(vocabulary: Vocabulary) -> str:
-    """What a vocabulary's own file holds."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "vocabulary.json"
-        vocabulary.save(path)
-        return path.read_text(encoding="utf-8")
-
-
 def _vocabulary_of(text: str, name: str) -> Vocabulary:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "vocabulary.json"
-        path.write_text(text, encoding="utf-8")
-        try:
-            return Vocabulary.load(path)
-        except UserError:
-            raise _damaged(name, "its vocabulary") from None
+    try:
+        return Vocabulary.from_json(text, name)
+    except UserError:
+        raise _damaged(name, "its vocabulary") from None
 
 
 def _damaged(name: str, what: str) -> UserError:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnlm_jax.whole_file import written_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -11,7 +13,5 @@ def save(figure: "Figure", path: Path) -> None:
     """Write a figure whole or not at all."""
     from matplotlib import rc_context
 
-    temporary = path.with_name(f".{path.stem}.new{path.suffix}")
-    with rc_context({"pdf.fonttype": 42}):  # TrueType: publishers refuse the Type 3 that is the default
-        figure.savefig(temporary, dpi=150)
-    temporary.replace(path)
+    with written_whole(path) as temporary, rc_context({"pdf.fonttype": 42}):  # publishers refuse the default, Type 3
+        figure.savefig(temporary, dpi=150, format=path.suffix[1:])

@@ -135,8 +135,8 @@ def test_arrays_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     folder = tmp_path / "a" / "b"
     Report({"lag": np.arange(3)}, {"name": "net", "largest": -INF}).write(folder)
 
-    def half(path, **arguments):
-        path.write_bytes(b"half")
+    def half(file, **arguments):
+        file.write(b"half")
         raise OSError("no space")
 
     monkeypatch.setattr(np, "savez_compressed", half)
