@@ -45,7 +45,7 @@ def test_sampled_layers_change_the_output_and_nothing_else(name):
     assert replace(config, model={"output": "softmax", "output_options": ()}) == small
 
 
-@pytest.mark.parametrize("name", ["adaptive", "blackout"])
+@pytest.mark.parametrize("name", ["adaptive", "blackout", "importance", "nce"])
 def test_layers_beside_the_full_softmax_with_dropout(name):
     config, full = preset(f"dropout/{name}"), preset("dropout/softmax")
     assert config.model.output == name

@@ -90,27 +90,39 @@ def noise_contrastive(
 
 @functools.cache
 def blackout(
-    words: Words, samples: int = 512, power: float = 0.4, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
+    words: Words,
+    samples: int = 512,
+    power: float = 0.4,
+    hits: bool = False,
+    dtype: Any = jnp.float32,
+    param_dtype: Any = jnp.float32,
 ) -> OutputLayer:
     """BlackOut (Ji et al. 2016, section 2.2): the target is to be likely among the samples, and each of them unlikely.
 
     ``ℓ = -log p_target - Σ_{j ∈ S} log(1 - p_j)`` with p the softmax of ``s_v - ln Q(v)`` over the target and the
     samples S: K words drawn with replacement from ``Q ∝ count^α``, the same for the whole batch. A sample that is the
-    row's target is left out of its row.
+    row's target is left out of its row, as in the paper, unless ``hits`` has it counted.
+
+    Left out, it is missing from what the samples stand for, the sum of ``e^s`` over all words: where ``K Q(target)`` is
+    not small, the optimum overstates likely words, near ``p / (1 - p)`` for p. Counted, the loss is noise-contrastive
+    estimation with that sum in place of a constant, and its optimum is p as K grows, whatever Q is.
 
     Args:
         words: the vocabulary, with its counts.
         samples: K.
         power: α.
+        hits: whether a sample that is the row's target counts like any other.
         dtype: of the products; logits and all that follows are in ``param_dtype``.
         param_dtype: of the parameters.
 
     Raises:
-        UserError: if K is not from 1 to V, or α is below 0.
+        UserError: if K is not from 1 to V, α is below 0, or ``hits`` is not true or false.
     """
+    if not isinstance(hits, bool):
+        raise UserError(f"hits must be true or false, not {hits}")
     sampler = make_sampler(make_proposal(words, "unigram", power), samples, replacement=True)
     offsets = np.log(sampler.proposal.probabilities)
-    return _layer("blackout", blackout_rule, sampler, offsets, False, dtype, param_dtype)
+    return _layer("blackout", blackout_rule, sampler, offsets, hits, dtype, param_dtype)
 
 
 def _layer(

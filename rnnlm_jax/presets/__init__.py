@@ -12,6 +12,8 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "dropout/softmax": dropout.softmax,
     "dropout/adaptive": dropout.adaptive,
     "dropout/blackout": dropout.blackout,
+    "dropout/importance": dropout.importance,
+    "dropout/nce": dropout.nce,
     "feed-forward/5gram": feed_forward.five_gram,
     "grammar/lstm": grammar.lstm,
     "grammar/elman": grammar.elman,

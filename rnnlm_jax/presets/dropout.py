@@ -21,9 +21,19 @@ def adaptive() -> Config:
     return _config("adaptive", cutoffs=4000, div_value=1, bias=True)
 
 
+def importance() -> Config:
+    """1024 words, log-uniform over ranks, as in ``sampled/importance``."""
+    return _config("importance", samples=1024)
+
+
+def nce() -> Config:
+    """2048 words of noise, unigram to the power 0.75, as in ``sampled/nce``."""
+    return _config("nce", samples=2048, power=0.75)
+
+
 def blackout() -> Config:
-    """2048 words, unigram to the power 0.75, as in ``sampled/blackout``."""
-    return _config("blackout", samples=2048, power=0.75)
+    """As ``sampled/blackout``, with hits counted: 2048 samples of 10,000 words, the paper's 2000 are of 800,000."""
+    return _config("blackout", samples=2048, power=0.75, hits=True)
 
 
 def _config(output: str, **options: Any) -> Config:

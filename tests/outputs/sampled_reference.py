@@ -23,8 +23,12 @@ def nce(s, target, samples, log_expected, c):
 
 def blackout(s, target, samples, log_q, c=0.0):
     """Ji et al. 2016, equations 5 to 7, with q = 1 / Q."""
+    return blackout_with_hits(s, target, [j for j in samples if j != target], log_q)
+
+
+def blackout_with_hits(s, target, counted, log_q, c=0.0):
+    """The same, whatever the samples are."""
     weighted = np.exp(s - log_q)
-    counted = [j for j in samples if j != target]
     total = weighted[target] + sum(weighted[j] for j in counted)
     return -np.log(weighted[target] / total) - sum(np.log(1 - weighted[j] / total) for j in counted)
 

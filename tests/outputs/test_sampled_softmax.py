@@ -31,6 +31,7 @@ CASES = {
     "nce": ("nce", {"samples": 6}, reference.nce),
     "nce, constant": ("nce", {"samples": 4, "replacement": False, "log_normalizer": 1.5}, reference.nce),
     "blackout": ("blackout", {"samples": 7, "power": 0.4}, reference.blackout),
+    "blackout, hits": ("blackout", {"samples": 7, "power": 0.4, "hits": True}, reference.blackout_with_hits),
 }
 
 
@@ -112,6 +113,25 @@ def test_all_words_as_samples_are_the_full_softmax():
     np.testing.assert_allclose(found, layer.total_nats(PARAMS, HS, TARGETS, WEIGHTS), rtol=1e-12)
 
 
+def test_blackout_that_counts_hits_is_at_rest_at_the_truth():
+    """Where the model is the distribution of the targets, slopes vanish as samples grow; without hits they do not."""
+    p, q = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.1, 0.2, 0.3, 0.4])
+
+    def pull(count, hits):
+        """The expected slope by each word's logit, over targets from p and exactly ``count Q(v)`` samples of v."""
+        samples = np.repeat(np.arange(4), np.rint(count * q).astype(int))
+        a = np.tile((np.log(p) - np.log(q))[samples, None], 4)
+        if not hits:
+            a[samples[:, None] == np.arange(4)] = -np.inf
+        rows = blackout_rule(jnp.asarray(a), jnp.asarray(np.log(p) - np.log(q)))
+        by_sample = np.bincount(samples, rows.of_samples @ p, 4)
+        return np.abs(by_sample + p * rows.of_target).max()
+
+    assert pull(100, True) < 0.02
+    assert pull(10_000, True) < 0.0002
+    assert pull(10_000, False) > 0.1
+
+
 @pytest.mark.parametrize("rule", [importance_rule, noise_contrastive_rule, blackout_rule])
 def test_rules_are_steady_at_any_size_of_logits(rule):
     """No NaN in float32 where exponentials overflow, and slopes that are those of the float64 rule."""
@@ -141,6 +161,7 @@ def test_a_sample_as_likely_as_can_be():
     [
         ("importance", {"samples": V + 1}, "more than the 9 words"),
         ("blackout", {"samples": 0}, "positive whole number"),
+        ("blackout", {"samples": 3, "hits": "some"}, "hits must be true or false, not some"),
         ("blackout", {"samples": 3, "proposal": "log-uniform"}, "no option 'proposal'"),
         ("nce", {"samples": 3, "log_normalizer": float("inf")}, "finite number of nats"),
         ("nce", {"samples": 3, "log_normalizer": "two"}, "finite number of nats"),
