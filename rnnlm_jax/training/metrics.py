@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from rnnlm_jax import json_text
 from rnnlm_jax.checkpoints import Position
 from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.whole_file import written_whole
 
 
 class Writer(Protocol):
@@ -35,9 +36,8 @@ class JsonLines:
         kept = [] if resume_at is None else written_before(path, resume_at)
         for line in kept:
             self._count(line)
-        temporary = path.with_name(path.name + ".new")
-        temporary.write_text("".join(kept))
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_text("".join(kept))
         self._file = path.open("a")
 
     @property
