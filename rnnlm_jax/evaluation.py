@@ -168,7 +168,7 @@ def evaluate(
         mesh: where the parameters lie, if they are divided over devices.
 
     Raises:
-        UserError: if the text is empty or ``streams`` is not positive.
+        UserError: if the text is empty or of another vocabulary, or ``streams`` is not positive.
     """
     start = time.perf_counter()
     nats = text_nats(model, params, text, vocabulary, streams, progress, mesh)
@@ -202,10 +202,11 @@ def text_nats(
     """``-log P`` of every token of a text in nats, float64 ``[N]`` in its order; arguments are those of ``evaluate``.
 
     Raises:
-        UserError: if the text is empty or ``streams`` is not positive.
+        UserError: if the text is empty or of another vocabulary, or ``streams`` is not positive.
     """
     if streams < 1:
         raise UserError(f"streams must be positive, not {streams}: 1 is exact, more is an approximation")
+    text.require_ids_below(model.vocab_size)
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
     score = scoring_function(model) if mesh is None else divided_scoring_function(mesh, model, streams)

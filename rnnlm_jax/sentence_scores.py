@@ -22,7 +22,11 @@ def score_sentences(
         text: the text, one sentence a line.
         vocabulary: for the token before each sentence.
         carry: read the text as one stream, each sentence in the context of all before it; otherwise each stands alone.
+
+    Raises:
+        UserError: if the text is of another vocabulary.
     """
+    text.require_ids_below(model.vocab_size)
     if carry:
         return np.split(_alone(model, params, [text.tokens], vocabulary)[0], text.line_ends[:-1])
     return _alone(model, params, list(text.lines()), vocabulary)

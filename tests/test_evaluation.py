@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, evaluation
+from rnnlm_jax.analysis.information_decay import information_decay
+from rnnlm_jax.comparison.dynamic_evaluation import dynamic, dynamic_nats
+from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.evaluation import LOGITS_AT_ONCE, Evaluation, evaluate, perplexity, window_for
 from rnnlm_jax.language_model import language_model
+from rnnlm_jax.ngrams import UnigramCache
+from rnnlm_jax.rescoring.tree_scoring import sentence_nats
+from rnnlm_jax.sentence_scores import score_sentences
 from tests.training.tiny import LINES, random_params, vocabulary
 
 WORDS = vocabulary()
@@ -104,3 +110,21 @@ def test_streams_must_be_positive(streams):
 def test_an_empty_text_is_refused():
     with pytest.raises(UserError, match="not empty"):
         evaluate(MODEL, PARAMS, WORDS.encode([]), WORDS)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda text: evaluate(MODEL, PARAMS, text, WORDS),
+        lambda text: score_sentences(MODEL, PARAMS, text, WORDS),
+        lambda text: sentence_nats(MODEL, PARAMS, text, WORDS),
+        lambda text: dynamic_nats(MODEL, PARAMS, text, WORDS, dynamic("sgd")),
+        lambda text: information_decay(MODEL, PARAMS, text, WORDS, 2, [1]),
+        lambda text: UnigramCache(WORDS).token_nats(text),
+    ],
+)
+def test_a_text_of_another_vocabulary_is_refused(score):
+    """Compiled programs take an id beyond the last for the last: the figure would be one of another text."""
+    longer = build_vocabulary([*LINES, *(f"word{i}" for i in range(9))])
+    with pytest.raises(UserError, match=f"ids beyond the {WORDS.size} types of the model: encode it anew"):
+        score(longer.encode([*LINES, "word8 sat on the mat"]))

@@ -75,6 +75,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "evaluation",
             "generation",
             "runs",
+            "whole_file",
             "plotting",
             "progress",
             "checkpoints",

@@ -57,8 +57,9 @@ def information_decay(
         progress: told the number of tokens read since its last call.
 
     Raises:
-        UserError: if the text is as short as the shortest context.
+        UserError: if the text is as short as the shortest context, or of another vocabulary.
     """
+    text.require_ids_below(model.vocab_size)
     possible = [k for k in sorted(set(contexts)) if k < len(text)]
     if not possible:
         raise UserError(f"a text of {len(text):,} tokens is too short for any context: give more text")

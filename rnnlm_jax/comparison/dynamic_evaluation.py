@@ -112,8 +112,9 @@ def dynamic_nats(
         progress: told the number of tokens scored since its last call.
 
     Raises:
-        UserError: if the text is empty, or nats do not stay finite.
+        UserError: if the text is empty or of another vocabulary, or nats do not stay finite.
     """
+    text.require_ids_below(model.vocab_size)
     if (scale is None) != (how.rule == "sgd"):
         raise ValueError("the rule rms, and it alone, needs the scale of gradients")
     per_call = max(1, TOKENS_A_CALL // how.segment)

@@ -58,6 +58,7 @@ class NeuralCache:
 
     def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
         """``-log P`` of every token, float64 ``[N]``; infinite where it is not among the last n."""
+        text.require_ids_below(self.vocabulary.size)
         keys = np.zeros((self.window, self.run.model.cell.spec.output_size), self.run.model.cell.spec.param_dtype)
         words, known = np.full(self.window, -1, np.int32), 0
         state, parts = self.run.model.initial_state((1,)), []

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm_jax.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedText:
@@ -36,6 +38,15 @@ class EncodedText:
     def __len__(self) -> int:
         """Return the number of tokens."""
         return int(self.tokens.size)
+
+    def require_ids_below(self, size: int) -> None:
+        """Check that a vocabulary of ``size`` types has all tokens: compiled programs would take others for the last.
+
+        Raises:
+            UserError: if one is not among them.
+        """
+        if len(self) and not (self.tokens.min() >= 0 and self.tokens.max() < size):
+            raise UserError(f"the text has ids beyond the {size:,} types of the model: encode it anew")
 
     def lines(self) -> Iterator[np.ndarray]:
         """Yield the tokens of each line, an int32 view `[n]`, with its end-of-line token where there is one."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams.counts import NONE, with_starts
 from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
 
@@ -83,8 +82,7 @@ class NgramModel:
             UserError: if the text has an id that the vocabulary lacks.
         """
         tokens = np.asarray(text.tokens)
-        if tokens.size and not (tokens.min() >= 0 and tokens.max() < self.vocabulary.size):
-            raise UserError(f"the text has ids beyond the {self.vocabulary.size:,} types of the model: encode it anew")
+        text.require_ids_below(self.vocabulary.size)
         padded, places = with_starts(tokens, self.vocabulary.size, self.vocabulary.eos_id)
         nats = np.empty(tokens.size)
         for start in range(0, tokens.size, CHUNK):

@@ -60,7 +60,12 @@ class UnigramCache:
     def token_nats(
         self, text: EncodedText, progress: Callable[[int], object] = lambda tokens: None
     ) -> Float[np.ndarray, "N"]:
-        """``−ln P`` of each token of a text in nats, float64; O(N log N), whatever the window."""
+        """``−ln P`` of each token of a text in nats, float64; O(N log N), whatever the window.
+
+        Raises:
+            UserError: if the text has an id that the vocabulary lacks.
+        """
+        text.require_ids_below(self.vocabulary.size)
         tokens = np.asarray(text.tokens)
         seen = _weights(tokens, self.window, self.decay)
         held = np.arange(tokens.size, dtype=float)

@@ -41,7 +41,8 @@ def importance_sampling(
         samples: K words a batch.
         proposal: ``"log-uniform"`` over ranks, or ``"unigram"``.
         power: α of ``"unigram"``, ``Q ∝ count^α``.
-        replacement: whether a word may be drawn more than once.
+        replacement: whether a word may be drawn more than once; one that is expected more than once is then overstated,
+            as by ``blackout`` without hits.
         dtype: of the products; logits and all that follows are in ``param_dtype``.
         param_dtype: of the parameters.
 

@@ -35,7 +35,11 @@ def sentence_nats(
         text: the text, one sentence a line.
         vocabulary: for the token before each sentence.
         progress: told the number of tokens scored since its last call.
+
+    Raises:
+        UserError: if the text is of another vocabulary.
     """
+    text.require_ids_below(model.vocab_size)
     tree = prefix_tree(text, model.vocab_size)
     capacity = 2 ** max(6, math.ceil(math.log2(max(text.line_ends.size, 1))))
     return _node_nats(model, params, tree, vocabulary.start_id, capacity, progress)[tree.nodes]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
 from rnnlm_jax.ngrams.snm.features import FeatureType, reach, state_slots
 from rnnlm_jax.ngrams.snm.table import FeatureTable, ranges
@@ -97,8 +96,7 @@ class SnmModel:
             UserError: if the text has an id that the vocabulary lacks.
         """
         tokens = np.asarray(text.tokens)
-        if tokens.size and not (tokens.min() >= 0 and tokens.max() < self.vocabulary.size):
-            raise UserError(f"the text has ids beyond the {self.vocabulary.size:,} types of the model: encode it anew")
+        text.require_ids_below(self.vocabulary.size)
         nats = np.empty(tokens.size)
         for begin in range(0, tokens.size, CHUNK):
             end = min(begin + CHUNK, tokens.size)
