@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.fault_kinds import DAMAGE, PROCESS, SHARES, Missed, WrongExit
 from rnnlm_jax.runs import write_json
 from rnnlm_jax.training.interval import OF_THE_CLOCK
+from rnnlm_jax.training.only_trainer import LOCK
 from rnnlm_jax.training.train import environment
 
 #: The command, in a process whose files may be limited.
@@ -171,8 +172,8 @@ def timeless(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(run: Path) -> dict[Path, bytes]:
-    """Every file of a run."""
-    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    """Every file of a run but the lock, which says who trained last."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != LOCK}
 
 
 def draws(count: int, rng: random.Random) -> Iterator[str]:

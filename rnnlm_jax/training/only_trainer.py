@@ -9,6 +9,9 @@ from pathlib import Path
 
 from rnnlm_jax.errors import UserError
 
+#: The file of a run's folder that is locked.
+LOCK = ".training.lock"
+
 _TAKEN = {errno.EACCES, errno.EAGAIN}
 
 
@@ -22,7 +25,7 @@ def only_trainer(folder: Path) -> Iterator[None]:
     Raises:
         UserError: if another process trains there.
     """
-    descriptor = os.open(folder / ".training.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
