@@ -124,7 +124,7 @@ class Laboratory:
         lines = [line for line in done.stderr.replace("\r", "\n").split("\n") if line.startswith("rnnlm-jax")]
         said, errors = " | ".join(lines), [line for line in lines if "error: " in line]
         if "Traceback" in done.stderr:
-            return f"traceback: {done.stderr.strip().splitlines()[-1]}", said
+            return "a traceback", done.stderr[done.stderr.index("Traceback") :].strip()
         if done.returncode == 2:
             if len(errors) != 1 or content(run) != before:
                 return "stopped, but not with one line, or it changed files", said

@@ -16,7 +16,7 @@ from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.checkpoints import about as texts
 from rnnlm_jax.checkpoints.about import About, Position
 from rnnlm_jax.checkpoints.digests import digests, is_spread, named_leaves, on_host
-from rnnlm_jax.checkpoints.quiet import first_line, hush_orbax, hush_other_writes
+from rnnlm_jax.checkpoints.quiet import first_line, hush_orbax, hush_other_parts
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.sharding.distributed import any_process
 
@@ -106,7 +106,7 @@ class CheckpointFolder:
         self._saving = None
 
     def _failed(self, error: Exception) -> UserError:
-        hush_other_writes()
+        hush_other_parts()
         step, self._saving = self._saving, None
         return UserError(
             f"cannot save the checkpoint of step {step} in {self.folder} ({first_line(error)}): "
@@ -177,6 +177,7 @@ class CheckpointFolder:
                 step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
             )[name]
         except Exception as error:
+            hush_other_parts()
             arrays, cause = {}, error
         if any_process(cause is not None):  # or else the others would wait for this one, in the digests
             raise Damaged(where, "another process cannot read it" if cause is None else first_line(cause)) from cause

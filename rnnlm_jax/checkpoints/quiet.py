@@ -25,8 +25,8 @@ def hush_orbax() -> None:
     sys.unraisablehook = hook
 
 
-def hush_other_writes() -> None:
-    """After a failed save: what its other writes came to is no news, and would be logged as they are collected."""
+def hush_other_parts() -> None:
+    """After a failed save or restore: what its other files came to is no news, but would be logged."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 

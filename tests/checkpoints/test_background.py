@@ -1,6 +1,9 @@
 """A checkpoint written while training goes on: what it holds, when it counts, and what becomes of errors."""
 
+import asyncio
 import dataclasses
+import gc
+import logging
 import threading
 
 import jax
@@ -94,3 +97,22 @@ def test_every_bit_of_what_stands_beside_the_arrays_counts(checkpoints, state):
             flipped = text[:place] + chr(ord(text[place]) ^ (1 << bit)) + text[place + 1 :]
             with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
                 about.from_text(flipped)
+
+
+def test_of_many_files_that_cannot_be_read_one_is_told(checkpoints, caplog):
+    """All leaves are read at once; what the second one's error would have said is not left to be logged by asyncio."""
+    logging.getLogger("asyncio").setLevel(logging.NOTSET)
+    state = {"params": {f"w{i}": jnp.full((500,), float(i)) for i in range(40)}}
+    checkpoints.save(state, position(4), "words")
+    for file in checkpoints.folder.glob("4/params/d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match="damaged") as told:
+        CheckpointFolder(checkpoints.folder).restore(state, "words", 4)
+    assert "\n" not in str(told.value)
+
+    async def lose():
+        await asyncio.wait([asyncio.ensure_future(asyncio.sleep("no number"))])  # pyright: ignore[reportArgumentType]
+
+    asyncio.run(lose())
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
