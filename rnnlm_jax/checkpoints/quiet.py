@@ -27,7 +27,12 @@ def hush_orbax() -> None:
 
 def hush_other_parts() -> None:
     """After a failed save or restore: what its other files came to is no news, but would be logged."""
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_was_awaited)  # once, however often
+
+
+def _was_awaited(record: logging.LogRecord) -> bool:
+    """Whether a message of asyncio is not about an error that nobody waited for."""
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def first_line(error: BaseException) -> str:
