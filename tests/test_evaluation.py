@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, evaluation
-from rnnlm_jax.analysis.information_decay import information_decay
+from rnnlm_jax.analysis import gradient_decay, information_decay
+from rnnlm_jax.analysis.text_spectra import text_exponents, text_spectra
 from rnnlm_jax.comparison.dynamic_evaluation import dynamic, dynamic_nats
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.evaluation import LOGITS_AT_ONCE, Evaluation, evaluate, perplexity, window_for
@@ -120,6 +121,9 @@ def test_an_empty_text_is_refused():
         lambda text: sentence_nats(MODEL, PARAMS, text, WORDS),
         lambda text: dynamic_nats(MODEL, PARAMS, text, WORDS, dynamic("sgd")),
         lambda text: information_decay(MODEL, PARAMS, text, WORDS, 2, [1]),
+        lambda text: gradient_decay(MODEL, PARAMS, text.tokens, WORDS.start_id, 1, 2),
+        lambda text: text_spectra(MODEL, PARAMS, text.tokens, WORDS.start_id, [1], 2),
+        lambda text: text_exponents(MODEL, PARAMS, text.tokens, WORDS.start_id),
         lambda text: UnigramCache(WORDS).token_nats(text),
     ],
 )

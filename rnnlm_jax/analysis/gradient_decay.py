@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.analysis import places
 from rnnlm_jax.array_types import Array, Int, Tree
+from rnnlm_jax.data.encoded import require_ids_below
 from rnnlm_jax.jacobians import gradient_by_lag
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 from rnnlm_jax.unroll import unroll
@@ -52,8 +53,9 @@ def gradient_decay(
         progress: told the number of tokens read since its last call.
 
     Raises:
-        UserError: if the text is shorter than the largest lag.
+        UserError: if the text is shorter than the largest lag, or of another vocabulary.
     """
+    require_ids_below(tokens, model.vocab_size)
     steps = largest_lag + 1
     warm_up = min(steps, max(tokens.size - steps, 0))
     chosen = places.evenly(tokens, start_id, warm_up + steps, count)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.analysis import places
 from rnnlm_jax.array_types import Array, Int
+from rnnlm_jax.data.encoded import require_ids_below
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians import (
     LyapunovSpectrum,
@@ -64,8 +65,9 @@ def text_spectra(
         progress: told the number of tokens read since its last call.
 
     Raises:
-        UserError: if the text is shorter than the largest lag, or a Jacobian is not finite.
+        UserError: if the text is shorter than the largest lag or of another vocabulary, or a Jacobian is not finite.
     """
+    require_ids_below(tokens, model.vocab_size)
     longest = max(lags)
     warm_up = min(longest, max(tokens.size - longest, 0))
     chosen = places.evenly(tokens, start_id, warm_up + longest, count)
@@ -119,7 +121,12 @@ def _top(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable[
 def text_exponents(
     model: LanguageModel, params: LanguageModelParams, tokens: Int[np.ndarray, " n"], start_id: int
 ) -> LyapunovSpectrum | None:
-    """The largest Lyapunov exponents of a model that reads a text; None if the text is too short for an average."""
+    """The largest Lyapunov exponents of a model that reads a text; None if the text is too short for an average.
+
+    Raises:
+        UserError: if the text is of another vocabulary.
+    """
+    require_ids_below(tokens, model.vocab_size)
     steps = min(EXPONENT_STEPS, tokens.size)
     if steps < 20:
         return None

@@ -40,13 +40,12 @@ class EncodedText:
         return int(self.tokens.size)
 
     def require_ids_below(self, size: int) -> None:
-        """Check that a vocabulary of ``size`` types has all tokens: compiled programs would take others for the last.
+        """Check that a vocabulary of ``size`` types has all tokens, as `require_ids_below` does for an array.
 
         Raises:
             UserError: if one is not among them.
         """
-        if len(self) and not (self.tokens.min() >= 0 and self.tokens.max() < size):
-            raise UserError(f"the text has ids beyond the {size:,} types of the model: encode it anew")
+        require_ids_below(self.tokens, size)
 
     def lines(self) -> Iterator[np.ndarray]:
         """Yield the tokens of each line, an int32 view `[n]`, with its end-of-line token where there is one."""
@@ -54,3 +53,13 @@ class EncodedText:
         for end in self.line_ends.tolist():
             yield self.tokens[start:end]
             start = end
+
+
+def require_ids_below(tokens: np.ndarray, size: int) -> None:
+    """Check that a vocabulary of ``size`` types has all tokens: compiled programs would take others for the last.
+
+    Raises:
+        UserError: if one is not among them.
+    """
+    if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
+        raise UserError(f"the text has ids beyond the {size:,} types of the model: encode it anew")
