@@ -1,5 +1,6 @@
 #include "cross_entropy.h"
 
+#include "call.h"
 #include "large_pages.h"
 #include "parallel.h"
 
@@ -7,16 +8,17 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-template <ffi::DataType type>
-using Matrix = ffi::Buffer<type, 2>;
-template <ffi::DataType type>
-using Row = ffi::Buffer<type, 1>;
+using rnnlm::Matrix, rnnlm::Number, rnnlm::Numbers, rnnlm::Row;
+
+constexpr char kByWord[] = "by_word", kChunk[] = "rows";
+using ByWord = ffi::Attr<bool, kByWord>;  // one row of w a word, as in an embedding, not one column
+using Rows = ffi::Attr<int64_t, kChunk>;  // of a chunk
 
 template <ffi::DataType type>
-ffi::Error run(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Row<ffi::S32> targets,
+ffi::Error run(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Numbers targets,
                Row<type> weights, bool by_word, int64_t rows, Row<type> memory,
-               rnnlm::LossAndGradients<ffi::NativeType<type>> out) {
-  using T = ffi::NativeType<type>;
+               rnnlm::LossAndGradients<Number<type>> out) {
+  using T = Number<type>;
   const rnnlm::OutputLayer<T> layer{static_cast<int64_t>(h.dimensions()[1]), static_cast<int64_t>(b.element_count()),
                                     w.typed_data(), by_word, b.typed_data()};
   const int64_t needed = std::min<int64_t>(rows, h.dimensions()[0]) * layer.panels() * rnnlm::kColumns<T>;
@@ -31,51 +33,23 @@ ffi::Error run(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b
 }
 
 template <ffi::DataType type>
-ffi::Error nats(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Row<ffi::S32> targets,
-                Row<type> weights, ffi::Result<Row<type>> nats, ffi::Result<Row<type>> memory, bool by_word,
-                int64_t rows) {
-  return run<type>(pool, h, w, b, targets, weights, by_word, rows, *memory,
+ffi::Error nats(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Numbers targets,
+                Row<type> weights, ffi::Result<Row<type>> nats, ffi::Result<Row<type>> memory, ByWord by_word,
+                Rows rows) {
+  return run<type>(pool, h, w, b, targets, weights, *by_word, *rows, *memory,
                    {nats->typed_data(), nullptr, nullptr, nullptr});
 }
 
 template <ffi::DataType type>
-ffi::Error gradients(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Row<ffi::S32> targets,
+ffi::Error gradients(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Numbers targets,
                      Row<type> weights, ffi::Result<Row<type>> nats, ffi::Result<Matrix<type>> dh,
                      ffi::Result<Matrix<type>> dw, ffi::Result<Row<type>> db, ffi::Result<Row<type>> memory,
-                     bool by_word, int64_t rows) {
-  return run<type>(pool, h, w, b, targets, weights, by_word, rows, *memory,
+                     ByWord by_word, Rows rows) {
+  return run<type>(pool, h, w, b, targets, weights, *by_word, *rows, *memory,
                    {nats->typed_data(), dh->typed_data(), dw->typed_data(), db->typed_data()});
-}
-
-template <ffi::DataType type>
-auto arguments() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Row<type>>()
-      .template Arg<Row<ffi::S32>>()
-      .template Arg<Row<type>>()
-      .template Ret<Row<type>>();
-}
-
-template <ffi::DataType type>
-auto nats_binding() {
-  return arguments<type>().template Ret<Row<type>>().template Attr<bool>("by_word").template Attr<int64_t>("rows");
-}
-
-template <ffi::DataType type>
-auto gradients_binding() {
-  return arguments<type>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Row<type>>()
-      .template Ret<Row<type>>()
-      .template Attr<bool>("by_word")
-      .template Attr<int64_t>("rows");
 }
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cross_entropy_nats, nats<RNNLM_TYPE>, nats_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cross_entropy_gradients, gradients<RNNLM_TYPE>, gradients_binding<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cross_entropy_nats, nats<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cross_entropy_gradients, gradients<RNNLM_TYPE>);

@@ -6,7 +6,10 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Row, rnnlm::Sequence;
+using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Reverse, rnnlm::Row, rnnlm::Sequence;
+
+constexpr char kActivation[] = "activation";
+using Activation = ffi::Attr<int64_t, kActivation>;
 
 // f of the activation of that number: their order is that of ACTIVATIONS in elman.py.
 template <typename F>
@@ -23,8 +26,8 @@ ffi::Error with_activation(int64_t number, F&& f) {
 template <ffi::DataType type>
 ffi::Error forward_loop(ffi::ThreadPool& pool, Matrix<type>& zs, Matrix<type>& w_h, Row<type>& b, Matrix<type>& h0,
                         Matrix<type>& counts, Matrix<type>& carries, Matrix<type>& hs, Number<type>* before,
-                        bool reverse, int64_t activation) {
-  return with_activation(activation, [&](auto phi) {
+                        Reverse reverse, Activation activation) {
+  return with_activation(*activation, [&](auto phi) {
     rnnlm::ElmanForward<Number<type>, decltype(phi)>{
         {recurrence_shape<type>(zs, h0, counts, carries, reverse), w_h.typed_data(), h0.typed_data(), hs.typed_data(),
          before},
@@ -36,23 +39,23 @@ ffi::Error forward_loop(ffi::ThreadPool& pool, Matrix<type>& zs, Matrix<type>& w
 
 template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
-                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Matrix<type>> hs, bool reverse,
-                 int64_t activation) {
+                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Matrix<type>> hs, Reverse reverse,
+                 Activation activation) {
   return forward_loop<type>(pool, zs, w_h, b, h0, counts, carries, *hs, nullptr, reverse, activation);
 }
 
 template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
                    Matrix<type> counts, Matrix<type> carries, ffi::Result<Matrix<type>> hs,
-                   ffi::Result<Matrix<type>> before, bool reverse, int64_t activation) {
+                   ffi::Result<Matrix<type>> before, Reverse reverse, Activation activation) {
   return forward_loop<type>(pool, zs, w_h, b, h0, counts, carries, *hs, before->typed_data(), reverse, activation);
 }
 
 template <ffi::DataType type>
 ffi::Error backward(ffi::ThreadPool pool, Matrix<type> hs, Matrix<type> w_h, Matrix<type> counts,
                     Matrix<type> carries, Matrix<type> g_hs, Matrix<type> g_h, ffi::Result<Matrix<type>> du,
-                    ffi::Result<Matrix<type>> dh0, bool reverse, int64_t activation) {
-  return with_activation(activation, [&](auto phi) {
+                    ffi::Result<Matrix<type>> dh0, Reverse reverse, Activation activation) {
+  return with_activation(*activation, [&](auto phi) {
     rnnlm::ElmanBackward<Number<type>, decltype(phi)>{
         {recurrence_shape<type>(hs, g_h, counts, carries, reverse), w_h.typed_data(), g_hs.typed_data(),
          g_h.typed_data(), du->typed_data(), dh0->typed_data()},
@@ -61,50 +64,8 @@ ffi::Error backward(ffi::ThreadPool pool, Matrix<type> hs, Matrix<type> w_h, Mat
   });
 }
 
-template <ffi::DataType type>
-auto forward_arguments() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Row<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Ret<Matrix<type>>();
-}
-
-template <ffi::DataType type>
-auto infer_binding() {
-  return forward_arguments<type>().template Attr<bool>("reverse").template Attr<int64_t>("activation");
-}
-
-template <ffi::DataType type>
-auto forward_binding() {
-  return forward_arguments<type>()
-      .template Ret<Matrix<type>>()
-      .template Attr<bool>("reverse")
-      .template Attr<int64_t>("activation");
-}
-
-template <ffi::DataType type>
-auto backward_binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Attr<bool>("reverse")
-      .template Attr<int64_t>("activation");
-}
-
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(elman_infer, infer<RNNLM_TYPE>, infer_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(elman_forward, forward<RNNLM_TYPE>, forward_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(elman_backward, backward<RNNLM_TYPE>, backward_binding<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(elman_infer, infer<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(elman_forward, forward<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(elman_backward, backward<RNNLM_TYPE>);

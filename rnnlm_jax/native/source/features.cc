@@ -4,18 +4,19 @@
 #include <limits>
 #include <vector>
 
+#include "call.h"
 #include "parallel.h"
 
 namespace ffi = xla::ffi;
 
 namespace {
 
-template <ffi::DataType type>
-using Matrix = ffi::Buffer<type, 2>;
-using Numbers = ffi::Buffer<ffi::S32, 1>;
+using rnnlm::Matrix, rnnlm::Number, rnnlm::Numbers, rnnlm::Row;
+
 using Starts = ffi::Buffer<ffi::S32, 2>;
 
 constexpr int64_t kRowsATask = 64;
+constexpr char kWidth[] = "width";
 
 // Where windows begin: lines[n, o], and which weight of it.
 struct Places {
@@ -34,15 +35,15 @@ struct Places {
 // sums[n, k] = sum over o of table[start of (n, o) + k] for k < sizes[n], and 0 beyond.
 template <ffi::DataType type>
 ffi::Error sums(ffi::ThreadPool pool, Matrix<type> table, Starts lines, Starts offsets, Numbers sizes,
-                ffi::Result<Matrix<type>> out, int64_t width) {
-  using T = ffi::NativeType<type>;
+                ffi::Result<Matrix<type>> out, ffi::Attr<int64_t, kWidth> width) {
+  using T = Number<type>;
   const int64_t count = lines.dimensions()[0], orders = lines.dimensions()[1];
   const T* weights = table.typed_data();
   const Places start(lines, offsets, table.dimensions()[1]);
   rnnlm::Parallel{pool}((count + kRowsATask - 1) / kRowsATask, [&](int64_t task) {
     for (int64_t n = task * kRowsATask; n < std::min(count, (task + 1) * kRowsATask); ++n) {
-      T* __restrict__ sum = out->typed_data() + n * width;
-      std::fill(sum, sum + width, T{0});
+      T* __restrict__ sum = out->typed_data() + n * *width;
+      std::fill(sum, sum + *width, T{0});
       const int64_t size = sizes.typed_data()[n];
       for (int64_t o = 0; o < orders; ++o) {
         const T* window = weights + start(n, o);
@@ -116,10 +117,10 @@ class Gradient {
 };
 
 template <ffi::DataType type>
-ffi::Error gradient(Matrix<type> table, Matrix<type> of_classes, Matrix<type> of_words, ffi::Buffer<type, 1> shrink,
+ffi::Error gradient(Matrix<type> table, Matrix<type> of_classes, Matrix<type> of_words, Row<type> shrink,
                     Starts class_lines, Starts class_offsets, Starts word_lines, Starts word_offsets, Numbers sizes,
                     ffi::Result<Numbers> ids, ffi::Result<Matrix<type>> rows) {
-  using T = ffi::NativeType<type>;
+  using T = Number<type>;
   const int64_t count = class_lines.dimensions()[0], orders = class_lines.dimensions()[1];
   const int64_t all = of_classes.dimensions()[1], width = of_words.dimensions()[1];
   const int64_t line = table.dimensions()[1];
@@ -136,35 +137,7 @@ ffi::Error gradient(Matrix<type> table, Matrix<type> of_classes, Matrix<type> of
   return ffi::Error::Success();
 }
 
-template <ffi::DataType type>
-auto binding_of_sums() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Starts>()
-      .template Arg<Starts>()
-      .template Arg<Numbers>()
-      .template Ret<Matrix<type>>()
-      .template Attr<int64_t>("width");
-}
-
-template <ffi::DataType type>
-auto binding_of_gradient() {
-  return ffi::Ffi::Bind()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<ffi::Buffer<type, 1>>()
-      .template Arg<Starts>()
-      .template Arg<Starts>()
-      .template Arg<Starts>()
-      .template Arg<Starts>()
-      .template Arg<Numbers>()
-      .template Ret<Numbers>()
-      .template Ret<Matrix<type>>();
-}
-
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(feature_sums, sums<RNNLM_TYPE>, binding_of_sums<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(feature_gradient, gradient<RNNLM_TYPE>, binding_of_gradient<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(feature_sums, sums<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(feature_gradient, gradient<RNNLM_TYPE>);

@@ -6,11 +6,11 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Row, rnnlm::Sequence;
+using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Reverse, rnnlm::Row, rnnlm::Sequence;
 
 template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Row<type> b_n, Matrix<type> h0,
-                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs, bool reverse) {
+                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs, Reverse reverse) {
   rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, counts, carries, reverse), w_h.typed_data(),
                                    h0.typed_data(), hs->typed_data()},
                                   zs.typed_data(), b.typed_data(), b_n.typed_data()}
@@ -22,7 +22,7 @@ template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Row<type> b_n,
                    Matrix<type> h0, Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs,
                    ffi::Result<Matrix<type>> gates, ffi::Result<Sequence<type>> products,
-                   ffi::Result<Sequence<type>> before, bool reverse) {
+                   ffi::Result<Sequence<type>> before, Reverse reverse) {
   rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, counts, carries, reverse), w_h.typed_data(),
                                    h0.typed_data(), hs->typed_data(), before->typed_data()},
                                   zs.typed_data(), b.typed_data(), b_n.typed_data(), gates->typed_data(),
@@ -35,7 +35,7 @@ template <ffi::DataType type>
 ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> products, Sequence<type> before,
                     Matrix<type> w_h, Matrix<type> counts, Matrix<type> carries, Sequence<type> g_hs, Matrix<type> g_h,
                     ffi::Result<Matrix<type>> dz, ffi::Result<Matrix<type>> du, ffi::Result<Matrix<type>> dh0,
-                    bool reverse) {
+                    Reverse reverse) {
   rnnlm::GruBackward<Number<type>>{{recurrence_shape<type>(gates, g_h, counts, carries, reverse), w_h.typed_data(),
                                     g_hs.typed_data(), g_h.typed_data(), du->typed_data(), dh0->typed_data()},
                                    gates.typed_data(), products.typed_data(), before.typed_data(), dz->typed_data()}
@@ -43,54 +43,8 @@ ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> pro
   return ffi::Error::Success();
 }
 
-template <ffi::DataType type>
-auto forward_arguments() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Row<type>>()
-      .template Arg<Row<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Ret<Sequence<type>>();
-}
-
-template <ffi::DataType type>
-auto infer_binding() {
-  return forward_arguments<type>().template Attr<bool>("reverse");
-}
-
-template <ffi::DataType type>
-auto forward_binding() {
-  return forward_arguments<type>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Sequence<type>>()
-      .template Ret<Sequence<type>>()
-      .template Attr<bool>("reverse");
-}
-
-template <ffi::DataType type>
-auto backward_binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Sequence<type>>()
-      .template Arg<Sequence<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Sequence<type>>()
-      .template Arg<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Attr<bool>("reverse");
-}
-
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(gru_infer, infer<RNNLM_TYPE>, infer_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(gru_forward, forward<RNNLM_TYPE>, forward_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(gru_backward, backward<RNNLM_TYPE>, backward_binding<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(gru_infer, infer<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(gru_forward, forward<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(gru_backward, backward<RNNLM_TYPE>);

@@ -6,12 +6,12 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Row, rnnlm::Sequence;
+using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Reverse, rnnlm::Row, rnnlm::Sequence;
 
 template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0, Matrix<type> c0,
                  Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs,
-                 ffi::Result<Matrix<type>> c, bool reverse) {
+                 ffi::Result<Matrix<type>> c, Reverse reverse) {
   rnnlm::LstmForward<Number<type>>{{recurrence_shape<type>(zs, c0, counts, carries, reverse), w_h.typed_data(),
                                     h0.typed_data(), hs->typed_data()},
                                    zs.typed_data(), b.typed_data(), c0.typed_data(), c->typed_data()}
@@ -23,7 +23,7 @@ template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
                    Matrix<type> c0, Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs,
                    ffi::Result<Matrix<type>> c, ffi::Result<Matrix<type>> gates, ffi::Result<Sequence<type>> cs,
-                   ffi::Result<Sequence<type>> before, bool reverse) {
+                   ffi::Result<Sequence<type>> before, Reverse reverse) {
   rnnlm::LstmForward<Number<type>>{{recurrence_shape<type>(zs, c0, counts, carries, reverse), w_h.typed_data(),
                                     h0.typed_data(), hs->typed_data(), before->typed_data()},
                                    zs.typed_data(), b.typed_data(), c0.typed_data(), c->typed_data(),
@@ -36,7 +36,7 @@ template <ffi::DataType type>
 ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> cs, Matrix<type> c0, Matrix<type> w_h,
                     Matrix<type> counts, Matrix<type> carries, Sequence<type> g_hs, Matrix<type> g_h, Matrix<type> g_c,
                     ffi::Result<Matrix<type>> du, ffi::Result<Matrix<type>> dh0, ffi::Result<Matrix<type>> dc0,
-                    bool reverse) {
+                    Reverse reverse) {
   rnnlm::LstmBackward<Number<type>>{{recurrence_shape<type>(gates, c0, counts, carries, reverse), w_h.typed_data(),
                                      g_hs.typed_data(), g_h.typed_data(), du->typed_data(), dh0->typed_data()},
                                     gates.typed_data(), cs.typed_data(), c0.typed_data(), g_c.typed_data(),
@@ -45,56 +45,8 @@ ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> cs,
   return ffi::Error::Success();
 }
 
-template <ffi::DataType type>
-auto forward_arguments() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Row<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Ret<Sequence<type>>()
-      .template Ret<Matrix<type>>();
-}
-
-template <ffi::DataType type>
-auto infer_binding() {
-  return forward_arguments<type>().template Attr<bool>("reverse");
-}
-
-template <ffi::DataType type>
-auto forward_binding() {
-  return forward_arguments<type>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Sequence<type>>()
-      .template Ret<Sequence<type>>()
-      .template Attr<bool>("reverse");
-}
-
-template <ffi::DataType type>
-auto backward_binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Sequence<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Sequence<type>>()
-      .template Arg<Matrix<type>>()
-      .template Arg<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Ret<Matrix<type>>()
-      .template Attr<bool>("reverse");
-}
-
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_infer, infer<RNNLM_TYPE>, infer_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_forward, forward<RNNLM_TYPE>, forward_binding<RNNLM_TYPE>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_backward, backward<RNNLM_TYPE>, backward_binding<RNNLM_TYPE>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_infer, infer<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_forward, forward<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_backward, backward<RNNLM_TYPE>);

@@ -1,0 +1,24 @@
+// What the functions that XLA calls have as parameters. Their types are all that a call is bound by.
+#pragma once
+#include <cstdint>
+
+#include "xla/ffi/api/ffi.h"
+
+template <>
+struct xla::ffi::CtxBinding<xla::ffi::ThreadPool> {
+  using Ctx = xla::ffi::ThreadPool;
+};
+
+namespace rnnlm {
+
+template <xla::ffi::DataType type>
+using Sequence = xla::ffi::Buffer<type, 3>;  // [T, B, H]
+template <xla::ffi::DataType type>
+using Matrix = xla::ffi::Buffer<type, 2>;
+template <xla::ffi::DataType type>
+using Row = xla::ffi::Buffer<type, 1>;
+using Numbers = Row<xla::ffi::S32>;
+template <xla::ffi::DataType type>
+using Number = xla::ffi::NativeType<type>;
+
+}  // namespace rnnlm
