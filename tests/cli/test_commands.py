@@ -90,7 +90,8 @@ def test_best_and_last_are_their_own_checkpoints(corpus, tmp_path, rnnlm):
         for which in ("best", "last")
     }
     assert figures["best"]["step"] == best.position.step
-    assert figures["best"]["perplexity"] < figures["last"]["perplexity"]
+    worse = figures["last"]["perplexity"]
+    assert worse is None or figures["best"]["perplexity"] < worse  # None: beyond the largest number
 
 
 @pytest.mark.parametrize("name", ["zaremba/medium", "zaremba/large"])

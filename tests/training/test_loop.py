@@ -27,13 +27,13 @@ def test_an_exploding_run_stops_and_says_where(corpus, tmp_path, capsys):
     run = tmp_path / "run"
     config = tiny_config(
         corpus,
-        optimizer={"optimizer": "sgd", "learning_rate": 1e30, "clip_norm": None},
+        optimizer={"optimizer": "sgd", "learning_rate": 3e38, "clip_norm": None},  # the largest floats, nearly
         training={"epochs": 1, "max_bad_steps": 3, "log_every": 1, "checkpoint_every": 1},
     )
     with pytest.raises(UserError) as told:
         train(config, run)
     message = str(told.value)
-    for part in ("not finite for 3 steps in a row", "learning rate 1e+30", "gradient norm", "lower --learning-rate"):
+    for part in ("not finite for 3 steps in a row", "learning rate 3e+38", "gradient norm", "lower --learning-rate"):
         assert part in message
     records = read_metrics(RunFolder(run).metrics)
     assert records[-1]["kind"] == "stop"

@@ -32,6 +32,14 @@ def _narrow_types():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_windows():
+    """Of evaluation, so that there is something between two of them; in all runs, as their sums depend on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "window_for", lambda model, streams: 2)
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(corpus, tmp_path_factory):
     run = tmp_path_factory.mktemp("whole") / "run"
@@ -77,10 +85,8 @@ def steps_an_epoch(run):
 
 
 @pytest.mark.parametrize("where", ["between lines", "end of epoch", "validation", "measuring"])
-def test_asked_to_stop(corpus, whole, tmp_path, where, monkeypatch):
+def test_asked_to_stop(corpus, whole, tmp_path, where):
     run, n = tmp_path / "run", steps_an_epoch(whole)
-    # Small windows, so that there is something between two of them.
-    monkeypatch.setattr(evaluation, "window_for", lambda model, streams: 2)
     windows = -(-json.loads(RunFolder(whole).results.read_text())["valid"]["tokens"] // 2)
     stop = {
         "between lines": Asked(step=6),  # after step 5
