@@ -1,7 +1,5 @@
 // What the functions that XLA calls have as parameters. Their types are all that a call is bound by.
 #pragma once
-#include <cstdint>
-
 #include "xla/ffi/api/ffi.h"
 
 template <>
