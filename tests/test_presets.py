@@ -53,6 +53,20 @@ def test_layers_beside_the_full_softmax_with_dropout(name):
     assert full.model.dropout_input == full.model.dropout_hidden == full.model.dropout_output == 0.25
 
 
+def test_the_paper_of_large_models_in_three_steps():
+    one, two, spelled = (preset(f"jozefowicz/{name}") for name in ("lstm", "two-layers", "char-cnn"))
+    assert replace(one, model={"layers": 2}) == two
+    embedded = {"input": "embedding", "input_options": (), "init_scale": two.model.init_scale}
+    assert replace(spelled, model=embedded, optimizer={"learning_rate": two.optimizer.learning_rate}) == two
+    assert spelled.model.input == "char-cnn"
+
+
+def test_the_simple_network_by_blackout_changes_the_output_and_nothing_else():
+    config, rnn = preset("mikolov/blackout"), preset("mikolov/rnn")
+    assert config.model.output == "blackout"
+    assert replace(config, model={"output": "importance", "output_options": rnn.model.output_options}) == rnn
+
+
 def test_the_demo_needs_no_download():
     assert preset("demo").data.corpus == "pydoc"
     assert preset("demo").data.data_dir is None

@@ -74,7 +74,8 @@ def noise_contrastive(
         samples: K words of noise, the same for the whole batch.
         proposal: ``"unigram"``, or ``"log-uniform"`` over ranks.
         power: α of ``"unigram"``, ``Q ∝ count^α``.
-        replacement: whether a word may be drawn more than once.
+        replacement: whether a word may be drawn more than once, as in the papers; once at most, K words are K different
+            ones, and large vocabularies are learnt faster.
         log_normalizer: c in nats; ln V unless given, so that a model of zeros is the uniform distribution.
         dtype: of the products; logits and all that follows are in ``param_dtype``.
         param_dtype: of the parameters.

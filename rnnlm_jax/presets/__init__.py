@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.presets import demo, dropout, feed_forward, grammar, lm1b, mikolov, rnnme, sampled, vanishing, zaremba
+from rnnlm_jax.presets import (
+    demo,
+    dropout,
+    feed_forward,
+    grammar,
+    jozefowicz,
+    lm1b,
+    mikolov,
+    rnnme,
+    sampled,
+    vanishing,
+    zaremba,
+)
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": demo.demo,
@@ -17,6 +29,9 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "feed-forward/5gram": feed_forward.five_gram,
     "grammar/lstm": grammar.lstm,
     "grammar/elman": grammar.elman,
+    "jozefowicz/lstm": jozefowicz.lstm,
+    "jozefowicz/two-layers": jozefowicz.two_layers,
+    "jozefowicz/char-cnn": jozefowicz.char_cnn,
     "lm1b/rnn-blackout": lm1b.rnn_blackout,
     "lm1b/rnn-maxent": lm1b.rnn_maxent,
     "lm1b/lstm-2048": lm1b.lstm,
@@ -25,6 +40,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "lm1b/adaptive-small": lm1b.adaptive_small,
     "lm1b/adaptive-large": lm1b.adaptive_large,
     "mikolov/rnn": mikolov.rnn,
+    "mikolov/blackout": mikolov.blackout,
     "rnnme/alone": rnnme.alone,
     "rnnme/maxent": rnnme.maxent,
     "sampled/importance": sampled.importance,

@@ -27,8 +27,8 @@ def importance() -> Config:
 
 
 def nce() -> Config:
-    """2048 words of noise, unigram to the power 0.75, as in ``sampled/nce``."""
-    return _config("nce", samples=2048, power=0.75)
+    """2048 words of noise as in ``sampled/nce``, but each drawn once at most: over more words that learns faster."""
+    return _config("nce", samples=2048, power=0.75, replacement=False)
 
 
 def blackout() -> Config:

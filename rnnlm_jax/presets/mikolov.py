@@ -5,7 +5,7 @@ five, a rate of 0.1 a token, halved after each epoch from the seventh on. Import
 and dropout, are later than the thesis. Command: ``rnnlm-jax train mikolov/rnn --run DIR``.
 """
 
-from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, replace
 
 
 def rnn() -> Config:
@@ -25,3 +25,9 @@ def rnn() -> Config:
         ),
         training=TrainingConfig(epochs=13),
     )
+
+
+def blackout() -> Config:
+    """The same trained by BlackOut (Ji et al. 2016): 2048 samples, hits counted, as in ``dropout/blackout``."""
+    options = (("samples", 2048), ("power", 0.75), ("hits", True))
+    return replace(rnn(), model={"output": "blackout", "output_options": options})

@@ -49,9 +49,9 @@ ffi::Error matrix(ffi::ThreadPool pool, Matrix<type> slopes, Matrix<type> h, Num
   const rnnlm::Tiles tiles = tiles_of(order, first, rows, start, size, bounds);
   const rnnlm::Parallel parallel(pool);
   rnnlm::prefer_large_pages(out->untyped_data(), out->size_bytes());
-  const int64_t depth = h.dimensions()[1], shares = parallel.threads();
+  const int64_t depth = h.dimensions()[1], shares = parallel.threads(), height = *words;
   parallel(shares, [&](int64_t i) {
-    const int64_t begin = i * *words / shares, end = (i + 1) * *words / shares;
+    const int64_t begin = i * height / shares, end = (i + 1) * height / shares;
     std::fill(out->typed_data() + begin * depth, out->typed_data() + end * depth, 0);
   });
   parallel(shares, [&](int64_t i) {

@@ -37,13 +37,13 @@ template <ffi::DataType type>
 ffi::Error sums(ffi::ThreadPool pool, Matrix<type> table, Starts lines, Starts offsets, Numbers sizes,
                 ffi::Result<Matrix<type>> out, ffi::Attr<int64_t, kWidth> width) {
   using T = Number<type>;
-  const int64_t count = lines.dimensions()[0], orders = lines.dimensions()[1];
+  const int64_t count = lines.dimensions()[0], orders = lines.dimensions()[1], columns = *width;
   const T* weights = table.typed_data();
   const Places start(lines, offsets, table.dimensions()[1]);
   rnnlm::Parallel{pool}((count + kRowsATask - 1) / kRowsATask, [&](int64_t task) {
     for (int64_t n = task * kRowsATask; n < std::min(count, (task + 1) * kRowsATask); ++n) {
-      T* __restrict__ sum = out->typed_data() + n * *width;
-      std::fill(sum, sum + *width, T{0});
+      T* __restrict__ sum = out->typed_data() + n * columns;
+      std::fill(sum, sum + columns, T{0});
       const int64_t size = sizes.typed_data()[n];
       for (int64_t o = 0; o < orders; ++o) {
         const T* window = weights + start(n, o);
