@@ -1,6 +1,7 @@
 """Word vectors composed from spellings: characters, convolutions, maxima, highway layers, a projection."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,8 @@ from rnnlm_jax.native.matmul import matmul
 #: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
 POSITIONS = 8
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+#: The expected maximum of eight standard normal numbers: about what a filter finds in a word, when nothing is learnt.
+MAXIMUM = 1.4
 #: What a highway layer's gate starts from: it lets its input pass (Srivastava et al. 2015, section 2.2).
 GATE_BIAS = -2.0
 
@@ -58,7 +61,8 @@ def char_cnn(
         y ← g relu(y W_H + b_H) + (1 - g) y,    g = σ(y W_g + b_g).
 
     Beyond the end of a word characters are zeros, and no window begins there: a word's vector does not depend on how
-    long others are.
+    long others are. ``b`` starts at minus the maximum to be expected, so that the filters tell words apart from the
+    start; from zero their maxima are large for every word, and what they share is most of the gradient.
 
     Args:
         spellings: of the vocabulary's tokens.
@@ -109,7 +113,7 @@ def _char_cnn(
             filters=tuple(
                 glorot(next(keys), (k * characters, count), param_dtype) for k, count in enumerate(counts, 1)
             ),
-            b=jnp.zeros((total,), param_dtype),
+            b=jnp.concatenate([_centred(k * characters, count, param_dtype) for k, count in enumerate(counts, 1)]),
             highways=tuple(highway() for _ in range(highways)),
             w_p=glorot(next(keys), (total, embedding_size), param_dtype),
             b_p=jnp.zeros((embedding_size,), param_dtype),
@@ -168,6 +172,12 @@ def _char_cnn(
         return embed(params, jnp.arange(spellings.size, dtype=jnp.int32))
 
     return InputLayer("char-cnn", init, embed, table)
+
+
+def _centred(fan_in: int, fan_out: int, dtype: Any) -> Float[Array, " F_k"]:
+    """Minus the expected maximum over a word of filters with Glorot's initial values, characters being normal."""
+    deviation = math.sqrt(fan_in * 2 / (fan_in + fan_out))
+    return jnp.full((fan_out,), -MAXIMUM * deviation, dtype)
 
 
 def _filter_counts(filters: str | int) -> tuple[int, ...]:

@@ -45,6 +45,22 @@ def test_a_vector_does_not_depend_on_other_words():
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-14)
 
 
+def test_words_are_told_apart_from_the_start():
+    """Of the squares of the filters' outputs less than half is the mean over words; with biases of zero, nearly all."""
+    words = ["company", "market", "year", "share", "president", "yesterday", "increase", "said", "not", "which", "it"]
+    filters = "25+50+75+100"
+    layer = make(words, filters=filters, characters=16, highways=0)
+    size = sum(map(int, filters.split("+")))
+    params = layer.init(jax.random.key(0), len(words), size)._replace(w_p=jnp.eye(size))  # outputs as vectors
+
+    def shared(params):
+        outputs = np.asarray(layer.table(params))
+        return np.square(outputs.mean(axis=0)).sum() / np.square(outputs).mean(axis=0).sum()
+
+    assert shared(params) < 0.5
+    assert shared(params._replace(b=jnp.zeros(size))) > 0.9
+
+
 def test_gradients_are_those_of_the_whole_table(monkeypatch):
     """Each distinct word is composed once, its cotangents summed; runs without a word change nothing."""
     monkeypatch.setattr(distinct_words, "WORDS", 3)
