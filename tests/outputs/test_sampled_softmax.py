@@ -9,7 +9,9 @@ import pytest
 
 from rnnlm_jax import UserError
 from rnnlm_jax.outputs import OUTPUTS, SoftmaxParams, make
+from rnnlm_jax.outputs.proposals import proposal
 from rnnlm_jax.outputs.sampled_rules import blackout_rule, importance_rule, noise_contrastive_rule
+from rnnlm_jax.outputs.samplers import make_sampler
 from rnnlm_jax.sparse_rows import UNUSED, dense_gradient
 from rnnlm_jax.words import Words
 from tests.outputs import sampled_reference as reference
@@ -130,6 +132,18 @@ def test_blackout_that_counts_hits_is_at_rest_at_the_truth():
     assert pull(100, True) < 0.02
     assert pull(10_000, True) < 0.0002
     assert pull(10_000, False) > 0.1
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_nce_is_at_rest_at_the_truth_whatever_is_expected_of_its_noise(replacement):
+    """Its slopes vanish in expectation where the model is the distribution of targets, words drawn once or often."""
+    p = np.random.default_rng(3).dirichlet(np.ones(V))
+    log_expected = make_sampler(proposal(WORDS, "unigram"), 5, replacement).log_expected
+    a = jnp.asarray(np.log(p) - log_expected)
+    rows = noise_contrastive_rule(jnp.tile(a[:, None], V), a)  # sample, target
+    by_sample = np.exp(log_expected) * (rows.of_samples @ p)
+    assert np.abs(by_sample).max() > 0.05
+    np.testing.assert_allclose(by_sample, -p * rows.of_target, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [importance_rule, noise_contrastive_rule, blackout_rule])
