@@ -55,9 +55,8 @@ def test_layers_beside_the_full_softmax_with_dropout(name):
 
 def test_the_paper_of_large_models_in_three_steps():
     one, two, spelled = (preset(f"jozefowicz/{name}") for name in ("lstm", "two-layers", "char-cnn"))
-    assert replace(one, model={"layers": 2}) == two
-    embedded = {"input": "embedding", "input_options": (), "init_scale": two.model.init_scale}
-    assert replace(spelled, model=embedded, optimizer={"learning_rate": two.optimizer.learning_rate}) == two
+    assert replace(two, model={"layers": 1, "init_scale": 0.1}, optimizer={"learning_rate": 1.0}) == one
+    assert replace(spelled, model={"input": "embedding", "input_options": ()}) == two
     assert spelled.model.input == "char-cnn"
 
 
