@@ -46,5 +46,5 @@ def test_links_and_presets_exist(document):
     text = document.read_text()
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert link.startswith("http") or (document.parent / link).exists(), link
-    for name in re.findall(r"rnnlm-jax train ([a-z]+/[a-z]+)", text):
+    for name in re.findall(r"rnnlm-jax train ([a-z0-9-]+/[a-z0-9-]+)", text):
         assert name in PRESETS
