@@ -6,6 +6,7 @@ and dropout, are later than the thesis. Command: ``rnnlm-jax train mikolov/rnn -
 """
 
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, replace
+from rnnlm_jax.presets import dropout
 
 
 def rnn() -> Config:
@@ -29,5 +30,5 @@ def rnn() -> Config:
 
 def blackout() -> Config:
     """The same trained by BlackOut (Ji et al. 2016): 2048 samples, hits counted, as in ``dropout/blackout``."""
-    options = (("samples", 2048), ("power", 0.75), ("hits", True))
+    options = dropout.blackout().model.output_options
     return replace(rnn(), model={"output": "blackout", "output_options": options})
