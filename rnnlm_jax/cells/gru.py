@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_choice, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
 
 
@@ -65,7 +66,7 @@ def gru(
         return {"b_n": jnp.zeros((hidden_size,), param_dtype) if after and candidate_bias else None}
 
     def initial_state(batch_shape: tuple[int, ...]) -> GRUState:
-        return GRUState(jnp.zeros((*batch_shape, hidden_size), param_dtype))
+        return GRUState(jnp.zeros((*check_batch_shape(batch_shape), hidden_size), param_dtype))
 
     def interpolate(u: Array, n: Array, state: GRUState) -> GRUState:
         return GRUState(n + u * (state.hidden - n))
@@ -75,7 +76,7 @@ def gru(
         r_gates, r_n = jnp.split(r.astype(param_dtype), [2 * hidden_size], axis=-1)
         reset_gate, u = linear_maps.split_gates(sigmoid(z_gates + r_gates), 2)
         if params.b_n is not None:
-            r_n = r_n + params.b_n
+            r_n = r_n + over_batch(params.b_n, r_n)
         return interpolate(u, jnp.tanh(z_n + reset_gate * r_n), state)
 
     def step_before(params: GRUParams, state: GRUState, z: Array) -> GRUState:

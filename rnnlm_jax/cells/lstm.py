@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.cells.initializers import Initializer
 
 
@@ -29,7 +29,7 @@ def zero_state(hidden_size: int, dtype: Any) -> StateFn:
     """``initial_state`` of every LSTM: nothing shown, nothing kept."""
 
     def initial_state(batch_shape: tuple[int, ...]) -> LSTMState:
-        shape = (*batch_shape, hidden_size)
+        shape = (*check_batch_shape(batch_shape), hidden_size)
         return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))  # two buffers, so that both can be donated
 
     return initial_state

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.inputs.distinct_words import each_distinct_word
 from rnnlm_jax.inputs.input_layer import InputLayer
@@ -85,7 +87,7 @@ def char_cnn(
     return _char_cnn(spellings, counts, characters, highways, activation, jnp.dtype(dtype), jnp.dtype(param_dtype))
 
 
-@functools.cache
+@cached_factory
 def _char_cnn(
     spellings: Spellings,
     counts: tuple[int, ...],
@@ -134,16 +136,18 @@ def _char_cnn(
         xs = jnp.where((symbols == PAD)[..., None], 0, vectors.astype(dtype)[symbols])
         windows = jnp.concatenate([xs[:, j : j + POSITIONS] for j in range(len(counts))], axis=-1)
         a = product(windows.reshape(-1, windows.shape[-1]), bank).reshape(-1, POSITIONS, total)
-        within = jnp.arange(POSITIONS, dtype=left.dtype)[:, None] < left[:, None, None]
+        within = jnp.arange(POSITIONS, dtype=left.dtype)[None, :, None] < left[:, None, None]
         return jnp.where(within, a, -jnp.inf).max(axis=1)
 
     def finish(params: CharCNNParams, a: Float[Array, "N F"]) -> Float[Array, "N D"]:
-        y = ACTIVATIONS[activation](a + params.b)
+        y = ACTIVATIONS[activation](a + over_batch(params.b, a))
         for layer in params.highways:
-            candidate, gate = jnp.split(product(y, layer.w) + layer.b, 2, axis=-1)
+            both = product(y, layer.w)
+            candidate, gate = jnp.split(both + over_batch(layer.b, both), 2, axis=-1)
             gate = jax.nn.sigmoid(gate)
             y = y + gate * (jax.nn.relu(candidate) - y)
-        return product(y, params.w_p) + params.b_p
+        vectors = product(y, params.w_p)
+        return vectors + over_batch(params.b_p, vectors)
 
     blocks = -(-spellings.table.shape[1] // POSITIONS)
     lookahead = len(counts) - 1

@@ -1,6 +1,5 @@
 """The usual input layer: a table with a vector for each token."""
 
-import functools
 from typing import Any
 
 import jax
@@ -8,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.inputs.input_layer import InputLayer
 
 
-@functools.cache
+@cached_factory
 def embedding(param_dtype: Any = jnp.float32) -> InputLayer:
     """A table ``E [V, D]`` whose rows are looked up, ``x_t = E[w_t]`` (Bengio et al. 2003, section 2).
 

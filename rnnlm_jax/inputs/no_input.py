@@ -1,15 +1,15 @@
 """No vectors: for a model whose cells read nothing."""
 
-import functools
 from typing import Any
 
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.inputs.input_layer import InputLayer
 
 
-@functools.cache
+@cached_factory
 def no_input(param_dtype: Any = jnp.float32) -> InputLayer:
     """An input layer without parameters, whose vectors have no entries.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
@@ -73,7 +74,7 @@ def _elman_jvp(reverse: bool, activation: str, primals: Any, tangents: Any) -> t
     if not isinstance(dw_h, SymbolicZero):
         du += matmul(before, dw_h)
     if not isinstance(db, SymbolicZero):
-        du += db
+        du += over_batch(db, du)
     dhs, dh = _tangent(hs, w_h, counts, carries, du, dense(dh0), **static)
     return _results(hs, zs, reverse), (dhs.reshape(zs.shape), dh)
 
@@ -87,7 +88,7 @@ def _run(
     def body(last: Array, inputs: Any) -> tuple[Array, Any]:
         z, count, carry = inputs
         h = clear(carry, last)
-        after = phi(z + h @ w_h + b)
+        after = phi(z + h @ w_h + over_batch(b, z))
         if count is not None:
             after = jnp.where(count, after, last)
         return after, (after, h)

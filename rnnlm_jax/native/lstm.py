@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
@@ -56,7 +57,7 @@ def _lstm_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
     if not isinstance(dw_h, SymbolicZero):
         du += matmul(as_rows(before), dw_h)
     if not isinstance(db, SymbolicZero):
-        du += db
+        du += over_batch(db, du)
     moved = _tangent(gates, cs, c0, w_h, counts, carries, du, dense(dh0), dense(dc0), reverse=reverse)
     return (hs, hs[0 if reverse else -1], c), tuple(moved)
 
@@ -69,7 +70,7 @@ def _run(
     def body(state: State, inputs: Any) -> tuple[State, Any]:
         z, count, carry = inputs
         h, c = clear(carry, state[0]), clear(carry, state[1])
-        i, f, g, o = jnp.split(z + h @ w_h + b, 4, axis=-1)
+        i, f, g, o = jnp.split(z + h @ w_h + over_batch(b, z), 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         carousel = f * c + i * g
         after = o * jnp.tanh(carousel), carousel

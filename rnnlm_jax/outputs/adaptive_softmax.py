@@ -1,6 +1,5 @@
 """The adaptive softmax: frequent words in a short list, rare ones in clusters that are read with fewer units."""
 
-import functools
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.clustered_loss import NOWHERE, Clusters, Tail, clustered_nats, row_nats
 from rnnlm_jax.outputs.cutoffs import AUTO, check_vocabulary, read_cutoffs, tail_sizes
@@ -15,7 +15,7 @@ from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.words import Words
 
 
-@functools.cache
+@cached_factory
 def adaptive_softmax(
     cutoffs: int | str | tuple[int, ...] = AUTO,
     div_value: float = 4,

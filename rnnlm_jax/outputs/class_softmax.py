@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.outputs.class_products import class_products, tiles_of
@@ -83,7 +85,7 @@ def factorised_log_probs(
     return (found if classes.sorted_already else found[jnp.asarray(classes.rank)]).T
 
 
-@functools.cache
+@cached_factory
 def class_softmax(
     words: Words, classes: int | None = None, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
 ) -> OutputLayer:
@@ -142,8 +144,8 @@ def init_class_softmax(classes: WordClasses, key: Key, hidden_size: int, dtype: 
 
 def class_logits(params: ClassSoftmaxParams, h: Float[Array, "N H"], dtype: Any) -> Float[Array, "N C"]:
     """``h W + b`` of every class."""
-    product = matmul(h.astype(dtype), params.class_w.astype(dtype))
-    return product.astype(params.class_b.dtype) + params.class_b
+    product = matmul(h.astype(dtype), params.class_w.astype(dtype)).astype(params.class_b.dtype)
+    return product + over_batch(params.class_b, product)
 
 
 def own_word_logits(
@@ -161,8 +163,8 @@ def own_word_logits(
 
 def all_word_logits(params: ClassSoftmaxParams, h: Float[Array, "N H"], dtype: Any) -> Float[Array, "N V"]:
     """``h w + b`` of every word, by rank."""
-    product = matmul(h.astype(dtype), params.word_w.astype(dtype), transpose_b=True)
-    return product.astype(params.word_b.dtype) + params.word_b
+    product = matmul(h.astype(dtype), params.word_w.astype(dtype), transpose_b=True).astype(params.word_b.dtype)
+    return product + over_batch(params.word_b, product)
 
 
 def row_nats(

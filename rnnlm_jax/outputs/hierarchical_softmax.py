@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.distinct_rows import distinct_rows
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
@@ -34,7 +36,7 @@ class PickedNodes(NamedTuple):
     signs: Float[Array, "N K"]
 
 
-@functools.cache
+@cached_factory
 def hierarchical_softmax(
     words: Words, tree: str = "huffman", dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
 ) -> OutputLayer:
@@ -102,8 +104,8 @@ def hierarchical_softmax(
         return loss(*pick(params, targets, None), hs, targets, weights)
 
     def log_probs(params: HierarchicalParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
-        decisions = (rows_of(h) @ params.w.astype(dtype).T).astype(param_dtype) + params.b
-        return leaf_log_probs(shape, decisions).reshape(*h.shape[:-1], -1)
+        products = (rows_of(h) @ params.w.astype(dtype).T).astype(param_dtype)
+        return leaf_log_probs(shape, products + over_batch(params.b, products)).reshape(*h.shape[:-1], -1)
 
     return OutputLayer("hierarchical", init, nats, total_nats, log_probs, LossByRow(pick, loss, scatter))
 

@@ -1,12 +1,13 @@
 """The full softmax over the vocabulary."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.outputs.affine_cross_entropy import affine_nats
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.training_loss import weighted_nats
@@ -23,7 +24,7 @@ class SoftmaxParams(NamedTuple):
     b: Float[Array, " V"]
 
 
-@functools.cache
+@cached_factory
 def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32) -> OutputLayer:
     """The full softmax, ``log P(v | h) = a_v - log Σ_u exp(a_u)`` with ``a = h W + b`` (Bengio et al. 2003, section 2).
 
@@ -54,7 +55,7 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
 
     def log_probs(params: SoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
         rows, w, b = operands(params, h)
-        logits = (rows @ (w.T if tied else w)).astype(param_dtype) + b
-        return jax.nn.log_softmax(logits, axis=-1).reshape(*h.shape[:-1], -1)
+        products = (rows @ (w.T if tied else w)).astype(param_dtype)
+        return jax.nn.log_softmax(products + over_batch(b, products), axis=-1).reshape(*h.shape[:-1], -1)
 
     return OutputLayer("softmax", init, nats, total_nats, log_probs)

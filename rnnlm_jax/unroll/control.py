@@ -40,7 +40,7 @@ def make_control(
             raise UserError(f"{name} has shape {jnp.shape(value)}, but the inputs ask for {shape}")
     if lengths is not None:
         time = jnp.arange(steps, dtype=jnp.int32).reshape(steps, *(1 for _ in batch_shape))
-        within = time < jnp.asarray(lengths, jnp.int32)
+        within = time < jnp.asarray(lengths, jnp.int32)[None]
         mask = within if mask is None else jnp.logical_and(within, mask)
     return Control(
         None if mask is None else jnp.asarray(mask, bool), None if resets is None else jnp.asarray(resets, bool)
