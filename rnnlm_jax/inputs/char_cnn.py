@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cached_factory import cached_factory
@@ -170,7 +171,7 @@ def _char_cnn(
 
     def embed(params: CharCNNParams, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
         one = functools.partial(compose, params, side_by_side(params.filters))
-        return each_distinct_word(one, spellings, ids, params.b_p.shape[0], param_dtype)
+        return each_distinct_word(one, spellings, as_whole_numbers("ids", ids), params.b_p.shape[0], param_dtype)
 
     def table(params: CharCNNParams) -> Float[Array, "V D"]:
         return embed(params, jnp.arange(spellings.size, dtype=jnp.int32))

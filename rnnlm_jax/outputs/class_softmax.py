@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cached_factory import cached_factory
@@ -112,17 +113,20 @@ def class_softmax(
         return init_class_softmax(binned, key, hidden_size, param_dtype)
 
     def nats(params: ClassSoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
         ones = jnp.ones((targets.size,), param_dtype)
         return row_nats(binned, params, hs, targets, ones, dtype).reshape(targets.shape)
 
     def total_nats(
         params: ClassSoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
     ) -> Float[Array, ""]:
-        weights = weights.astype(param_dtype).reshape(-1)
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
+        weights = as_floats("weights", weights, param_dtype).astype(param_dtype).reshape(-1)
         found = row_nats(binned, params, hs, targets, weights, dtype)
         return (weights * jnp.where(weights == 0, 0, found)).sum()
 
     def log_probs(params: ClassSoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+        h = as_floats("h", h, param_dtype)
         rows = h.reshape(-1, h.shape[-1])
         found = factorised_log_probs(binned, class_logits(params, rows, dtype), all_word_logits(params, rows, dtype))
         return found.reshape(*h.shape[:-1], -1)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cached_factory import cached_factory
@@ -44,16 +45,19 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         return h.reshape(-1, h.shape[-1]).astype(dtype), params.w.astype(dtype), params.b
 
     def nats(params: SoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
         ones = jnp.ones((targets.size,), param_dtype)
         return affine_nats(*operands(params, hs), targets.reshape(-1), ones, tied).reshape(targets.shape)
 
     def total_nats(
         params: SoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
     ) -> Float[Array, ""]:
-        rows = weights.astype(param_dtype).reshape(-1)
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
+        rows = as_floats("weights", weights, param_dtype).astype(param_dtype).reshape(-1)
         return weighted_nats(*operands(params, hs), targets.reshape(-1), rows, tied)
 
     def log_probs(params: SoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+        h = as_floats("h", h, param_dtype)
         rows, w, b = operands(params, h)
         products = (rows @ (w.T if tied else w)).astype(param_dtype)
         return jax.nn.log_softmax(products + over_batch(b, products), axis=-1).reshape(*h.shape[:-1], -1)
