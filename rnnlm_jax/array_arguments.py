@@ -7,6 +7,7 @@ Shapes and dtypes are always checked. Values are checked where they are known; t
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 

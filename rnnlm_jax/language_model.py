@@ -168,7 +168,7 @@ class LanguageModel:
             batch: inputs, targets and mask, ``[T, B]``.
             key: for dropout; None: no dropout.
         """
-        state, hs = self.hidden(params, state, batch.inputs, key)
+        state, hs = self.hidden(params, state, jnp.asarray(batch.inputs), key)
         mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
         weights = mask.astype(self.cell.spec.param_dtype)
         loss = self.output.total_nats(self.output_params(params), hs, jnp.asarray(batch.targets), weights)

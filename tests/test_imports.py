@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
 BASE = {"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "version"}
-BASE |= {"words", "sparse_rows", "past"}
+BASE |= {"words", "sparse_rows", "past", "tanh"}
 MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
@@ -23,16 +23,17 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "array_arguments": ({"array_types", "errors"}, JAX),
     "broadcasting": ({"array_types"}, {"jax"}),
     "cached_factory": ({"errors"}, JAX),
+    "tanh": ({"array_types"}, {"jax"}),
     "progress": (set(), {"tqdm"}),
     # kernels know arrays only
-    "native": ({"array_types", "broadcasting"}, JAX | {"jaxlib"}),
+    "native": ({"array_types", "broadcasting", "tanh"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
-    "cells": ({"array_types", "broadcasting", "cached_factory", "errors", "native"}, JAX),
+    "cells": ({"array_types", "broadcasting", "cached_factory", "errors", "native", "tanh"}, JAX),
     "unroll": ({"array_arguments", "array_types", "errors", "cells", "native"}, JAX),
     "jacobians": ({"array_types", "errors", "cells", "unroll"}, JAX),  # no training, no flax
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
-    "inputs": ({"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native"}, JAX),
+    "inputs": ({"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native", "tanh"}, JAX),
     "words": ({"errors"}, {"numpy"}),
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),

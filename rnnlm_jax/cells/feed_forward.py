@@ -9,6 +9,7 @@ from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import initializers, linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.tanh import tanh
 
 
 class FeedForwardParams(NamedTuple):
@@ -81,10 +82,10 @@ def feed_forward(
         b_h = over_batch(params.b_h, state.hidden)
         newest, older = jnp.split(z.astype(param_dtype), [hidden_size], axis=-1)
         if state.pending is None:
-            return FeedForwardState(jnp.tanh(newest + b_h), None)
+            return FeedForwardState(tanh(newest + b_h), None)
         due, later = jnp.split(state.pending, [hidden_size], axis=-1)
         later = jnp.concatenate([later, jnp.zeros_like(due)], axis=-1)
-        return FeedForwardState(jnp.tanh(newest + due + b_h), older + later)
+        return FeedForwardState(tanh(newest + due + b_h), older + later)
 
     return Cell(
         spec=CellSpec("feed-forward", hidden_size, hidden_size, dtype, param_dtype, (("order", order),)),

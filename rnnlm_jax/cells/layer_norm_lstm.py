@@ -11,6 +11,7 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.tanh import tanh
 
 #: Added to the variance before its root is taken.
 EPSILON = 1e-5
@@ -83,7 +84,7 @@ def layer_norm_lstm(
         i, f, g, o = linear_maps.squash(z + layer_norm(r, params.gain_h), 4, candidate=2)
         cell = f * state.cell + i * g
         b_c = over_batch(params.b_c, cell)
-        return LSTMState(o * jnp.tanh(layer_norm(cell, params.gain_c) + b_c), cell)
+        return LSTMState(o * tanh(layer_norm(cell, params.gain_c) + b_c), cell)
 
     return Cell(
         spec=CellSpec("lstm-layer-norm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

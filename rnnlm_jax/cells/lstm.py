@@ -8,6 +8,7 @@ from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.tanh import tanh
 
 
 class LSTMParams(NamedTuple):
@@ -66,7 +67,7 @@ def lstm(
         del params
         i, f, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
         cell = f * state.cell + i * g
-        return LSTMState(o * jnp.tanh(cell), cell)
+        return LSTMState(o * tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

@@ -16,10 +16,11 @@ from rnnlm_jax.inputs.distinct_words import each_distinct_word
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
 from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.tanh import tanh
 
 #: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
 POSITIONS = 8
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+ACTIVATIONS = {"tanh": tanh, "relu": jax.nn.relu}
 #: The expected maximum of eight standard normal numbers: about what a filter finds in a word, when nothing is learnt.
 MAXIMUM = 1.4
 #: What a highway layer's gate starts from: it lets its input pass (Srivastava et al. 2015, section 2.2).

@@ -40,7 +40,7 @@ class ClassTargets(NamedTuple):
 
 def find_targets(classes: WordClasses, targets: Int[Array, " N"]) -> ClassTargets:
     """The class of each target and its place there; a negative target counts from the end of the vocabulary."""
-    targets = jnp.where(targets < 0, targets + classes.vocab_size, targets)
+    targets = jnp.where(targets < 0, targets + classes.vocab_size, targets).astype(jnp.int32)
     valid = (targets >= 0) & (targets < classes.vocab_size)
     ids = jnp.where(valid, targets, 0)
     ranks = ids if classes.sorted_already else jnp.asarray(classes.rank)[ids]
