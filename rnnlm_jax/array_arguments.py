@@ -56,7 +56,8 @@ def as_whole_numbers(name: str, value: Any, least: int | None = None, most: int 
         array = array.astype(jnp.int32)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise UserError(f"{name} must be whole numbers, not {array.dtype}: convert them to int32")
-    known = None if least is None or most is None else known_values(value)
+    numbers = isinstance(least, int) and isinstance(most, int)  # a size of an exported program may be a symbol
+    known = known_values(value) if numbers else None
     if known is not None and known.size and not least <= known.min() <= known.max() <= most:
         wrong = known.min() if known.min() < least else known.max()
         raise UserError(f"{name} must be from {least} to {most}, not {wrong}")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+import jax.export
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Key, Tree
@@ -113,16 +114,20 @@ def check_size(name: str, size: int) -> int:
 
 
 def check_batch_shape(batch_shape: Any) -> tuple[int, ...]:
-    """Return a batch shape as a tuple, if it is a sequence of sizes; zero is one.
+    """Return a batch shape as a tuple, if it is a sequence of sizes; zero is one, and so is a symbol of ``jax.export``.
 
     Raises:
         UserError: if it is not.
     """
-    if not isinstance(batch_shape, tuple | list) or not all(
-        isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0 for size in batch_shape
-    ):
+
+    def is_size(size: Any) -> bool:
+        if isinstance(size, int | np.integer):
+            return not isinstance(size, bool) and bool(size >= 0)
+        return bool(jax.export.is_symbolic_dim(size))
+
+    if not isinstance(batch_shape, tuple | list) or not all(map(is_size, batch_shape)):
         raise UserError(f"batch_shape must be a tuple of sizes, such as (20,) or (), not {batch_shape!r:.60}")
-    return tuple(map(int, batch_shape))
+    return tuple(batch_shape)
 
 
 def check_flag(name: str, value: Any) -> None:
