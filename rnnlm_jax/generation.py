@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -60,7 +61,7 @@ class Sampling:
         return jax.random.categorical(key, self.filtered(log_probs), axis=-1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+@functools.partial(jit, static_argnums=(0, 5, 6))
 def _generate(
     model: LanguageModel,
     params: LanguageModelParams,

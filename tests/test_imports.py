@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
-BASE = {"array_types", "errors", "version", "words", "sparse_rows", "past"}
+BASE = {"array_types", "errors", "version", "words", "sparse_rows", "past", "compilation"}
 MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
@@ -19,20 +19,21 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "version": (set(), set()),
     "errors": (set(), set()),
     "array_types": (set(), {"jaxtyping"}),
+    "compilation": (set(), JAX | {"jaxlib"}),
     "progress": (set(), {"tqdm"}),
     # kernels know arrays only
     "native": ({"array_types"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
     "cells": ({"array_types", "errors", "native"}, JAX),
-    "unroll": ({"array_types", "errors", "cells", "native"}, JAX),
-    "jacobians": ({"array_types", "errors", "cells", "unroll"}, JAX),  # no training, no flax
+    "unroll": ({"array_types", "compilation", "errors", "cells", "native"}, JAX),
+    "jacobians": ({"array_types", "compilation", "errors", "cells", "unroll"}, JAX),  # no training, no flax
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
     "inputs": ({"array_types", "errors", "native"}, JAX),
     "words": ({"errors"}, {"numpy"}),
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
-    "outputs": ({"array_types", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
+    "outputs": ({"array_types", "compilation", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
     "data": ({"errors", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
         {"errors", "data"},
@@ -47,7 +48,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
     "loss_gradient": (MODEL, JAX),
     # one program over many devices, whoever asks for it
-    "sharding.gather": ({"array_types"}, JAX),
+    "sharding.gather": ({"array_types", "compilation"}, JAX),
     "sharding.distributed": ({"errors"}, JAX),
     "sharding": (MODEL | {"loss_gradient"}, JAX),
     # what a step takes and what devices can do: shapes and tables only

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.comparison.scorer import About, Progress, silent
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -103,10 +104,10 @@ def _hidden(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
         state, hs = model.hidden(params, state, inputs, None)
         return state, hs.own if isinstance(hs, WithPast) else hs
 
-    return jax.jit(hidden)
+    return jit(hidden)
 
 
-@jax.jit
+@jit
 def _look_up(
     hs: Float[Array, "T H"],
     targets: Int[Array, " T"],
