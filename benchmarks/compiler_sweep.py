@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib.version
 import numpy as np
 
 from benchmarks.sweep_programs import TRANSFORMATIONS, Program, draw_program
@@ -28,7 +29,9 @@ from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import write_json
 from rnnlm_jax.training.train import environment
 
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
+UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
+if tuple(map(int, jaxlib.version.__version__.split(".")[:2])) < (0, 11):  # later releases have no such option
+    UNOPTIMISED["xla_cpu_use_fusion_emitters"] = False
 
 #: The largest difference that is rounding, relative to the largest entry of an array. The fault gives 1 % and more.
 TOLERANCE = {"float32": 2e-3, "float64": 1e-8}
