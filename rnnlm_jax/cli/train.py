@@ -78,7 +78,7 @@ def _base_config(arguments: argparse.Namespace) -> Config:
     """The configuration that options change: the one named, or of the run to resume, or the demo."""
     if arguments.config is None:
         return read_config(RunFolder(Path(arguments.run))) if arguments.resume else preset("demo")
-    if arguments.config.endswith(".py"):
+    if arguments.config not in PRESETS and (arguments.config.endswith(".py") or Path(arguments.config).exists()):
         return load_config_file(arguments.config)
     return preset(arguments.config)
 

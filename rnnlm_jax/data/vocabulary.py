@@ -15,7 +15,9 @@ import numpy as np
 
 from rnnlm_jax.data import subwords
 from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.white_space import split_words
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import read_input
 from rnnlm_jax.whole_file import written_whole
 
 LEVELS = ("word", "char", "byte", "subword")
@@ -31,8 +33,8 @@ class Vocabulary:
     are the same, `describe()` says what they are.
 
     Attributes:
-        level: `"word"` (split on whitespace only), `"char"` (Unicode characters), `"byte"` (UTF-8 bytes) or `"subword"`
-            (whatever `tokenizer` cuts a line into).
+        level: `"word"` (split at ASCII white space only, see `split_words`), `"char"` (Unicode characters), `"byte"`
+            (UTF-8 bytes) or `"subword"` (whatever `tokenizer` cuts a line into).
         tokens: id -> token. Bytes are written as the characters of the same number, `chr(0)` to `chr(255)`; subwords as
             the tokenizer writes them.
         unk: the token that unknown tokens become; `None`: an unknown token is an error.
@@ -139,7 +141,7 @@ class Vocabulary:
             except KeyError as error:
                 raise self._unknown(error.args[0], f" in line {number}") from None
             characters += len(line)
-            words += len(line.split()) if self.level != "word" else 0
+            words += len(split_words(line)) if self.level != "word" else 0
             if eos_id is not None:
                 ids.append(eos_id)
                 characters += 1
@@ -211,11 +213,7 @@ class Vocabulary:
         Raises:
             UserError: there is no such file, it is no vocabulary file, or its content does not fit its hash.
         """
-        try:
-            content = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise UserError(f"there is no vocabulary file {path}: check the path") from None
-        return cls.from_json(content, str(path))
+        return cls.from_json(read_input(path, "vocabulary file"), str(path))
 
     @classmethod
     def from_json(cls, text: str | bytes, name: str) -> Vocabulary:
@@ -246,7 +244,7 @@ class Vocabulary:
         """Return the ids of a line; an unknown token is -1, or a KeyError where there is no unknown token."""
         if self.level == "byte":
             return iter(line.encode("utf-8"))
-        tokens = line.split() if self.level == "word" else line
+        tokens = split_words(line) if self.level == "word" else line
         if self.unk is None:
             return map(self.index.__getitem__, tokens)
         return map(self.index.get, tokens, repeat(-1))

@@ -116,3 +116,10 @@ def test_files_that_are_no_tokenizers(tmp_path):
     path.write_text(VOCABULARY.tokenizer)
     with pytest.raises(UserError, match="give a tokenizer.json as --tokenizer"):
         Vocabulary.load(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, encoding):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(VOCABULARY.tokenizer, encoding=encoding)
+    assert read_tokenizer(path) == VOCABULARY
