@@ -158,10 +158,18 @@ class Vocabulary:
     def encode_line(self, line: str) -> list[int]:
         """Return the ids of one line, without `eos`: a prompt to continue, say.
 
+        Bytes of a command line that are not UTF-8, which Python has as U+DC80 to U+DCFF, are bytes at the byte level.
+
         Raises:
-            UserError: a token is unknown and the vocabulary has no unknown token.
+            UserError: a token is unknown and the vocabulary has no unknown token, or there are bytes that are not
+                UTF-8 at another level, or half of a surrogate pair.
         """
         unk_id = self.unk_id
+        if self.level != "byte":
+            try:
+                line.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise _not_text(error) from None
         if self.tokenizer is not None:
             return subwords.encode_line(self.tokenizer, line)
         try:
@@ -243,7 +251,10 @@ class Vocabulary:
     def _ids(self, line: str) -> Iterator[int]:
         """Return the ids of a line; an unknown token is -1, or a KeyError where there is no unknown token."""
         if self.level == "byte":
-            return iter(line.encode("utf-8"))
+            try:
+                return iter(line.encode("utf-8", errors="surrogateescape"))
+            except UnicodeEncodeError as error:
+                raise _not_text(error) from None
         tokens = split_words(line) if self.level == "word" else line
         if self.unk is None:
             return map(self.index.__getitem__, tokens)
@@ -254,3 +265,11 @@ class Vocabulary:
             f"{token!r}{where} is not in the vocabulary ({self.describe()}): "
             "build it from a text that has it, or with an unknown token"
         )
+
+
+def _not_text(error: UnicodeEncodeError) -> UserError:
+    """Return what to say of half a surrogate pair, the form too of a command line's byte that is not UTF-8."""
+    return UserError(
+        f"{error.object[error.start]!r} at character {error.start + 1} is no character, or a byte that is not UTF-8: "
+        "give text in UTF-8; only a model of bytes takes other bytes"
+    )

@@ -110,11 +110,26 @@ def _json_line(line: str) -> Line:
     names: tuple[str, ...] = ()
     if isinstance(given, dict):
         names, given = tuple(given), list(given.values())
+    for text in (str(content["id"]), str(content["text"]), *names):
+        _require_characters(text)
     values: list[Any] = given if isinstance(given, list) else [given]
     if values in ([], [None]):
         raise UserError(f"no 'scores': it must be {SHAPES[JSON_LINES]}")
     hypothesis = Hypothesis(_id(str(content["id"])), tuple(map(number, values)), strip_space(str(content["text"])))
     return Line(hypothesis, names)
+
+
+def _require_characters(text: str) -> None:
+    """Check that a text can be written.
+
+    Raises:
+        UserError: if it has half of a surrogate pair, which JSON can escape.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise UserError(f"{half!r} is half of a surrogate pair, and no character: write whole characters") from None
 
 
 def _id(word: str) -> str:

@@ -1,6 +1,7 @@
 """Vocabularies: order, policies, round trips, and the files they are kept in."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -220,3 +221,18 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
     words = build_vocabulary(["a b"])
     (tmp_path / "words.json").write_text(words.to_json(), encoding="utf-8-sig")
     assert Vocabulary.load(tmp_path / "words.json") == words
+
+
+def test_bytes_of_a_command_line_that_are_not_utf8():
+    line = os.fsdecode(b"caf\xe9 \xff\xc3\xa9")
+    found = build_vocabulary([], "byte")
+    assert found.encode_line(line) == list(b"caf\xe9 \xff\xc3\xa9")
+    assert found.decode(found.encode_line(line)) == "caf\ufffd \ufffd\u00e9"
+    for level in ("word", "char"):
+        with pytest.raises(UserError, match=r"'\\udce9' at character 4 is no character, or a byte that is not UTF-8"):
+            build_vocabulary(["caf"], level, unk="<unk>").encode_line(line)
+    for text in ("a\ud800", "\ud83d b"):
+        with pytest.raises(UserError, match="is no character"):
+            found.encode_line(text)
+        with pytest.raises(UserError, match="is no character"):
+            found.encode([text])
