@@ -54,10 +54,9 @@ def test_half_a_surrogate_pair_in_a_list(trained, bytes_run, tmp_path, refuse):
         refuse("rescore", run, "--nbest", tmp_path / "list", saying="line 1: '\\ud800' is half of a surrogate pair")
 
 
-def test_a_text_whose_name_is_not_utf8(trained, corpus, tmp_path, rnnlm):
+def test_a_text_whose_name_is_not_utf8(trained, corpus, tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.txt")
     path.write_bytes(corpus.read_bytes())
-    assert rnnlm("rescore", trained, "--nbest", path, "--json").code == 2
     figures = []
     for each in (path, corpus):
         done = subprocess.run(
