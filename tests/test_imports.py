@@ -34,14 +34,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": ({"array_types", "compilation", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
-    "data": ({"errors", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
+    "data": ({"errors", "input_files", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
         {"errors", "data"},
         {"numpy", "grain", "absl"},
     ),  # text on disk; grain is here alone
-    "ngrams": ({"array_types", "errors", "data", "whole_file"}, JAX),
+    "ngrams": ({"array_types", "errors", "data", "input_files", "whole_file"}, JAX),
     "json_text": (set(), set()),
     "whole_file": ({"errors"}, set()),
+    "input_files": ({"errors"}, set()),
     "finite": ({"array_types", "errors"}, JAX),
     "config": ({"errors"}, set()),
     "presets": ({"config", "errors"}, set()),  # configurations only
@@ -100,13 +101,16 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # other frameworks come in through one door, and nothing here depends on them
     "interop": (MODEL | {"loss_gradient", "interop.fitting"}, JAX | {"flax"}),
     "interop.fitting": ({"array_types", "errors", "cells"}, JAX),
-    "interop.weights": ({"array_types", "errors", "cells", "whole_file", "interop.fitting"}, JAX | {"safetensors"}),
+    "interop.weights": (
+        {"array_types", "errors", "cells", "input_files", "whole_file", "interop.fitting"},
+        JAX | {"safetensors"},
+    ),
     "interop.torch_language_model": (MODEL | {"interop.weights", "interop.fitting"}, JAX),
     # models that leave, and come back; the script goes along as it is, and knows nothing of this package
     "exporting.score": (set(), JAX | {"tokenizers"}),
     "exporting": (
         MODEL
-        | {"evaluation", "finite", "native", "runs", "checkpoints", "version", "exporting.score"}
+        | {"evaluation", "finite", "input_files", "native", "runs", "checkpoints", "version", "exporting.score"}
         | {"interop.weights", "interop.torch_language_model"},
         JAX | {"safetensors"},
     ),
@@ -118,6 +122,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "stopping",
             "json_text",
             "whole_file",
+            "input_files",
             "finite",
             "analysis",
             "comparison",

@@ -11,6 +11,7 @@ from types import ModuleType
 from rnnlm_jax.cli import compilation_cache
 from rnnlm_jax.cli.options import Parser
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import kept_inputs
 from rnnlm_jax.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
 from rnnlm_jax.version import __version__
 
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with terminate_as_interrupt():
             module, parsed = _parse(words)
-            with compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)):
+            cache = getattr(parsed, "compilation_cache", compilation_cache.OFF)
+            with kept_inputs(), compilation_cache.kept_programs(cache):
                 code = module.main(parsed)
                 sys.stdout.flush()
         return code

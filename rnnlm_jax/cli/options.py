@@ -9,11 +9,11 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnlm_jax.config import Config, check_config, flag_of, replace
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import read_input
 
 
 class Parser(argparse.ArgumentParser):
@@ -126,12 +126,19 @@ def load_config_file(path: str) -> Config:
     Raises:
         UserError: if the file cannot be run, or returns something else.
     """
-    import runpy
+    return config_of_source(read_input(path, "configuration file"), path)
 
-    if not Path(path).is_file():
-        raise UserError(f"there is no configuration file {path}: check the path")
+
+def config_of_source(source: bytes, path: str) -> Config:
+    """The configuration that ``get_config()`` of some Python source returns; ``path`` is where it is from.
+
+    Raises:
+        UserError: if it cannot be run, or returns something else.
+    """
+    module: dict[str, Any] = {"__name__": "<run_path>", "__file__": path}
     try:
-        get_config = runpy.run_path(path).get("get_config")
+        exec(compile(source, path, "exec"), module)
+        get_config = module.get("get_config")
         config = get_config() if callable(get_config) else None
     except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is told in one line
         raise UserError(f"{path} failed with {type(error).__name__}: {error}; mend it and try again") from error

@@ -3,6 +3,7 @@
 import argparse
 
 from rnnlm_jax import json_text
+from rnnlm_jax.finite import require_finite
 from rnnlm_jax.generation import Sampling, sample
 from rnnlm_jax.runs import open_run
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Print the prompt and what the model makes of it."""
     run = open_run(arguments.run, arguments.checkpoint)
+    require_finite(run.params, arguments.run)
     text = sample(
         run.model,
         run.params,

@@ -11,6 +11,7 @@ import jax
 from rnnlm_jax import json_text
 from rnnlm_jax.cli.job import add_job_options, joined
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
+from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.config import Config
 from rnnlm_jax.data.records import RecordText
 from rnnlm_jax.language_model import parameter_count
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Train, print a table of epochs and the results."""
+    require_folder_name(arguments.run, "--run")
     with joined(arguments), stop_on_signals(_tell) as stop:
         stop.nothing_to_lose = True  # until the first step
         config = apply_options(in_all(lambda: _base_config(arguments)), arguments)
@@ -78,7 +80,7 @@ def _base_config(arguments: argparse.Namespace) -> Config:
     """The configuration that options change: the one named, or of the run to resume, or the demo."""
     if arguments.config is None:
         return read_config(RunFolder(Path(arguments.run))) if arguments.resume else preset("demo")
-    if arguments.config.endswith(".py"):
+    if arguments.config not in PRESETS and (arguments.config.endswith(".py") or Path(arguments.config).exists()):
         return load_config_file(arguments.config)
     return preset(arguments.config)
 

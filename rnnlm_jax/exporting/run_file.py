@@ -13,8 +13,7 @@ from rnnlm_jax.checkpoints.digests import digests, named_leaves
 from rnnlm_jax.config import from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting.tensors import read_tensors
-from rnnlm_jax.interop.weights import write_safetensors
+from rnnlm_jax.interop.weights import read_tensors, write_safetensors
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 from rnnlm_jax.runs import Run, build_model
 from rnnlm_jax.words import Words

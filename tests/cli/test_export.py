@@ -80,8 +80,8 @@ def test_training_does_not_go_on_with_an_imported_run(back, refuse):
 def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse):
     new = tmp_path / "new"
     refuse("import", saved, "--run", back, saying="is not empty: give another --run")
-    refuse("import", tmp_path / "nothing", "--run", new, saying="does not exist")
-    refuse("import", trained, "--run", new, saying="is a folder")
+    refuse("import", tmp_path / "nothing", "--run", new, saying="there is no safetensors file")
+    refuse("import", trained, "--run", new, saying="is a directory")
     refuse("import", corpus, "--run", new, saying="safetensors")
     refuse("import", saved, "--run", new, "--vocabulary", corpus, saying="leave --vocabulary out")
     refuse("import", saved, "--run", new, "--kind", "LSTM", saying="leave --kind out")

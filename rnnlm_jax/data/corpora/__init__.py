@@ -2,6 +2,6 @@
 
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.loading import CORPORA, load_corpus
-from rnnlm_jax.data.corpora.text_files import path_corpus, read_lines
+from rnnlm_jax.data.corpora.text_files import lines_of, path_corpus, read_lines
 
-__all__ = ["CORPORA", "Corpus", "load_corpus", "path_corpus", "read_lines"]
+__all__ = ["CORPORA", "Corpus", "lines_of", "load_corpus", "path_corpus", "read_lines"]

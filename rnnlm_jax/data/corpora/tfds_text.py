@@ -105,7 +105,12 @@ def _text_feature(builder: Any) -> str:
 
 def _selections(name: str, available: Iterable[str]) -> dict[str, str]:
     """Return our split name -> the slice of a TFDS split, train first."""
-    found = {SPLIT_NAMES[split]: split for split in available if split in SPLIT_NAMES}
+    found: dict[str, str] = {}
+    for split in filter(SPLIT_NAMES.__contains__, available):
+        ours = SPLIT_NAMES[split]
+        if found.setdefault(ours, split) != split:
+            both = f"{found[ours]} and {split}"
+            raise UserError(f"the TFDS data set {name} has two {ours} splits, {both}: choose another one")
     if "train" not in found:
         raise UserError(f"the TFDS data set {name} has no train split: choose another one")
     if "valid" not in found:

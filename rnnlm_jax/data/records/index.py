@@ -21,7 +21,7 @@ from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError
 
-_FORMAT = "rnnlm_jax record index 1"
+_FORMAT = "rnnlm_jax record index 2"
 _AT_ONCE = 4096  # records of an element
 _WORTH_WORKERS = 64  # elements: they take seconds to start
 
