@@ -24,7 +24,7 @@ from rnnlm_jax.training.texts import corpus_of_run, require_same_texts
 #: Where ``rnnlm-jax jacobians`` may have been told to write, below the folder of a run.
 HORIZONS = ("jacobians.json", "*/jacobians.json", "*/*/jacobians.json")
 #: What a run's training text is given with that lies elsewhere now.
-_MOVED = "give --dynamic-text, or --data-dir, where it lies now"
+_MOVED = "say with --dynamic-text where it lies now"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def training_text(run: Run, data_dir: str | None = None, data: str | None = None
     corpus = corpus_of_run(where, _MOVED)
     text = require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, corpus.name)
     if run.identity is not None:
-        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, _MOVED)
+        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, f"restore it, or {_MOVED}")
     return text
 
 

@@ -159,17 +159,14 @@ def require_same_texts(found: Mapping[str, str], begun: Mapping[str, str], name:
         found: split -> the digest of the text.
         begun: those of the run; a split that is not among them is not known.
         name: of the corpus, for errors.
-        remedy: what to give where the text lies elsewhere, for errors.
+        remedy: what to do about another text, for errors.
 
     Raises:
         UserError: naming the first that is another.
     """
     for split, digest in found.items():
         if begun.get(split, digest) != digest:
-            raise UserError(
-                f"the {SPLITS[split]} text of {name} is not the one that the run was begun with: restore the text, or "
-                f"{remedy}"
-            )
+            raise UserError(f"the {SPLITS[split]} text of {name} is not the one that the run was begun with: {remedy}")
 
 
 def absolute_paths(data: DataConfig) -> DataConfig:

@@ -57,7 +57,7 @@ from rnnlm_jax.version import __version__
 from rnnlm_jax.words import Words
 
 #: What a text is given with that lies elsewhere now.
-_MOVED = "give --data, or --data-dir, where it lies now"
+_MOVED = "say with --data where it lies now"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ def train(
     """
     folder = RunFolder(Path(run))
     wide = jax.dtypes.canonicalize_dtype("float64") == "float64"
-    require_same(_compared(config) | {"--run": str(run), "--resume": resume, "JAX_ENABLE_X64": wide})
+    require_same({"--run": str(run), "--resume": resume, "JAX_ENABLE_X64": wide} | _compared(config))
     config, texts, words, identity = in_all(lambda: _read(config, folder, resume, quiet))
     require_same({"vocabulary": texts.vocabulary.content_hash})
     require_same({f"{SPLITS[split]} text": digest for split, digest in texts.digests.items()})
@@ -199,7 +199,7 @@ def _read(
     _require_same_vocabulary(begun, config, vocabulary)
     corpus = corpus_of_run(config.data, _MOVED)
     texts = encode_texts(corpus, vocabulary, config.data.input_workers, quiet)
-    require_same_texts(texts.digests, identity.texts, corpus.name, f"{_MOVED}, or begin another run")
+    require_same_texts(texts.digests, identity.texts, corpus.name, f"restore it, {_MOVED}, or begin another run")
     return config, texts, read_words(folder, identity, vocabulary) or texts.words(), identity
 
 
