@@ -208,10 +208,13 @@ def read_begun(folder: RunFolder) -> tuple[Config, RunIdentity]:
 
 def _require_own_files(folder: RunFolder, identity: RunIdentity) -> None:
     """Check that results and metrics are of the run, where there are any that can be read: most commands read none."""
-    for path in (folder.results, folder.metrics):
-        found = _run_id(path)
-        if found is not None:
-            require_own_id(found, identity, str(path), "delete it, or restore config.json if that does not belong")
+    said = {path: found for path in (folder.results, folder.metrics) if (found := _run_id(path)) is not None}
+    if len(said) == 2 and len({*said.values(), identity.run_id}) == 2 and identity.run_id not in said.values():
+        raise UserError(
+            f"{folder.config} is of another run than results.json and metrics.jsonl beside it: restore it from a copy"
+        )
+    for path, found in said.items():
+        require_own_id(found, identity, str(path), "restore config.json if it is that, or else delete this file")
 
 
 def _run_id(path: Path) -> str | None:

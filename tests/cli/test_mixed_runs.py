@@ -73,9 +73,8 @@ def test_a_file_of_another_run(run, other, corpus, refuse, part):
     """Whichever file it is: what other runs have in it is never gone on with."""
     put(part, other, run)
     before = everything(run)
-    message = "is of another run"
     for command in ("sample", "resume"):
-        assert str(run) in refuse(*COMMANDS[command](run, corpus), saying=message)
+        refuse(*COMMANDS[command](run, corpus), saying=f"{run / part} is of another run")
     assert everything(run) == before
 
 
