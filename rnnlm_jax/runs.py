@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from rnnlm_jax import cells, inputs, json_text, outputs
 from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cells import zoo
-from rnnlm_jax.checkpoints import CheckpointFolder, Position, restore_first
+from rnnlm_jax.checkpoints import CheckpointFolder, Damaged, Position, restore_first
 from rnnlm_jax.config import Config, ModelConfig, kept_digest, to_sealed_json, with_identity_from_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
@@ -320,6 +320,19 @@ def kept_steps(path: str | Path, which: str = "last") -> list[int]:
     if not steps:
         raise UserError(f"{path} keeps no checkpoint yet: resume it with rnnlm-jax train --run {path} --resume")
     return steps
+
+
+def newest_position(folder: RunFolder, identity: RunIdentity) -> Position | None:
+    """Where the newest checkpoint to resume from stands; None if there is none, or it cannot be read.
+
+    Raises:
+        UserError: if it is of another run.
+    """
+    last = CheckpointFolder(folder.checkpoints("last"))
+    try:
+        return last.about(last.steps()[-1], identity).position
+    except (IndexError, Damaged):
+        return None
 
 
 def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:

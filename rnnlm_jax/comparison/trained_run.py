@@ -17,8 +17,8 @@ from rnnlm_jax.evaluation import text_nats
 from rnnlm_jax.finite import require_finite
 from rnnlm_jax.language_model import LanguageModelParams, parameter_count
 from rnnlm_jax.run_identity import RunIdentity, require_own_id
-from rnnlm_jax.runs import Run, RunFolder, open_run
-from rnnlm_jax.training.metrics import complete_lines
+from rnnlm_jax.runs import Run, RunFolder, newest_position, open_run
+from rnnlm_jax.training.metrics import complete_lines, written_before
 from rnnlm_jax.training.texts import corpus_of_run, require_same_texts
 
 #: Where ``rnnlm-jax jacobians`` may have been told to write, below the folder of a run.
@@ -135,6 +135,9 @@ def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | No
     """
     if not folder.metrics.exists():
         return None, None
+    newest = newest_position(folder, identity)
+    if newest is not None:
+        written_before(folder.metrics, newest)  # a file that was cut off has the times of an earlier epoch
     remedy = "restore it from a copy, or delete it to compare without training times"
     try:
         records = [json.loads(line) for line in complete_lines(folder.metrics)]

@@ -152,5 +152,14 @@ def test_a_run_of_a_version_without_identities(run, corpus, refuse):
 
 def test_metrics_that_are_damaged_are_no_times_of_training(run, corpus, refuse):
     path = run / "metrics.jsonl"
-    path.write_text(path.read_text().replace('"seconds": ', '"seconds" ', 1))
+    whole = path.read_text()
+    epoch = whole.index('"kind": "epoch"')
+    for damaged in (
+        whole.replace('"seconds": ', '"seconds" ', 1),
+        whole[:epoch],
+        whole.replace('"seconds": ', '"seconds": 1'),
+    ):
+        path.write_text(damaged)
+        refuse(*COMMANDS["compare"](run, corpus), saying="metrics.jsonl is damaged")
+    path.write_text(whole + whole[epoch - 1 :].replace('"seconds": ', '"seconds" '))  # after what the checkpoint counts
     refuse(*COMMANDS["compare"](run, corpus), saying="metrics.jsonl is damaged")
