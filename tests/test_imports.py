@@ -45,6 +45,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "input_files": ({"errors"}, set()),
     "finite": ({"array_types", "errors"}, JAX),
     "config": ({"errors"}, set()),
+    "run_identity": ({"config", "errors"}, set()),
     "presets": ({"config", "errors"}, set()),  # configurations only
     "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
     "loss_gradient": (MODEL, JAX),
@@ -60,14 +61,14 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
     # any model by its nats alone
-    "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
+    "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "run_identity", "runs", "training"}, JAX),
     "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
     "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs", "whole_file"}, JAX),
     "plotting": ({"errors", "whole_file"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
-    "checkpoints": (BASE | {"sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
+    "checkpoints": (BASE | {"run_identity", "sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
-    "runs": (MODEL | {"checkpoints", "json_text", "sharding", "whole_file"}, JAX),
+    "runs": (MODEL | {"checkpoints", "json_text", "run_identity", "sharding", "whole_file"}, JAX),
     "training": (
         MODEL
         | {
@@ -76,6 +77,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "accelerators",
             "evaluation",
             "generation",
+            "run_identity",
             "runs",
             "whole_file",
             "plotting",
@@ -110,7 +112,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "exporting.score": (set(), JAX | {"tokenizers"}),
     "exporting": (
         MODEL
-        | {"evaluation", "finite", "input_files", "native", "runs", "checkpoints", "version", "exporting.score"}
+        | {"evaluation", "finite", "input_files", "native", "run_identity", "runs", "checkpoints", "version"}
+        | {"exporting.score"}
         | {"interop.weights", "interop.torch_language_model"},
         JAX | {"safetensors"},
     ),

@@ -2,7 +2,7 @@
 
 from rnnlm_jax.data.batching import Batch, Batches, BatchSequence, SentenceBatches, StreamBatches
 from rnnlm_jax.data.checks import require_in_vocabulary
-from rnnlm_jax.data.corpora import CORPORA, Corpus, lines_of, load_corpus, path_corpus, read_lines
+from rnnlm_jax.data.corpora import CORPORA, Corpus, is_path, lines_of, load_corpus, path_corpus, read_lines
 from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.data.subword_building import read_tokenizer
 from rnnlm_jax.data.vocabulary import Vocabulary
@@ -20,6 +20,7 @@ __all__ = [
     "StreamBatches",
     "Vocabulary",
     "build_vocabulary",
+    "is_path",
     "lines_of",
     "load_corpus",
     "path_corpus",

@@ -1,5 +1,6 @@
 """Text on disk gives the batches of text in memory, bit for bit, whoever reads it and wherever one begins."""
 
+import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -209,6 +210,20 @@ def test_tensorflow_is_never_imported_and_a_killed_process_leaves_no_worker(fold
     while worker.exists() and "(zombie)" not in (worker / "status").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_the_digest_is_that_of_the_text_in_memory(corpus, vocabulary, cache):
+    encoded = vocabulary.encode(corpus.lines("train"))
+    assert open_text(corpus, vocabulary, 0).digest == encoded.digest
+    ends = encoded.line_ends.copy()
+    ends[0] -= 1
+    for change in (
+        {"tokens": np.roll(encoded.tokens, 1)},
+        {"line_ends": ends},
+        {"oov": encoded.oov + 1},
+        {"characters": encoded.characters - 1},
+    ):
+        assert dataclasses.replace(encoded, **change).digest != encoded.digest
 
 
 def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache):

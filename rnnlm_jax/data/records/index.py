@@ -17,6 +17,7 @@ import numpy as np
 
 from rnnlm_jax.data.corpora.tfds_cache import cache_dir
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
+from rnnlm_jax.data.encoded import text_digest
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError
@@ -37,7 +38,7 @@ class RecordIndex:
         records: how many, R.
         oov: tokens that became the unknown one.
         characters: of the text, newlines included where lines end in a token.
-        digest: sha256 (hexadecimal) of all tokens in order.
+        digest: that of the same text in memory, see `text_digest`.
     """
 
     folder: Path
@@ -186,7 +187,7 @@ def _write(
         "records": lines.size - 1,
         "oov": int(totals[0]),
         "characters": int(totals[1]),
-        "digest": hasher.hexdigest(),
+        "digest": text_digest(hasher.hexdigest(), line_ends, int(totals[0]), int(totals[1])),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
