@@ -16,12 +16,16 @@ JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # name: (may import here, may import elsewhere)
     "": (BASE | {"cells", "unroll"}, set()),  # rnnlm_jax/__init__.py
+    "__main__": ({"cli"}, set()),
     "version": (set(), set()),
     "errors": (set(), set()),
     "array_types": (set(), {"jaxtyping"}),
     "progress": (set(), {"tqdm"}),
+    # what is kept on disk between starts
+    "cache_root": ({"errors"}, set()),
+    "single_build": (set(), set()),
     # kernels know arrays only
-    "native": ({"array_types"}, JAX | {"jaxlib"}),
+    "native": ({"array_types", "errors", "cache_root", "single_build"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
     "cells": ({"array_types", "errors", "native"}, JAX),
     "unroll": ({"array_types", "errors", "cells", "native"}, JAX),
@@ -33,9 +37,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": ({"array_types", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
-    "data": ({"errors", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
+    "data": ({"errors", "whole_file", "cache_root"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
-        {"errors", "data"},
+        {"errors", "data", "cache_root", "single_build"},
         {"numpy", "grain", "absl"},
     ),  # text on disk; grain is here alone
     "ngrams": ({"array_types", "errors", "data", "whole_file"}, JAX),
@@ -115,6 +119,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         | {
             "checkpoints",
             "stopping",
+            "cache_root",
             "json_text",
             "whole_file",
             "finite",
