@@ -24,6 +24,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # what is kept on disk between starts
     "cache_root": ({"errors"}, set()),
     "single_build": (set(), set()),
+    "machine_memory": ({"errors"}, {"jax"}),
     # kernels know arrays only
     "native": ({"array_types", "errors", "cache_root", "single_build"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
@@ -64,18 +65,19 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
     "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
-    "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
+    "aot": (MODEL | {"accelerators", "machine_memory", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs", "whole_file"}, JAX),
     "plotting": ({"errors", "whole_file"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE | {"sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
-    "runs": (MODEL | {"checkpoints", "json_text", "sharding", "whole_file"}, JAX),
+    "runs": (MODEL | {"checkpoints", "json_text", "machine_memory", "sharding", "whole_file"}, JAX),
     "training": (
         MODEL
         | {
             "loss_gradient",
             "flops",
             "accelerators",
+            "machine_memory",
             "evaluation",
             "generation",
             "runs",
@@ -120,6 +122,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "checkpoints",
             "stopping",
             "cache_root",
+            "machine_memory",
             "json_text",
             "whole_file",
             "finite",

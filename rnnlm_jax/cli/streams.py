@@ -32,11 +32,12 @@ def prepare_streams() -> None:
 
 
 class GuardedStream:
-    """A text stream that hands the error of a write to ``failed``, once, and drops what is written later."""
+    """A text stream that hands the error of a write, and of all later ones, to ``failed``, and drops the text."""
 
     def __init__(self, stream: Any, failed: Callable[[OSError], None]):
         """Guard ``stream``."""
         self._stream, self._failed = stream, failed
+        self._error: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write text; return its length."""
@@ -48,12 +49,15 @@ class GuardedStream:
         self._try(self._stream.flush)
 
     def _try(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except OSError as error:
-            with contextlib.suppress(io.UnsupportedOperation, OSError):
-                drop_output(self._stream.fileno())  # what is waiting would fail again, also as the process ends
-            self._failed(error)
+        if self._error is None:
+            try:
+                action()
+                return
+            except OSError as error:
+                self._error = error
+                with contextlib.suppress(io.UnsupportedOperation, OSError):
+                    drop_output(self._stream.fileno())  # what is waiting would fail again, also as the process ends
+        self._failed(self._error)  # also of later ones: argparse, for one, goes on after the first
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the stream's."""
@@ -99,6 +103,8 @@ def unneeded_output(said: str) -> Iterator[None]:
     failures: list[OSError] = []
 
     def failed(error: OSError) -> None:
+        if failures:
+            return
         failures.append(error)
         print(f"\rrnnlm-jax: standard output is lost ({error.strerror}): {said}", file=sys.stderr)
 

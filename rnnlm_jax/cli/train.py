@@ -16,6 +16,7 @@ from rnnlm_jax.cli.streams import unneeded_output
 from rnnlm_jax.config import Config
 from rnnlm_jax.data.records import RecordText
 from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.machine_memory import require_memory
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
 from rnnlm_jax.sharding.distributed import in_all, is_first
@@ -110,6 +111,7 @@ def print_start(trainer: Trainer) -> None:
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     on_each = " on each device" if trainer.mesh is not None else ""
     print(f"{parameter_count(trainer.state.params):,} parameters; memory{on_each}: {describe_memory(memory, limit)}")
+    require_memory(memory.total, "a training step")
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")
