@@ -184,6 +184,8 @@ _POSITIVE = (
     ("optimizer", ("learning_rate", "decay", "clip_norm")),
     ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "keep_last", "max_bad_steps")),
 )
+#: Lengths of an array's axes, which are counted in 32 bits.
+_SIZES = (("data", ("batch_size", "window")), ("model", ("hidden_size", "layers", "embedding_size")))
 _NOT_NEGATIVE = (
     ("optimizer", ("decay_after", "momentum", "weight_decay", "initial_accumulator")),
     ("training", ("seed",)),
@@ -221,6 +223,10 @@ def check_config(config: Config) -> Config:
             value = getattr(getattr(config, group), name)
             if value is not None and not possible(value):
                 raise UserError(f"--{name.replace('_', '-')} must be {what}, not {value}")
+    for group, name in ((group, name) for group, members in _SIZES for name in members):
+        value = getattr(getattr(config, group), name)
+        if value is not None and value >= 2**31:
+            raise UserError(f"--{name.replace('_', '-')} must be below 2^31, not {value}")
     if config.optimizer.momentum >= 1:
         raise UserError(f"--momentum must be below 1, not {config.optimizer.momentum}")
     if config.training.seed >= 2**32:

@@ -19,6 +19,7 @@ from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.machine_memory import bytes_on_each_device, require_memory
 from rnnlm_jax.run_identity import RunIdentity, require_own_id
 from rnnlm_jax.sharding.rules import parameter_shardings
 from rnnlm_jax.whole_file import written_whole
@@ -35,6 +36,19 @@ class RunFolder:
     """Where everything of a run lies."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        """Check that the libraries that write checkpoints can name a file in the folder.
+
+        Raises:
+            UserError: if its path is not UTF-8.
+        """
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"the path of the run {self.path} is not UTF-8, as checkpoints need: give another"
+            ) from None
 
     @property
     def config(self) -> Path:
@@ -143,7 +157,7 @@ def build_model(
         jax.eval_shape(functools.partial(_one_step, model), jax.random.key(0))
     except UserError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cell {config.cell!r} cannot be run with --cell-options {options} ({reason})") from error
     return model
@@ -254,6 +268,7 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None, mes
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
     if mesh is not None:
         like = {"params": jax.tree.map(_lying, like["params"], parameter_shardings(model, mesh))}
+    require_memory(bytes_on_each_device(like), f"the parameters of {folder.path}")
     tree, position, _ = restore_first(_candidates(folder, which, step), like, identity)
     return Run(config, vocabulary, model, tree["params"], position, words, identity)
 

@@ -16,13 +16,18 @@ JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # name: (may import here, may import elsewhere)
     "": (BASE | {"cells", "unroll"}, set()),  # rnnlm_jax/__init__.py
+    "__main__": ({"cli"}, set()),
     "version": (set(), set()),
     "errors": (set(), set()),
     "array_types": (set(), {"jaxtyping"}),
     "compilation": (set(), JAX | {"jaxlib"}),
     "progress": (set(), {"tqdm"}),
+    # what is kept on disk between starts
+    "cache_root": ({"errors"}, set()),
+    "single_build": (set(), set()),
+    "machine_memory": ({"errors"}, {"jax"}),
     # kernels know arrays only
-    "native": ({"array_types"}, JAX | {"jaxlib"}),
+    "native": ({"array_types", "errors", "cache_root", "single_build"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
     "cells": ({"array_types", "errors", "native"}, JAX),
     "unroll": ({"array_types", "compilation", "errors", "cells", "native"}, JAX),
@@ -34,9 +39,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": ({"array_types", "compilation", "errors", "native", "words", "sparse_rows"}, JAX | {"scipy"}),
-    "data": ({"errors", "input_files", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
+    "data": ({"errors", "cache_root", "input_files", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
-        {"errors", "data"},
+        {"errors", "data", "cache_root", "single_build"},
         {"numpy", "grain", "absl"},
     ),  # text on disk; grain is here alone
     "ngrams": ({"array_types", "errors", "data", "input_files", "whole_file"}, JAX),
@@ -63,18 +68,22 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # any model by its nats alone
     "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "run_identity", "runs", "training"}, JAX),
     "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
-    "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
+    "aot": (MODEL | {"accelerators", "machine_memory", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs", "whole_file"}, JAX),
     "plotting": ({"errors", "whole_file"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
     "checkpoints": (BASE | {"run_identity", "sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
-    "runs": (MODEL | {"checkpoints", "json_text", "run_identity", "sharding", "whole_file"}, JAX),
+    "runs": (
+        MODEL | {"checkpoints", "json_text", "machine_memory", "run_identity", "sharding", "whole_file"},
+        JAX,
+    ),
     "training": (
         MODEL
         | {
             "loss_gradient",
             "flops",
             "accelerators",
+            "machine_memory",
             "evaluation",
             "generation",
             "run_identity",
@@ -123,6 +132,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         | {
             "checkpoints",
             "stopping",
+            "cache_root",
+            "machine_memory",
             "json_text",
             "whole_file",
             "input_files",

@@ -15,9 +15,23 @@ from rnnlm_jax.config import Config, check_config, flag_of, replace
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.input_files import read_input
 
+#: Metavariables of arguments that name files, folders, or corpora.
+_NAMES = {"CONFIG", "DATA", "DATA_DIR", "DIR", "FILE", "MODEL", "PATH", "RUN", "TOKENIZER", "VOCABULARY"}
+
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit with 2."""
+    """An argument parser whose errors are one line and exit with 2, and for which no file has an empty name."""
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Parse, and refuse the empty names that come of shell variables that are not set."""
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(found, action.dest, None)
+            if action.metavar in _NAMES and "" in (value if isinstance(value, list) else [value]):
+                self.error(f"argument {'/'.join(action.option_strings) or action.metavar}: a name cannot be empty")
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is, without the usage."""

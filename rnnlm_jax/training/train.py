@@ -17,6 +17,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate
 from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
+from rnnlm_jax.machine_memory import require_memory
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import (
@@ -31,13 +32,15 @@ from rnnlm_jax.runs import (
     write_new_run,
     write_text,
 )
-from rnnlm_jax.sharding.distributed import from_first, in_all, on_first, require_same, several
+from rnnlm_jax.sharding.distributed import from_first, in_all, is_first, on_first, require_same, several
 from rnnlm_jax.sharding.mesh import check_divides, divided_executor, mesh_for
 from rnnlm_jax.stopping import StopRequest
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity
 from rnnlm_jax.training.loop import Trainer
+from rnnlm_jax.training.memory import state_bytes
 from rnnlm_jax.training.metrics import require_tensorboard
+from rnnlm_jax.training.new_run import removed_on_failure
 from rnnlm_jax.training.only_trainer import only_trainer
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
 from rnnlm_jax.training.resuming import resumed_config
@@ -142,12 +145,13 @@ def train(
     stop = StopRequest() if stop is None else stop
     with contextlib.ExitStack() as held:
         on_first(lambda: held.enter_context(only_trainer(folder.path)))
-        trainer = in_all(lambda: Trainer(config, folder, model, texts, own, resume, mesh, stop))
-        trainer.capacity = _capacity(config, trainer, words)
-        trainer.profiler = None if profile is None else Profiler(profile, folder.path)
-        if resume:
-            on_first(lambda: _write_resumed(folder, written, own, words))
-        start(trainer)
+        with removed_on_failure(folder) if is_first() and not resume else contextlib.nullcontext():
+            trainer = in_all(lambda: Trainer(config, folder, model, texts, own, resume, mesh, stop))
+            trainer.capacity = _capacity(config, trainer, words)
+            trainer.profiler = None if profile is None else Profiler(profile, folder.path)
+            if resume:
+                on_first(lambda: _write_resumed(folder, written, own, words))
+            start(trainer)
         trainer.run(report, quiet)
         stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
         stop.check()
@@ -228,6 +232,7 @@ def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> Lan
     describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
     if config.training.tensorboard:
         require_tensorboard()
+    require_memory(state_bytes(model, config, mesh), "this model, without gradients and activations,")
     return model
 
 
