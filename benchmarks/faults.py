@@ -67,7 +67,7 @@ class Laboratory:
         self.folder, self.text = folder, folder / "text.txt"
         self.text.write_text(sentences())
         self.whole = folder / "whole"
-        self.other = folder / "other"
+        self.other = folder / "another-rate"
         for run, options in ((self.whole, ()), (self.other, ("--learning-rate=0.01",))):
             done = self.train(run, options=options)
             if done.returncode:
