@@ -57,10 +57,8 @@ def describe(error: BaseException) -> tuple[int, str]:
     if reason := _no_device():
         told = f"JAX_PLATFORMS={platforms}" if (platforms := os.environ.get("JAX_PLATFORMS")) else "its own choice"
         return USER_ERROR, f"jax finds no device by {told} ({reason}): set JAX_PLATFORMS to what is here, such as cpu"
-    return BUG, (
-        f"this is a bug in rnnlm-jax ({type(error).__name__}: {_first_line(text)}): please report it with what "
-        f"{TRACEBACK_VARIABLE}=1 shows"
-    )
+    what = ": ".join(filter(None, (type(error).__name__, _first_line(text))))
+    return BUG, f"this is a bug in rnnlm-jax ({what}): please report it with what {TRACEBACK_VARIABLE}=1 shows"
 
 
 def _no_device() -> str | None:

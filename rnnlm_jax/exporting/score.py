@@ -6,6 +6,7 @@ python score.py FILE [--tokens] [--json]
 import argparse
 import gzip
 import hashlib
+import io
 import json
 import math
 import os
@@ -185,6 +186,8 @@ def fail(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal lacks is printed as its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()
