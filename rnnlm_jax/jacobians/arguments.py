@@ -66,6 +66,19 @@ def inputs_over_time(cell: Cell, state: Tree, xs: Any, batched: bool) -> Float[A
     return floating(xs, cell.spec.param_dtype)
 
 
+def check_factored(cell: Cell) -> None:
+    """Check that Jacobians of a cell's type can be factored by the linear algebra of all platforms.
+
+    Raises:
+        UserError: for a cell whose state has 16 bits.
+    """
+    if jnp.finfo(cell.spec.param_dtype).bits < 32:
+        raise UserError(
+            f"a cell with a state in {cell.spec.param_dtype} is too coarse for this: make it with param_dtype float32, "
+            "its products may stay in the narrow dtype"
+        )
+
+
 def one_input(cell: Cell, x: Any) -> Float[Array, " D"]:
     """One input of a cell.
 

@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.arguments import check_start_states, one_input, result_dtype
+from rnnlm_jax.jacobians.arguments import check_factored, check_start_states, one_input, result_dtype
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
@@ -72,6 +72,7 @@ def fixed_points(
     Raises:
         UserError: if ``max_steps`` or ``tolerance`` is not positive, or x or the starts do not fit the cell.
     """
+    check_factored(cell)
     x, starts = one_input(cell, x), check_start_states(cell, starts)
     if max_steps < 1:
         raise UserError(f"max_steps must be at least 1, not {max_steps}")

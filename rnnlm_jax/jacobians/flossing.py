@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.jacobians.arguments import inputs_over_time
+from rnnlm_jax.jacobians.arguments import check_factored, inputs_over_time
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.frames import cell_push, check_count, check_time, mean_exponents, push_frame, random_frame
 from rnnlm_jax.jacobians.state_vector import state_size
@@ -35,6 +35,7 @@ def gradient_flossing(
     Raises:
         UserError: if ``count`` is out of range, ``qr_interval`` does not divide T, or the inputs have batch axes.
     """
+    check_factored(cell)
     xs = inputs_over_time(cell, state, xs, batched=False)
     check_time(xs.shape[0], 0, qr_interval)
     return _flossing(cell, params, state, xs, check_count(count, state_size(cell)), key, qr_interval)

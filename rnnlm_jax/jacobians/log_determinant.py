@@ -20,7 +20,7 @@ from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cells.linear_maps import preactivation, split_gates
-from rnnlm_jax.jacobians.arguments import floating, real_array
+from rnnlm_jax.jacobians.arguments import floating, real_array, result_dtype
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, mixing_matrix, structured_jacobian
@@ -87,7 +87,8 @@ def step_determinant(cell: Cell, params: Tree, states_before: Tree, zs: Float[Ar
     a = preactivation(zs, r, jax.tree.leaves(states_before)[0])
     logs = units(params, states_before, after, a)
     null = jnp.maximum((logs == -jnp.inf).sum(axis=-1, dtype=jnp.int32), _missing_rank(cell, params))
-    return StepDeterminant(logs.sum(axis=-1) + recurrent(cell, params), null)
+    total = recurrent(cell, params)
+    return StepDeterminant(logs.astype(total.dtype).sum(axis=-1) + total, null)
 
 
 def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterminant:
@@ -95,7 +96,7 @@ def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterm
 
     Null directions of one layer may be the way of another, so that only those of the worst are certain.
     """
-    total, null = jnp.zeros((), stack.spec.param_dtype), jnp.zeros((), jnp.int32)
+    total, null = jnp.zeros((), result_dtype(stack.spec.param_dtype)), jnp.zeros((), jnp.int32)
     below = None
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
         zs = zs if below is None else layer.project(layer_params, below)
@@ -138,7 +139,7 @@ def _log_det_output_block(cell: Cell, params: Tree) -> Array:
     block = params.w_h[:, -units:].astype(cell.spec.dtype).astype(dtype)  # rounded as the products round it
     if cell.spec.kind == "lstm-projected":
         if block.shape[0] < units:
-            return jnp.full((), -jnp.inf, dtype)
+            return jnp.full((), -jnp.inf, result_dtype(dtype))
         block = params.w_p.astype(cell.spec.dtype).astype(dtype) @ block
     return log_abs_det(block)
 

@@ -14,7 +14,14 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.arguments import floating, inputs_over_time, real_array, result_dtype, square_matrices
+from rnnlm_jax.jacobians.arguments import (
+    check_factored,
+    floating,
+    inputs_over_time,
+    real_array,
+    result_dtype,
+    square_matrices,
+)
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.frames import (
     FrameLog,
@@ -84,6 +91,7 @@ def lyapunov_spectrum(
         UserError: if ``qr_interval`` does not divide ``burn_in`` and the steps after it, a number is out of range, or
             inputs or state have batch axes or do not fit the cell.
     """
+    check_factored(cell)
     n, xs = state_size(cell), inputs_over_time(cell, state, xs, batched=False)
     count = check_count(n if count is None else count, n)
     check_time(xs.shape[0], burn_in, qr_interval, blocks)

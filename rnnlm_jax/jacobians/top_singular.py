@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.arguments import inputs_over_time
+from rnnlm_jax.jacobians.arguments import check_factored, inputs_over_time
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.state_vector import state_size
@@ -57,6 +57,7 @@ def top_singular(
     Raises:
         UserError: unless ``1 <= k <= num_steps <= n``, or if the inputs have batch axes.
     """
+    check_factored(cell)
     n = state_size(cell)
     steps = min(n, 4 * k + 20) if num_steps is None else num_steps
     if not 1 <= k <= steps <= n:
