@@ -6,6 +6,6 @@ from rnnlm_jax.compilation.float64_fault import (
     warn_of_faulty_jaxlib,
     warn_of_float64,
 )
-from rnnlm_jax.compilation.jitted import jit
+from rnnlm_jax.compilation.jitted import jit, under_jit
 
-__all__ = ["RIGHT_OPTIONS", "float64_is_miscompiled", "jit", "warn_of_faulty_jaxlib", "warn_of_float64"]
+__all__ = ["RIGHT_OPTIONS", "float64_is_miscompiled", "jit", "under_jit", "warn_of_faulty_jaxlib", "warn_of_float64"]

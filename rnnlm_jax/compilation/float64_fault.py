@@ -71,12 +71,12 @@ def joins_sums_rightly(compiled: Any) -> bool:
     return bool(np.array_equal(np.asarray(found), expected))
 
 
-def warn_of_float64(*arrays: Any) -> None:
-    """Warn, once in a process, if any of the arrays is float64 and float64 is compiled wrongly here.
+def warn_of_float64(*dtypes: Any) -> None:
+    """Warn, once in a process, if any of the types is float64 and float64 is compiled wrongly here.
 
     Programs that ``rnnlm_jax.compilation.jit`` compiles are right, and nothing is said while they are traced.
     """
-    if _with_right_options.get() or not any(getattr(a, "dtype", None) == np.float64 for a in arrays):
+    if _with_right_options.get() or np.float64 not in dtypes:
         return
     if float64_is_miscompiled():
         _warn_once()

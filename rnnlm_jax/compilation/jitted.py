@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from rnnlm_jax.compilation import float64_fault
@@ -57,5 +57,12 @@ class Jitted:
 
 def is_traced(arguments: Any) -> bool:
     """Return whether the caller or an argument is being traced, so that what is called becomes part of a program."""
-    # A new array is a tracer under jit, also where no argument is.
-    return any(isinstance(leaf, Tracer) for leaf in [jnp.zeros(()), *jax.tree.leaves(arguments)])
+    return under_jit() or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
+
+
+def under_jit() -> bool:
+    """Return whether the caller is being traced by ``jit`` or inside a loop: then every new array is a tracer.
+
+    Under an eager ``vmap`` or ``grad`` only what depends on the arguments is.
+    """
+    return isinstance(jax.lax.iota(np.int32, 1), Tracer)

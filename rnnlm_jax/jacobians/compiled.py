@@ -4,9 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-import jax
-import jax.core
-import numpy as np
+from rnnlm_jax.compilation import jit, under_jit
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -26,22 +24,14 @@ def compiled(*static: str) -> Callable[[Callable[Arguments, Result]], Callable[A
     """
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        program = jax.jit(function, static_argnames=static)
+        program = jit(function, computes_in_float64=True, static_argnames=static)
 
         @functools.wraps(function)
         def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            if being_traced():
+            if under_jit():
                 return function(*args, **kwargs)
             return program(*args, **kwargs)
 
         return call
 
     return decorate
-
-
-def being_traced() -> bool:
-    """Whether a program is being traced here: then even an array of constants is a tracer.
-
-    An eager ``vmap`` or ``grad`` traces only what depends on its own arguments, and is not such a program.
-    """
-    return isinstance(jax.lax.iota(np.int32, 1), jax.core.Tracer)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.compilation import under_jit, warn_of_float64
 from rnnlm_jax.errors import UserError
 
 
@@ -39,6 +40,8 @@ def wide(dtype: np.dtype) -> Iterator[None]:
         if dtype != np.dtype("float64"):
             yield
             return
+        if under_jit():
+            warn_of_float64(dtype)
         with jax.enable_x64(True):
             yield
 

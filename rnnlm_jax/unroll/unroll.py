@@ -74,7 +74,7 @@ def unroll(
     if control.mask is not None:
         xs = select(control.mask, xs, 0)
     check_state(cell, state, xs.shape[1:-1])
-    warn_of_float64(xs, *jax.tree.leaves(state))
+    warn_of_float64(*map(jnp.result_type, jax.tree.leaves((xs, state))))
     runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs), executor)
     return runner.run(cell, params, state, xs, reverse, 0)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax import cells, unroll
+from rnnlm_jax import cells, jacobians, unroll
 from rnnlm_jax.compilation import float64_fault, jit
-from rnnlm_jax.compilation.jitted import is_traced
+from rnnlm_jax.compilation.jitted import is_traced, under_jit
 
 
 @pytest.fixture
@@ -148,6 +148,15 @@ class TestWarning:
             jit(run_lstm, static_argnums=0)(jnp.float64)
             jit(run_lstm, static_argnums=0).lower(jnp.float64)
 
+    def test_jacobians_in_another_program_are_told_of_and_our_own_are_not(self, faulty):
+        """They compute in float64 whatever the cell's type is."""
+        matrices = jnp.ones((2, 2, 2), jnp.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            jacobians.product_spectrum(matrices)
+        with pytest.warns(RuntimeWarning, match="XLA_FLAGS"):
+            jax.jit(lambda matrices: jacobians.product_spectrum(matrices))(matrices)
+
     def test_healthy_processors_are_not(self, monkeypatch):
         monkeypatch.setattr(float64_fault, "float64_is_miscompiled", lambda: False)
         with warnings.catch_warnings():
@@ -178,3 +187,9 @@ def test_traces_are_recognised():
     assert jax.jit(lambda: is_traced(1.0) + jnp.zeros(()))() == 1
     assert jax.vmap(lambda x: x + is_traced(x))(jnp.zeros(2)).sum() == 2
     assert jax.grad(lambda x: x * is_traced(x))(1.0) == 1.0
+
+
+def test_staging_is_told_from_mapping():
+    assert not under_jit()
+    assert jax.jit(lambda: under_jit() + jnp.zeros(()))() == 1
+    assert jax.vmap(lambda x: x + under_jit())(jnp.zeros(2)).sum() == 0
