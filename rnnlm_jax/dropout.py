@@ -30,8 +30,9 @@ class Dropout:
     def __post_init__(self) -> None:
         """Check the rates."""
         for name in ("input", "hidden", "output"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise UserError(f"dropout rate {name} must be at least 0 and below 1, not {getattr(self, name)}")
+            rate = getattr(self, name)
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate < 1.0:
+                raise UserError(f"dropout rate {name} must be at least 0 and below 1, not {rate!r}")
 
     def apply(self, rate: float, key: Key | None, xs: Float[Array, "T B D"]) -> Float[Array, "T B D"]:
         """``x · m / (1 - rate)`` with ``m ~ Bernoulli(1 - rate)``; ``x`` itself without a key or a rate."""

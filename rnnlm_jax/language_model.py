@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
-from rnnlm_jax.cells.cell import Cell, check_size
+from rnnlm_jax.cells.cell import Cell, check_cell, check_number, check_size
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.dropout import Dropout
@@ -77,8 +78,12 @@ class LanguageModel:
         return StateWithPast(state, no_words(batch_shape, self.output.past)) if self.output.past else state
 
     def embed(self, params: LanguageModelParams, inputs: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-        """The vectors of the inputs: of an embedding, the rows that they name."""
-        return self.input.embed(params.embedding, inputs)
+        """The vectors of the inputs: of an embedding, the rows that they name.
+
+        Raises:
+            UserError: if inputs are not whole numbers, or known values are not ids of the vocabulary.
+        """
+        return self.input.embed(params.embedding, as_whole_numbers("tokens", inputs, 0, self.vocab_size - 1))
 
     def tabulated(self, params: LanguageModelParams) -> tuple["LanguageModel", LanguageModelParams]:
         """The same model with the vectors of all tokens formed once, for whoever reads more tokens than there are."""
@@ -112,7 +117,7 @@ class LanguageModel:
                     f"output {self.output.kind!r} reads words as well as vectors: this needs another output"
                 )
             after, hs = self._over_time(params, state.cell, xs, key)
-            words = past_at_each(state.words, inputs)
+            words = past_at_each(state.words, as_whole_numbers("tokens", inputs))
             return StateWithPast(after, words[-1]), WithPast(hs, words)
         return self._over_time(params, state, xs, key)
 
@@ -149,7 +154,7 @@ class LanguageModel:
         self, params: LanguageModelParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]
     ) -> Float[Array, "*B"]:
         """``-log P(target | h)`` in nats: the output layer alone."""
-        return self.output.nats(self.output_params(params), hs, targets)
+        return self.output.nats(self.output_params(params), hs, as_whole_numbers("targets", targets))
 
     def loss_fn(
         self, params: LanguageModelParams, state: Tree, batch: Batch, key: Key | None
@@ -174,6 +179,7 @@ class LanguageModel:
         self, params: LanguageModelParams, state: Tree, token: Int[Array, "*B"]
     ) -> tuple[Tree, Float[Array, "*B V"]]:
         """One step: the state after a token, and the log-probabilities (nats) of every next one."""
+        token = as_whole_numbers("tokens", token)
         before = state.cell if self.output.past else state
         z = self.cell.project(params.cell, self.embed(params, token))
         after = self.cell.step(params.cell, before, z)
@@ -219,6 +225,14 @@ def language_model(
         UserError: if a size is not positive, or tied embeddings differ in size from the cell's output, or the input or
             output layer cannot be tied.
     """
+    check_cell("cell", cell)
+    for name, part, kind in (("input_layer", input_layer, InputLayer), ("output", output, OutputLayer)):
+        if part is not None and not isinstance(part, kind):
+            raise UserError(f"{name} must be an {kind.__name__}, made by make or a factory, not {part!r:.60}")
+    if dropout is not None and not isinstance(dropout, Dropout):
+        raise UserError(f"dropout must be a Dropout, such as Dropout(hidden=0.5), not {dropout!r:.60}")
+    if init_scale is not None:
+        check_number("init_scale", init_scale)
     spec = cell.spec
     if embedding_size is not None or spec.output_size:
         embedding_size = check_size("embedding_size", spec.output_size if embedding_size is None else embedding_size)

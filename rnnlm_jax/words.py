@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -84,6 +85,11 @@ class Words:
     def __hash__(self) -> int:
         """By content."""
         return hash(self.digest)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; NumPy forgets that an array cannot be changed."""
+        self.__dict__.update(state)
+        self.counts.setflags(write=False)
 
     def __repr__(self) -> str:
         """Size and digest: the words themselves would fill pages."""

@@ -1,4 +1,4 @@
-"""Set-up of the whole suite: 64-bit types throughout, and strict promotion where the library promises it."""
+"""Set-up of the whole suite: 64-bit types throughout, and strict promotion."""
 
 import gc
 
@@ -18,15 +18,20 @@ jax.config.update("jax_enable_x64", True)
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
-#: Directories whose tests run under strict promotion: an implicit change of dtype is an error there.
-STRICT = ("cells", "unroll", "peers")
+#: Directories and files whose tests may promote: arrays of another rank ("rank") or dtype ("dtype") implicitly.
+MAY_PROMOTE = {
+    "jacobians": ("rank", "dtype"),
+    "analysis": ("rank", "dtype"),
+    "test_coming_from.py": ("dtype",),  # readers' programs, ``nats / tokens``
+    "test_documentation.py": ("dtype",),
+    "test_apply_gradient.py": ("dtype",),  # beside optax, whose Adam promotes
+}
 
 
 @pytest.fixture(autouse=True)
 def promotion(request):
-    """Strict promotion for the directories in ``STRICT``."""
-    if request.path.parent.name not in STRICT:
-        yield
-        return
-    with jax.numpy_dtype_promotion("strict"):
+    """Make an implicit change of dtype or rank an error, as users may, but in those of ``MAY_PROMOTE``."""
+    allowed = MAY_PROMOTE.get(request.path.name, MAY_PROMOTE.get(request.path.parent.name, ()))
+    rank, dtype = "allow" if "rank" in allowed else "raise", "standard" if "dtype" in allowed else "strict"
+    with jax.numpy_rank_promotion(rank), jax.numpy_dtype_promotion(dtype):
         yield

@@ -12,8 +12,10 @@ import pytest
 import rnnlm_jax
 from rnnlm_jax import UserError, runs
 from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.cells.zoo import CELLS
 from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, ModelConfig, replace
+from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.runs import (
     START,
     RunFolder,
@@ -159,3 +161,19 @@ def test_what_training_starts_from(kept):
             open_run(folder.path, which)
     with pytest.raises(UserError, match="holds no checkpoint yet"):
         kept_steps(folder.path)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_models_can_be_built_under_strict_promotion(cell):
+    """What any user may set for the whole program; an error of it would have been put down to the cell's options."""
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        assert build_model(ModelConfig(cell=cell, hidden_size=8, layers=2, residual=True), 11).vocab_size == 11
+
+
+def test_an_error_of_tracing_is_not_put_down_to_options(monkeypatch):
+    def fails(self, *arguments):
+        raise ValueError("something else altogether")
+
+    monkeypatch.setattr(LanguageModel, "token_nats", fails)
+    with pytest.raises(ValueError, match="^something else altogether"):
+        build_model(ModelConfig(cell="gru", hidden_size=8), 11)

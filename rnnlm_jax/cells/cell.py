@@ -12,15 +12,16 @@ normalisation across units, a reset gate before the product) gives ``whole_step`
 Whatever runs, differentiates or adapts cells takes this object and nothing else.
 """
 
-import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.cached_factory import FactoryMade, cached_factory
 from rnnlm_jax.errors import UserError
 
 InitFn = Callable[[Key, int], Tree]  # (key, input_size) -> params
@@ -32,6 +33,7 @@ StepFn = Callable[[Tree, Tree, Array], Tree]  # (params, state, z) -> state
 ReadoutFn = Callable[[Tree, Tree], Array]  # (params, state) -> h[..., output_size]
 
 Arguments = ParamSpec("Arguments")
+CellType = TypeVar("CellType", bound="Cell")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class CellSpec:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(FactoryMade):
     """A recurrent cell as pure functions; see the module's docstring for their meaning.
 
     It is static and hashable: factories are cached, so equal arguments give the same object and ``jit`` does not
@@ -81,29 +83,26 @@ class Cell:
         return self.whole_step(params, state, z)
 
 
-def cell_factory(build: Callable[Arguments, Cell]) -> Callable[Arguments, Cell]:
-    """Let a factory give the same ``Cell`` for the same arguments, however they are spelt.
+def cell_factory(build: Callable[Arguments, CellType]) -> Callable[Arguments, CellType]:
+    """Let a factory return the same ``Cell`` for the same arguments, however they are spelt.
 
     ``lstm(5)``, ``lstm(hidden_size=5)`` and ``lstm(5, param_dtype="float32")`` are one object, so that a jitted
     function with the cell as a static argument is traced once. A ``dtype`` of None becomes ``param_dtype`` here.
     """
-    signature = inspect.signature(build)
-    cached = functools.cache(build)
+    kinds = {name: parameter.annotation for name, parameter in inspect.signature(build).parameters.items()}
+    checks = {bool: check_flag, float: check_number, Cell: check_cell}
 
-    @functools.wraps(build)
-    def factory(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Cell:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        for name, value in bound.arguments.items():  # before the cache, to which 5.0 is 5 and True is 1
+    def check(bound: inspect.BoundArguments) -> None:  # before the cache, to which 5.0 is 5 and True is 1
+        for name, value in bound.arguments.items():
             if name.endswith("_size") and value is not None:
                 bound.arguments[name] = check_size(name, value)
-        if "param_dtype" in bound.arguments:  # combinators take theirs from their parts
-            bound.arguments["param_dtype"] = np.dtype(bound.arguments["param_dtype"])
-            compute = bound.arguments["dtype"]
-            bound.arguments["dtype"] = bound.arguments["param_dtype"] if compute is None else np.dtype(compute)
-        return cached(*bound.args, **bound.kwargs)
+            elif name == "recurrent_init" and not isinstance(value, str) and not callable(value):
+                raise UserError(f"recurrent_init must be a name or a function (key, shape, dtype), not {value!r:.60}")
+            elif name in kinds and kinds[name] in checks:
+                for each in value if isinstance(value, tuple) else (value,):  # a tuple: the layers of a stack
+                    checks[kinds[name]](name, each)
 
-    return factory
+    return cached_factory(build, check)
 
 
 def check_size(name: str, size: int) -> int:
@@ -113,8 +112,53 @@ def check_size(name: str, size: int) -> int:
     return int(size)
 
 
+def check_batch_shape(batch_shape: Any) -> tuple[int, ...]:
+    """Return a batch shape as a tuple, if it is a sequence of sizes; zero is one.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if not isinstance(batch_shape, tuple | list) or not all(
+        isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0 for size in batch_shape
+    ):
+        raise UserError(f"batch_shape must be a tuple of sizes, such as (20,) or (), not {batch_shape!r:.60}")
+    return tuple(map(int, batch_shape))
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Check that ``value`` is True or False.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if not isinstance(value, bool):
+        raise UserError(f"{name} must be true or false, not {value!r:.60}")
+
+
+def check_number(name: str, value: Any) -> None:
+    """Check that ``value`` is a finite number.
+
+    Raises:
+        UserError: if it is not.
+    """
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, not {value!r:.60}")
+
+
+def check_cell(name: str, value: Any) -> None:
+    """Check that ``value`` is a cell.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if not isinstance(value, Cell):
+        many = ": give them one by one, stack(*layers)" if isinstance(value, tuple | list) else ""
+        raise UserError(f"{name} must be a cell, such as cells.lstm(650), not a {type(value).__name__}{many}")
+
+
 def check_choice(name: str, value: str, choices: Any) -> str:
     """``value`` itself, if it is among ``choices``; a ``UserError`` that lists them otherwise."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise UserError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
     return value

@@ -10,6 +10,7 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.tanh import tanh
 
 
 class CoupledLSTMParams(NamedTuple):
@@ -55,7 +56,7 @@ def coupled_lstm(
         f, g, o = linear_maps.squash(a, 3, candidate=1)
         write = sigmoid(-a[..., :hidden_size])  # 1 - σ(f) without the cancellation
         cell = f * state.cell + write * g
-        return LSTMState(o * jnp.tanh(cell), cell)
+        return LSTMState(o * tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm-coupled", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_choice, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.tanh import tanh
 
-ACTIVATIONS = {"identity": lambda a: a, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}
+ACTIVATIONS = {"identity": lambda a: a, "sigmoid": jax.nn.sigmoid, "tanh": tanh, "relu": jax.nn.relu}
 
 
 class ElmanParams(NamedTuple):
@@ -58,7 +59,7 @@ def elman(
         return {} if bias else {"b": None}
 
     def initial_state(batch_shape: tuple[int, ...]) -> ElmanState:
-        return ElmanState(jnp.zeros((*batch_shape, hidden_size), param_dtype))
+        return ElmanState(jnp.zeros((*check_batch_shape(batch_shape), hidden_size), param_dtype))
 
     def update(params: ElmanParams, state: ElmanState, z: Array, r: Array) -> ElmanState:
         del params

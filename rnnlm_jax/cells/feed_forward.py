@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import initializers, linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.tanh import tanh
 
 
 class FeedForwardParams(NamedTuple):
@@ -64,7 +66,7 @@ def feed_forward(
 
     def initial_state(batch_shape: tuple[int, ...]) -> FeedForwardState:
         def zeros(blocks: int) -> Array:
-            return jnp.zeros((*batch_shape, blocks * hidden_size), param_dtype)
+            return jnp.zeros((*check_batch_shape(batch_shape), blocks * hidden_size), param_dtype)
 
         return FeedForwardState(zeros(1), zeros(words - 1) if words > 1 else None)
 
@@ -77,12 +79,13 @@ def feed_forward(
 
     def update(params: FeedForwardParams, state: FeedForwardState, z: Array, r: Array) -> FeedForwardState:
         del r
+        b_h = over_batch(params.b_h, state.hidden)
         newest, older = jnp.split(z.astype(param_dtype), [hidden_size], axis=-1)
         if state.pending is None:
-            return FeedForwardState(jnp.tanh(newest + params.b_h), None)
+            return FeedForwardState(tanh(newest + b_h), None)
         due, later = jnp.split(state.pending, [hidden_size], axis=-1)
         later = jnp.concatenate([later, jnp.zeros_like(due)], axis=-1)
-        return FeedForwardState(jnp.tanh(newest + due + params.b_h), older + later)
+        return FeedForwardState(tanh(newest + due + b_h), older + later)
 
     return Cell(
         spec=CellSpec("feed-forward", hidden_size, hidden_size, dtype, param_dtype, (("order", order),)),

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_choice, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.tanh import tanh
 
 
 class GRUParams(NamedTuple):
@@ -65,7 +67,7 @@ def gru(
         return {"b_n": jnp.zeros((hidden_size,), param_dtype) if after and candidate_bias else None}
 
     def initial_state(batch_shape: tuple[int, ...]) -> GRUState:
-        return GRUState(jnp.zeros((*batch_shape, hidden_size), param_dtype))
+        return GRUState(jnp.zeros((*check_batch_shape(batch_shape), hidden_size), param_dtype))
 
     def interpolate(u: Array, n: Array, state: GRUState) -> GRUState:
         return GRUState(n + u * (state.hidden - n))
@@ -75,8 +77,8 @@ def gru(
         r_gates, r_n = jnp.split(r.astype(param_dtype), [2 * hidden_size], axis=-1)
         reset_gate, u = linear_maps.split_gates(sigmoid(z_gates + r_gates), 2)
         if params.b_n is not None:
-            r_n = r_n + params.b_n
-        return interpolate(u, jnp.tanh(z_n + reset_gate * r_n), state)
+            r_n = r_n + over_batch(params.b_n, r_n)
+        return interpolate(u, tanh(z_n + reset_gate * r_n), state)
 
     def step_before(params: GRUParams, state: GRUState, z: Array) -> GRUState:
         w_gates, w_n = jnp.split(params.w_h, [2 * hidden_size], axis=-1)
@@ -84,7 +86,7 @@ def gru(
         r_gates = linear_maps.product(state.hidden, w_gates, dtype)
         reset_gate, u = linear_maps.split_gates(sigmoid(linear_maps.preactivation(z_gates, r_gates, state.hidden)), 2)
         r_n = linear_maps.product(reset_gate * state.hidden, w_n, dtype)
-        return interpolate(u, jnp.tanh(linear_maps.preactivation(z_n, r_n, state.hidden)), state)
+        return interpolate(u, tanh(linear_maps.preactivation(z_n, r_n, state.hidden)), state)
 
     return Cell(
         spec=CellSpec("gru", hidden_size, hidden_size, dtype, param_dtype, (("reset", reset),)),

@@ -1,7 +1,7 @@
 """Initial values of recurrent matrices: ``(key, shape, dtype) -> array``, as in ``jax.nn.initializers``."""
 
-import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Key
-from rnnlm_jax.cells.cell import check_choice
+from rnnlm_jax.cells.cell import check_choice, check_number
 from rnnlm_jax.errors import UserError
 
 Initializer = Callable[[Key, tuple[int, ...], Any], Array]
 
-#: Uniform on ±√(6/(fan_in + fan_out)) (Glorot & Bengio 2010).
-glorot: Initializer = jax.nn.initializers.glorot_uniform()
+
+# Functions and objects of this module, which pickle, where jax has closures, which do not.
+def glorot(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Uniform on ±√(6/(fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
 
 
 def orthogonal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -30,20 +33,26 @@ def identity(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
     return jnp.eye(*shape, dtype=dtype)
 
 
-@functools.cache
-def spectral_radius(radius: float) -> Initializer:
+@dataclass(frozen=True)
+class SpectralRadius:
     """A Gaussian matrix scaled to a given spectral radius, ``W = ρ G / max|λ(G)|`` (Jaeger 2001).
 
-    The same radius gives the same function, so that cells made with it are the same too.
+    Equal radii are equal initialisers, so that cells made with them are the same too.
 
     Raises:
-        UserError: if the radius is negative; on use, if the matrix is not square.
+        UserError: if the radius is negative or not finite; on use, if the matrix is not square.
     """
-    radius = float(radius)
-    if radius < 0:
-        raise UserError(f"a spectral radius is not negative, unlike {radius}; 1.0 is the edge of stability")
 
-    def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    radius: float
+
+    def __post_init__(self) -> None:
+        """Check the radius."""
+        check_number("a spectral radius", self.radius)
+        if self.radius < 0:
+            raise UserError(f"a spectral radius is not negative, unlike {self.radius}; 1.0 is the edge of stability")
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        """Draw a matrix."""
         if len(shape) != 2 or shape[0] != shape[1]:
             raise UserError(
                 f"only a square matrix has a spectral radius, not one of shape {shape}: choose another init"
@@ -53,14 +62,17 @@ def spectral_radius(radius: float) -> Initializer:
         largest = jax.pure_callback(
             _largest_modulus, jax.ShapeDtypeStruct((), dtype), gaussian, vmap_method="expand_dims"
         )
-        return gaussian * (radius / largest)
-
-    return init
+        return gaussian * (self.radius / largest)
 
 
 def _largest_modulus(matrix: Array) -> np.ndarray:
     moduli = np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64)))
     return moduli.max(axis=-1).astype(matrix.dtype)
+
+
+def spectral_radius(radius: float) -> Initializer:
+    """Return the initialiser ``SpectralRadius(radius)``."""
+    return SpectralRadius(radius)
 
 
 #: The recurrent initialisers by name.

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.tanh import tanh
 
 #: Added to the variance before its root is taken.
 EPSILON = 1e-5
@@ -31,7 +33,7 @@ def layer_norm(a: Array, gain: Array) -> Array:
     """``gain · (a - mean(a)) / √(var(a) + ε)`` over the last axis (Ba, Kiros & Hinton 2016, eq. 3)."""
     centred = a - a.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
-    return gain * centred * jax.lax.rsqrt(variance + EPSILON)
+    return over_batch(gain, a) * centred * jax.lax.rsqrt(variance + EPSILON)
 
 
 @cell_factory
@@ -66,19 +68,23 @@ def layer_norm_lstm(
 
     def gains(key: Key) -> dict[str, Array]:
         del key
-        ones = jnp.ones((4 * hidden_size,), param_dtype)
-        zeros = jnp.zeros((hidden_size,), param_dtype)
-        return {"gain_x": ones, "gain_h": ones, "gain_c": ones[:hidden_size], "b_c": zeros}
+        return {
+            "gain_x": jnp.ones((4 * hidden_size,), param_dtype),  # a buffer each, so that all can be donated
+            "gain_h": jnp.ones((4 * hidden_size,), param_dtype),
+            "gain_c": jnp.ones((hidden_size,), param_dtype),
+            "b_c": jnp.zeros((hidden_size,), param_dtype),
+        }
 
     def project(params: LayerNormLSTMParams, x: Array) -> Array:
         z = linear_maps.product(x, params.w_x, dtype).astype(param_dtype)
-        return layer_norm(z, params.gain_x) + params.b
+        return layer_norm(z, params.gain_x) + over_batch(params.b, z)
 
     def whole_step(params: LayerNormLSTMParams, state: LSTMState, z: Array) -> LSTMState:
         r = linear_maps.product(state.hidden, params.w_h, dtype).astype(param_dtype)
         i, f, g, o = linear_maps.squash(z + layer_norm(r, params.gain_h), 4, candidate=2)
         cell = f * state.cell + i * g
-        return LSTMState(o * jnp.tanh(layer_norm(cell, params.gain_c) + params.b_c), cell)
+        b_c = over_batch(params.b_c, cell)
+        return LSTMState(o * tanh(layer_norm(cell, params.gain_c) + b_c), cell)
 
     return Cell(
         spec=CellSpec("lstm-layer-norm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

@@ -16,6 +16,7 @@ from rnnlm_jax.cells import initializers
 from rnnlm_jax.cells.cell import InitFn, MixFn, ProjectFn, check_size
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.tanh import tanh
 
 
 def product(x: Array, w: Array, dtype: Any) -> Array:
@@ -74,7 +75,7 @@ def squash(a: Array, gates: int, candidate: int) -> list[Array]:
     One sigmoid of the whole, of which the candidate's block goes unused, vectorises on CPUs; three of slices do not.
     """
     blocks = split_gates(jax.nn.sigmoid(a), gates)
-    blocks[candidate] = jnp.tanh(split_gates(a, gates)[candidate])
+    blocks[candidate] = tanh(split_gates(a, gates)[candidate])
     return blocks
 
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.tanh import tanh
 
 
 class LSTMParams(NamedTuple):
@@ -29,7 +30,7 @@ def zero_state(hidden_size: int, dtype: Any) -> StateFn:
     """``initial_state`` of every LSTM: nothing shown, nothing kept."""
 
     def initial_state(batch_shape: tuple[int, ...]) -> LSTMState:
-        shape = (*batch_shape, hidden_size)
+        shape = (*check_batch_shape(batch_shape), hidden_size)
         return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))  # two buffers, so that both can be donated
 
     return initial_state
@@ -66,7 +67,7 @@ def lstm(
         del params
         i, f, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
         cell = f * state.cell + i * g
-        return LSTMState(o * jnp.tanh(cell), cell)
+        return LSTMState(o * tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

@@ -9,6 +9,7 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.tanh import tanh
 
 
 class LSTM1997Params(NamedTuple):
@@ -50,7 +51,7 @@ def lstm_1997(
         del params
         i, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 3, candidate=1)
         cell = state.cell + i * g
-        return LSTMState(o * jnp.tanh(cell), cell)
+        return LSTMState(o * tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm-1997", hidden_size, hidden_size, dtype, param_dtype),

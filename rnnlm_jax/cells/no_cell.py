@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Key, Tree
-from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape
 
 
 @cell_factory
@@ -24,7 +24,7 @@ def no_cell(dtype: Any = None, param_dtype: Any = jnp.float32) -> Cell:
         return ()
 
     def initial_state(batch_shape: tuple[int, ...]) -> tuple[()]:
-        del batch_shape
+        check_batch_shape(batch_shape)
         return ()
 
     def project(params: Tree, x: Array) -> Array:

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.tanh import tanh
 
 
 class PeepholeLSTMParams(NamedTuple):
@@ -58,10 +60,11 @@ def peephole_lstm(
 
     def update(params: PeepholeLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         i, f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, state.cell), 4)
-        keep = sigmoid(f + params.peep_f * state.cell)
-        write = sigmoid(i + params.peep_i * state.cell)
-        cell = keep * state.cell + write * jnp.tanh(g)
-        return LSTMState(sigmoid(o + params.peep_o * cell) * jnp.tanh(cell), cell)
+        p_i, p_f, p_o = (over_batch(p, state.cell) for p in (params.peep_i, params.peep_f, params.peep_o))
+        keep = sigmoid(f + p_f * state.cell)
+        write = sigmoid(i + p_i * state.cell)
+        cell = keep * state.cell + write * tanh(g)
+        return LSTMState(sigmoid(o + p_o * cell) * tanh(cell), cell)
 
     return Cell(
         spec=CellSpec("lstm-peephole", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),

@@ -9,6 +9,7 @@ from rnnlm_jax.cells import initializers, linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.tanh import tanh
 
 
 class ProjectedLSTMParams(NamedTuple):
@@ -64,7 +65,7 @@ def projected_lstm(
         del params
         i, f, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
         cell = f * state.cell + i * g
-        return LSTMState(o * jnp.tanh(cell), cell)
+        return LSTMState(o * tanh(cell), cell)
 
     def readout(params: ProjectedLSTMParams, state: LSTMState) -> Array:
         return linear_maps.product(state.hidden, params.w_p, dtype).astype(param_dtype)

@@ -119,12 +119,12 @@ def _look_up(
     """Nats of T tokens, and the last n keys and words after them; of those before, the last ``known`` are real."""
     n, steps = keys.shape[0], hs.shape[0]
     keys, words = jnp.concatenate([keys, hs]), jnp.concatenate([words, targets])
-    ago: Int[Array, "T n+T"] = n + jnp.arange(steps)[:, None] - jnp.arange(n + steps)
-    seen: Bool[Array, "T n+T"] = (ago >= 1) & (ago <= n) & (jnp.arange(n + steps) >= n - known)
+    ago: Int[Array, "T n+T"] = n + jnp.arange(steps)[:, None] - jnp.arange(n + steps)[None]
+    seen: Bool[Array, "T n+T"] = (ago >= 1) & (ago <= n) & (jnp.arange(n + steps)[None] >= n - known)
     alike = jnp.where(seen, hs @ keys.T, -jnp.inf)
     # Taken off before it is multiplied, the largest cannot overflow; what is far below it may, to a probability of 0.
     below = jnp.where(seen, alike - jnp.max(alike, axis=1, keepdims=True), 0)
     logits = jnp.where(seen, flatness * below, -jnp.inf)
-    same = words == targets[:, None]
+    same = words[None] == targets[:, None]
     nats = jax.nn.logsumexp(logits, axis=1) - jax.nn.logsumexp(jnp.where(same, logits, -jnp.inf), axis=1)
     return nats, keys[-n:], words[-n:]

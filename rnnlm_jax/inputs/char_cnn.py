@@ -7,16 +7,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.inputs.distinct_words import each_distinct_word
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
 from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.tanh import tanh
 
 #: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
 POSITIONS = 8
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+ACTIVATIONS = {"tanh": tanh, "relu": jax.nn.relu}
 #: The expected maximum of eight standard normal numbers: about what a filter finds in a word, when nothing is learnt.
 MAXIMUM = 1.4
 #: What a highway layer's gate starts from: it lets its input pass (Srivastava et al. 2015, section 2.2).
@@ -85,7 +89,7 @@ def char_cnn(
     return _char_cnn(spellings, counts, characters, highways, activation, jnp.dtype(dtype), jnp.dtype(param_dtype))
 
 
-@functools.cache
+@cached_factory
 def _char_cnn(
     spellings: Spellings,
     counts: tuple[int, ...],
@@ -134,16 +138,18 @@ def _char_cnn(
         xs = jnp.where((symbols == PAD)[..., None], 0, vectors.astype(dtype)[symbols])
         windows = jnp.concatenate([xs[:, j : j + POSITIONS] for j in range(len(counts))], axis=-1)
         a = product(windows.reshape(-1, windows.shape[-1]), bank).reshape(-1, POSITIONS, total)
-        within = jnp.arange(POSITIONS, dtype=left.dtype)[:, None] < left[:, None, None]
+        within = jnp.arange(POSITIONS, dtype=left.dtype)[None, :, None] < left[:, None, None]
         return jnp.where(within, a, -jnp.inf).max(axis=1)
 
     def finish(params: CharCNNParams, a: Float[Array, "N F"]) -> Float[Array, "N D"]:
-        y = ACTIVATIONS[activation](a + params.b)
+        y = ACTIVATIONS[activation](a + over_batch(params.b, a))
         for layer in params.highways:
-            candidate, gate = jnp.split(product(y, layer.w) + layer.b, 2, axis=-1)
+            both = product(y, layer.w)
+            candidate, gate = jnp.split(both + over_batch(layer.b, both), 2, axis=-1)
             gate = jax.nn.sigmoid(gate)
             y = y + gate * (jax.nn.relu(candidate) - y)
-        return product(y, params.w_p) + params.b_p
+        vectors = product(y, params.w_p)
+        return vectors + over_batch(params.b_p, vectors)
 
     blocks = -(-spellings.table.shape[1] // POSITIONS)
     lookahead = len(counts) - 1
@@ -166,7 +172,7 @@ def _char_cnn(
 
     def embed(params: CharCNNParams, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
         one = functools.partial(compose, params, side_by_side(params.filters))
-        return each_distinct_word(one, spellings, ids, params.b_p.shape[0], param_dtype)
+        return each_distinct_word(one, spellings, as_whole_numbers("ids", ids), params.b_p.shape[0], param_dtype)
 
     def table(params: CharCNNParams) -> Float[Array, "V D"]:
         return embed(params, jnp.arange(spellings.size, dtype=jnp.int32))

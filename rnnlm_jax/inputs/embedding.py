@@ -1,17 +1,18 @@
 """The usual input layer: a table with a vector for each token."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.inputs.input_layer import InputLayer
 
 
-@functools.cache
+@cached_factory
 def embedding(param_dtype: Any = jnp.float32) -> InputLayer:
     """A table ``E [V, D]`` whose rows are looked up, ``x_t = E[w_t]`` (Bengio et al. 2003, section 2).
 
@@ -26,7 +27,7 @@ def embedding(param_dtype: Any = jnp.float32) -> InputLayer:
         return table * np.asarray(embedding_size**-0.5, param_dtype)
 
     def embed(params: Float[Array, "V D"], ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-        return params[ids]
+        return params[as_whole_numbers("ids", ids)]
 
     def table(params: Float[Array, "V D"]) -> Float[Array, "V D"]:
         return params

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.cached_factory import FactoryMade
 
 InputInitFn = Callable[[Key, int, int], Tree]  # (key, vocab_size, embedding_size) -> params
 EmbedFn = Callable[[Tree, Array], Array]  # (params, ids[*B]) -> xs[*B, D]
@@ -11,7 +12,7 @@ TableFn = Callable[[Tree], Array]  # params -> the vectors of all tokens, [V, D]
 
 
 @dataclass(frozen=True)
-class InputLayer:
+class InputLayer(FactoryMade):
     """An input layer as pure functions: ``embed(params, ids) = table(params)[ids]``, in the dtype of the parameters.
 
     It is static and hashable, and made by cached factories: equal arguments give the same object. Training calls

@@ -1,15 +1,16 @@
 """No vectors: for a model whose cells read nothing."""
 
-import functools
 from typing import Any
 
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.inputs.input_layer import InputLayer
 
 
-@functools.cache
+@cached_factory
 def no_input(param_dtype: Any = jnp.float32) -> InputLayer:
     """An input layer without parameters, whose vectors have no entries.
 
@@ -22,7 +23,7 @@ def no_input(param_dtype: Any = jnp.float32) -> InputLayer:
 
     def embed(params: None, ids: Int[Array, "*B"]) -> Float[Array, "*B 0"]:
         del params
-        return jnp.zeros((*ids.shape, 0), param_dtype)
+        return jnp.zeros((*as_whole_numbers("ids", ids).shape, 0), param_dtype)
 
     def table(params: None) -> Float[Array, "1 0"]:
         del params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,12 @@ class Spellings:
     def __hash__(self) -> int:
         """By content."""
         return hash(self.digest)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; NumPy forgets that an array cannot be changed."""
+        self.__dict__.update(state)
+        self.table.setflags(write=False)
+        self.lengths.setflags(write=False)
 
     def __repr__(self) -> str:
         """Size and digest."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_array
 from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
@@ -28,18 +29,6 @@ def steps(cell: Cell) -> bool:
     if isinstance(cell, Stack):
         return all(map(steps, cell.layers))
     return not isinstance(cell, Bidirectional)
-
-
-def as_array(name: str, value: Any) -> Array:
-    """An array of numbers.
-
-    Raises:
-        UserError: if it is none.
-    """
-    try:
-        return jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} must be an array of numbers, not this {type(value).__name__}") from error
 
 
 def vectors(inputs: Any, axes: tuple[str, ...] = ("features",)) -> Array:
@@ -108,7 +97,7 @@ def flipped(hs: Float[Array, "T *B H"], lengths: Int[Array, "*B"] | None) -> Flo
         return hs[::-1]
     steps = hs.shape[0]
     backwards = jnp.arange(steps - 1, -1, -1, dtype=lengths.dtype).reshape(steps, *(1 for _ in lengths.shape))
-    return jnp.take_along_axis(hs, ((backwards + lengths) % steps)[..., None], axis=0)
+    return jnp.take_along_axis(hs, ((backwards + lengths[None]) % steps)[..., None], axis=0)
 
 
 def _whole_numbers(lengths: Any, batch: tuple[int, ...], steps: int) -> Array | None:

@@ -8,15 +8,17 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
+from rnnlm_jax.tanh import tanh
 
 #: By number, as the kernels know them: φ, and its derivative where its value is h.
 ACTIVATIONS = {
     "identity": (lambda a: a, jnp.ones_like),
     "sigmoid": (jax.nn.sigmoid, lambda h: h * (1 - h)),
-    "tanh": (jnp.tanh, lambda h: 1 - h * h),
+    "tanh": (tanh, lambda h: 1 - h * h),
     "relu": (jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
 }
 _FUNCTIONS = tuple(ACTIVATIONS.values())
@@ -73,7 +75,7 @@ def _elman_jvp(reverse: bool, activation: str, primals: Any, tangents: Any) -> t
     if not isinstance(dw_h, SymbolicZero):
         du += matmul(before, dw_h)
     if not isinstance(db, SymbolicZero):
-        du += db
+        du += over_batch(db, du)
     dhs, dh = _tangent(hs, w_h, counts, carries, du, dense(dh0), **static)
     return _results(hs, zs, reverse), (dhs.reshape(zs.shape), dh)
 
@@ -87,7 +89,7 @@ def _run(
     def body(last: Array, inputs: Any) -> tuple[Array, Any]:
         z, count, carry = inputs
         h = clear(carry, last)
-        after = phi(z + h @ w_h + b)
+        after = phi(z + h @ w_h + over_batch(b, z))
         if count is not None:
             after = jnp.where(count, after, last)
         return after, (after, h)

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
+from rnnlm_jax.tanh import tanh
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(7,))
@@ -54,11 +56,11 @@ def _gru_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
     hs, gates, products, before = _forward(as_rows(zs), w_h, b, b_n, h0, counts, carries, reverse=reverse)
     dz, dp = as_rows(dense(dzs)), jnp.zeros_like(gates)
     if not isinstance(db, SymbolicZero):
-        dz += db
+        dz += over_batch(db, dz)
     if not isinstance(dw_h, SymbolicZero):
         dp = matmul(as_rows(before), dw_h)
     if not isinstance(db_n, SymbolicZero):
-        dp += jnp.pad(db_n, (2 * len(db_n), 0))
+        dp += over_batch(jnp.pad(db_n, (2 * len(db_n), 0)), dp)
     moved = _tangent(gates, products, before, w_h, counts, carries, dz, dp, dense(dh0), reverse=reverse)
     return (hs, hs[0 if reverse else -1]), tuple(moved)
 
@@ -71,9 +73,9 @@ def _run(
     def body(last: Array, inputs: Any) -> tuple[Array, Any]:
         z, count, carry = inputs
         h = clear(carry, last)
-        (a_r, a_u, a_n), (p_r, p_u, p_n) = jnp.split(z + b, 3, axis=-1), jnp.split(h @ w_h, 3, axis=-1)
-        r, u, product = jax.nn.sigmoid(a_r + p_r), jax.nn.sigmoid(a_u + p_u), p_n + b_n
-        n = jnp.tanh(a_n + r * product)
+        (a_r, a_u, a_n), (p_r, p_u, p_n) = jnp.split(z + over_batch(b, z), 3, axis=-1), jnp.split(h @ w_h, 3, axis=-1)
+        r, u, product = jax.nn.sigmoid(a_r + p_r), jax.nn.sigmoid(a_u + p_u), p_n + over_batch(b_n, p_n)
+        n = tanh(a_n + r * product)
         after = n + u * (h - n)
         if count is not None:
             after = jnp.where(count, after, last)

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
+from rnnlm_jax.tanh import tanh
 
 State = tuple[Array, Array]  # h, c, each [B, H]
 
@@ -56,7 +58,7 @@ def _lstm_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
     if not isinstance(dw_h, SymbolicZero):
         du += matmul(as_rows(before), dw_h)
     if not isinstance(db, SymbolicZero):
-        du += db
+        du += over_batch(db, du)
     moved = _tangent(gates, cs, c0, w_h, counts, carries, du, dense(dh0), dense(dc0), reverse=reverse)
     return (hs, hs[0 if reverse else -1], c), tuple(moved)
 
@@ -69,10 +71,10 @@ def _run(
     def body(state: State, inputs: Any) -> tuple[State, Any]:
         z, count, carry = inputs
         h, c = clear(carry, state[0]), clear(carry, state[1])
-        i, f, g, o = jnp.split(z + h @ w_h + b, 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+        i, f, g, o = jnp.split(z + h @ w_h + over_batch(b, z), 4, axis=-1)
+        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), tanh(g), jax.nn.sigmoid(o)
         carousel = f * c + i * g
-        after = o * jnp.tanh(carousel), carousel
+        after = o * tanh(carousel), carousel
         if count is not None:
             after = jnp.where(count, after[0], state[0]), jnp.where(count, after[1], state[1])
         return after, (after[0], jnp.concatenate([i, f, g, o], axis=-1), after[1], h)
@@ -107,7 +109,7 @@ def _move(
         dh, dc = clear(carry, state[0]), clear(carry, state[1])
         i, f, g, o = jnp.split(gate, 4, axis=-1)
         di, df, dg, do = jnp.split(moved + dh @ w_h, 4, axis=-1)
-        shown = jnp.tanh(after)
+        shown = tanh(after)
         dc = f * dc + clear(carry, before) * (f * (1 - f)) * df + g * (i * (1 - i)) * di + i * (1 - g * g) * dg
         dh = o * (1 - shown * shown) * dc + shown * (o * (1 - o)) * do
         if count is not None:

@@ -1,13 +1,14 @@
 """The adaptive softmax: frequent words in a short list, rare ones in clusters that are read with fewer units."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.clustered_loss import NOWHERE, Clusters, Tail, clustered_nats, row_nats
 from rnnlm_jax.outputs.cutoffs import AUTO, check_vocabulary, read_cutoffs, tail_sizes
@@ -15,7 +16,7 @@ from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.words import Words
 
 
-@functools.cache
+@cached_factory
 def adaptive_softmax(
     cutoffs: int | str | tuple[int, ...] = AUTO,
     div_value: float = 4,
@@ -74,26 +75,29 @@ def adaptive_softmax(
         return Clusters(draw(k_head, (inputs, bounds[0] + len(bounds)), param_dtype), tuple(tails))
 
     def operands(params: Clusters, h: Float[Array, "*B H"]) -> tuple[Array, Clusters]:
-        rows = jnp.asarray(h, dtype).reshape(-1, h.shape[-1])
+        rows = h.astype(dtype).reshape(-1, h.shape[-1])
         if bias:
             rows = jnp.pad(rows, ((0, 0), (0, 1)), constant_values=1)
         return rows, jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
 
     def ranked(targets: Int[Array, "*B"]) -> Int[Array, " N"]:
-        targets = jnp.asarray(targets).reshape(-1)
+        targets = targets.reshape(-1)
         return targets if ranks is None else jnp.asarray(ranks).at[targets].get(mode="fill", fill_value=NOWHERE)
 
     def nats(params: Clusters, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
         ones = jnp.ones((targets.size,), param_dtype)
         return row_nats(*operands(params, hs), ranked(targets), ones, param_dtype).reshape(targets.shape)
 
     def total_nats(
         params: Clusters, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
     ) -> Float[Array, ""]:
-        rows = jnp.asarray(weights, param_dtype).reshape(-1)
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
+        rows = as_floats("weights", weights, param_dtype).astype(param_dtype).reshape(-1)
         return clustered_nats(*operands(params, hs), ranked(targets), rows, param_dtype)
 
     def log_probs(params: Clusters, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+        h = as_floats("h", h, param_dtype)
         rows, narrow = operands(params, h)
         head = jax.nn.log_softmax((rows @ narrow.head).astype(param_dtype), axis=-1)
         parts = [head[:, : bounds[0]]]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.operation import Operation
 from rnnlm_jax.outputs.cross_entropy import cross_entropy, softmax_rows
 
@@ -133,7 +134,8 @@ def _call(
 
 
 def _logits(h: Array, w: Array, b: Array, by_word: bool) -> Array:
-    return _contract(h, w, 1, 1 if by_word else 0).astype(b.dtype) + b
+    product = _contract(h, w, 1, 1 if by_word else 0).astype(b.dtype)
+    return product + over_batch(b, product)
 
 
 def _contract(a: Array, b: Array, axis_of_a: int, axis_of_b: int) -> Array:

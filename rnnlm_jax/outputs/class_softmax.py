@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.outputs.class_products import class_products, tiles_of
@@ -37,7 +40,7 @@ class ClassTargets(NamedTuple):
 
 def find_targets(classes: WordClasses, targets: Int[Array, " N"]) -> ClassTargets:
     """The class of each target and its place there; a negative target counts from the end of the vocabulary."""
-    targets = jnp.where(targets < 0, targets + classes.vocab_size, targets)
+    targets = jnp.where(targets < 0, targets + classes.vocab_size, targets).astype(jnp.int32)
     valid = (targets >= 0) & (targets < classes.vocab_size)
     ids = jnp.where(valid, targets, 0)
     ranks = ids if classes.sorted_already else jnp.asarray(classes.rank)[ids]
@@ -83,7 +86,7 @@ def factorised_log_probs(
     return (found if classes.sorted_already else found[jnp.asarray(classes.rank)]).T
 
 
-@functools.cache
+@cached_factory
 def class_softmax(
     words: Words, classes: int | None = None, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
 ) -> OutputLayer:
@@ -110,17 +113,20 @@ def class_softmax(
         return init_class_softmax(binned, key, hidden_size, param_dtype)
 
     def nats(params: ClassSoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
         ones = jnp.ones((targets.size,), param_dtype)
         return row_nats(binned, params, hs, targets, ones, dtype).reshape(targets.shape)
 
     def total_nats(
         params: ClassSoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
     ) -> Float[Array, ""]:
-        weights = weights.astype(param_dtype).reshape(-1)
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
+        weights = as_floats("weights", weights, param_dtype).astype(param_dtype).reshape(-1)
         found = row_nats(binned, params, hs, targets, weights, dtype)
         return (weights * jnp.where(weights == 0, 0, found)).sum()
 
     def log_probs(params: ClassSoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+        h = as_floats("h", h, param_dtype)
         rows = h.reshape(-1, h.shape[-1])
         found = factorised_log_probs(binned, class_logits(params, rows, dtype), all_word_logits(params, rows, dtype))
         return found.reshape(*h.shape[:-1], -1)
@@ -142,8 +148,8 @@ def init_class_softmax(classes: WordClasses, key: Key, hidden_size: int, dtype: 
 
 def class_logits(params: ClassSoftmaxParams, h: Float[Array, "N H"], dtype: Any) -> Float[Array, "N C"]:
     """``h W + b`` of every class."""
-    product = matmul(h.astype(dtype), params.class_w.astype(dtype))
-    return product.astype(params.class_b.dtype) + params.class_b
+    product = matmul(h.astype(dtype), params.class_w.astype(dtype)).astype(params.class_b.dtype)
+    return product + over_batch(params.class_b, product)
 
 
 def own_word_logits(
@@ -161,8 +167,8 @@ def own_word_logits(
 
 def all_word_logits(params: ClassSoftmaxParams, h: Float[Array, "N H"], dtype: Any) -> Float[Array, "N V"]:
     """``h w + b`` of every word, by rank."""
-    product = matmul(h.astype(dtype), params.word_w.astype(dtype), transpose_b=True)
-    return product.astype(params.word_b.dtype) + params.word_b
+    product = matmul(h.astype(dtype), params.word_w.astype(dtype), transpose_b=True).astype(params.word_b.dtype)
+    return product + over_batch(params.word_b, product)
 
 
 def row_nats(

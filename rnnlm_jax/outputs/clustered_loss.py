@@ -142,7 +142,7 @@ def _tail(
         some, goal, weight, nats, dh = (
             lax.dynamic_slice_in_dim(a, at, chunk) for a in (rows, goals, weights, sums.nats, sums.dh)
         )
-        inside = jnp.arange(chunk) < count - j * chunk  # a chunk may reach into the next cluster
+        inside = jnp.arange(chunk, dtype=count.dtype) < count - j * chunk  # a chunk may reach into the next cluster
         weight, goal = jnp.where(inside, weight, 0), jnp.where(inside, goal, 0)
         found = affine_gradients(_narrowed(some, tail.project), tail.w, _zeros(tail.w, dtype), goal, weight)
         moved = found.dh if tail.project is None else matmul(found.dh, tail.project, transpose_b=True)

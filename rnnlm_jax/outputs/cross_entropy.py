@@ -31,7 +31,7 @@ def cross_entropy(logits: Float[Array, "N V"], targets: Int[Array, " N"]) -> Flo
 @cross_entropy.defjvp
 def _cross_entropy_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     rows = softmax_rows(*primals)
-    return rows.nats, ((rows.probabilities - rows.hit) * tangents[0]).sum(axis=1)
+    return rows.nats, ((rows.probabilities - rows.hit.astype(rows.probabilities.dtype)) * tangents[0]).sum(axis=1)
 
 
 def softmax_rows(logits: Float[Array, "N V"], targets: Int[Array, " N"]) -> SoftmaxRows:

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Float, Int
+from rnnlm_jax.array_types import Array, Bool, Float, Int
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native.operation import Operation
 from rnnlm_jax.outputs.word_classes import WordClasses
@@ -127,7 +128,7 @@ class DirectFeatures:
         for n in range(self.order):
             starts = self.word_windows(keys[:, None, n : n + 1], every[None])
             lines, offsets = (part[..., 0][:, class_of] for part in starts)
-            within = offsets + places
+            within = offsets + places[None]
             total = total + table[lines + within // LINE, within % LINE]
         return total
 
@@ -153,13 +154,20 @@ def _most_lines(width: int) -> int:
     return (width + LINE - 2) // LINE + 1
 
 
+def _within(sizes: Int[Array, " N"], width: int) -> Bool[Array, "N W"]:
+    """Which of a window's weights are within the size of each row."""
+    return jnp.arange(width, dtype=sizes.dtype)[None] < sizes[:, None]
+
+
 def _windows(table: Array, starts: Starts, sizes: Array, width: int) -> Array:
     """The weights that begin at each start, [N, O, W], with 0 beyond the size of each row."""
     lines = jnp.arange(_most_lines(width), dtype=jnp.int32)
-    found = table.at[starts.lines[..., None] + lines].get(mode="fill", fill_value=0)
+    found = table.at[starts.lines[..., None] + over_batch(lines, starts.lines[..., None])].get(
+        mode="fill", fill_value=0
+    )
     flat = found.reshape(*starts.lines.shape, -1)
     each = jax.vmap(jax.vmap(lambda run, offset: jax.lax.dynamic_slice(run, (offset,), (width,))))
-    return jnp.where((jnp.arange(width) < sizes[:, None])[:, None], each(flat, starts.offsets), 0)
+    return jnp.where(_within(sizes, width)[:, None], each(flat, starts.offsets), 0)
 
 
 def _sums_meaning(table: Array, lines: Array, offsets: Array, sizes: Array, *, width: int) -> tuple[Array]:
@@ -199,9 +207,10 @@ def _lines(starts: Starts, sizes: Array, slopes: Array) -> tuple[Array, Array]:
     width = slopes.shape[-1]
     count = _most_lines(width)
     number = jnp.arange(count, dtype=jnp.int32)
+    number = over_batch(number, starts.lines[..., None])
     inside = number * LINE < (starts.offsets + sizes[:, None])[..., None]
     ids = jnp.where(inside, starts.lines[..., None] + number, UNUSED)
-    of_window = jnp.where((jnp.arange(width) < sizes[:, None])[:, None], slopes, 0)
+    of_window = jnp.where(_within(sizes, width)[:, None], slopes, 0)
     padded = jnp.pad(of_window, ((0, 0), (0, 0), (LINE - 1, count * LINE)))
     shifted = jax.vmap(jax.vmap(lambda row, by: jax.lax.dynamic_slice(row, (LINE - 1 - by,), (count * LINE,))))
     return ids.reshape(-1), shifted(padded, starts.offsets).reshape(-1, LINE)

@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.distinct_rows import distinct_rows
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
@@ -34,7 +37,7 @@ class PickedNodes(NamedTuple):
     signs: Float[Array, "N K"]
 
 
-@functools.cache
+@cached_factory
 def hierarchical_softmax(
     words: Words, tree: str = "huffman", dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
 ) -> OutputLayer:
@@ -65,9 +68,10 @@ def hierarchical_softmax(
         return HierarchicalParams(w, jnp.zeros(size[0], param_dtype))
 
     def rows_of(h: Float[Array, "*B H"]) -> Float[Array, "N H"]:
-        return jnp.asarray(h, dtype).reshape(-1, h.shape[-1])
+        return h.astype(dtype).reshape(-1, h.shape[-1])
 
     def nats(params: HierarchicalParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
         paths = paths_of(shape, targets.reshape(-1), param_dtype)
         return path_nats(rows_of(hs), params.w.astype(dtype), params.b, *paths).reshape(targets.shape)
 
@@ -90,7 +94,7 @@ def hierarchical_softmax(
         weights: Float[Array, "*B"],
     ) -> Float[Array, ""]:
         del targets  # the paths are theirs
-        counted = jnp.asarray(weights, param_dtype).reshape(-1)
+        counted = weights.astype(param_dtype).reshape(-1)
         return weighted_path_nats(rows_of(hs), picked.w.astype(dtype), picked.b, ids.places, ids.signs, counted)
 
     def scatter(gradient: HierarchicalParams, ids: PickedNodes) -> HierarchicalParams:
@@ -99,11 +103,14 @@ def hierarchical_softmax(
     def total_nats(
         params: HierarchicalParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
     ) -> Float[Array, ""]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
+        weights = as_floats("weights", weights, param_dtype)
         return loss(*pick(params, targets, None), hs, targets, weights)
 
     def log_probs(params: HierarchicalParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
-        decisions = (rows_of(h) @ params.w.astype(dtype).T).astype(param_dtype) + params.b
-        return leaf_log_probs(shape, decisions).reshape(*h.shape[:-1], -1)
+        h = as_floats("h", h, param_dtype)
+        products = (rows_of(h) @ params.w.astype(dtype).T).astype(param_dtype)
+        return leaf_log_probs(shape, products + over_batch(params.b, products)).reshape(*h.shape[:-1], -1)
 
     return OutputLayer("hierarchical", init, nats, total_nats, log_probs, LossByRow(pick, loss, scatter))
 

@@ -1,12 +1,12 @@
 """Maximum entropy n-gram features beside a class-factorised softmax, trained together, or alone."""
 
-import functools
 import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.class_softmax import (
     ClassSoftmaxParams,
@@ -50,7 +50,7 @@ class Read(NamedTuple):
     table: Float[Array, "L 16"]
 
 
-@functools.cache
+@cached_factory
 def maxent(
     words: Words,
     order: int = 5,

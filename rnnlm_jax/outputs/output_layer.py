@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rnnlm_jax.array_types import Array, Int, Key, Tree
+from rnnlm_jax.cached_factory import FactoryMade
 
 OutputInitFn = Callable[[Key, int, int], Tree]  # (key, hidden_size, vocab_size) -> params
 # Hidden states, and the targets of ``PickFn``, are arrays; or for a layer with a past ``WithPast``.
@@ -25,6 +26,11 @@ class WithPast(NamedTuple):
     """The words before each target, the last one first; -1 before the first word of a text."""
 
 
+def unchanged(params: Tree) -> Tree:
+    """Return the parameters as they are."""
+    return params
+
+
 @dataclass(frozen=True)
 class LossByRow:
     """A training loss that reads few rows of the parameters: those of the targets, and of what is drawn beside them.
@@ -42,7 +48,7 @@ class LossByRow:
 
 
 @dataclass(frozen=True)
-class OutputLayer:
+class OutputLayer(FactoryMade):
     """An output layer as pure functions: ``nats`` is exact, ``-log P(target | h)``, and ``log_probs`` sums to one.
 
     ``total_nats`` is ``Σ weight · nats``, made to be differentiated: its gradients by parameters and hidden states are
@@ -61,5 +67,5 @@ class OutputLayer:
     """Whether the loss of ``by_row`` is drawn at random (then ``pick`` needs a key), and no nats of anything."""
     past: int = 0
     """How many of the words before a target the layer reads itself. If any, it is given ``WithPast``."""
-    start: Callable[[Tree], Tree] = lambda params: params
+    start: Callable[[Tree], Tree] = unchanged
     """Parameters drawn at random, with what starts at a value of its own put back."""

@@ -95,8 +95,9 @@ def _rows(
     logits_t = (h.astype(wide) * picked.w_t).sum(1) + picked.b_t
     out = (drawn.samples == UNUSED)[:, None]
     if not setting.hits_count:
-        out = out | (drawn.samples[:, None] == drawn.targets)
+        out = out | (drawn.samples[:, None] == drawn.targets[None])
     a = jnp.where(out, -jnp.inf, logits - drawn.offsets[:, None])
     losses, slopes, slopes_t = setting.rule(a, logits_t - drawn.offsets_t)
     none = weights == 0
-    return jnp.where(none, 0, losses), jnp.where(none, 0, weights * slopes), jnp.where(none, 0, weights * slopes_t)
+    slopes = jnp.where(none[None], 0, weights[None] * slopes)
+    return jnp.where(none, 0, losses), slopes, jnp.where(none, 0, weights * slopes_t)

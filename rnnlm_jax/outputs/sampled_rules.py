@@ -29,10 +29,10 @@ def importance_rule(a: Float[Array, "S N"], a_t: Float[Array, " N"]) -> RuleRows
     The importance-sampled softmax of Jean et al. 2015 (section 3) and Jozefowicz et al. 2016 (section 3.1).
     """
     largest = jnp.maximum(a.max(0), a_t)
-    powers, power_t = jnp.exp(a - largest), jnp.exp(a_t - largest)
+    powers, power_t = jnp.exp(a - largest[None]), jnp.exp(a_t - largest)
     total = powers.sum(0) + power_t
     share = 1 / total
-    return RuleRows(jnp.log(total) + (largest - a_t), powers * share, power_t * share - 1)
+    return RuleRows(jnp.log(total) + (largest - a_t), powers * share[None], power_t * share - 1)
 
 
 def noise_contrastive_rule(a: Float[Array, "S N"], a_t: Float[Array, " N"]) -> RuleRows:
@@ -56,19 +56,19 @@ def blackout_rule(a: Float[Array, "S N"], a_t: Float[Array, " N"]) -> RuleRows:
     """
     tiny = jnp.finfo(a.dtype).tiny
     largest = jnp.maximum(a.max(0), a_t)
-    powers, power_t = jnp.exp(a - largest), jnp.exp(a_t - largest)
+    powers, power_t = jnp.exp(a - largest[None]), jnp.exp(a_t - largest)
     # Only the largest sample may have p near 1. What 1 - p is made of is summed without it: nothing cancels.
-    top = jnp.arange(a.shape[0])[:, None] == a.argmax(0)
+    top = jnp.arange(a.shape[0])[:, None] == a.argmax(0)[None]
     rest = jnp.maximum(jnp.where(top, 0, powers).sum(0) + power_t, tiny)
     of_top = jnp.where(top, powers, 0).sum(0)
     total = rest + of_top
     share = 1 / total
-    p, p_t, p_top = powers * share, power_t * share, of_top * share
+    p, p_t, p_top = powers * share[None], power_t * share, of_top * share
     others = jnp.where(top, 0, p)
     losses = jnp.log(total) + (largest - a_t) - jnp.log1p(-others).sum(0) - jnp.log(rest * share)
     ratios = others / (1 - others)  # r of all but the largest
     kept = 1 - ratios.sum(0)
     # p_k r_top, where r_top may overflow: p_top times the share of k in the rest.
     through = p_top / rest
-    of_samples = jnp.where(top, p * (1 + kept), ratios + p * kept - powers * through)
+    of_samples = jnp.where(top, p * (1 + kept)[None], ratios + p * kept[None] - powers * through[None])
     return RuleRows(losses, of_samples, p_t * kept - power_t * through - 1)

@@ -1,6 +1,5 @@
 """Softmaxes that are trained on the target and a few sampled words, and evaluated exactly."""
 
-import functools
 import math
 from typing import Any
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
 from rnnlm_jax.outputs.proposals import proposal as make_proposal
@@ -20,7 +20,7 @@ from rnnlm_jax.sparse_rows import sum_duplicate_rows
 from rnnlm_jax.words import Words
 
 
-@functools.cache
+@cached_factory
 def importance_sampling(
     words: Words,
     samples: int = 1024,
@@ -53,7 +53,7 @@ def importance_sampling(
     return _layer("importance", importance_rule, sampler, sampler.log_expected, False, dtype, param_dtype)
 
 
-@functools.cache
+@cached_factory
 def noise_contrastive(
     words: Words,
     samples: int = 1024,
@@ -90,7 +90,7 @@ def noise_contrastive(
     return _layer("nce", noise_contrastive_rule, sampler, sampler.log_expected + c, True, dtype, param_dtype)
 
 
-@functools.cache
+@cached_factory
 def blackout(
     words: Words,
     samples: int = 512,

@@ -1,12 +1,14 @@
 """The full softmax over the vocabulary."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.outputs.affine_cross_entropy import affine_nats
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.training_loss import weighted_nats
@@ -23,7 +25,7 @@ class SoftmaxParams(NamedTuple):
     b: Float[Array, " V"]
 
 
-@functools.cache
+@cached_factory
 def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32) -> OutputLayer:
     """The full softmax, ``log P(v | h) = a_v - log Σ_u exp(a_u)`` with ``a = h W + b`` (Bengio et al. 2003, section 2).
 
@@ -43,18 +45,21 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         return h.reshape(-1, h.shape[-1]).astype(dtype), params.w.astype(dtype), params.b
 
     def nats(params: SoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
         ones = jnp.ones((targets.size,), param_dtype)
         return affine_nats(*operands(params, hs), targets.reshape(-1), ones, tied).reshape(targets.shape)
 
     def total_nats(
         params: SoftmaxParams, hs: Float[Array, "*B H"], targets: Int[Array, "*B"], weights: Float[Array, "*B"]
     ) -> Float[Array, ""]:
-        rows = weights.astype(param_dtype).reshape(-1)
+        hs, targets = as_floats("hs", hs, param_dtype), as_whole_numbers("targets", targets)
+        rows = as_floats("weights", weights, param_dtype).astype(param_dtype).reshape(-1)
         return weighted_nats(*operands(params, hs), targets.reshape(-1), rows, tied)
 
     def log_probs(params: SoftmaxParams, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+        h = as_floats("h", h, param_dtype)
         rows, w, b = operands(params, h)
-        logits = (rows @ (w.T if tied else w)).astype(param_dtype) + b
-        return jax.nn.log_softmax(logits, axis=-1).reshape(*h.shape[:-1], -1)
+        products = (rows @ (w.T if tied else w)).astype(param_dtype)
+        return jax.nn.log_softmax(products + over_batch(b, products), axis=-1).reshape(*h.shape[:-1], -1)
 
     return OutputLayer("softmax", init, nats, total_nats, log_probs)

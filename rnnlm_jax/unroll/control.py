@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_flags, as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Int, Tree
 from rnnlm_jax.errors import UserError
 
@@ -26,11 +27,15 @@ def make_control(
     lengths: Int[Array, "*B"] | None,
     resets: Bool[Array, "T *B"] | None,
 ) -> Control:
-    """Lengths and mask joined in one mask, shapes checked.
+    """Lengths and mask joined in one mask, shapes and known values checked.
 
     Raises:
-        UserError: if a shape does not fit ``[T, *B]`` (mask, resets) or ``[*B]`` (lengths).
+        UserError: if a shape does not fit ``[T, *B]`` (mask, resets) or ``[*B]`` (lengths), lengths are not whole
+            numbers, or values that are known are not 0 or 1 (mask, resets) or not from 0 to T (lengths).
     """
+    mask = None if mask is None else as_flags("mask", mask)
+    lengths = None if lengths is None else as_whole_numbers("lengths", lengths, 0, steps)
+    resets = None if resets is None else as_flags("resets", resets)
     for name, value, shape in (
         ("mask", mask, (steps, *batch_shape)),
         ("lengths", lengths, batch_shape),
@@ -40,11 +45,9 @@ def make_control(
             raise UserError(f"{name} has shape {jnp.shape(value)}, but the inputs ask for {shape}")
     if lengths is not None:
         time = jnp.arange(steps, dtype=jnp.int32).reshape(steps, *(1 for _ in batch_shape))
-        within = time < jnp.asarray(lengths, jnp.int32)
+        within = time < lengths.astype(jnp.int32)[None]
         mask = within if mask is None else jnp.logical_and(within, mask)
-    return Control(
-        None if mask is None else jnp.asarray(mask, bool), None if resets is None else jnp.asarray(resets, bool)
-    )
+    return Control(mask, resets)
 
 
 def select(condition: Bool[Array, "*B"], chosen: Tree, other: Tree) -> Tree:

@@ -1,13 +1,15 @@
 """A cell over time: what masks, lengths, resets, direction and layers mean. Executors do the running."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.array_arguments import as_floats
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
-from rnnlm_jax.cells.cell import Cell, check_size
+from rnnlm_jax.cells.cell import Cell, check_cell, check_size
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
 from rnnlm_jax.compilation import warn_of_float64
 from rnnlm_jax.errors import UserError
@@ -45,6 +47,10 @@ def unroll(
     never read, so it may hold anything, NaN included. A reset puts the cell's initial state in place of ``s_{t-1}``
     before step t. Layers of a stack run one after the other, each over all of time.
 
+    Arrays may be given as JAX or NumPy arrays, lists or numbers. Values are checked where they are known. Under ``jit``
+    and jax's other transformations only shapes and dtypes can be: there a length beyond T counts as T, and a negative
+    one as 0.
+
     Args:
         cell: the cell, a stack, or a bidirectional pair.
         params: its parameters, ``cell.init(key, D)``.
@@ -64,19 +70,50 @@ def unroll(
         the state after the last step of each sequence, and the outputs ``[T, *B, output_size]``.
 
     Raises:
-        UserError: if shapes do not fit each other, ``unroll`` is no positive number, ``remat_chunk`` is neither one nor
-            "sqrt", or the executor is unknown or cannot run the cell.
+        UserError: if the parameters are another cell's, shapes do not fit each other, inputs are not real numbers of a
+            floating-point type, lengths are not whole numbers from 0 to T, ``unroll`` is not a positive number,
+            ``remat_chunk`` is neither one nor "sqrt", or the executor is unknown or cannot run the cell.
     """
+    check_cell("cell", cell)
+    xs = as_floats("inputs", xs, cell.spec.param_dtype)
     if xs.ndim < 2:
         raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
     check_size("unroll", unroll)
     control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths, resets)
     if control.mask is not None:
         xs = select(control.mask, xs, 0)
+    check_params(cell, params, xs.shape[-1])
     check_state(cell, state, xs.shape[1:-1])
     warn_of_float64(*map(jnp.result_type, jax.tree.leaves((xs, state))))
     runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs), executor)
     return runner.run(cell, params, state, xs, reverse, 0)
+
+
+@functools.lru_cache(maxsize=256)
+def parameter_shapes(cell: Cell, input_size: int) -> Tree:
+    """The parameters of a cell as a tree of shapes."""
+    return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
+
+
+def check_params(cell: Cell, params: Tree, input_size: int) -> None:
+    """Check that parameters have the structure and the shapes that the cell and its inputs ask for.
+
+    Raises:
+        UserError: if they have not, naming what they have and what they should have.
+    """
+    wanted = parameter_shapes(cell, input_size)
+    if jax.tree.structure(wanted) != jax.tree.structure(params):
+        raise UserError(f"not the parameters of this {cell.spec.kind} cell: use those of cell.init(key, {input_size})")
+    for (path, want), have in zip(jax.tree.leaves_with_path(wanted), jax.tree.leaves(params), strict=True):
+        if want.shape != jnp.shape(have):
+            name = jax.tree_util.keystr(path)
+            raise UserError(
+                f"parameters{name} of shape {jnp.shape(have)} do not fit this {cell.spec.kind} cell on inputs of "
+                f"{input_size} features, which takes {want.shape}: check hidden_size and input_size"
+            )
+        if not jnp.issubdtype(jnp.result_type(have), jnp.floating):
+            name = jax.tree_util.keystr(path)
+            raise UserError(f"parameters{name} are {jnp.result_type(have)}: convert them to floating-point numbers")
 
 
 def check_state(cell: Cell, state: Tree, batch_shape: tuple[int, ...]) -> None:

@@ -49,7 +49,10 @@ ERRORS = {
         ),
         "bidirectional.*unroll",
     ),
-    "features": (lambda: run(input_size=D + 1), "3 features do not fit parameters made for 4"),
+    "features": (
+        lambda: run(input_size=D + 1),
+        r"w_x of shape \(4, 20\) do not fit this lstm cell on inputs of 3 features, which takes \(3, 20\)",
+    ),
     "no-features": (lambda: run(xs=(T,), state=LSTM.initial_state(())), "at least time and features"),
     "state-batch": (lambda: run(state=LSTM.initial_state((B + 1,))), r"state of shape \(3, 5\) does not fit.*\(2, 5\)"),
     "state-size": (lambda: run(state=cells.lstm(6).initial_state((B,))), r"\(2, 6\) does not fit.*\(2, 5\)"),

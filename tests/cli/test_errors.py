@@ -93,7 +93,7 @@ def test_a_text_of_unknown_words_is_no_result(trained, tmp_path, refuse, command
         (["--cell-options", "colour"], "'colour' is not name=value"),
         (["--cell-options", "recurrent_init=best"], "recurrent_init must be one of"),
         (["--cell-options", "dtype=bfloat16"], "use --dtype"),
-        (["--cell", "lstm", "--cell-options", "forget_bias=high"], "cannot be run with --cell-options"),
+        (["--cell", "lstm", "--cell-options", "forget_bias=high"], "forget_bias must be a finite number, not 'high'"),
         (["--optimizer", "magic"], "invalid choice"),
         (["--level", "page"], "invalid choice"),
         (["--batching", "none"], "invalid choice"),

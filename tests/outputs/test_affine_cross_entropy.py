@@ -111,7 +111,7 @@ def test_second_derivatives_and_batches_are_those_of_the_plain_formula():
     given = problem()
 
     def plain(h):
-        logits = h @ given.w + given.b
+        logits = h @ given.w + given.b[None]
         slopes = jax.nn.softmax(logits) - jax.nn.one_hot(given.targets, 9)
         return jnp.sin((slopes * given.weights[:, None]) @ given.w.T).sum()
 

@@ -106,7 +106,8 @@ def test_the_gradient_by_row_is_that_of_the_dense_loss(l2):
         flat = params.table.reshape(-1)
         for n in range(len(targets)):
             for starts, size in ((windows.classes, 4), (windows.words, int(features.classes.sizes[of_rows[n]]))):
-                read = flat[16 * starts.lines[n, :, None] + starts.offsets[n, :, None] + jnp.arange(size)]
+                begin = 16 * starts.lines[n, :, None] + starts.offsets[n, :, None]
+                read = flat[begin + jnp.arange(size, dtype=begin.dtype)[None]]
                 total += l2 / 2 * weights[n] * ((read**2).sum() - jax.lax.stop_gradient((read**2).sum()))
         return total
 

@@ -1,0 +1,98 @@
+"""Factories that return one object for one set of arguments, which pickles as the call that made it."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.errors import UserError
+
+Arguments = ParamSpec("Arguments")
+Product = TypeVar("Product", bound="FactoryMade")
+
+#: The attribute of a product that holds the factory and the arguments of its call.
+_CALL = "_factory_call"
+
+
+class FactoryMade:
+    """Base class of what cached factories return.
+
+    A product pickles and copies as the call of its factory, so that ``pickle.loads(pickle.dumps(product))`` is
+    ``product`` itself, and in another process what the same call returns there. One that was made without a factory, or
+    changed by ``dataclasses.replace``, pickles by its fields.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Return the factory's call, or what any object has."""
+        call = self.__dict__.get(_CALL)
+        return super().__reduce_ex__(protocol) if call is None else (_call, call)
+
+
+def _call(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return factory(*args, **kwargs)
+
+
+def cached_factory(
+    build: Callable[Arguments, Product], check: Callable[[inspect.BoundArguments], None] | None = None
+) -> Callable[Arguments, Product]:
+    """Make a factory return the same object for the same arguments, however they are spelt.
+
+    ``dtype`` and ``param_dtype`` may be given in every form that NumPy takes; a ``dtype`` of None is ``param_dtype``.
+
+    Args:
+        build: makes the product.
+        check: of the arguments, defaults included, which it may replace.
+
+    Raises:
+        UserError: of the factory, if arguments are missing, unknown or of a kind that cannot be compared, or a dtype is
+            not a floating-point type.
+    """
+    signature = inspect.signature(build)
+    name = build.__name__.strip("_")
+
+    @functools.cache
+    def made(*args: Any, **kwargs: Any) -> Product:
+        product = build(*args, **kwargs)
+        object.__setattr__(product, _CALL, (factory, args, kwargs))  # products are frozen
+        return product
+
+    @functools.wraps(build)
+    def factory(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Product:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UserError(f"{name}: {error}; its arguments are ({', '.join(signature.parameters)})") from None
+        bound.apply_defaults()
+        for key in ("param_dtype", "dtype"):
+            if key in bound.arguments:
+                if bound.arguments[key] is None:
+                    bound.arguments[key] = bound.arguments.get("param_dtype")
+                bound.arguments[key] = check_float_dtype(key, bound.arguments[key])
+        if check is not None:
+            check(bound)
+        for key, value in bound.arguments.items():
+            try:
+                hash(value)
+            except TypeError:
+                raise UserError(f"{name}: {key} cannot be a {type(value).__name__}: {value!r:.60}") from None
+        return made(*bound.args, **bound.kwargs)
+
+    return factory
+
+
+def check_float_dtype(name: str, value: Any) -> np.dtype:
+    """Return ``value`` as a dtype of real floating-point numbers.
+
+    Raises:
+        UserError: if it is not one.
+    """
+    try:
+        dtype = jnp.dtype(value)
+    except TypeError:
+        raise UserError(f"{name} must be a floating-point type such as float32, not {value!r:.60}") from None
+    if value is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise UserError(f"{name} must be a floating-point type such as float32, not {dtype}")
+    return dtype
