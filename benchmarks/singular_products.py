@@ -8,6 +8,7 @@ as they need. A value that ``product_spectrum`` trusts is wrong if it is off by 
 
 import argparse
 import collections
+import json
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -278,6 +279,7 @@ def main() -> int:
     parser.add_argument("--healthy", action="store_true", help="only families that are well conditioned")
     parser.add_argument("--jit", action="store_true", help="call the function under jax.jit")
     results = Path(__file__).parent / "results"
+    parser.add_argument("--before", type=Path, help="the record of another version, kept beside this one's")
     parser.add_argument("--out", type=Path, default=results / "singular-products.json")
     arguments = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
@@ -305,6 +307,9 @@ def main() -> int:
     table(families)
     table(types)
     record = {"products": len(chosen), "seed": arguments.seed, "families": families, "types": types, "wrong": wrong}
+    if arguments.before:
+        earlier = json.loads(arguments.before.read_text())
+        record["before"] = {key: earlier[key] for key in ("products", "seed", "families", "types")}
     write_json(arguments.out, record | {"environment": environment()})
     print(f"{sum(row['trusted_and_wrong'] for row in families.values())} trusted values are wrong")
     print(f"recorded in {arguments.out}")
