@@ -153,7 +153,7 @@ def build_model(
         jax.eval_shape(functools.partial(_one_step, model), jax.random.key(0))
     except UserError:
         raise
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cell {config.cell!r} cannot be run with --cell-options {options} ({reason})") from error
     return model

@@ -68,7 +68,5 @@ def _adam_direction(p: Array, g: Array, m: Memory, n: Array | None) -> Array:
     """``m̂ / (√v̂ + ε)``, both moments corrected for their start at zero (Kingma & Ba 2015, algorithm 1)."""
     del p, g
     assert n is not None, "a rule that counts is given the count"
-    steps = n.astype(jnp.result_type(float))
-    powers = ((1 - rate**steps).astype(moment.dtype) for rate, moment in zip((0.9, 0.999), m, strict=True))
-    mean, square = (moment / power for moment, power in zip(m, powers, strict=True))
+    mean, square = (moment / (1 - rate**n).astype(moment.dtype) for rate, moment in zip((0.9, 0.999), m, strict=True))
     return mean / (jnp.sqrt(square) + 1e-8)
