@@ -253,7 +253,7 @@ def draws(rng: np.random.Generator, count: int, healthy_only: bool) -> list[tupl
     found = []
     while len(found) < count:
         for name, family, types in kinds:
-            matrices = None
+            dtype, matrices = "", None
             while matrices is None:
                 dtype = str(rng.choice(types))
                 matrices = cast(family(rng, int(rng.choice(SIZES))), dtype)

@@ -141,6 +141,15 @@ def test_a_terminal_that_cannot_show_a_character(umlauts, environment):
         assert text.startswith("k\\xe4tzchen\\u203d")
 
 
+def test_the_script_of_an_exported_model_likewise(umlauts, tmp_path, rnnlm):
+    assert rnnlm("export", umlauts, "--out", tmp_path / "out").code == 0
+    command = [sys.executable, tmp_path / "out" / "score.py", umlauts.parent / "text.txt", "--tokens"]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "'k\\xe4tzchen\\u203d'" in done.stdout.decode("ascii")
+
+
 @pytest.mark.parametrize("platform", ["cuda", "foo"])
 def test_a_device_that_is_not_there(trained, corpus, tmp_path, platform):
     done = start("sample", trained, JAX_PLATFORMS=platform)

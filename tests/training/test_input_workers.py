@@ -14,7 +14,12 @@ from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import kept_digest, replace
 from rnnlm_jax.data import build_vocabulary, load_corpus
 from rnnlm_jax.data.records import blocks
+<<<<<<< HEAD
 from rnnlm_jax.runs import RunFolder, read_begun, write_config
+=======
+from rnnlm_jax.native import unavailable
+from rnnlm_jax.runs import RunFolder
+>>>>>>> wt-cli
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.train import train
 from tests.cli.conftest import one_line
@@ -33,6 +38,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _alone(tmp_path_factory, monkeypatch):
     """A cache for all, small blocks, and the types of a process of its own."""
+    unavailable()  # compiled kernels stay where they are
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path_factory.getbasetemp() / "records_cache"))
     monkeypatch.setattr(blocks, "_STEPS", 20)
     monkeypatch.setattr(blocks, "_SENTENCES", 10)
