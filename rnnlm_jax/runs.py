@@ -152,17 +152,7 @@ def build_model(
         remat_chunk=config.remat_chunk,
         executor=executor,
     )
-<<<<<<< HEAD
     jax.eval_shape(functools.partial(_one_step, model), jax.random.key(0))
-=======
-    try:
-        jax.eval_shape(functools.partial(_one_step, model), jax.random.key(0))
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cell {config.cell!r} cannot be run with --cell-options {options} ({reason})") from error
->>>>>>> wt-cli
     return model
 
 

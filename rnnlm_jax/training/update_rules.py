@@ -68,11 +68,7 @@ def _adam_direction(p: Array, g: Array, m: Memory, n: Array | None) -> Array:
     """``m̂ / (√v̂ + ε)``, both moments corrected for their start at zero (Kingma & Ba 2015, algorithm 1)."""
     del p, g
     assert n is not None, "a rule that counts is given the count"
-<<<<<<< HEAD
     wide = jnp.result_type(float)
     powers = (jnp.asarray(rate, wide) ** n.astype(wide) for rate in (0.9, 0.999))
     mean, square = (moment / (1 - power).astype(moment.dtype) for power, moment in zip(powers, m, strict=True))
-=======
-    mean, square = (moment / (1 - rate**n).astype(moment.dtype) for rate, moment in zip((0.9, 0.999), m, strict=True))
->>>>>>> wt-cli
     return mean / (jnp.sqrt(square) + 1e-8)

@@ -212,7 +212,6 @@ def test_tensorflow_is_never_imported_and_a_killed_process_leaves_no_worker(fold
         time.sleep(0.05)
 
 
-<<<<<<< HEAD
 def test_the_digest_is_that_of_the_text_in_memory(corpus, vocabulary, cache):
     encoded = vocabulary.encode(corpus.lines("train"))
     assert open_text(corpus, vocabulary, 0).digest == encoded.digest
@@ -227,15 +226,12 @@ def test_the_digest_is_that_of_the_text_in_memory(corpus, vocabulary, cache):
         assert dataclasses.replace(encoded, **change).digest != encoded.digest
 
 
-def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache):
-=======
 def kept(folder):
     """What is in a folder besides locks."""
     return [path for path in folder.iterdir() if path.suffix != ".lock"]
 
 
 def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache, capsys):
->>>>>>> wt-cli
     first = open_text(corpus, vocabulary, 0).reader.index
     with monkeypatch.context() as patch:
         patch.setattr(TextRecords, "lines", lambda self, numbers: pytest.fail("read again"))
