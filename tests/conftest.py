@@ -23,8 +23,12 @@ MAY_PROMOTE = {
     "jacobians": ("rank", "dtype"),
     "analysis": ("rank", "dtype"),
     "test_coming_from.py": ("dtype",),  # readers' programs, ``nats / tokens``
-    "test_documentation.py": ("dtype",),
+    "test_documentation.py": ("rank", "dtype"),  # spectra too, as in jacobians
+    "test_log_jacobian.py": ("rank", "dtype"),
     "test_apply_gradient.py": ("dtype",),  # beside optax, whose Adam promotes
+    "test_sampled_step.py": ("dtype",),
+    "test_step_by_row.py": ("dtype",),
+    "interop": ("dtype",),  # beside Flax, which promotes lengths
 }
 
 

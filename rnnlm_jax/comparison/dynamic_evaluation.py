@@ -201,7 +201,7 @@ def _scored(
         xs = model.embed(params, inputs) if xs is None else xs
         after, hs = model.hidden_from_embedded(params, state, xs, None, inputs)
         nats = model.output_nats(params, hs, targets)
-        return (nats * mask).sum() / jnp.maximum(mask.sum(), 1).astype(nats.dtype), (after, nats)
+        return (nats * mask.astype(nats.dtype)).sum() / jnp.maximum(mask.sum(), 1).astype(nats.dtype), (after, nats)
 
     if not (by_row and model.input.is_table and not model.tie_embeddings):
         gradient, (after, nats) = jax.grad(loss, has_aux=True)(params, None)

@@ -79,7 +79,7 @@ def test_chunks_of_a_bidirectional_stack():
     pair = cells.bidirectional(make("lstm"), make("gru"))
     cell = cells.stack(pair, make("elman-tanh"))
     params, state, xs = random_arrays(cell)
-    weights = (state, xs[:, :, :1] * jnp.ones(5))
+    weights = (state, xs[:, :, :1] * jnp.ones((1, 1, 5)))
     actual = run_with_gradients(cell, params, state, xs, weights, lengths=LENGTHS, remat_chunk="sqrt")
     assert_close(actual, run_with_gradients(cell, params, state, xs, weights, lengths=LENGTHS))
 
