@@ -277,6 +277,7 @@ def main() -> int:
     parser.add_argument("--products", type=int, default=6000, metavar="N", help="how many (default: 6000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the products (default: 0)")
     parser.add_argument("--healthy", action="store_true", help="only families that are well conditioned")
+    parser.add_argument("--types", help="count products of these types only, separated by commas")
     parser.add_argument("--jit", action="store_true", help="call the function under jax.jit")
     results = Path(__file__).parent / "results"
     parser.add_argument("--before", type=Path, help="the record of another version, kept beside this one's")
@@ -288,6 +289,8 @@ def main() -> int:
     types: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     wrong: list[dict[str, Any]] = []
     chosen = draws(np.random.default_rng(arguments.seed), arguments.products, arguments.healthy)
+    if arguments.types:
+        chosen = [each for each in chosen if each[1] in arguments.types.split(",")]
     with token_bar("products", len(chosen), unit="product") as progress:
         for name, dtype, matrices in chosen:
             wanted = exact_values(matrices)
