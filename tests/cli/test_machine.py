@@ -150,6 +150,18 @@ def test_the_script_of_an_exported_model_likewise(umlauts, tmp_path, rnnlm):
     assert "'k\\xe4tzchen\\u203d'" in done.stdout.decode("ascii")
 
 
+def test_an_export_without_jit_is_the_same(trained, corpus, tmp_path, rnnlm):
+    figures = []
+    for name, off in (("one", False), ("two", True)):
+        with jax.enable_x64(False), jax.disable_jit(off):
+            assert rnnlm("export", trained, "--out", tmp_path / name).code == 0
+        command = [sys.executable, tmp_path / name / "score.py", corpus, "--json"]
+        done = subprocess.run(command, capture_output=True, env=os.environ | {"JAX_PLATFORMS": "cpu"})
+        assert done.returncode == 0, done.stderr
+        figures.append(json.loads(done.stdout.splitlines()[-1]))
+    assert figures[0] == figures[1]
+
+
 @pytest.mark.parametrize("platform", ["cuda", "foo"])
 def test_a_device_that_is_not_there(trained, corpus, tmp_path, platform):
     done = start("sample", trained, JAX_PLATFORMS=platform)
