@@ -10,6 +10,7 @@ import numpy as np
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.ngrams.counts import NONE, with_starts
+from rnnlm_jax.ngrams.ids import as_ids, text_ids
 from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
 
 KIND = "backoff"
@@ -81,8 +82,7 @@ class NgramModel:
         Raises:
             UserError: if the text has an id that the vocabulary lacks.
         """
-        tokens = np.asarray(text.tokens)
-        text.require_ids_below(self.vocabulary.size)
+        tokens = text_ids(text, self.vocabulary.size)
         padded, places = with_starts(tokens, self.vocabulary.size, self.vocabulary.eos_id)
         nats = np.empty(tokens.size)
         for start in range(0, tokens.size, CHUNK):
@@ -118,8 +118,12 @@ class NgramModel:
 
         Returns:
             the state after the token, and float64 log-probabilities.
+
+        Raises:
+            UserError: if a token is not in the vocabulary.
         """
-        token, size = np.asarray(token), self.vocabulary.size
+        size = self.vocabulary.size
+        token, state = as_ids(token, size), np.asarray(state)
         eos = self.vocabulary.eos_id
         begins = state[..., -1] == NONE if eos is None else token == eos
         last = np.where(begins, size, token)[..., None]

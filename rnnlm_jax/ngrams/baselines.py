@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rnnlm_jax.ngrams.ids import as_ids
+
 
 class UnigramBaseline:
     """Relative frequencies with one added to every count, ``P(v) = (c(v) + 1) / (N + V)`` (Laplace).
@@ -13,7 +15,7 @@ class UnigramBaseline:
 
     def __init__(self, tokens: np.ndarray, vocab_size: int):
         """Count."""
-        self._set(np.bincount(tokens, minlength=vocab_size))
+        self._set(np.bincount(as_ids(tokens, vocab_size), minlength=vocab_size))
 
     @classmethod
     def of_counts(cls, counts: np.ndarray) -> "UnigramBaseline":
@@ -27,7 +29,7 @@ class UnigramBaseline:
 
     def nats(self, tokens: np.ndarray) -> np.ndarray:
         """``-log P(w_t)`` of each token, ``[N]``."""
-        return -np.log(self.probabilities[tokens])
+        return -np.log(self.probabilities[as_ids(tokens, self.probabilities.size)])
 
 
 class BigramBaseline:
@@ -46,6 +48,7 @@ class BigramBaseline:
     def __init__(self, tokens: np.ndarray, vocab_size: int):
         """Count."""
         self.vocab_size = vocab_size
+        tokens = as_ids(tokens, vocab_size)
         self.unigram = UnigramBaseline(tokens, vocab_size)
         self.keys, self.counts = np.unique(self._keys(tokens[:-1], tokens[1:]), return_counts=True)
         first = self.keys // vocab_size
@@ -59,6 +62,7 @@ class BigramBaseline:
 
     def probabilities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """``P(second | first)``, element by element."""
+        first, second = as_ids(first, self.vocab_size), as_ids(second, self.vocab_size)
         wanted = self._keys(first, second)
         place = np.minimum(np.searchsorted(self.keys, wanted), max(self.keys.size - 1, 0))
         seen = self.keys[place] == wanted if self.keys.size else np.zeros(wanted.shape, bool)
@@ -69,4 +73,5 @@ class BigramBaseline:
 
     def nats(self, tokens: np.ndarray, first_input: int) -> np.ndarray:
         """``-log P(w_t | w_{t-1})`` of each token, ``[N]``; ``first_input`` stands before the first."""
+        tokens = as_ids(tokens, self.vocab_size)
         return -np.log(self.probabilities(np.concatenate([[first_input], tokens[:-1]]), tokens))

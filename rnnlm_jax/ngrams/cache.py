@@ -9,6 +9,7 @@ import numpy as np
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.ngrams.ids import text_ids
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ class UnigramCache:
         Raises:
             UserError: if the text has an id that the vocabulary lacks.
         """
-        text.require_ids_below(self.vocabulary.size)
-        tokens = np.asarray(text.tokens)
+        tokens = text_ids(text, self.vocabulary.size)
         seen = _weights(tokens, self.window, self.decay)
         held = np.arange(tokens.size, dtype=float)
         if self.window is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
+from rnnlm_jax.ngrams.ids import as_ids, text_ids
 from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
 from rnnlm_jax.ngrams.snm.features import FeatureType, reach, state_slots
 from rnnlm_jax.ngrams.snm.table import FeatureTable, ranges
@@ -95,8 +96,7 @@ class SnmModel:
         Raises:
             UserError: if the text has an id that the vocabulary lacks.
         """
-        tokens = np.asarray(text.tokens)
-        text.require_ids_below(self.vocabulary.size)
+        tokens = text_ids(text, self.vocabulary.size)
         nats = np.empty(tokens.size)
         for begin in range(0, tokens.size, CHUNK):
             end = min(begin + CHUNK, tokens.size)
@@ -129,8 +129,12 @@ class SnmModel:
 
         Returns:
             the state after the token, and log-probabilities in nats, float64 ``[*B, V]``.
+
+        Raises:
+            UserError: if a token is not in the vocabulary.
         """
-        token, size = np.asarray(token), self.vocabulary.size
+        size = self.vocabulary.size
+        token, state = as_ids(token, size), SnmState(*map(np.asarray, state))
         eos = self.vocabulary.eos_id
         begins = state.length == 0 if eos is None else (token == eos) | (state.length == 0)
         words = np.concatenate([np.where(begins, size, token)[..., None], state.words[..., :-1]], axis=-1)
