@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
@@ -53,7 +54,7 @@ class Sampling:
             # A token stays if those above it do not yet reach top_p; the first always does.
             probabilities = jax.nn.softmax(logits, axis=-1)
             before = jnp.cumsum(probabilities, axis=-1) - probabilities
-            first = jnp.arange(kept) == 0
+            first = over_batch(jnp.arange(kept) == 0, before)
             logits = jnp.where(first | (before < nucleus), logits, -jnp.inf)
         return jnp.put_along_axis(jnp.full_like(log_probs, -jnp.inf), tokens, logits, axis=-1, inplace=False)
 

@@ -86,7 +86,10 @@ def test_training_outlives_its_output(corpus, tmp_path, lost, rnnlm):
 def test_training_stops_in_order_as_its_terminal_closes(corpus, tmp_path):
     command = [*PROGRAM, *words_of_training(corpus, tmp_path / "run"), "--epochs=1000", *QUIET]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    # Under nohup the signal is ignored, here and in what is started here.
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
+        signal.signal(signal.SIGHUP, ours)
         while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
             pass
         process.send_signal(signal.SIGHUP)
