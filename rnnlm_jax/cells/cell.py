@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cached_factory import FactoryMade, cached_factory
@@ -113,16 +114,17 @@ def check_size(name: str, size: int) -> int:
 
 
 def check_batch_shape(batch_shape: Any) -> tuple[int, ...]:
-    """Return a batch shape as a tuple, if it is a sequence of sizes; zero is one.
+    """Return a batch shape as a tuple, if it is a sequence of sizes; zero is one, and so is a symbol of ``jax.export``.
 
     Raises:
         UserError: if it is not.
     """
     if not isinstance(batch_shape, tuple | list) or not all(
-        isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0 for size in batch_shape
+        is_symbolic_dim(size) or (isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0)
+        for size in batch_shape
     ):
         raise UserError(f"batch_shape must be a tuple of sizes, such as (20,) or (), not {batch_shape!r:.60}")
-    return tuple(map(int, batch_shape))
+    return tuple(size if is_symbolic_dim(size) else int(size) for size in batch_shape)
 
 
 def check_flag(name: str, value: Any) -> None:

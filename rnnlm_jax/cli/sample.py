@@ -1,6 +1,7 @@
 """``rnnlm-jax sample``."""
 
 import argparse
+import os
 
 from rnnlm_jax import json_text
 from rnnlm_jax.finite import require_finite
@@ -28,11 +29,13 @@ def main(arguments: argparse.Namespace) -> int:
     """Print the prompt and what the model makes of it."""
     run = open_run(arguments.run, arguments.checkpoint)
     require_finite(run.params, arguments.run)
+    # A process whose locale is not UTF-8 has the bytes of other characters one by one.
+    prompt = os.fsencode(arguments.prompt).decode("utf-8", "surrogateescape")
     text = sample(
         run.model,
         run.params,
         run.vocabulary,
-        arguments.prompt,
+        prompt,
         sampling=Sampling(arguments.temperature, arguments.top_k, arguments.top_p),
         max_tokens=arguments.max_tokens,
         lines=arguments.lines,
@@ -40,5 +43,5 @@ def main(arguments: argparse.Namespace) -> int:
     )
     print(text)
     if arguments.json:
-        print(json_text.dumps({"run": arguments.run, "prompt": arguments.prompt, "seed": arguments.seed, "text": text}))
+        print(json_text.dumps({"run": arguments.run, "prompt": prompt, "seed": arguments.seed, "text": text}))
     return 0
