@@ -24,6 +24,7 @@ from rnnlm_jax.cli.bench import FOLDER, file_name
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.presets import preset
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import START, build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.training.train import environment
@@ -55,6 +56,7 @@ def measure(repeats: int) -> dict[str, Any]:
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
     step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
     state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
+    identity = RunIdentity.begin(config, "")
     rate, blocked, number = jnp.float32(1.0), [], [0]
 
     def turn() -> None:
@@ -68,7 +70,7 @@ def measure(repeats: int) -> dict[str, Any]:
         def turn_with_checkpoint() -> None:
             number[0] += 1
             begun = time.perf_counter()
-            checkpoints.save(split_state(state[0]), dataclasses.replace(START, step=number[0]), "", True)
+            checkpoints.save(split_state(state[0]), dataclasses.replace(START, step=number[0]), identity, True)
             blocked.append(time.perf_counter() - begun)
             turn()
             checkpoints.wait()

@@ -62,6 +62,28 @@ def emptied_newest_step(run: Path, rng: random.Random) -> str:
     return str(path.relative_to(run))
 
 
+#: What two runs of the same text and sizes may have in each other's place: no reader stumbles over its form.
+PARTS = ("config.json", "vocabulary.json", "counts.json", "metrics.jsonl", "results.json", "best", "last", "step")
+
+
+def file_of_another_run(run: Path, rng: random.Random, other: Path) -> str:
+    """A file, all checkpoints of a kind or one of them have been copied from a run with another learning rate."""
+    part = rng.choice(PARTS)
+    if part == "step":
+        part = str(_newest(run, rng).relative_to(run))
+    elif "." not in part:
+        part = f"checkpoints/{part}"
+    source, target = other / part, run / part
+    if not source.exists() or not target.exists():
+        raise Missed
+    if target.is_dir():
+        shutil.rmtree(target)
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+    return part
+
+
 #: Faults of files, which need no process.
 DAMAGE = {
     "flipped bit": flipped_bit,
@@ -111,16 +133,20 @@ def full_disk(run: Path, rng: random.Random, start: Start) -> str:
 #: Faults of processes.
 PROCESS = {"SIGKILL": sigkill, "SIGTERM": sigterm, "full disk": full_disk}
 
+#: Faults of files of which another run is needed.
+MIXED = {"file of another run": file_of_another_run}
+
 #: Of 100 faults so many are of a kind.
 SHARES = {
-    "SIGKILL": 25,
-    "SIGTERM": 10,
-    "full disk": 8,
-    "flipped bit": 22,
-    "truncated file": 15,
-    "missing file": 12,
+    "SIGKILL": 23,
+    "SIGTERM": 9,
+    "full disk": 7,
+    "flipped bit": 19,
+    "truncated file": 13,
+    "missing file": 11,
     "deleted newest step": 5,
     "emptied newest step": 3,
+    "file of another run": 10,
 }
 
 

@@ -15,11 +15,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_kinds import DAMAGE, PROCESS, SHARES, Missed, WrongExit
+from benchmarks.fault_kinds import DAMAGE, MIXED, PROCESS, SHARES, Missed, WrongExit
 from rnnlm_jax.runs import write_json
 from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.only_trainer import LOCK
@@ -60,16 +60,18 @@ class Outcome:
 
 
 class Laboratory:
-    """A folder with a text, a run that nothing happened to, and some that were killed."""
+    """A folder with a text, a run that nothing happened to, some that were killed, and one of another learning rate."""
 
     def __init__(self, folder: Path, snapshots: int = 3):
         """Train the undisturbed run, and kill some others at moments spread over their steps."""
         self.folder, self.text = folder, folder / "text.txt"
         self.text.write_text(sentences())
         self.whole = folder / "whole"
-        done = self.train(self.whole)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+        self.other = folder / "another-rate"
+        for run, options in ((self.whole, ()), (self.other, ("--learning-rate=0.01",))):
+            done = self.train(run, options=options)
+            if done.returncode:
+                raise RuntimeError(done.stderr)
         self.snapshots = [self.whole]
         lines = len(records(self.whole))
         for k in range(snapshots):
@@ -81,9 +83,11 @@ class Laboratory:
             process.wait()
             self.snapshots.append(run)
 
-    def start(self, run: Path, limit: int | None = None, resume: bool = True) -> subprocess.Popen:
+    def start(
+        self, run: Path, limit: int | None = None, resume: bool = True, options: Sequence[str] = ()
+    ) -> subprocess.Popen:
         """Begin to train, or to go on."""
-        words = ["--resume"] if resume else [*MODEL, f"--data={self.text}"]
+        words = ["--resume"] if resume else [*MODEL, f"--data={self.text}", *options]
         cache = f"--compilation-cache={self.folder / 'compiled'}"
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(limit), "train", f"--run={run}", cache, *words],
@@ -93,9 +97,9 @@ class Laboratory:
             env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "0"},
         )
 
-    def train(self, run: Path, resume: bool = False) -> subprocess.CompletedProcess:
+    def train(self, run: Path, resume: bool = False, options: Sequence[str] = ()) -> subprocess.CompletedProcess:
         """Train to the end."""
-        process = self.start(run, resume=resume)
+        process = self.start(run, resume=resume, options=options)
         _, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, "", errors)
 
@@ -108,6 +112,8 @@ class Laboratory:
             try:
                 if kind in DAMAGE:
                     what = DAMAGE[kind](run, rng)
+                elif kind in MIXED:
+                    what = MIXED[kind](run, rng, self.other)
                 else:
                     what = PROCESS[kind](run, rng, lambda limit: self.start(run, limit))
                 break
@@ -167,8 +173,8 @@ def final(run: Path) -> list[Any]:
 
 
 def timeless(figures: dict[str, Any]) -> dict[str, Any]:
-    """Figures without those of the clock."""
-    return {name: value for name, value in figures.items() if not name.startswith(OF_THE_CLOCK)}
+    """Figures without those of the clock, and without the name of the run."""
+    return {name: value for name, value in figures.items() if not name.startswith((*OF_THE_CLOCK, "run_id"))}
 
 
 def content(run: Path) -> dict[Path, bytes]:

@@ -11,8 +11,11 @@
 """
 
 from rnnlm_jax import cells
+from rnnlm_jax.compilation import warn_of_faulty_jaxlib
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll import unroll
 from rnnlm_jax.version import __version__
 
 __all__ = ["UserError", "__version__", "cells", "unroll"]
+
+warn_of_faulty_jaxlib()

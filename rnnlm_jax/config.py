@@ -6,16 +6,30 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnnlm_jax.errors import UserError
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] = (), flag: str = "") -> Any:
-    """A field with its help on the command line; ``flag`` names its option where the field's name does not."""
-    return field(default=default, metadata={"help": help, "choices": choices, "flag": flag})
+def option(
+    default: Any, help: str, choices: tuple[str, ...] = (), flag: str = "", may_change: bool = False, path: bool = False
+) -> Any:
+    """A field with its help on the command line.
+
+    Args:
+        default: its value where none is given.
+        help: what ``--help`` says.
+        choices: the values it may have, if they are few.
+        flag: the name of its option where the field's name is not.
+        may_change: whether a resumed run may change it: it touches none of the numbers of the steps that both have.
+        path: whether it names a file or folder, which may be moved; what lies there is known by its digest.
+    """
+    return field(
+        default=default,
+        metadata={"help": help, "choices": choices, "flag": flag, "may_change": may_change or path, "path": path},
+    )
 
 
 @dataclass(frozen=True)
@@ -26,12 +40,19 @@ class DataConfig:
         "pydoc",
         "pydoc, grammar, ptb, wikitext-2, tfds:NAME, a text file, or a folder with train, valid and test files",
         flag="data",
+        path=True,
     )
-    data_dir: str | None = option(None, "folder that holds ptb/, wikitext-2/ or TFDS's manual files [$RNNLM_JAX_DATA]")
+    data_dir: str | None = option(
+        None, "folder that holds ptb/, wikitext-2/ or TFDS's manual files [$RNNLM_JAX_DATA]", path=True
+    )
     level: str = option("auto", "what a token is; auto: the corpus's own", ("auto", "word", "char", "byte", "subword"))
-    vocabulary: str | None = option(None, "a vocabulary file to use in place of one built from the training text")
+    vocabulary: str | None = option(
+        None, "a vocabulary file to use in place of one built from the training text", path=True
+    )
     tokenizer: str | None = option(
-        None, "a tokenizer.json of Hugging Face tokenizers, whose subwords are then the vocabulary (extra: subwords)"
+        None,
+        "a tokenizer.json of Hugging Face tokenizers, whose subwords are then the vocabulary (extra: subwords)",
+        path=True,
     )
     min_count: int = option(1, "tokens seen less often become <unk>; pairs of subwords seen less often stay two")
     max_vocabulary: int | None = option(
@@ -48,6 +69,7 @@ class DataConfig:
         None,
         "read training text from disk as it is wanted, with so many processes (0: a thread of this one); needs a TFDS "
         "data set and --vocabulary or --tokenizer; none: the whole text in memory",
+        may_change=True,
     )
 
 
@@ -111,19 +133,25 @@ class OptimizerConfig:
 class TrainingConfig:
     """How long, how often, and what is kept."""
 
-    epochs: int = option(10, "passes over the training text")
+    epochs: int = option(10, "passes over the training text", may_change=True)
     seed: int = option(0, "of initial parameters, dropout and the order of sentences")
     valid_streams: int = option(
         1, "streams that validation text is cut into: 1 is exact, more is faster and approximate"
     )
-    log_every: int = option(50, "steps between two lines of metrics")
-    checkpoint_every: int = option(1000, "steps between two checkpoints inside an epoch; each epoch ends with one")
-    keep_last: int = option(
-        2, "checkpoints to keep of each kind: the newest ones; resuming takes the last that is whole"
+    log_every: int = option(50, "steps between two lines of metrics", may_change=True)
+    checkpoint_every: int = option(
+        1000, "steps between two checkpoints inside an epoch; each epoch ends with one", may_change=True
     )
-    max_bad_steps: int = option(20, "stop after this many steps in a row with a loss or gradient that is not finite")
-    log_jacobian: bool = option(False, "log the mean log|det| of step Jacobians, in nats per dimension of the state")
-    tensorboard: bool = option(False, "write TensorBoard event files too (extra: tensorboard)")
+    keep_last: int = option(
+        2, "checkpoints to keep of each kind: the newest ones; resuming takes the last that is whole", may_change=True
+    )
+    max_bad_steps: int = option(
+        20, "stop after this many steps in a row with a loss or gradient that is not finite", may_change=True
+    )
+    log_jacobian: bool = option(
+        False, "log the mean log|det| of step Jacobians, in nats per dimension of the state", may_change=True
+    )
+    tensorboard: bool = option(False, "write TensorBoard event files too (extra: tensorboard)", may_change=True)
 
 
 @dataclass(frozen=True)
@@ -134,6 +162,7 @@ class ParallelConfig:
         None,
         "devices along data, which divides batches, and model, which divides large tables, as in data=4,model=2; "
         "none: all devices along data",
+        may_change=True,
     )
 
 
@@ -155,6 +184,8 @@ _POSITIVE = (
     ("optimizer", ("learning_rate", "decay", "clip_norm")),
     ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "keep_last", "max_bad_steps")),
 )
+#: Lengths of an array's axes, which are counted in 32 bits.
+_SIZES = (("data", ("batch_size", "window")), ("model", ("hidden_size", "layers", "embedding_size")))
 _NOT_NEGATIVE = (
     ("optimizer", ("decay_after", "momentum", "weight_decay", "initial_accumulator")),
     ("training", ("seed",)),
@@ -192,6 +223,10 @@ def check_config(config: Config) -> Config:
             value = getattr(getattr(config, group), name)
             if value is not None and not possible(value):
                 raise UserError(f"--{name.replace('_', '-')} must be {what}, not {value}")
+    for group, name in ((group, name) for group, members in _SIZES for name in members):
+        value = getattr(getattr(config, group), name)
+        if value is not None and value >= 2**31:
+            raise UserError(f"--{name.replace('_', '-')} must be below 2^31, not {value}")
     if config.optimizer.momentum >= 1:
         raise UserError(f"--momentum must be below 1, not {config.optimizer.momentum}")
     if config.training.seed >= 2**32:
@@ -241,9 +276,20 @@ def from_json(text: str | bytes, name: str = "the configuration") -> Config:
     Raises:
         UserError: if it is no JSON, has a field this version does not know, or is sealed and not as it was written.
     """
+    return with_identity_from_json(text, name)[0]
+
+
+def with_identity_from_json(text: str | bytes, name: str = "the configuration") -> tuple[Config, Any]:
+    """The configuration back from JSON, and the entry that says which run it is of; None if there is none.
+
+    Raises:
+        UserError: as ``from_json``.
+    """
     try:
         groups = json.loads(text)
         seal = groups.pop("digest", None)
+        content = dict(groups)
+        identity = groups.pop("identity", None)
         parts = {spec.name: spec.default_factory for spec in dataclasses.fields(Config)}
         made = {group: dataclasses.replace(parts[group](), **values) for group, values in groups.items()}  # type: ignore[operator]
         config = Config(**made)
@@ -256,19 +302,42 @@ def from_json(text: str | bytes, name: str = "the configuration") -> Config:
         raise UserError(
             f"{name} is no configuration of this version ({error}): train again, or restore the file"
         ) from error
-    if seal is not None and seal != _digest(groups):
+    if seal is not None and seal != _digest(content):
         raise UserError(
-            f"{name} is damaged, or was edited by hand: restore it from a copy, or, if it is as you want it, "
-            'delete its entry "digest"'
+            f"{name} is damaged, or was edited by hand: restore it from a copy; options that a run may change are "
+            "given to rnnlm-jax train --resume"
         )
-    return check_config(replace(config, model=pairs))
+    return check_config(replace(config, model=pairs)), identity
 
 
-def to_sealed_json(config: Config) -> str:
-    """The configuration as JSON with a digest of its content, so that ``from_json`` notices damage."""
-    groups = json.loads(to_json(config))
+def to_sealed_json(config: Config, identity: dict[str, Any] | None = None) -> str:
+    """The configuration as JSON with a digest of its content, so that ``from_json`` notices damage.
+
+    ``identity`` says which run it is of.
+    """
+    groups = json.loads(to_json(config)) | ({} if identity is None else {"identity": identity})
     return json.dumps(groups | {"digest": _digest(groups)}, indent=2) + "\n"
 
 
-def _digest(groups: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()
+def options(config: Config) -> Iterator[tuple[str, dataclasses.Field, Any]]:
+    """Each option: the name of its group, its field, its value."""
+    for group in dataclasses.fields(config):
+        part = getattr(config, group.name)
+        yield from ((group.name, spec, getattr(part, spec.name)) for spec in dataclasses.fields(part))
+
+
+def kept_digest(config: Config) -> str:
+    """The digest of the options that a resumed run keeps.
+
+    Those that have their default are left out, so that a version with one option more gives the same.
+    """
+    kept = {
+        f"{group}.{spec.name}": value
+        for group, spec, value in options(config)
+        if not spec.metadata["may_change"] and value != spec.default
+    }
+    return _digest(kept)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

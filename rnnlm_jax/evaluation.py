@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -138,7 +138,7 @@ def perplexity(nats: float, tokens: int) -> float:
 @functools.lru_cache(maxsize=8)
 def scoring_function(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
     """``(params, state, inputs, targets) -> (state, nats[T, B])``, compiled once per model and shape."""
-    return jax.jit(model.token_nats, donate_argnums=1)
+    return jit(model.token_nats, donate_argnums=1)
 
 
 def window_for(model: LanguageModel, streams: int) -> int:

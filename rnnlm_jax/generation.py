@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -38,20 +40,32 @@ class Sampling:
             raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p}")
 
     def filtered(self, log_probs: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
-        """Unnormalised log-probabilities of what may be drawn; -inf for what may not."""
-        logits = (log_probs - jnp.max(log_probs, axis=-1, keepdims=True)) / self.temperature
-        size = logits.shape[-1]
+        """Unnormalised log-probabilities of the tokens that may be drawn, -inf for the others."""
+        size = log_probs.shape[-1]
         kept = size if self.top_k is None else min(self.top_k, size)
         nucleus = 1.0 if self.top_p is None else self.top_p
         if kept == size and nucleus == 1.0:
-            return logits
-        largest, tokens = jax.lax.top_k(logits, kept)  # falling; of equal ones the lower id first, as in argmax
+            return self._scaled(log_probs)
+        # Tokens are ranked before they are scaled: an extreme temperature makes different ones equal.
+        # Falling; of equal ones the lower id first, as in argmax.
+        largest, tokens = jax.lax.top_k(log_probs, kept)
+        logits = self._scaled(largest)
         if nucleus < 1.0:
             # A token stays if those above it do not yet reach top_p; the first always does.
-            probabilities = jax.nn.softmax(largest, axis=-1)
+            probabilities = jax.nn.softmax(logits, axis=-1)
             before = jnp.cumsum(probabilities, axis=-1) - probabilities
-            largest = jnp.where(before < nucleus, largest, -jnp.inf)
-        return jnp.put_along_axis(jnp.full_like(logits, -jnp.inf), tokens, largest, axis=-1, inplace=False)
+            first = over_batch(jnp.arange(kept) == 0, before)
+            logits = jnp.where(first | (before < nucleus), logits, -jnp.inf)
+        return jnp.put_along_axis(jnp.full_like(log_probs, -jnp.inf), tokens, logits, axis=-1, inplace=False)
+
+    def _scaled(self, log_probs: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
+        """Logarithms divided by the temperature, the largest of them 0; -inf stays -inf."""
+        below = log_probs - jnp.max(log_probs, axis=-1, keepdims=True)
+        # A temperature whose value or inverse is subnormal may be taken for 0, and 0 / 0 is no number. At these
+        # bounds any difference between two logarithms of probabilities has already become all, or nothing.
+        tiny = float(jnp.finfo(log_probs.dtype).tiny)
+        scaled = below / min(max(self.temperature, tiny), 1 / tiny)
+        return jnp.where(jnp.isneginf(log_probs), -jnp.inf, scaled)
 
     def draw(self, key: Key, log_probs: Float[Array, "*B V"]) -> Array:
         """The next token."""
@@ -60,7 +74,7 @@ class Sampling:
         return jax.random.categorical(key, self.filtered(log_probs), axis=-1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+@functools.partial(jit, static_argnums=(0, 5, 6))
 def _generate(
     model: LanguageModel,
     params: LanguageModelParams,

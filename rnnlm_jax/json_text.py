@@ -1,18 +1,21 @@
-"""JSON that every reader accepts: numbers that it lacks (NaN, infinities) become null."""
+"""JSON that every reader accepts: NaN and infinities become null, and what is no character U+FFFD."""
 
 import json
 import math
+import re
 from typing import Any
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """The value as JSON text, on one line unless indented."""
-    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+    return json.dumps(_valid(value), indent=indent, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def _valid(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {_valid(key): _valid(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_valid(item) for item in value]
+    if isinstance(value, str):  # a word of the command line that is not UTF-8 has surrogates
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell, check_cell, check_number, check_size
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
@@ -88,7 +89,7 @@ class LanguageModel:
         """The same model with the vectors of all tokens formed once, for whoever reads more tokens than there are."""
         if self.input.is_table:
             return self, params
-        table = jax.jit(self.input.table)(params.embedding)
+        table = jit(self.input.table)(params.embedding)
         return dataclasses.replace(self, input=embedding(table.dtype)), params._replace(embedding=table)
 
     def hidden(

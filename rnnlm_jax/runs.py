@@ -1,6 +1,7 @@
 """The folder of a training run: its configuration, vocabulary, checkpoints, metrics and results, and how to open it."""
 
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from jax.sharding import Mesh, NamedSharding
 from rnnlm_jax import cells, inputs, json_text, outputs
 from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cells import zoo
-from rnnlm_jax.checkpoints import CheckpointFolder, Position, restore_first
-from rnnlm_jax.config import Config, ModelConfig, from_json, to_sealed_json
+from rnnlm_jax.checkpoints import CheckpointFolder, Damaged, Position, restore_first
+from rnnlm_jax.config import Config, ModelConfig, kept_digest, to_sealed_json, with_identity_from_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.machine_memory import bytes_on_each_device, require_memory
+from rnnlm_jax.run_identity import RunIdentity, require_own_id
 from rnnlm_jax.sharding.rules import parameter_shardings
 from rnnlm_jax.whole_file import written_whole
 from rnnlm_jax.words import Words
@@ -25,7 +28,7 @@ from rnnlm_jax.words import Words
 #: In place of a cell's name: no recurrent part, for an output layer that reads the last words itself.
 NO_CELL = "none"
 #: The position before the first step.
-START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0, text="")
+START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,19 @@ class RunFolder:
     """Where everything of a run lies."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        """Check that the libraries that write checkpoints can name a file in the folder.
+
+        Raises:
+            UserError: if its path is not UTF-8.
+        """
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"the path of the run {self.path} is not UTF-8, as checkpoints need: give another"
+            ) from None
 
     @property
     def config(self) -> Path:
@@ -91,7 +107,9 @@ class Run:
     params: LanguageModelParams
     position: Position
     words: Words | None = None
-    """With their counts; None in a run of an earlier version, which has not kept them."""
+    """With their counts; None where nobody has counted them."""
+    identity: RunIdentity | None = None
+    """Of the folder that it was read from; None for one that lies in none."""
 
 
 def build_model(
@@ -160,13 +178,59 @@ def read_config(folder: RunFolder) -> Config:
     """The configuration of a run.
 
     Raises:
-        UserError: if there is no run in the folder, or its configuration cannot be read.
+        UserError: as ``read_begun``.
+    """
+    return read_begun(folder)[0]
+
+
+def read_begun(folder: RunFolder) -> tuple[Config, RunIdentity]:
+    """The configuration of a run, and what all its files have in common.
+
+    Raises:
+        UserError: if there is no run in the folder, its configuration cannot be read or is of an earlier version, or
+            the results or records of metrics beside it are of another run.
     """
     if not folder.exists():
         raise UserError(
             f"{folder.path} holds no run (no config.json): train one with rnnlm-jax train --run {folder.path}"
         )
-    return from_json(folder.config.read_bytes(), str(folder.config))
+    config, entry = with_identity_from_json(folder.config.read_bytes(), str(folder.config))
+    if entry is None:
+        raise UserError(
+            f"{folder.config} does not say which run it is of, as those of earlier versions: restore it from a copy, "
+            "or train again"
+        )
+    try:
+        identity = RunIdentity.from_entry(entry)
+    except ValueError as error:
+        raise UserError(f"{folder.config} is damaged ({error}): restore it from a copy") from error
+    if kept_digest(config) != identity.options:
+        raise UserError(
+            f"{folder.config} has other options than the run was begun with: restore it from a copy, or begin another "
+            "run"
+        )
+    _require_own_files(folder, identity)
+    return config, identity
+
+
+def _require_own_files(folder: RunFolder, identity: RunIdentity) -> None:
+    """Check that results and metrics are of the run, where there are any that can be read: most commands read none."""
+    said = {path: found for path in (folder.results, folder.metrics) if (found := _run_id(path)) is not None}
+    if len(said) == 2 and len({*said.values(), identity.run_id}) == 2 and identity.run_id not in said.values():
+        raise UserError(
+            f"{folder.config} is of another run than results.json and metrics.jsonl beside it: restore it from a copy"
+        )
+    for path, found in said.items():
+        require_own_id(found, identity, str(path), "restore config.json if it is that, or else delete this file")
+
+
+def _run_id(path: Path) -> str | None:
+    """The run that a JSON object says it is of, or the first of some that stand one a line; None if it says none."""
+    try:
+        with path.open("rb") as file:
+            return str(json.loads(file.readline() if path.suffix == ".jsonl" else file.read())["run_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def initial_params(model: LanguageModel, seed: int) -> LanguageModelParams:
@@ -185,20 +249,21 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None, mes
         mesh: to divide the parameters over; none for one device.
 
     Raises:
-        UserError: if there is no run, or a part of it is missing, damaged, or of another vocabulary.
+        UserError: if there is no run, or a part of it is missing, damaged, or of another run.
     """
     folder = RunFolder(Path(path))
-    config = read_config(folder)
-    vocabulary = Vocabulary.load(folder.vocabulary)
-    words = read_words(folder, vocabulary)
+    config, identity = read_begun(folder)
+    vocabulary = read_vocabulary(folder, identity)
+    words = read_words(folder, identity, vocabulary)
     model = build_model(config.model, vocabulary.size, words=words)
     if which == "init":
-        return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words)
+        return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words, identity)
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
     if mesh is not None:
         like = {"params": jax.tree.map(_lying, like["params"], parameter_shardings(model, mesh))}
-    tree, position, _ = restore_first(_candidates(folder, which, step), like, vocabulary.content_hash)
-    return Run(config, vocabulary, model, tree["params"], position, words)
+    require_memory(bytes_on_each_device(like), f"the parameters of {folder.path}")
+    tree, position, _ = restore_first(_candidates(folder, which, step), like, identity)
+    return Run(config, vocabulary, model, tree["params"], position, words, identity)
 
 
 def _lying(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -220,15 +285,37 @@ def _candidates(folder: RunFolder, which: str, step: int | None) -> list[tuple[C
     return [(kind, step) for step in steps for kind in (asked, other) if step in kind.steps()]
 
 
-def read_words(folder: RunFolder, vocabulary: Vocabulary) -> Words | None:
-    """The words of a run with their counts in its training text; None if it has not kept them.
+def read_vocabulary(folder: RunFolder, identity: RunIdentity) -> Vocabulary:
+    """The vocabulary of a run.
 
     Raises:
-        UserError: if the counts are damaged, or of another vocabulary.
+        UserError: if it is missing, damaged, or not the one that the run was begun with.
+    """
+    vocabulary = Vocabulary.load(folder.vocabulary)
+    if vocabulary.content_hash != identity.vocabulary:
+        raise UserError(
+            f"the run in {folder.path} was trained with another vocabulary than {folder.vocabulary} "
+            f"({identity.vocabulary[:12]}… in config.json, {vocabulary.content_hash[:12]}… there): the folder mixes "
+            "files of two runs; restore the one that does not belong from a copy"
+        )
+    return vocabulary
+
+
+def read_words(folder: RunFolder, identity: RunIdentity, vocabulary: Vocabulary) -> Words | None:
+    """The words of a run with their counts in its training text; None if they are not there.
+
+    Raises:
+        UserError: if the counts are damaged, or not those that the run was begun with.
     """
     if not folder.counts.exists():
         return None
-    return Words.from_json(folder.counts.read_bytes(), vocabulary.tokens, str(folder.counts))
+    words = Words.from_json(folder.counts.read_bytes(), vocabulary.tokens, str(folder.counts))
+    if words.digest != identity.counts:
+        raise UserError(
+            f"{folder.counts} has other counts than the run was begun with: the folder mixes files of two runs; "
+            "restore the one that does not belong from a copy"
+        )
+    return words
 
 
 def kept_steps(path: str | Path, which: str = "last") -> list[int]:
@@ -243,6 +330,19 @@ def kept_steps(path: str | Path, which: str = "last") -> list[int]:
     return steps
 
 
+def newest_position(folder: RunFolder, identity: RunIdentity) -> Position | None:
+    """Where the newest checkpoint to resume from stands; None if there is none, or it cannot be read.
+
+    Raises:
+        UserError: if it is of another run.
+    """
+    last = CheckpointFolder(folder.checkpoints("last"))
+    try:
+        return last.about(last.steps()[-1], identity).position
+    except (IndexError, Damaged):
+        return None
+
+
 def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:
     where = folder.checkpoints(which)
     if not where.is_dir():
@@ -252,13 +352,20 @@ def _checkpoints(folder: RunFolder, which: str) -> CheckpointFolder:
     return CheckpointFolder(where)
 
 
-def write_new_run(folder: RunFolder, config: Config, vocabulary: Vocabulary, words: Words | None = None) -> None:
+def write_new_run(
+    folder: RunFolder, config: Config, identity: RunIdentity, vocabulary: Vocabulary, words: Words | None = None
+) -> None:
     """Begin a run: vocabulary first, configuration last, so that a folder with a configuration is complete."""
     folder.path.mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder.vocabulary)
     if words is not None:
         write_text(folder.counts, words.to_json())
-    write_text(folder.config, to_sealed_json(config))
+    write_config(folder, config, identity)
+
+
+def write_config(folder: RunFolder, config: Config, identity: RunIdentity) -> None:
+    """Write the configuration of a run, whole or not at all."""
+    write_text(folder.config, to_sealed_json(config, identity.entry()))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -17,8 +17,8 @@ import jax
 #: Exit code of a training run that was stopped and goes on with --resume: EX_TEMPFAIL of sysexits.h, "try again".
 STOPPED = 75
 
-#: What asks a process to stop.
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: What asks a process to stop; SIGHUP comes when its terminal is closed.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(Exception):
@@ -132,6 +132,7 @@ def _watch(pipe: int, request: StopRequest, say: Callable[[str], None]) -> None:
         request.signal = signal.Signals(received[0])
         if request.nothing_to_lose:
             say(f"stopped by {request.name}; nothing was to be saved: run it again, with --resume if it was begun")
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
             os._exit(STOPPED)
         say(f"{request.name}: stopping as soon as the step is done and saved; a second one stops at once")

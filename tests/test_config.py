@@ -1,6 +1,7 @@
 """A configuration goes to JSON and back, and what is impossible is said by the option's name."""
 
 import dataclasses
+import hashlib
 import json
 import typing
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlm_jax import UserError
-from rnnlm_jax.config import Config, check_config, flag_of, from_json, option, replace, to_json
+from rnnlm_jax.config import Config, check_config, flag_of, from_json, kept_digest, option, replace, to_json
 
 POSITIVE = st.floats(1e-6, 1e6)
 #: What each kind of field may hold; the fields with rules of their own are named.
@@ -109,6 +110,27 @@ def test_replace_changes_a_copy():
     assert before == Config()
     with pytest.raises(dataclasses.FrozenInstanceError):
         after.model.layers = 1
+
+
+def test_the_digest_of_what_a_resumed_run_keeps():
+    """It depends on options that touch numbers, and on no others; one at its default is as if there were none."""
+    config = replace(Config(), model={"layers": 2}, data={"corpus": "a.txt"})
+    for same in (
+        {"training": {"epochs": 99, "log_every": 3, "keep_last": 5, "log_jacobian": True}},
+        {"data": {"corpus": "/b.txt", "data_dir": "there", "vocabulary": "words.json", "input_workers": 2}},
+        {"parallel": {"mesh": "data=2"}},
+    ):
+        assert kept_digest(replace(config, **same)) == kept_digest(config)
+    for other in (
+        {"training": {"seed": 1}},
+        {"data": {"window": 36}},
+        {"model": {"layers": 1}},
+        {"model": {"cell_options": (("forget_bias", 0),)}},
+        {"optimizer": {"learning_rate": 0.1}},
+    ):
+        assert kept_digest(replace(config, **other)) != kept_digest(config)
+    assert kept_digest(Config()) == hashlib.sha256(b"{}").hexdigest()
+    assert kept_digest(from_json(to_json(config))) == kept_digest(config)
 
 
 def test_every_field_has_help_and_a_flag_of_its_own():

@@ -80,9 +80,50 @@ def test_all_of_the_probability_is_all_tokens():
     assert np.isfinite(np.asarray(Sampling(top_p=1.0).filtered(rare))).all()
 
 
-def test_a_very_low_temperature_overflows_nothing():
-    draws = [int(Sampling(1e-30).draw(jax.random.key(k), jnp.log(jnp.asarray([0.2, 0.5, 0.3])))) for k in range(5)]
-    assert draws == [1] * 5
+EXTREME = [5e-324, 1e-46, 1e-40, 1e-38, 1.2e-38, 1e-30]
+FILTERS = [{}, {"top_p": 0.9}, {"top_p": 1e-46}, {"top_k": 3}, {"top_k": 3, "top_p": 0.9}]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("options", FILTERS, ids=str)
+@pytest.mark.parametrize("temperature", EXTREME)
+def test_a_very_low_temperature_takes_the_likeliest(temperature, options, dtype):
+    log_probs = jnp.log(jnp.asarray([0.1, 0.2, 0.6, 0.1, 0.0], dtype))
+    sampling = Sampling(temperature, **options)
+    assert [int(sampling.draw(jax.random.key(k), log_probs)) for k in range(3)] == [2] * 3
+    assert not np.isnan(np.asarray(sampling.filtered(log_probs))).any()
+
+
+@pytest.mark.parametrize("temperature", [1e-40, 1e-38])
+def test_a_very_low_temperature_takes_the_likeliest_once_compiled(temperature):
+    log_probs = jnp.log(jnp.asarray([0.1, 0.2, 0.6, 0.1], jnp.float32))
+    for sampling in (Sampling(temperature, top_p=0.9), Sampling(temperature, top_k=3), Sampling(temperature)):
+        draw = jax.jit(sampling.draw)
+        assert [int(draw(jax.random.key(k), log_probs)) for k in range(3)] == [2] * 3
+
+
+@pytest.mark.parametrize("options", [{}, {"top_p": 0.9}, {"top_k": 2}], ids=str)
+@pytest.mark.parametrize("temperature", [1e-40, 1e-38])
+def test_a_very_low_temperature_draws_among_the_likeliest(temperature, options):
+    log_probs = jnp.log(jnp.asarray([0.1, 0.4, 0.1, 0.4], jnp.float32))
+    draw = jax.jit(jax.vmap(lambda key: Sampling(temperature, **options).draw(key, log_probs)))
+    counts = np.bincount(draw(jax.random.split(jax.random.key(0), 400)), minlength=4)
+    assert counts[[0, 2]].tolist() == [0, 0]
+    assert counts[[1, 3]].min() > 140  # six standard deviations
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("temperature", [1e30, 1e38, 3.4e38, 1e308, float("inf")])
+def test_a_very_high_temperature_draws_evenly_from_the_right_tokens(temperature, dtype):
+    log_probs = jnp.log(jnp.asarray([0.1, 0.0, 0.2, 0.5, 0.2], dtype))
+    cases = {None: [0, 2, 3, 4], 1: [3], 2: [2, 3], 3: [2, 3, 4]}
+    for top_k, expected in cases.items():
+        filtered = np.asarray(Sampling(temperature, top_k).filtered(log_probs))
+        assert np.flatnonzero(np.isfinite(filtered)).tolist() == expected
+        assert not np.isnan(filtered).any()
+        np.testing.assert_allclose(filtered[expected], 0.0, atol=1e-25)
+    nucleus_of_two = np.asarray(Sampling(temperature, top_p=0.4).filtered(log_probs))
+    assert np.flatnonzero(np.isfinite(nucleus_of_two)).tolist() == [2, 3]
 
 
 def test_draws_are_as_frequent_as_the_model_says():

@@ -10,27 +10,33 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
-BASE = {"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "version"}
+BASE = {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "version"}
 BASE |= {"words", "sparse_rows", "past", "tanh"}
 MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # name: (may import here, may import elsewhere)
     "": (BASE | {"cells", "unroll"}, set()),  # rnnlm_jax/__init__.py
+    "__main__": ({"cli"}, set()),
     "version": (set(), set()),
     "errors": (set(), set()),
     "array_types": (set(), {"jaxtyping"}),
+    "compilation": (set(), JAX | {"jaxlib"}),
     "array_arguments": ({"array_types", "errors"}, JAX),
     "broadcasting": ({"array_types"}, {"jax"}),
     "cached_factory": ({"errors"}, JAX),
     "tanh": ({"array_types"}, {"jax"}),
     "progress": (set(), {"tqdm"}),
+    # what is kept on disk between starts
+    "cache_root": ({"errors"}, set()),
+    "single_build": (set(), set()),
+    "machine_memory": ({"errors"}, {"jax"}),
     # kernels know arrays only
-    "native": ({"array_types", "broadcasting", "tanh"}, JAX | {"jaxlib"}),
+    "native": ({"array_types", "broadcasting", "cache_root", "errors", "single_build", "tanh"}, JAX | {"jaxlib"}),
     # recurrence: cells know nothing of time, executors nothing of language
     "cells": ({"array_types", "broadcasting", "cached_factory", "errors", "native", "tanh"}, JAX),
-    "unroll": ({"array_arguments", "array_types", "errors", "cells", "native"}, JAX),
-    "jacobians": ({"array_types", "errors", "cells", "unroll"}, JAX),  # no training, no flax
+    "unroll": ({"array_arguments", "array_types", "compilation", "errors", "cells", "native"}, JAX),
+    "jacobians": ({"array_types", "compilation", "errors", "cells", "unroll"}, JAX),  # no training, no flax
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
     "inputs": ({"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native", "tanh"}, JAX),
@@ -38,33 +44,27 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": (
-        {
-            "array_arguments",
-            "array_types",
-            "broadcasting",
-            "cached_factory",
-            "errors",
-            "native",
-            "words",
-            "sparse_rows",
-        },
+        {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "native"}
+        | {"words", "sparse_rows"},
         JAX | {"scipy"},
     ),
-    "data": ({"errors", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
+    "data": ({"errors", "cache_root", "input_files", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
     "data.records": (
-        {"errors", "data"},
+        {"errors", "data", "cache_root", "single_build"},
         {"numpy", "grain", "absl"},
     ),  # text on disk; grain is here alone
-    "ngrams": ({"array_types", "errors", "data", "whole_file"}, JAX),
+    "ngrams": ({"array_types", "errors", "data", "input_files", "whole_file"}, JAX),
     "json_text": (set(), set()),
     "whole_file": ({"errors"}, set()),
+    "input_files": ({"errors"}, set()),
     "finite": ({"array_types", "errors"}, JAX),
     "config": ({"errors"}, set()),
+    "run_identity": ({"config", "errors"}, set()),
     "presets": ({"config", "errors"}, set()),  # configurations only
     "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
     "loss_gradient": (MODEL, JAX),
     # one program over many devices, whoever asks for it
-    "sharding.gather": ({"array_types"}, JAX),
+    "sharding.gather": ({"array_types", "compilation"}, JAX),
     "sharding.distributed": ({"errors"}, JAX),
     "sharding": (MODEL | {"loss_gradient"}, JAX),
     # what a step takes and what devices can do: shapes and tables only
@@ -75,22 +75,27 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "sentence_scores": (MODEL | {"evaluation"}, JAX),
     "generation": (MODEL, JAX),
     # any model by its nats alone
-    "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "runs", "training"}, JAX),
+    "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "run_identity", "runs", "training"}, JAX),
     "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
-    "aot": (MODEL | {"accelerators", "flops", "runs", "sharding", "training"}, JAX),
+    "aot": (MODEL | {"accelerators", "machine_memory", "flops", "runs", "sharding", "training"}, JAX),
     "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs", "whole_file"}, JAX),
     "plotting": ({"errors", "whole_file"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
-    "checkpoints": (BASE | {"sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
+    "checkpoints": (BASE | {"run_identity", "sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
     "stopping": (set(), {"jax"}),
-    "runs": (MODEL | {"checkpoints", "json_text", "sharding", "whole_file"}, JAX),
+    "runs": (
+        MODEL | {"checkpoints", "json_text", "machine_memory", "run_identity", "sharding", "whole_file"},
+        JAX,
+    ),
     "training": (
         MODEL
         | {
             "loss_gradient",
             "flops",
             "accelerators",
+            "machine_memory",
             "evaluation",
             "generation",
+            "run_identity",
             "runs",
             "whole_file",
             "plotting",
@@ -116,13 +121,17 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # other frameworks come in through one door, and nothing here depends on them
     "interop": (MODEL | {"loss_gradient", "interop.fitting"}, JAX | {"flax"}),
     "interop.fitting": ({"array_types", "errors", "cells"}, JAX),
-    "interop.weights": ({"array_types", "errors", "cells", "whole_file", "interop.fitting"}, JAX | {"safetensors"}),
+    "interop.weights": (
+        {"array_types", "errors", "cells", "input_files", "whole_file", "interop.fitting"},
+        JAX | {"safetensors"},
+    ),
     "interop.torch_language_model": (MODEL | {"interop.weights", "interop.fitting"}, JAX),
     # models that leave, and come back; the script goes along as it is, and knows nothing of this package
     "exporting.score": (set(), JAX | {"tokenizers"}),
     "exporting": (
         MODEL
-        | {"evaluation", "finite", "native", "runs", "checkpoints", "version", "exporting.score"}
+        | {"evaluation", "finite", "input_files", "native", "run_identity", "runs", "checkpoints", "version"}
+        | {"exporting.score"}
         | {"interop.weights", "interop.torch_language_model"},
         JAX | {"safetensors"},
     ),
@@ -132,8 +141,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         | {
             "checkpoints",
             "stopping",
+            "cache_root",
+            "machine_memory",
             "json_text",
             "whole_file",
+            "input_files",
             "finite",
             "analysis",
             "comparison",

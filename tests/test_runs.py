@@ -14,7 +14,7 @@ from rnnlm_jax import UserError, runs
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cells.zoo import CELLS
 from rnnlm_jax.checkpoints import CheckpointFolder
-from rnnlm_jax.config import Config, ModelConfig, replace, to_sealed_json
+from rnnlm_jax.config import Config, ModelConfig, replace
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.runs import (
     START,
@@ -22,13 +22,15 @@ from rnnlm_jax.runs import (
     build_model,
     kept_steps,
     open_run,
+    read_begun,
     read_config,
+    write_config,
     write_json,
     write_new_run,
     write_text,
 )
 from rnnlm_jax.training.step import initial_train_state
-from tests.training.tiny import assert_same_bits, random_params, vocabulary
+from tests.training.tiny import assert_same_bits, identity_of, random_params, vocabulary
 
 
 def test_the_packages_example_runs():
@@ -86,7 +88,7 @@ def test_a_new_run_is_complete_once_its_configuration_is_there(tmp_path, monkeyp
     written = []
     monkeypatch.setattr(runs, "write_text", lambda path, text: (written.append(path), write_text(path, text)))
     assert not folder.exists()
-    write_new_run(folder, config, vocabulary())
+    write_new_run(folder, config, identity_of(config, vocabulary()), vocabulary())
     assert folder.vocabulary.exists()
     assert written == [folder.config]
     assert read_config(folder) == config
@@ -109,15 +111,16 @@ def kept(tmp_path):
     """A run that keeps its newest two checkpoints of three, and the oldest as its best; parameters by step."""
     folder, words = RunFolder(tmp_path / "run"), vocabulary()
     config = replace(Config(), model={"cell": "elman-tanh", "hidden_size": 3, "init_scale": 0.3}, training={"seed": 7})
-    write_new_run(folder, config, words)
+    identity = identity_of(config, words)
+    write_new_run(folder, config, identity, words)
     model = build_model(config.model, words.size)
     saved = {step: random_params(model, seed=step) for step in (5, 9, 12)}
     newest, best = CheckpointFolder(folder.checkpoints("last"), keep=2), CheckpointFolder(folder.checkpoints("best"))
     for step, params in saved.items():
         position = dataclasses.replace(START, step=step)
-        newest.save({"params": params}, position, words.content_hash)
+        newest.save({"params": params}, position, identity)
         if step == 5:
-            best.save({"params": params}, position, words.content_hash)
+            best.save({"params": params}, position, identity)
     return folder, saved
 
 
@@ -136,7 +139,7 @@ def test_checkpoints_that_are_kept(kept):
 def test_fewer_are_kept_from_the_next_one_on(kept):
     folder, saved = kept
     newest = CheckpointFolder(folder.checkpoints("last"), keep=1)
-    newest.save({"params": saved[12]}, dataclasses.replace(START, step=20), vocabulary().content_hash)
+    newest.save({"params": saved[12]}, dataclasses.replace(START, step=20), read_begun(folder)[1])
     assert kept_steps(folder.path) == [20]
 
 
@@ -149,7 +152,8 @@ def test_what_training_starts_from(kept):
     assert run.position.step == 0
     begun = initial_train_state(run.model, run.config.optimizer, batch_size=2, seed=7)
     assert_same_bits(run.params, begun.params)
-    folder.config.write_text(to_sealed_json(replace(read_config(folder), training={"seed": 8})))
+    config = replace(run.config, training={"seed": 8})
+    write_config(folder, config, identity_of(config, run.vocabulary))
     other = open_run(folder.path, "init").params
     assert not np.array_equal(other.embedding, run.params.embedding)
     for which in ("best", "last"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.analysis import places
 from rnnlm_jax.array_types import Array, Int, Tree
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.encoded import require_ids_below
 from rnnlm_jax.jacobians import gradient_by_lag
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -90,7 +91,7 @@ def sweep(model: LanguageModel, warm_up: int) -> Callable[..., dict[str, Array]]
         through = direct.get("cell", direct.get("hidden"))  # an LSTM's c; else h, a GRU's
         return norms | {"inputs": found.inputs} | ({} if through is None else {"carousel": through})
 
-    return jax.jit(run)
+    return jit(run)
 
 
 def state_parts(model: LanguageModel) -> list[str]:

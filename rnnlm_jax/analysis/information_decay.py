@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.analysis import places
 from rnnlm_jax.array_types import Array
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -93,4 +93,4 @@ def _score(model: LanguageModel) -> Callable[..., Array]:
         _, hs = model.hidden(params, model.initial_state(targets.shape), jnp.asarray(inputs), None)
         return model.output_nats(params, hs[-1], jnp.asarray(targets))
 
-    return jax.jit(score)
+    return jit(score)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.analysis import places
 from rnnlm_jax.array_types import Array, Int
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.encoded import require_ids_below
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians import (
@@ -96,14 +97,14 @@ def _full(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
         return found.log_singular_values, found.trusted, found.log_abs_det, jacobian
 
-    return jax.jit(measure)
+    return jit(measure)
 
 
 @functools.lru_cache(maxsize=4)
 def _top(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable[..., Any]:
     """(values, trusted, None, None) of a stretch, no matrix formed."""
 
-    @functools.partial(jax.jit, static_argnums=2)
+    @functools.partial(jit, static_argnums=2)
     def at_lag(params: LanguageModelParams, inputs: Array, lag: int) -> tuple[Array, Array]:
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
@@ -145,4 +146,4 @@ def _exponents(model: LanguageModel) -> Callable[..., LyapunovSpectrum]:
         key = jax.random.key(0)
         return lyapunov_spectrum(model.cell, params.cell, state, xs, key=key, count=count, burn_in=burn_in)
 
-    return jax.jit(measure)
+    return jit(measure)

@@ -56,7 +56,8 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology) ->
     carries_state = config.data.batching == "stream"
     one_device = mesh.size == 1  # for which training has no mesh
     step: Any = make_train_step(model, config.optimizer, seed, carries_state, None if one_device else mesh)
-    memory, collectives = _compiled(step.lower(state, batch, rate), topology)
+    with jax.disable_jit(False):  # as the device would run it
+        memory, collectives = _compiled(step.lower(state, batch, rate), topology)
     return StepReport(
         config=name,
         topology=str(topology.name),

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm_jax.config import DataConfig
-from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.runs import RunFolder, read_words
+from rnnlm_jax.runs import RunFolder, read_begun, read_vocabulary, read_words
 from rnnlm_jax.training.texts import load_texts, vocabulary_at_hand
 from rnnlm_jax.words import Words
 
@@ -36,8 +35,15 @@ def words_of(config: DataConfig, size: int | None = None, run: Path | None = Non
         return zipf_words(size)
     if run is not None:
         folder = RunFolder(run)
-        vocabulary = Vocabulary.load(folder.vocabulary)
-        return read_words(folder, vocabulary) or _by_zipf(vocabulary.tokens)
+        _, identity = read_begun(folder)
+        vocabulary = read_vocabulary(folder, identity)
+        words = read_words(folder, identity, vocabulary)
+        if words is None and identity.counts is not None:
+            raise UserError(
+                f"{folder.counts} is missing: restore it from a copy, or write it again with rnnlm-jax train --run "
+                f"{run} --resume"
+            )
+        return words or _by_zipf(vocabulary.tokens)
     known = vocabulary_at_hand(config)
     if known is not None:
         return _by_zipf(known.tokens)

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-import jax.export
 import numpy as np
+from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cached_factory import FactoryMade, cached_factory
@@ -123,7 +123,7 @@ def check_batch_shape(batch_shape: Any) -> tuple[int, ...]:
     def is_size(size: Any) -> bool:
         if isinstance(size, int | np.integer):
             return not isinstance(size, bool) and bool(size >= 0)
-        return bool(jax.export.is_symbolic_dim(size))
+        return bool(is_symbolic_dim(size))
 
     if not isinstance(batch_shape, tuple | list) or not all(map(is_size, batch_shape)):
         raise UserError(f"batch_shape must be a tuple of sizes, such as (20,) or (), not {batch_shape!r:.60}")

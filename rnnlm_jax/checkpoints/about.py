@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from rnnlm_jax.run_identity import RunIdentity
+
 
 @dataclass(frozen=True)
 class Position:
@@ -20,8 +22,6 @@ class Position:
     """Per token, of the best epoch so far."""
     seconds: float
     """Spent training so far."""
-    text: str
-    """Digest of the training tokens: a position means something in the same text only."""
     best_step: int | None = None
     """At which the best epoch so far ended."""
     records: int | None = None
@@ -30,8 +30,6 @@ class Position:
     """SHA-256 of those lines."""
     interval: dict[str, Any] | None = None
     """The sums of the line of metrics that is not written yet."""
-    reads: dict[str, Any] | None = None
-    """What the order of the text's tokens in batches is a function of; earlier versions have not kept it."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class About:
     """All of a checkpoint but its arrays."""
 
     position: Position
-    vocabulary: str
-    """Content hash of the vocabulary that the run is trained with."""
+    identity: RunIdentity
+    """Of the run: a position means something with the same options and in the same text only."""
     digests: dict[str, dict[str, str]]
     """Of each leaf of each tree, by the names of both."""
 
@@ -58,17 +56,13 @@ def from_text(text: str | bytes) -> About:
         ValueError, TypeError, KeyError: if it is no such text, or not as it was written.
     """
     content: dict[str, Any] = json.loads(text)
-    found = About(
+    if content.pop("seal") != _seal(content):
+        raise ValueError("wrong digest of the position")
+    return About(
         position=Position(**content["position"]),
-        vocabulary=str(content["vocabulary"]),
+        identity=RunIdentity.from_entry(content["identity"]),
         digests={name: dict(leaves) for name, leaves in content["digests"].items()},
     )
-    seal = content.pop("seal", None)  # checkpoints of the first version have none
-    if content.keys() - {"position", "vocabulary", "digests"}:
-        raise ValueError("an entry of an unknown name")
-    if seal is not None and seal != _seal(content):
-        raise ValueError("wrong digest of the position")
-    return found
 
 
 def _seal(content: dict[str, Any]) -> str:

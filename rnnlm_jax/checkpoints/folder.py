@@ -4,6 +4,7 @@ Orbax writes and reads the arrays. Beside them go a digest of each, because Orba
 what the run needs besides arrays.
 """
 
+import contextlib
 import functools
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from rnnlm_jax.checkpoints.about import About, Position
 from rnnlm_jax.checkpoints.digests import digests, is_spread, named_leaves, on_host
 from rnnlm_jax.checkpoints.quiet import first_line, hush_orbax, hush_other_parts
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.run_identity import RunIdentity, require_own
 from rnnlm_jax.sharding.distributed import any_process
 
 
@@ -53,7 +55,7 @@ class CheckpointFolder:
         """Make the folder ready to be written: clear away what a killed process has not finished."""
         _ = self._writer
 
-    def save(self, items: dict[str, Tree], position: Position, vocabulary_hash: str, background: bool = False) -> None:
+    def save(self, items: dict[str, Tree], position: Position, identity: RunIdentity, background: bool = False) -> None:
         """Write a checkpoint of several trees; one of the same step is left as it is.
 
         It counts once its arrays and their digests are both on disk; a process that dies before leaves the earlier
@@ -80,7 +82,7 @@ class CheckpointFolder:
                 name: known[name] | digests({k: v for k, v in of.items() if not is_spread(v)})
                 for name, of in leaves.items()
             }
-            return texts.to_text(About(position, vocabulary_hash, found))
+            return texts.to_text(About(position, identity, found))
 
         arguments = {name: ocp.args.StandardSave(arrays) for name, arrays in leaves.items()}
         self._saving = position.step
@@ -124,38 +126,44 @@ class CheckpointFolder:
             multihost_utils.sync_global_devices(f"discarded from {self.folder}")
         self.__dict__.pop("_writer", None)  # it would believe them to be there still
 
-    def about(self, step: int, vocabulary_hash: str) -> About:
+    def about(self, step: int, identity: RunIdentity) -> About:
         """What a checkpoint holds besides arrays.
 
         Raises:
             Damaged: if it cannot be read.
-            UserError: if it was trained with another vocabulary.
+            UserError: if it is of another run than ``identity``.
         """
         where = self.folder / str(step)
         try:
             found = texts.from_text((where / "about" / "metadata").read_bytes())
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Damaged(where, first_line(error)) from error
-        if found.vocabulary != vocabulary_hash:
-            raise UserError(
-                f"the checkpoint {where} was trained with another vocabulary ({found.vocabulary[:12]}… there, "
-                f"{vocabulary_hash[:12]}… here): use the vocabulary file it was trained with"
-            )
+        require_own(found.identity, identity, f"the checkpoint {where}")
         return found
 
-    def restore(self, like: dict[str, Tree], vocabulary_hash: str, step: int) -> tuple[dict[str, Tree], Position]:
+    def require_own(self, identity: RunIdentity) -> None:
+        """Check that every checkpoint that can be read is of a run.
+
+        Raises:
+            UserError: naming the first that is of another.
+        """
+        for step in self.steps():
+            with contextlib.suppress(Damaged):  # an earlier one may be whole
+                self.about(step, identity)
+
+    def restore(self, like: dict[str, Tree], identity: RunIdentity, step: int) -> tuple[dict[str, Tree], Position]:
         """Trees of a checkpoint, every leaf verified.
 
         Args:
             like: the trees to read, each of the same structure, shapes and dtypes as was saved.
-            vocabulary_hash: of the vocabulary that the run is used with.
+            identity: of the run that it must belong to.
             step: which of ``steps()``.
 
         Raises:
             Damaged: if it is not as it was written.
-            UserError: if it was trained with another vocabulary or model.
+            UserError: if it is of another run or model.
         """
-        about = self.about(step, vocabulary_hash)
+        about = self.about(step, identity)
         trees = {}
         for name, tree in like.items():
             abstract = named_leaves(jax.tree.map(_to_read, tree))

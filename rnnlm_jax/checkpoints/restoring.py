@@ -7,6 +7,7 @@ from rnnlm_jax.array_types import Tree
 from rnnlm_jax.checkpoints.about import Position
 from rnnlm_jax.checkpoints.folder import CheckpointFolder, Damaged
 from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.run_identity import RunIdentity
 
 
 class Restored(NamedTuple):
@@ -17,7 +18,7 @@ class Restored(NamedTuple):
     folder: CheckpointFolder
 
 
-def restore_newest(folders: Sequence[CheckpointFolder], like: dict[str, Tree], vocabulary_hash: str) -> Restored:
+def restore_newest(folders: Sequence[CheckpointFolder], like: dict[str, Tree], identity: RunIdentity) -> Restored:
     """Trees of the newest checkpoint of some folders that is whole; of the same step, the first folder's.
 
     Raises:
@@ -27,26 +28,26 @@ def restore_newest(folders: Sequence[CheckpointFolder], like: dict[str, Tree], v
     found = [(folder, step) for step in steps for folder in folders if step in folder.steps()]
     if not found:
         raise UserError(f"{folders[0].folder} holds no checkpoint: train first, or check the path")
-    return restore_first(found, like, vocabulary_hash)
+    return restore_first(found, like, identity)
 
 
 def restore_first(
-    candidates: Sequence[tuple[CheckpointFolder, int]], like: dict[str, Tree], vocabulary_hash: str
+    candidates: Sequence[tuple[CheckpointFolder, int]], like: dict[str, Tree], identity: RunIdentity
 ) -> Restored:
     """Trees of the first checkpoint that is whole, every leaf verified; each one passed over is told on stderr.
 
     Args:
         candidates: folders and steps, the one wanted most first; at least one.
         like: the trees to read, each of the same structure, shapes and dtypes as was saved.
-        vocabulary_hash: of the vocabulary that the run is used with.
+        identity: of the run that they must belong to.
 
     Raises:
-        UserError: if none is whole, or the first that can be read was trained with another vocabulary or model.
+        UserError: if none is whole, or the first that can be read is of another run or model.
     """
     passed_over: list[Damaged] = []
     for folder, step in candidates:
         try:
-            trees, position = folder.restore(like, vocabulary_hash, step)
+            trees, position = folder.restore(like, identity, step)
         except Damaged as error:
             passed_over.append(error)
             continue

@@ -7,9 +7,10 @@ import jax
 
 from rnnlm_jax import json_text
 from rnnlm_jax.aot import compile_step, describe, open_topology, parse_topology, words_of
-from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
+from rnnlm_jax.cli.options import add_config_options, apply_options, config_of_source
 from rnnlm_jax.config import Config, from_json
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import BYTE_ORDER_MARK, read_input
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder
 
@@ -45,14 +46,15 @@ def _read(name: str) -> tuple[Config, Path | None]:
     """The configuration of that name, and the run's folder if it is one."""
     if name in PRESETS:
         return preset(name), None
-    if name.endswith(".py"):
-        return load_config_file(name), None
     path = Path(name)
     file = path / "config.json" if path.is_dir() else path
-    if not file.is_file():
+    if not file.exists():
         raise UserError(
             f"{name} is no preset, no run's folder and no file: choose one of {', '.join(PRESETS)}, or check the path"
         )
-    config = from_json(file.read_bytes(), str(file))
+    content = read_input(file, "configuration")
+    if not (file.suffix == ".json" or content.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")):
+        return config_of_source(content, name), None
+    config = from_json(content, str(file))
     folder = RunFolder(file.parent)
     return config, file.parent if file == folder.config and folder.vocabulary.is_file() else None

@@ -13,6 +13,8 @@ from rnnlm_jax.bench.lm_cases import STEPS
 from rnnlm_jax.bench.measure.compare import TOLERANCES
 from rnnlm_jax.bench.peers import PEERS
 from rnnlm_jax.bench.run import GROUPS, Options, run
+from rnnlm_jax.cli.written_files import PRINTED
+from rnnlm_jax.errors import UserError
 
 FOLDER = Path("benchmarks/results")
 
@@ -60,6 +62,8 @@ def _shapes(words: str) -> tuple[Shape, ...]:
 
 def main(arguments: argparse.Namespace) -> int:
     """Measure, print, record, draw."""
+    if str(arguments.out) == PRINTED:
+        raise UserError(f"--out {PRINTED}: that is standard output, and a figure goes beside this file: give its name")
     options = Options(
         what=arguments.what,
         peers=arguments.peers,

@@ -1,13 +1,11 @@
-"""The folder of compiled programs: where it lies, whether it can be written, how large it may grow."""
+"""The folder of compiled programs: where it lies, and how large it may grow."""
 
 import contextlib
 import hashlib
-import os
 import platform
-import tempfile
 from pathlib import Path
 
-from rnnlm_jax.data.corpora.tfds_cache import CACHE_VARIABLE
+from rnnlm_jax.cache_root import named_root
 
 #: Bytes that the command's own folder may grow to; what was used longest ago goes first.
 LIMIT = 2**30
@@ -17,17 +15,12 @@ ABILITIES = {"flags", "Features", "vendor_id", "cpu family", "model", "CPU imple
 
 
 def own_folder() -> Path:
-    """``compiled`` in ``$RNNLM_JAX_CACHE``, or else in ``rnnlm_jax`` among the user's caches.
-
-    Those are ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """``compiled`` in the folder of all that is kept between starts.
 
     Raises:
-        RuntimeError: if the user has no home.
+        NoCacheError: if the user has no home directory and names no folder.
     """
-    if ours := os.environ.get(CACHE_VARIABLE):
-        return Path(ours).absolute() / "compiled"
-    caches = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "rnnlm_jax" / "compiled"
+    return named_root() / "compiled"
 
 
 def processor() -> str:
@@ -38,17 +31,6 @@ def processor() -> str:
         pairs = ([part.strip() for part in line.split(":", 1)] for line in first.splitlines() if ":" in line)
         about |= {key: " ".join(sorted(value.split())) for key, value in pairs if key in ABILITIES}
     return hashlib.sha256(repr(sorted(about.items())).encode()).hexdigest()[:12]
-
-
-def make_writable(folder: Path) -> None:
-    """Make a folder, of this user alone, since whoever may write there may have this user run programs.
-
-    Raises:
-        OSError: if it cannot be made or written.
-    """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=folder):
-        pass
 
 
 def prune(folder: Path, limit: int = LIMIT) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rnnlm_jax.cli import dynamic_options
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.cli.written_files import add_json_option, check_files, write_json
+from rnnlm_jax.cli.written_files import add_json_option, check_files, standard_output, write_json, write_output
 from rnnlm_jax.comparison import (
     Dynamic,
     PerWordTable,
@@ -23,7 +23,6 @@ from rnnlm_jax.comparison import (
 from rnnlm_jax.comparison.trained_run import TrainedRun
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import write_text
 
 #: What ``--mix`` mixes where no names are given.
 ALL = "all"
@@ -63,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--horizons", metavar="DIR", help="what jacobians --out wrote of the runs (default: found below a run's folder)"
     )
-    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
+    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown; -: to standard output")
     add_json_option(parser)
 
 
@@ -100,10 +99,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _write(arguments: argparse.Namespace, table: Table | PerWordTable) -> int:
     """Print a table, and write it where asked to."""
-    print(table.text(), end="")
-    if arguments.markdown is not None:
-        write_text(Path(arguments.markdown), table.markdown())
-    write_json(arguments.json, table.summary())
+    with standard_output(arguments.markdown) as out:
+        print(table.text(), end="")
+        if arguments.markdown is not None:
+            write_output(arguments.markdown, table.markdown(), out)
+        write_json(arguments.json, table.summary())
     return 0
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from rnnlm_jax.cli.cache_folder import make_writable, own_folder, processor, prune
+from rnnlm_jax.cache_root import NoCacheError, require_writable, warn_unkept
+from rnnlm_jax.cli.cache_folder import own_folder, processor, prune
+from rnnlm_jax.errors import warn
 from rnnlm_jax.sharding.distributed import is_first
 
 OFF = "off"
@@ -67,13 +69,10 @@ def kept_programs(choice: str | None) -> Iterator[None]:
     with _settings({ENABLED: True, FOLDER: folder} | unset), _counted() as counts, _troubles(folder) as unwritten:
         yield
     if unwritten:
-        _tell(f"warning: not all compiled programs could be kept in {folder} ({unwritten[0]})")
+        warn(f"not all compiled programs could be kept in {folder} ({unwritten[0]})")
     if is_first():
-        _tell(f"{counts[HIT]} compiled programs read from {folder}, {counts[REQUEST] - counts[HIT]} compiled anew")
-
-
-def _tell(message: str) -> None:
-    print(f"rnnlm-jax: {message}", file=sys.stderr)
+        anew = counts[REQUEST] - counts[HIT]
+        print(f"rnnlm-jax: {counts[HIT]} compiled programs read from {folder}, {anew} compiled anew", file=sys.stderr)
 
 
 def _ready_folder(choice: str | None) -> str | None:
@@ -87,16 +86,15 @@ def _ready_folder(choice: str | None) -> str | None:
         if not told:
             prune(own_folder())
         folder = Path(told).expanduser().absolute() if told else own_folder() / processor()
-        make_writable(folder)
-    except OSError as error:
-        return _nowhere(f"{error.filename}: {error.strerror}")
-    except RuntimeError as error:  # there is no home
-        return _nowhere(str(error))
+        require_writable(folder)
+    except (OSError, RuntimeError, NoCacheError) as error:  # RuntimeError: ~ of a user without a home
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        if told:
+            warn(f"compiled programs cannot be kept ({reason}): give a folder, or off, with --compilation-cache")
+        else:
+            warn_unkept(reason)
+        return None
     return str(folder)
-
-
-def _nowhere(reason: str) -> None:
-    _tell(f"warning: compiled programs cannot be kept ({reason}): give a folder, or off, with --compilation-cache")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of rms: batches of training text that the scale of gradients is measured on (default: all)",
     )
+    parser.add_argument(
+        "--dynamic-text",
+        metavar="FILE",
+        help="of rms: the text that the run was trained on, as train --data takes it (default: where it lay then)",
+    )
 
 
 def settings(arguments: argparse.Namespace) -> Dynamic | None:
@@ -47,11 +52,15 @@ def settings(arguments: argparse.Namespace) -> Dynamic | None:
         UserError: for a number that cannot be, or numbers without a rule.
     """
     given: dict[str, Any] = {name: getattr(arguments, f"dynamic_{name}") for name in FIELDS}
+    of_rms = {"batches": arguments.dynamic_batches, "text": arguments.dynamic_text}
     if arguments.dynamic is None:
-        for name, value in (given | {"batches": arguments.dynamic_batches}).items():
+        for name, value in (given | of_rms).items():
             if value is not None:
                 raise UserError(f"--dynamic-{name} needs --dynamic: say sgd or rms")
         return None
+    for name, value in of_rms.items():
+        if value is not None and arguments.dynamic == "sgd":
+            raise UserError(f"--dynamic-{name} is of the training text, which only --dynamic rms reads: leave it out")
     if arguments.dynamic_batches is not None and arguments.dynamic_batches < 1:
         raise UserError(f"--dynamic-batches must be 1 or more, not {arguments.dynamic_batches}")
     return dynamic(arguments.dynamic, **given)
@@ -63,6 +72,6 @@ def measured_scale(
     """What the rule needs to know of the training text, under a progress bar; None where it needs nothing."""
     if how.rule == "sgd":
         return None
-    text = training_text(run, data_dir)
+    text = training_text(run, data_dir, arguments.dynamic_text)
     with token_bar(f"{name}: gradients of training text", len(text)) as bar:
         return scale_of(run, text, how, arguments.dynamic_batches, bar.update)

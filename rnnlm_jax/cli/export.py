@@ -2,12 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TextIO
 
 from rnnlm_jax import json_text
+from rnnlm_jax.cli.written_files import PRINTED, output_path, require_folder_name, standard_output
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.exporting import PLATFORMS, export_run, save_safetensors
 from rnnlm_jax.language_model import parameter_count
-from rnnlm_jax.runs import open_run
+from rnnlm_jax.runs import Run, open_run
 
 FORMATS = ("jax", "safetensors")
 
@@ -22,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="jax: a folder with programs of jax.export, parameters and a script that scores, for jax and NumPy alone; "
         "safetensors: one file that holds all of the run, for rnnlm-jax import and others (default: jax)",
     )
-    parser.add_argument("--out", required=True, metavar="PATH", help="the folder, or the file, to write")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="PATH",
+        help="the folder, or the file, to write; -: the file to standard output",
+    )
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which one (default: best)")
     parser.add_argument(
         "--platforms",
@@ -37,10 +44,21 @@ def main(arguments: argparse.Namespace) -> int:
     alone = arguments.format == "safetensors"
     if alone and arguments.platforms is not None:
         raise UserError("--platforms are those of programs, and --format safetensors writes none: leave it out")
+    if not alone:
+        require_folder_name(arguments.out, "--out")
+    elif arguments.out == PRINTED and arguments.json:
+        raise UserError("--out - and --json both print: give --out a file")
     run = open_run(arguments.run, arguments.checkpoint)
+    with standard_output(arguments.out) as stream:
+        _export(run, arguments, stream)
+    return 0
+
+
+def _export(run: Run, arguments: argparse.Namespace, stream: TextIO) -> None:
     out = Path(arguments.out)
-    if alone:
-        save_safetensors(run, out)
+    if arguments.format == "safetensors":
+        with output_path(arguments.out, stream) as path:
+            save_safetensors(run, path)
         figures = {"out": str(out), "format": "safetensors"}
         print(f"{out}: the run as one file; back to a run with rnnlm-jax import {out} --run DIR")
     else:
@@ -53,4 +71,3 @@ def main(arguments: argparse.Namespace) -> int:
     print(f"{count:,} parameters of step {run.position.step:,}; {run.vocabulary.describe()}")
     if arguments.json:
         print(json_text.dumps({"run": arguments.run, "step": run.position.step, "parameters": count} | figures))
-    return 0

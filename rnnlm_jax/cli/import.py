@@ -3,6 +3,7 @@
 import argparse
 
 from rnnlm_jax import json_text
+from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.exporting import import_run, is_run_file, read_tensors, read_vocabulary, run_of, torch_run
 from rnnlm_jax.language_model import parameter_count
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the run, and say what it is."""
+    require_folder_name(arguments.run, "--run")
     run = _read(arguments)
     model, count = run.config.model, parameter_count(run.params)
     source = {"file": arguments.file, "step": run.position.step, "parameters": count}

@@ -11,6 +11,7 @@ import numpy as np
 from rnnlm_jax import json_text, plotting
 from rnnlm_jax.analysis.report import Options, Report, analyse, check
 from rnnlm_jax.cli.text_input import encode_text
+from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import Run, kept_steps, open_run
@@ -77,6 +78,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Measure every run, write arrays and figures, print a table of horizons."""
     if arguments.positions == 0:
         raise UserError("--positions must be 1 or more: there is no average over nothing")
+    require_folder_name(arguments.out, "--out")
     options = Options(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
     out = Path(arguments.out)
     names = [Path(path).resolve().name for path in arguments.runs]

@@ -4,13 +4,12 @@ import argparse
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.cli.failures import report
 from rnnlm_jax.sharding import distributed
 from rnnlm_jax.stopping import STOPPED, Stopped
 
@@ -62,7 +61,8 @@ def _stdout_of_first() -> Iterator[None]:
     ours = os.dup(1)
     os.dup2(2, 1)
     try:
-        with open(ours if first else os.devnull, "w", closefd=not first) as out, contextlib.redirect_stdout(out):
+        where, like = ours if first else os.devnull, {"encoding": sys.stdout.encoding, "errors": sys.stdout.errors}
+        with open(where, "w", closefd=not first, **like) as out, contextlib.redirect_stdout(out):
             yield
     finally:
         os.dup2(ours, 1)
@@ -71,17 +71,17 @@ def _stdout_of_first() -> Iterator[None]:
 
 def _leave(error: BaseException) -> NoReturn:
     """Say why, and end the process without waiting for the others."""
-    where = f"process {jax.process_index()} of {jax.process_count()}"
+    where = f"process {jax.process_index()} of {jax.process_count()}: "
     if (reason := _cut_off(error)) is not None:
-        code, message = STOPPED, f"another process of the job is gone ({reason}): run the job again with --resume"
-    elif isinstance(error, UserError | OSError):
-        code, message = 2, str(error)
+        code = STOPPED
+        gone = f"another process of the job is gone ({reason}): run the job again with --resume"
+        print(f"rnnlm-jax: error: {where}{gone}", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
-        code, message = 130, "interrupted; the job goes on from its last checkpoint with --resume"
+        code = 130
+        stopped = "interrupted; the job goes on from its last checkpoint with --resume"
+        print(f"rnnlm-jax: error: {where}{stopped}", file=sys.stderr)
     else:
-        traceback.print_exception(error)
-        code, message = 1, "stopped"
-    print(f"rnnlm-jax: error: {where}: {' '.join(message.split())}", file=sys.stderr)
+        code = report(error, where)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -92,6 +92,8 @@ def _cut_off(error: BaseException | None) -> str | None:
     """What a sum or a wait between processes failed with, if that is what an error comes from."""
     while error is not None:
         lines = str(error).splitlines()
+        if "RESOURCE_EXHAUSTED" in str(error):  # its own memory
+            return None
         if isinstance(error, jax.errors.JaxRuntimeError) or any(word in str(error) for word in _CONNECTION):
             return lines[0][:200] if lines else type(error).__name__
         error = error.__cause__ or error.__context__

@@ -2,15 +2,16 @@
 
 import argparse
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from rnnlm_jax.cli import compilation_cache
+from rnnlm_jax.cli.failures import report
 from rnnlm_jax.cli.options import Parser
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.cli.streams import OutputClosedError, guarded_streams, prepare_streams
+from rnnlm_jax.input_files import kept_inputs
 from rnnlm_jax.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
 from rnnlm_jax.version import __version__
 
@@ -33,6 +34,8 @@ COMMANDS = {
 #: Commands that time compilation, and so find nothing compiled, or that compile nothing.
 UNCACHED = {"aot", "bench", "ngram"}
 
+INTERRUPTED = "interrupted; a training run goes on from its last checkpoint with --resume"
+
 DESCRIPTION = """\
 Recurrent language models in JAX.
 
@@ -53,34 +56,44 @@ Recurrent language models in JAX.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the exit code.
 
-    0, or 2 after a one-line error; 75 if training was stopped by a signal and goes on with --resume; what else was
-    stopped, 130 for SIGINT and 143 for SIGTERM.
+    0; 2 after an error that the user can mend and 70 after one that is ours, each of one line on standard error; 75 if
+    training was stopped by a signal and goes on with --resume; what else was stopped, 130 for SIGINT and 143 for
+    SIGTERM. ``RNNLM_JAX_TRACEBACK=1`` shows where an error was raised.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with terminate_as_interrupt():
-            module, parsed = _parse(words)
-            with compilation_cache.kept_programs(getattr(parsed, "compilation_cache", compilation_cache.OFF)):
-                code = module.main(parsed)
-                sys.stdout.flush()
-        return code
-    except Stopped as error:
-        print(f"rnnlm-jax: {error}", file=sys.stderr)
-        return STOPPED
-    except UserError as error:
-        return _fail(str(error))
-    except BrokenPipeError:
-        # Whoever read the output has enough of it, as in ``rnnlm-jax score … | head``.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror or error}; check the path, its permissions and the space left")
-    except KeyboardInterrupt as error:
-        print("rnnlm-jax: interrupted; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
-        if words[:1] == ["train"]:  # before its first step, or when all is done
+    with guarded_streams():
+        try:
+            code = _run(words)
+            sys.stdout.flush()
+            return code
+        except Stopped as error:
+            print(f"rnnlm-jax: {error}", file=sys.stderr)
             return STOPPED
-        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        except OutputClosedError:
+            return 0
+        except KeyboardInterrupt as error:
+            print(
+                "rnnlm-jax: interrupted; a training run goes on from its last checkpoint with --resume", file=sys.stderr
+            )
+            if words[:1] == ["train"]:  # before its first step, or when all is done
+                return STOPPED
+            return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        except Exception as error:
+            return report(error)
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run one subcommand, or print its help."""
+    with terminate_as_interrupt():
+        try:
+            module, parsed = _parse(words)
+        except SystemExit as exit:  # from argparse, after help or a bad option
+            return int(exit.code or 0)
+        cache = getattr(parsed, "compilation_cache", compilation_cache.OFF)
+        with kept_inputs(), compilation_cache.kept_programs(cache):
+            code = module.main(parsed)
+            sys.stdout.flush()
+        return code
 
 
 def _parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
@@ -101,11 +114,7 @@ def _parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     return modules[parsed.command], parsed
 
 
-def _fail(message: str) -> int:
-    print(f"rnnlm-jax: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
 def run() -> None:
     """The entry point of the installed command."""
+    prepare_streams()
     sys.exit(main())

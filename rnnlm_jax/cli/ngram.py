@@ -3,11 +3,13 @@
 import argparse
 import time
 from pathlib import Path
+from typing import TextIO
 
 from rnnlm_jax import json_text, ngrams
 from rnnlm_jax.cli.maxent_options import add_maxent_options, read_priors, train_maxent
 from rnnlm_jax.cli.snm_options import add_snm_options, check_snm_options, train_snm
 from rnnlm_jax.cli.text_input import encode_text, text_lines
+from rnnlm_jax.cli.written_files import PRINTED, output_path, standard_output
 from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary, read_tokenizer
 from rnnlm_jax.data.vocabulary import LEVELS
 from rnnlm_jax.errors import UserError
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     train = actions.add_parser("train", help="count a text and smooth", description=train_model.__doc__)
     train.add_argument("file", metavar="FILE", help="a text file, or a split such as ptb:train")
-    train.add_argument("--out", required=True, metavar="MODEL", help="the model file to write")
+    train.add_argument("--out", required=True, metavar="MODEL", help="the model file to write; -: standard output")
     train.add_argument(
         "--model",
         choices=("kn", "maxent", "snm"),
@@ -38,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=KINDS,
         help="three a order, for counts of 1, 2 and more, or a single one (default: modified)",
     )
-    train.add_argument("--arpa", metavar="FILE", help="write an ARPA file too; compressed if it ends in .gz")
+    train.add_argument(
+        "--arpa", metavar="FILE", help="write an ARPA file too; compressed if it ends in .gz; -: to standard output"
+    )
     train.add_argument(
         "--vocabulary", metavar="FILE", help="vocabulary file, such as vocabulary.json of a run (default: of the text)"
     )
@@ -84,17 +88,25 @@ def train_model(arguments: argparse.Namespace) -> int:
     if arguments.arpa is not None and Path(arguments.arpa).absolute() == Path(arguments.out).absolute():
         raise UserError("--out and --arpa name the same file: give two names")
     for path in (arguments.out, arguments.arpa):
-        if path is not None:
+        if path not in (None, PRINTED):
             require_file_name(path)
+    with standard_output(arguments.out, arguments.arpa) as out:
+        _train(arguments, out, start)
+    return 0
+
+
+def _train(arguments: argparse.Namespace, out: TextIO, start: float) -> None:
+    """Train, write, and tell of it; a model that goes to standard output is written to ``out``."""
     vocabulary = _vocabulary(arguments)
     if arguments.arpa is not None:
         arpa_names(vocabulary)  # what the format cannot hold is refused before the work
     text = encode_text(arguments.file, vocabulary, arguments.data_dir)
     model = _TRAIN[arguments.model](arguments, text, vocabulary)
-    model.save(arguments.out)
+    with output_path(arguments.out, out) as path:
+        model.save(path)
     if arguments.arpa is not None and isinstance(model, ngrams.NgramModel):
-        with token_bar("writing ARPA", ngram_total(model)) as bar:
-            ngrams.write_arpa(model, arguments.arpa, bar.update)
+        with token_bar("writing ARPA", ngram_total(model)) as bar, output_path(arguments.arpa, out) as path:
+            ngrams.write_arpa(model, path, bar.update)
     print(model.describe())
     written = arguments.out if arguments.arpa is None else f"{arguments.out} and {arguments.arpa}"
     if arguments.arpa is not None and vocabulary.tokenizer is not None:
@@ -104,7 +116,6 @@ def train_model(arguments: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     counted = "entries" if arguments.model == "snm" else "n-grams"
     print(f"{written}: {model.parameter_count:,} {counted}, {text.oov:,} OOV in training, {seconds:.1f} s")
-    return 0
 
 
 def _train_kneser_ney(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> ngrams.NgramModel:

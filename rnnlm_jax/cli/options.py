@@ -9,15 +9,29 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnlm_jax.config import Config, check_config, flag_of, replace
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import read_input
+
+#: Metavariables of arguments that name files, folders, or corpora.
+_NAMES = {"CONFIG", "DATA", "DATA_DIR", "DIR", "FILE", "MODEL", "PATH", "RUN", "TOKENIZER", "VOCABULARY"}
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit with 2."""
+    """An argument parser whose errors are one line and exit with 2, and for which no file has an empty name."""
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Parse, and refuse the empty names that come of shell variables that are not set."""
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(found, action.dest, None)
+            if action.metavar in _NAMES and "" in (value if isinstance(value, list) else [value]):
+                self.error(f"argument {'/'.join(action.option_strings) or action.metavar}: a name cannot be empty")
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is, without the usage."""
@@ -126,12 +140,19 @@ def load_config_file(path: str) -> Config:
     Raises:
         UserError: if the file cannot be run, or returns something else.
     """
-    import runpy
+    return config_of_source(read_input(path, "configuration file"), path)
 
-    if not Path(path).is_file():
-        raise UserError(f"there is no configuration file {path}: check the path")
+
+def config_of_source(source: bytes, path: str) -> Config:
+    """The configuration that ``get_config()`` of some Python source returns; ``path`` is where it is from.
+
+    Raises:
+        UserError: if it cannot be run, or returns something else.
+    """
+    module: dict[str, Any] = {"__name__": "<run_path>", "__file__": path}
     try:
-        get_config = runpy.run_path(path).get("get_config")
+        exec(compile(source, path, "exec"), module)
+        get_config = module.get("get_config")
         config = get_config() if callable(get_config) else None
     except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is told in one line
         raise UserError(f"{path} failed with {type(error).__name__}: {error}; mend it and try again") from error

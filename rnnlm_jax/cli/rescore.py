@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from rnnlm_jax.cli import rescore_options
-from rnnlm_jax.cli.written_files import write_json
+from rnnlm_jax.cli.written_files import standard_output, write_json, write_output
 from rnnlm_jax.comparison import names_of, open_scorer
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.rescoring import (
@@ -36,7 +36,6 @@ from rnnlm_jax.rescoring import (
     totals,
     tune_weights,
 )
-from rnnlm_jax.runs import write_text
 
 add_arguments = rescore_options.add_arguments
 
@@ -47,6 +46,13 @@ NGRAM_WEIGHT = 0.5
 def main(arguments: argparse.Namespace) -> int:
     """Score each hypothesis by the model, choose the best of each utterance; write and measure what was asked for."""
     rescore_options.check(arguments)
+    with standard_output(arguments.out, arguments.out_nbest) as out:
+        _rescore(arguments, out)
+    return 0
+
+
+def _rescore(arguments: argparse.Namespace, out: TextIO) -> None:
+    """Do all of it, and write what goes to standard output to ``out``."""
     unit = (-1.0 if arguments.costs else 1.0) * BASES[arguments.score_base]
     nbest = read_nbest(arguments.nbest, arguments.scores)
     dev = _development_list(arguments, nbest)
@@ -77,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
         about["word_errors"] = found.summary()
         if dev is not nbest:
             lists.append(found)
-    chosen = _write(arguments, scored, weights, unit)
+    chosen = _write(arguments, scored, weights, unit, out)
     if not (lists or arguments.out or arguments.out_nbest):
         print(best_text(nbest, chosen), end="")
     if lists:
@@ -87,7 +93,6 @@ def main(arguments: argparse.Namespace) -> int:
     if extra:
         print(f"{len(extra):,} references have no hypotheses, and are not counted")
     write_json(arguments.json, _summary(scored, model, weights, shares) | about)
-    return 0
 
 
 def _development_list(arguments: argparse.Namespace, nbest: NbestList) -> NbestList | None:
@@ -141,15 +146,16 @@ def _search_bar(description: str, total: int) -> Any:
     return token_bar(description, total or None, unit="line")
 
 
-def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, unit: float) -> np.ndarray:
+def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, unit: float, out: TextIO) -> np.ndarray:
     """Write the files that were asked for, and return the place of the best hypothesis of each utterance."""
     nbest, scores = scored.nbest, totals(scored.rows, weights.vector())
     chosen = best(scores, nbest.starts)
     if arguments.out is not None:
-        write_text(Path(arguments.out), best_text(nbest, chosen))
+        write_output(arguments.out, best_text(nbest, chosen), out)
     if arguments.out_nbest is not None:
         order = ranked(scores, nbest.starts)
-        write_text(Path(arguments.out_nbest), nbest_text(nbest, order, scored.rows[:, -2] / unit, scores / unit))
+        text = nbest_text(nbest, order, scored.rows[:, -2] / unit, scores / unit)
+        write_output(arguments.out_nbest, text, out)
     return chosen
 
 

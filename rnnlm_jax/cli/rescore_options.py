@@ -56,8 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tune-scores", action="append", default=[], metavar="FILE", help="its scores (default: --scores)"
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--out", metavar="FILE", help="write the best hypothesis of each id, id<TAB>text")
-    output.add_argument("--out-nbest", metavar="FILE", help="write the list, ranked anew, with log P as one more score")
+    output.add_argument(
+        "--out", metavar="FILE", help="write the best hypothesis of each id, id<TAB>text; -: to standard output"
+    )
+    output.add_argument(
+        "--out-nbest", metavar="FILE", help="write the list, ranked anew, with log P as one more score; likewise"
+    )
     add_json_option(output)
 
 

@@ -1,8 +1,10 @@
 """``rnnlm-jax sample``."""
 
 import argparse
+import os
 
 from rnnlm_jax import json_text
+from rnnlm_jax.finite import require_finite
 from rnnlm_jax.generation import Sampling, sample
 from rnnlm_jax.runs import open_run
 
@@ -26,11 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Print the prompt and what the model makes of it."""
     run = open_run(arguments.run, arguments.checkpoint)
+    require_finite(run.params, arguments.run)
+    # A process whose locale is not UTF-8 has the bytes of other characters one by one.
+    prompt = os.fsencode(arguments.prompt).decode("utf-8", "surrogateescape")
     text = sample(
         run.model,
         run.params,
         run.vocabulary,
-        arguments.prompt,
+        prompt,
         sampling=Sampling(arguments.temperature, arguments.top_k, arguments.top_p),
         max_tokens=arguments.max_tokens,
         lines=arguments.lines,
@@ -38,5 +43,5 @@ def main(arguments: argparse.Namespace) -> int:
     )
     print(text)
     if arguments.json:
-        print(json_text.dumps({"run": arguments.run, "prompt": arguments.prompt, "seed": arguments.seed, "text": text}))
+        print(json_text.dumps({"run": arguments.run, "prompt": prompt, "seed": arguments.seed, "text": text}))
     return 0

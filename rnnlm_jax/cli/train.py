@@ -1,6 +1,7 @@
 """``rnnlm-jax train``."""
 
 import argparse
+import contextlib
 import os
 import shlex
 from pathlib import Path
@@ -11,9 +12,12 @@ import jax
 from rnnlm_jax import json_text
 from rnnlm_jax.cli.job import add_job_options, joined
 from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
+from rnnlm_jax.cli.streams import unneeded_output
+from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.config import Config
 from rnnlm_jax.data.records import RecordText
 from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.machine_memory import require_memory
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
 from rnnlm_jax.sharding.distributed import in_all, is_first
@@ -51,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Train, print a table of epochs and the results."""
-    with joined(arguments), stop_on_signals(_tell) as stop:
+    require_folder_name(arguments.run, "--run")
+    folder = RunFolder(Path(arguments.run))
+    goes_on = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
+    with joined(arguments), stop_on_signals(_tell) as stop, unneeded_output(goes_on):
         stop.nothing_to_lose = True  # until the first step
         config = apply_options(in_all(lambda: _base_config(arguments)), arguments)
         profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
@@ -71,14 +78,15 @@ def main(arguments: argparse.Namespace) -> int:
 def _tell(message: str) -> None:
     """A line on standard error, from whichever thread, in the place of a progress bar."""
     width = 100 if os.isatty(2) else 0
-    os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode())
+    with contextlib.suppress(OSError):  # whoever read it has gone
+        os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode(errors="backslashreplace"))
 
 
 def _base_config(arguments: argparse.Namespace) -> Config:
     """The configuration that options change: the one named, or of the run to resume, or the demo."""
     if arguments.config is None:
         return read_config(RunFolder(Path(arguments.run))) if arguments.resume else preset("demo")
-    if arguments.config.endswith(".py"):
+    if arguments.config not in PRESETS and (arguments.config.endswith(".py") or Path(arguments.config).exists()):
         return load_config_file(arguments.config)
     return preset(arguments.config)
 
@@ -105,6 +113,7 @@ def print_start(trainer: Trainer) -> None:
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     on_each = " on each device" if trainer.mesh is not None else ""
     print(f"{parameter_count(trainer.state.params):,} parameters; memory{on_each}: {describe_memory(memory, limit)}")
+    require_memory(memory.total, "a training step")
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")

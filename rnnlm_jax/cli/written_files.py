@@ -1,16 +1,20 @@
-"""Files that a command writes its figures to: refused before any work is done, where they cannot be."""
+"""Files that a command writes: refused before any work is done where they cannot be; ``-`` is standard output."""
 
 import argparse
-from collections.abc import Iterable
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rnnlm_jax import json_text
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.runs import write_text
 from rnnlm_jax.whole_file import require_file_name
 
-#: What ``--json`` writes to without a file.
+#: The name of standard output, wherever a command writes a file; what ``--json`` writes to without a file.
 PRINTED = "-"
 
 
@@ -38,6 +42,9 @@ def check_files(written: Iterable[str | None], json: str | None, read: Iterable[
     """
     if json not in (None, PRINTED) and not json.endswith(".json"):
         raise UserError(f"--json {json}: the name of a file to write must end in .json; put --json last to print")
+    written = tuple(written)
+    if (*written, json).count(PRINTED) > 1:
+        raise UserError(f"{PRINTED} is standard output, and two things are to be written there: give one a file")
     taken = {Path(file).resolve() for file in read if file is not None}
     for file in (*written, json):
         if file in (None, PRINTED):
@@ -48,6 +55,48 @@ def check_files(written: Iterable[str | None], json: str | None, read: Iterable[
         if Path(file).resolve() in taken:
             raise UserError(f"{file} is read or written already: give another file to write")
         taken.add(Path(file).resolve())
+
+
+@contextlib.contextmanager
+def standard_output(*written: str | None) -> Iterator[TextIO]:
+    """Standard output; what is printed within goes to standard error if one of these files is ``-``.
+
+    So what is written to standard output stands there alone, as it would in a file.
+    """
+    out = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr if PRINTED in written else out):
+        yield out
+
+
+def write_output(file: str, text: str, out: TextIO) -> None:
+    """Write a text to a file, or to ``out`` if its name is ``-``."""
+    if file == PRINTED:
+        out.write(text)
+    else:
+        write_text(Path(file), text)
+
+
+@contextlib.contextmanager
+def output_path(file: str, out: TextIO) -> Iterator[Path]:
+    """Where to write what only goes to a file; if its name is ``-``, that is copied to ``out`` in the end."""
+    if file != PRINTED:
+        yield Path(file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "output"
+        with (Path(folder) / "output").open("rb") as written:
+            out.flush()
+            shutil.copyfileobj(written, out.buffer)  # type: ignore[attr-defined]
+
+
+def require_folder_name(folder: str, option: str) -> None:
+    """Check that a folder can have this name.
+
+    Raises:
+        UserError: if it is ``-``.
+    """
+    if folder == PRINTED:
+        raise UserError(f"{option} {PRINTED}: that is standard output, and this is a folder: give its name")
 
 
 def write_json(json: str | None, summary: dict[str, Any]) -> None:

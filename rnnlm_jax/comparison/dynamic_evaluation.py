@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.comparison.scorer import Progress, silent
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch, EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -165,7 +166,7 @@ def _reader(model: LanguageModel, rule: str, decays: bool) -> Callable[..., tupl
         (params, state), nats = jax.lax.scan(of_segment, (params, state), segments)
         return params, state, nats
 
-    return jax.jit(read, donate_argnums=(0, 1))
+    return jit(read, donate_argnums=(0, 1))
 
 
 def mean_gradient(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.comparison.dynamic_evaluation import mean_gradient
 from rnnlm_jax.comparison.scorer import Progress, silent
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch, EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
 
@@ -63,10 +64,10 @@ def _adder(model: LanguageModel) -> Callable[..., tuple[Any, Tree]]:
         after, _ = model.hidden(params, state, jnp.asarray(batch.inputs), None)
         return jax.tree.map(lambda total, g: total + g * g, squares, gradient), after
 
-    return jax.jit(add, donate_argnums=(0, 1))
+    return jit(add, donate_argnums=(0, 1))
 
 
-@jax.jit
+@jit
 def _root_mean(squares: Any, count: int) -> Any:
     """Of sums over so many."""
     return jax.tree.map(lambda total: jnp.sqrt(total / jnp.asarray(count, total.dtype)), squares)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.comparison.scorer import About, Progress, silent
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -62,7 +63,7 @@ class NeuralCache:
         keys = np.zeros((self.window, self.run.model.cell.spec.output_size), self.run.model.cell.spec.param_dtype)
         words, known = np.full(self.window, -1, np.int32), 0
         state, parts = self.run.model.initial_state((1,)), []
-        flatness = jnp.asarray(self.flatness, keys.dtype)
+        flatness = jnp.asarray(min(self.flatness, float(np.finfo(keys.dtype).max)), keys.dtype)
         for batch in StreamBatches(text.tokens, 1, BLOCK, self.vocabulary.start_id):
             state, hs = _hidden(self.run.model)(self.run.params, state, batch.inputs)
             nats, keys, words = _look_up(hs[:, 0], batch.targets[:, 0], keys, words, min(known, self.window), flatness)
@@ -103,10 +104,10 @@ def _hidden(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
         state, hs = model.hidden(params, state, inputs, None)
         return state, hs.own if isinstance(hs, WithPast) else hs
 
-    return jax.jit(hidden)
+    return jit(hidden)
 
 
-@jax.jit
+@jit
 def _look_up(
     hs: Float[Array, "T H"],
     targets: Int[Array, " T"],
@@ -120,7 +121,10 @@ def _look_up(
     keys, words = jnp.concatenate([keys, hs]), jnp.concatenate([words, targets])
     ago: Int[Array, "T n+T"] = n + jnp.arange(steps)[:, None] - jnp.arange(n + steps)[None]
     seen: Bool[Array, "T n+T"] = (ago >= 1) & (ago <= n) & (jnp.arange(n + steps)[None] >= n - known)
-    logits = jnp.where(seen, flatness * (hs @ keys.T), -jnp.inf)
+    alike = jnp.where(seen, hs @ keys.T, -jnp.inf)
+    # Taken off before it is multiplied, the largest cannot overflow; what is far below it may, to a probability of 0.
+    below = jnp.where(seen, alike - jnp.max(alike, axis=1, keepdims=True), 0)
+    logits = jnp.where(seen, flatness * below, -jnp.inf)
     same = words[None] == targets[:, None]
     nats = jax.nn.logsumexp(logits, axis=1) - jax.nn.logsumexp(jnp.where(same, logits, -jnp.inf), axis=1)
     return nats, keys[-n:], words[-n:]

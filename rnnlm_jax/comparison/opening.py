@@ -42,11 +42,12 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
             raise UserError(f"{paths[place]} is given twice: give each model once")
-    bases = [_base(path) for path in resolved]
+    bases = [_base(Path(path)) for path in paths]
     return [base if bases.count(base) == 1 else str(path) for base, path in zip(bases, paths, strict=True)]
 
 
 def _base(path: Path) -> str:
     """``runs/small`` and ``models/small.npz`` are both called small."""
-    path = path.resolve()
+    if path.is_file() or path.is_dir():  # and no pipe, whose resolved name says nothing
+        path = path.resolve()
     return path.name if path.is_dir() else path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name

@@ -1,5 +1,6 @@
 """A trained run as a scorer, with what its folder says about it."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,20 @@ from rnnlm_jax.comparison.dynamic_evaluation import Dynamic, dynamic_nats
 from rnnlm_jax.comparison.gradient_scale import gradient_scale
 from rnnlm_jax.comparison.scorer import About, Progress, silent
 from rnnlm_jax.config import ModelConfig
-from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus, require_in_vocabulary
+from rnnlm_jax.data import EncodedText, Vocabulary, require_in_vocabulary
+from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import text_nats
 from rnnlm_jax.finite import require_finite
 from rnnlm_jax.language_model import LanguageModelParams, parameter_count
-from rnnlm_jax.runs import Run, RunFolder, open_run
-from rnnlm_jax.training.metrics import complete_lines
+from rnnlm_jax.run_identity import RunIdentity, require_own_id
+from rnnlm_jax.runs import Run, RunFolder, newest_position, open_run
+from rnnlm_jax.training.metrics import complete_lines, written_before
+from rnnlm_jax.training.texts import corpus_of_run, require_same_texts
 
 #: Where ``rnnlm-jax jacobians`` may have been told to write, below the folder of a run.
 HORIZONS = ("jacobians.json", "*/jacobians.json", "*/*/jacobians.json")
+#: What a run's training text is given with that lies elsewhere now.
+_MOVED = "say with --dynamic-text where it lies now"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +79,32 @@ def open_trained_run(
     """
     run = open_run(path, checkpoint)
     require_finite(run.params, name)
-    seconds, rate = training_speed(RunFolder(Path(path)))
+    folder = RunFolder(Path(path))
+    seconds, rate = (None, None) if run.identity is None else training_speed(folder, run.identity)
     measured = [] if horizons is None else [Path(horizons) / Path(path).resolve().name]
-    lag = next(filter(None, (horizon(folder, run.position.step) for folder in (*measured, Path(path)))), "")
+    lag = next(filter(None, (horizon(folder, run) for folder in (*measured, Path(path)))), "")
     about = About(model_kind(run.config.model), seconds, rate, lag)
     return TrainedRun(name, run, about)
 
 
-def training_text(run: Run, data_dir: str | None = None) -> EncodedText:
+def training_text(run: Run, data_dir: str | None = None, data: str | None = None) -> EncodedText:
     """What a run was trained on, in its vocabulary.
 
+    Args:
+        run: the run.
+        data_dir: in place of the folder of corpora that its configuration names.
+        data: in place of the corpus or path that its configuration names, where the text lies elsewhere now.
+
     Raises:
-        UserError: if the corpus of its configuration is not there, or has nothing in the vocabulary.
+        UserError: if the corpus is not there, has nothing in the vocabulary, or is another than the run was trained on.
     """
-    data = run.config.data
-    corpus = load_corpus(data.corpus, data_dir=data_dir or data.data_dir)
-    return require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, data.corpus)
+    was = run.config.data
+    where = dataclasses.replace(was, corpus=data or was.corpus, data_dir=data_dir or was.data_dir)
+    corpus = corpus_of_run(where, _MOVED)
+    text = require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, corpus.name)
+    if run.identity is not None:
+        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, f"restore it, or {_MOVED}")
+    return text
 
 
 def scale_of(
@@ -111,17 +127,31 @@ def model_kind(config: ModelConfig) -> str:
     return ", ".join(words)
 
 
-def training_speed(folder: RunFolder) -> tuple[float | None, float | None]:
-    """Seconds spent training up to the last epoch, and tokens a second over all of them, from ``metrics.jsonl``."""
+def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | None, float | None]:
+    """Seconds spent training up to the last epoch, and tokens a second over all of them, from ``metrics.jsonl``.
+
+    Raises:
+        UserError: if it is damaged, or of another run.
+    """
     if not folder.metrics.exists():
         return None, None
-    records = [json.loads(line) for line in complete_lines(folder.metrics)]
-    epochs = [record for record in records if record.get("kind") == "epoch"]
-    return (epochs[-1]["seconds"], epochs[-1]["tokens_per_second"]) if epochs else (None, None)
+    newest = newest_position(folder, identity)
+    if newest is not None:
+        written_before(folder.metrics, newest)  # a file that was cut off has the times of an earlier epoch
+    remedy = "restore it from a copy, or delete it to compare without training times"
+    try:
+        records = [json.loads(line) for line in complete_lines(folder.metrics)]
+        of = {str(record["run_id"]) for record in records}
+        epochs = [(record["seconds"], record["tokens_per_second"]) for record in records if record["kind"] == "epoch"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder.metrics} is damaged ({error}): {remedy}") from error
+    for run_id in of:
+        require_own_id(run_id, identity, str(folder.metrics), remedy)
+    return epochs[-1] if epochs else (None, None)
 
 
-def horizon(path: Path, step: int) -> str:
-    """Words back at which the gradient has fallen to 1 %, where a folder holds that of this checkpoint.
+def horizon(path: Path, run: Run) -> str:
+    """Words back at which the gradient has fallen to 1 %, where a folder holds that of a run and its checkpoint.
 
     It is of the input words, or of the first part of the state that was measured, which is then named. Of several
     measurements the newest counts.
@@ -130,7 +160,8 @@ def horizon(path: Path, step: int) -> str:
     for file in reversed(found):
         try:
             summary = json.loads(file.read_text())
-            if summary["step"] != step:
+            own = run.identity is None or summary["run_id"] == run.identity.run_id
+            if not own or summary["step"] != run.position.step:
                 continue
             horizons: dict[str, dict[str, int | None]] = summary["horizons"]
             part = "inputs" if "inputs" in horizons else next(iter(horizons))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +41,12 @@ class EncodedText:
         """Return the number of tokens."""
         return int(self.tokens.size)
 
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 (hexadecimal) of all that a model and its figures see of the text, see `text_digest`."""
+        tokens = hashlib.sha256(np.ascontiguousarray(self.tokens, "<i4").data).hexdigest()
+        return text_digest(tokens, self.line_ends, self.oov, self.characters)
+
     def require_ids_below(self, size: int) -> None:
         """Check that a vocabulary of ``size`` types has all tokens, as `require_ids_below` does for an array.
 
@@ -53,6 +61,20 @@ class EncodedText:
         for end in self.line_ends.tolist():
             yield self.tokens[start:end]
             start = end
+
+
+def text_digest(tokens: str, line_ends: np.ndarray, oov: int, characters: int) -> str:
+    """Return the digest of an encoded text: equal where every figure of a model on it is.
+
+    Args:
+        tokens: the sha256 (hexadecimal) of the ids as little-endian int32, which may have been read part by part.
+        line_ends: int64 `[L]`, see `EncodedText`.
+        oov: unknown tokens.
+        characters: of the text as it was read.
+    """
+    found = hashlib.sha256(f"{tokens} {oov} {characters} ".encode())
+    found.update(np.ascontiguousarray(line_ends, "<i8").data)
+    return found.hexdigest()
 
 
 def require_ids_below(tokens: np.ndarray, size: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from rnnlm_jax.data.subwords import NEWLINE, library, opened
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import read_input
 
 #: Subwords that are made where nobody says how many.
 DEFAULT_SIZE = 8000
@@ -66,15 +67,11 @@ def read_tokenizer(path: str | Path) -> Vocabulary:
         UserError: there is no such file, it is no tokenizer, its ids have gaps, it cannot end a line, or `tokenizers`
             is not installed.
     """
-    path = Path(path)
     wrong = UserError(f"{path} is no tokenizer.json of Hugging Face tokenizers: save one with Tokenizer.save(path)")
+    text = read_input(path, "tokenizer file")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no tokenizer file {path}: check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a directory: give the tokenizer.json in it") from None
-    except ValueError:  # no JSON, or not even text
+        content = json.loads(text)  # of bytes, in any of Unicode's encodings, after a byte order mark or not
+    except (ValueError, RecursionError):  # no JSON, or not even text
         raise wrong from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise wrong

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.white_space import split_words
 from rnnlm_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def encode(text: str, lines: Iterable[str], unk_id: int | None, eos_id: int | No
         seen += len(part)
         for line, pieces in zip(part, found, strict=True):
             characters += len(line) + len(end)
-            words += len(line.split()) + len(end)
+            words += len(split_words(line)) + len(end)
             ids.extend(pieces)
             ids.extend(end)
             ends.append(len(ids))

@@ -15,7 +15,9 @@ import numpy as np
 
 from rnnlm_jax.data import subwords
 from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.white_space import split_words
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import read_input
 from rnnlm_jax.whole_file import written_whole
 
 LEVELS = ("word", "char", "byte", "subword")
@@ -31,8 +33,8 @@ class Vocabulary:
     are the same, `describe()` says what they are.
 
     Attributes:
-        level: `"word"` (split on whitespace only), `"char"` (Unicode characters), `"byte"` (UTF-8 bytes) or `"subword"`
-            (whatever `tokenizer` cuts a line into).
+        level: `"word"` (split at ASCII white space only, see `split_words`), `"char"` (Unicode characters), `"byte"`
+            (UTF-8 bytes) or `"subword"` (whatever `tokenizer` cuts a line into).
         tokens: id -> token. Bytes are written as the characters of the same number, `chr(0)` to `chr(255)`; subwords as
             the tokenizer writes them.
         unk: the token that unknown tokens become; `None`: an unknown token is an error.
@@ -139,7 +141,7 @@ class Vocabulary:
             except KeyError as error:
                 raise self._unknown(error.args[0], f" in line {number}") from None
             characters += len(line)
-            words += len(line.split()) if self.level != "word" else 0
+            words += len(split_words(line)) if self.level != "word" else 0
             if eos_id is not None:
                 ids.append(eos_id)
                 characters += 1
@@ -156,10 +158,18 @@ class Vocabulary:
     def encode_line(self, line: str) -> list[int]:
         """Return the ids of one line, without `eos`: a prompt to continue, say.
 
+        Bytes of a command line that are not UTF-8, which Python has as U+DC80 to U+DCFF, are bytes at the byte level.
+
         Raises:
-            UserError: a token is unknown and the vocabulary has no unknown token.
+            UserError: a token is unknown and the vocabulary has no unknown token, or there are bytes that are not
+                UTF-8 at another level, or half of a surrogate pair.
         """
         unk_id = self.unk_id
+        if self.level != "byte":
+            try:
+                line.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise _not_text(error) from None
         if self.tokenizer is not None:
             return subwords.encode_line(self.tokenizer, line)
         try:
@@ -211,11 +221,7 @@ class Vocabulary:
         Raises:
             UserError: there is no such file, it is no vocabulary file, or its content does not fit its hash.
         """
-        try:
-            content = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise UserError(f"there is no vocabulary file {path}: check the path") from None
-        return cls.from_json(content, str(path))
+        return cls.from_json(read_input(path, "vocabulary file"), str(path))
 
     @classmethod
     def from_json(cls, text: str | bytes, name: str) -> Vocabulary:
@@ -245,8 +251,11 @@ class Vocabulary:
     def _ids(self, line: str) -> Iterator[int]:
         """Return the ids of a line; an unknown token is -1, or a KeyError where there is no unknown token."""
         if self.level == "byte":
-            return iter(line.encode("utf-8"))
-        tokens = line.split() if self.level == "word" else line
+            try:
+                return iter(line.encode("utf-8", errors="surrogateescape"))
+            except UnicodeEncodeError as error:
+                raise _not_text(error) from None
+        tokens = split_words(line) if self.level == "word" else line
         if self.unk is None:
             return map(self.index.__getitem__, tokens)
         return map(self.index.get, tokens, repeat(-1))
@@ -256,3 +265,11 @@ class Vocabulary:
             f"{token!r}{where} is not in the vocabulary ({self.describe()}): "
             "build it from a text that has it, or with an unknown token"
         )
+
+
+def _not_text(error: UnicodeEncodeError) -> UserError:
+    """Return what to say of half a surrogate pair, the form too of a command line's byte that is not UTF-8."""
+    return UserError(
+        f"{error.object[error.start]!r} at character {error.start + 1} is no character, or a byte that is not UTF-8: "
+        "give text in UTF-8; only a model of bytes takes other bytes"
+    )

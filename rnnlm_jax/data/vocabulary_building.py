@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from rnnlm_jax.data import subword_building
 from rnnlm_jax.data.vocabulary import LEVELS, Vocabulary
+from rnnlm_jax.data.white_space import split_words
 from rnnlm_jax.errors import UserError
 
 
@@ -90,7 +91,7 @@ def _count(lines: Iterable[str], level: str) -> tuple[Counter[str], int]:
     counts: Counter[str] = Counter()
     seen = 0
     for line in lines:
-        counts.update(line.split() if level == "word" else line)
+        counts.update(split_words(line) if level == "word" else line)
         seen += 1
     return counts, seen
 

@@ -3,8 +3,8 @@
 from rnnlm_jax.exporting.artefact import PLATFORMS, export_run
 from rnnlm_jax.exporting.importing import import_run
 from rnnlm_jax.exporting.run_file import is_run_file, load_safetensors, run_of, save_safetensors
-from rnnlm_jax.exporting.tensors import read_tensors
 from rnnlm_jax.exporting.torch_run import read_vocabulary, torch_run
+from rnnlm_jax.interop.weights import read_tensors
 
 __all__ = [
     "PLATFORMS",

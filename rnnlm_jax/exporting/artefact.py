@@ -119,6 +119,7 @@ def _manifest(run: Run, arrays: dict[str, Array], state: dict[str, Array], progr
         },
         "platforms": list(programs.score.platforms),
         "x64": is_wide(run.model),
+        "run_id": None if run.identity is None else run.identity.run_id,
         "checkpoint_step": run.position.step,
         "vocabulary": {"size": run.vocabulary.size, "policy": run.vocabulary.describe()},
         "start_token": run.vocabulary.start_id,

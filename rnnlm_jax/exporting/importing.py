@@ -7,14 +7,15 @@ from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.exporting.run_file import require_run
 from rnnlm_jax.exporting.whole_folder import written_folder
 from rnnlm_jax.finite import require_finite
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import Run, RunFolder, write_json, write_new_run
 
 
 def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
     """Write a run as a folder that every command reads as it reads one that was trained here.
 
-    Its parameters are both the best and the last checkpoint. There is no state of an optimiser, so ``train --resume``
-    refuses it, by the file ``imported.json``.
+    It is a run of its own, with its own identity. Its parameters are both the best and the last checkpoint. There is no
+    state of an optimiser, so ``train --resume`` refuses it, by the file ``imported.json``.
 
     Args:
         run: configuration, vocabulary and parameters.
@@ -26,10 +27,17 @@ def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
     """
     require_run(run)
     require_finite(run.params, str(source.get("file", "the run")))
+    was = run.identity
+    identity = RunIdentity.begin(
+        run.config,
+        run.vocabulary.content_hash,
+        None if run.words is None else run.words.digest,
+        {} if was is None else was.texts,
+    )
     with written_folder(path, "--run") as temporary:
         folder = RunFolder(temporary)
         for kind in ("best", "last"):
             checkpoints = CheckpointFolder(folder.checkpoints(kind))
-            checkpoints.save({"params": run.params}, run.position, run.vocabulary.content_hash)
-        write_json(folder.imported, source)
-        write_new_run(folder, run.config, run.vocabulary, run.words)
+            checkpoints.save({"params": run.params}, run.position, identity)
+        write_json(folder.imported, source | ({} if was is None else {"run_id": was.run_id}))
+        write_new_run(folder, run.config, identity, run.vocabulary, run.words)

@@ -61,7 +61,7 @@ def export_programs(model: LanguageModel, params: LanguageModelParams, platforms
         after, hs = model.hidden(own, unnamed(state, state_structure), inputs, None)
         return named_leaves(after), nats_by_rows(model, own, hs, targets)
 
-    with by_meaning(), own_types(model), _no_paths():
+    with by_meaning(), own_types(model), _no_paths(), jax.disable_jit(False):  # what leaves is compiled elsewhere
         t, b = export.symbolic_shape("T, B")
         weights = {name: _described(leaf, leaf.shape) for name, leaf in named_leaves(params).items()}
         state = {name: _described(leaf, (b, *leaf.shape[1:])) for name, leaf in initial_state(model).items()}

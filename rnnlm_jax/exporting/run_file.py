@@ -10,24 +10,24 @@ import numpy as np
 
 from rnnlm_jax.checkpoints import Position
 from rnnlm_jax.checkpoints.digests import digests, named_leaves
-from rnnlm_jax.config import from_json, to_sealed_json
+from rnnlm_jax.config import to_sealed_json, with_identity_from_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting.tensors import read_tensors
-from rnnlm_jax.interop.weights import write_safetensors
+from rnnlm_jax.interop.weights import read_tensors, write_safetensors
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import Run, build_model
 from rnnlm_jax.words import Words
 
 #: The text of the header that says what the file is, and of which version.
-KIND, VERSION = "rnnlm_jax", "run 1"
+KIND, VERSION = "rnnlm_jax", "run 2"
 
 
 def save_safetensors(run: Run, path: str | Path) -> None:
     """Write a run as one file of safetensors, from which ``load_safetensors`` makes the same run.
 
     Parameters are tensors by path (``embedding``, ``cell.0.w_x``, …), in their own dtype. The header has the
-    configuration, the vocabulary, the words' counts, the position, and a digest of each tensor.
+    configuration, the run's identity, the vocabulary, the words' counts, the position, and a digest of each tensor.
 
     Args:
         run: what ``open_run`` gives.
@@ -54,7 +54,7 @@ def run_texts(run: Run) -> dict[str, str]:
     """All of a run but its parameters, as texts by name, with the parameters' digests."""
     texts = {
         KIND: VERSION,
-        "config": to_sealed_json(run.config),
+        "config": to_sealed_json(run.config, None if run.identity is None else run.identity.entry()),
         "vocabulary": run.vocabulary.to_json(),
         "position": json.dumps(dataclasses.asdict(run.position)),
         "digests": json.dumps(digests(named_leaves(run.params))),
@@ -94,7 +94,8 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
     try:
         position = Position(**json.loads(texts["position"]))
         written: dict[str, str] = dict(json.loads(texts["digests"]))
-        config = from_json(texts["config"], f"the configuration in {name}")
+        config, entry = with_identity_from_json(texts["config"], f"the configuration in {name}")
+        identity = None if entry is None else RunIdentity.from_entry(entry)
         vocabulary = _vocabulary_of(texts["vocabulary"], name)
     except (ValueError, TypeError, KeyError) as error:
         raise error if isinstance(error, UserError) else _damaged(name, f"its header: {error}") from error
@@ -105,7 +106,7 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
     for leaf, found in digests(arrays).items():
         if written.get(leaf) != found:
             raise _damaged(name, f"wrong digest of {leaf}")
-    return Run(config, vocabulary, model, params, position, words)
+    return Run(config, vocabulary, model, params, position, words, identity)
 
 
 def fitted(model: LanguageModel, arrays: dict[str, np.ndarray], name: str) -> LanguageModelParams:

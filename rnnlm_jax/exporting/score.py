@@ -4,20 +4,24 @@ python score.py FILE [--tokens] [--json]
 """
 
 import argparse
+import gzip
 import hashlib
+import io
 import json
 import math
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import jax
 import numpy as np
 
 FOLDER = Path(__file__).resolve().parent
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
 #: Types of safetensors that a model here may have.
 TYPES = {"F64": "<f8", "F32": "<f4", "I32": "<i4"}
 
@@ -66,9 +70,11 @@ def check(folder: Path) -> dict[str, Any]:
 
 
 def lines_of(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 text without their newlines; only \\n and \\r\\n end one."""
+    """The lines of a UTF-8 text, plain or gzip, without their newlines; only \\n and \\r\\n end one."""
     offset = 0
-    with open(path, "rb") as file:
+    with open(path, "rb") as packed:
+        zipped = packed.peek(len(GZIP)).startswith(GZIP)
+        file: BinaryIO = gzip.GzipFile(fileobj=packed) if zipped else packed  # type: ignore[assignment]
         for raw in file:
             line = raw.removesuffix(b"\n").removesuffix(b"\r")
             if offset == 0:
@@ -78,6 +84,11 @@ def lines_of(path: str) -> Iterator[str]:
             except UnicodeDecodeError:
                 raise Refused(f"{path} is not UTF-8 (in the line at byte {offset}): convert it") from None
             offset += len(raw)
+
+
+def words(line: str) -> list[str]:
+    """What stands between ASCII white space; other spaces, such as U+00A0, are characters of words."""
+    return [word.decode() for word in line.encode().split()]
 
 
 def splitter(vocabulary: dict[str, Any], path: str) -> Callable[[str, int], list[int]]:
@@ -96,7 +107,7 @@ def splitter(vocabulary: dict[str, Any], path: str) -> Callable[[str, int], list
     index = {token: number for number, token in enumerate(vocabulary["tokens"])}
 
     def split(line: str, number: int) -> list[int]:
-        tokens = line.split() if level == "word" else line.encode().decode("latin-1") if level == "byte" else line
+        tokens = words(line) if level == "word" else line.encode().decode("latin-1") if level == "byte" else line
         ids = [index.get(token, -1) for token in tokens]
         if vocabulary["unk"] is None and -1 in ids:
             word = tokens[ids.index(-1)]
@@ -147,7 +158,7 @@ def token_nats(folder: Path, manifest: dict[str, Any], tokens: np.ndarray) -> np
 def main() -> None:
     """Print nats and perplexity of a text."""
     parser = argparse.ArgumentParser(description="Nats and perplexity of a text under an exported language model.")
-    parser.add_argument("file", metavar="FILE", help="a UTF-8 text")
+    parser.add_argument("file", metavar="FILE", help="a UTF-8 text, plain or gzip")
     parser.add_argument("--tokens", action="store_true", help="print the nats of each token too")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object, the last line")
     arguments = parser.parse_args()
@@ -175,6 +186,8 @@ def fail(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal lacks is printed as its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()
@@ -182,6 +195,8 @@ if __name__ == "__main__":
         fail(str(error))
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (EOFError, zlib.error) as error:
+        fail(f"the text is damaged ({error}): compress it anew")
     except OSError as error:
         fail(f"{error.filename or ''}: {error.strerror or error}; check the path and its permissions")
     except (ValueError, RuntimeError) as error:  # of jax: programs of other versions or platforms, too little memory

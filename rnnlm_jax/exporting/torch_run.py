@@ -1,12 +1,14 @@
 """A run made of the weights of PyTorch's ``word_language_model`` example and a list of its words."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from rnnlm_jax.config import Config, DataConfig
-from rnnlm_jax.data import Vocabulary, read_lines
+from rnnlm_jax.data import Vocabulary, lines_of, split_words, strip_space
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import reopened
 from rnnlm_jax.interop import torch_language_model
 from rnnlm_jax.runs import START, Run, build_model
 
@@ -50,15 +52,26 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     Raises:
         UserError: if there is no such file, it is damaged, or a line of it is no word or one that was before.
     """
-    if Path(path).suffix == ".json":
-        return Vocabulary.load(path)
+    open_again = reopened(path, "vocabulary file")
+    with open_again() as file:
+        content = file.read()
+    if Path(path).suffix == ".json" or _is_json_object(content):
+        return Vocabulary.from_json(content, str(path))
     words: dict[str, int] = {}
-    for number, line in enumerate(read_lines(path), 1):
-        word = line.strip()
-        if len(word.split()) != 1:
+    for number, line in enumerate(lines_of(open_again(), path), 1):
+        word = strip_space(line)
+        if split_words(line) != [word]:
             raise UserError(f"line {number} of {path} is no word: give one word a line, or a vocabulary.json")
         if word in words:
             raise UserError(f"line {number} of {path} repeats {word!r} of line {words[word]}: give each word once")
         words[word] = number
     eos = next((end for end in ENDS if end in words), None)
     return Vocabulary("word", tuple(words), UNKNOWN if UNKNOWN in words else None, eos)
+
+
+def _is_json_object(content: bytes) -> bool:
+    """Whether a file's content is a JSON object; a list of words may begin with a brace too."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False

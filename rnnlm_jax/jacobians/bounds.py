@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.errors import UserError
 
 #: The largest slope of each activation, γ: the sigmoid's is 1/4, reached at 0.
 LARGEST_SLOPE = {"identity": 1.0, "tanh": 1.0, "relu": 1.0, "sigmoid": 0.25}
@@ -30,11 +31,16 @@ def decay_rates(cell: Cell, params: Tree) -> DecayRates | None:
 
     Returns:
         None for a cell that is no simple recurrent network: gates leave no bound of this kind.
+
+    Raises:
+        UserError: if the recurrent matrix is not finite.
     """
     activation = dict(cell.spec.variant).get("activation")
     if cell.spec.kind != "elman" or activation not in LARGEST_SLOPE:
         return None
     w_h = np.asarray(jax.device_get(params.w_h), np.float64)
+    if not np.isfinite(w_h).all():
+        raise UserError("the recurrent matrix is not finite: it has no bounds")
     gamma, largest = LARGEST_SLOPE[activation], float(np.linalg.svd(w_h, compute_uv=False)[0])
     radius = float(np.abs(np.linalg.eigvals(w_h)).max())
     return DecayRates(_log(gamma * largest), _log(radius))

@@ -13,9 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import inputs_over_time, square_matrices
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.wide import arithmetic_dtype, wide
 
@@ -32,7 +34,8 @@ class EigenvalueModuli(NamedTuple):
     log_moduli: Float[np.ndarray, " n"]
     """Nats, descending; -inf for the zero eigenvalues of an exactly singular product."""
     residual: Float[np.ndarray, " n"]
-    """First-order estimate of the error of each value, in nats: large where an eigenvalue is ill-conditioned."""
+    """First-order estimate of the error of each value, in nats: large where an eigenvalue is ill-conditioned; inf where
+    -inf may be no more than rounding, which can neither make nor prove an exact zero."""
     converged: bool
     """Whether the frame came apart into blocks of near moduli, and every residual is within the tolerance."""
 
@@ -75,16 +78,13 @@ def eigenvalue_moduli(
         arithmetic: likewise.
 
     Raises:
-        UserError: if the inputs have batch axes, or a Jacobian is not finite.
+        UserError: if inputs or state have batch axes or do not fit the cell, or a Jacobian is not finite.
     """
-    if xs.ndim != 2:
-        raise UserError(f"eigenvalues are of one sequence [T, D], not of inputs of shape {xs.shape}")
+    xs = inputs_over_time(cell, state, xs, batched=False)
     return log_eigenvalue_moduli(_step_jacobians(cell, params, state, xs), tolerance, arithmetic)
 
 
-def log_eigenvalue_moduli(
-    matrices: Float[Array, "T n n"], tolerance: float | None = None, arithmetic: Any = None
-) -> EigenvalueModuli:
+def log_eigenvalue_moduli(matrices: Any, tolerance: float | None = None, arithmetic: Any = None) -> EigenvalueModuli:
     """``ln|λ_k|`` of ``J_{T-1} ⋯ J_0``, descending; a function of the host around compiled rounds.
 
         J_t Z_t = Z_{t+1} R_t  for t = 0 … T-1,    Z_0 ← Z_T,    until Z_0ᵀ Z_T is block diagonal
@@ -94,22 +94,25 @@ def log_eigenvalue_moduli(
     is right as long as the moduli in it span few nats, and the rounds go on until they do.
 
     Args:
-        matrices: the factors ``J_t``, the first to act first.
+        matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any type, the first to act first.
         tolerance: nats by which any value may be off for the result to count as converged; ``n √ε`` unless given.
         arithmetic: the type to compute in; float64 unless given (float32 on a TPU).
 
     Raises:
         UserError: if the matrices are not square, or not finite.
     """
-    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or 0 in matrices.shape:
-        raise UserError(f"expected square matrices [T, n, n], not an array of shape {matrices.shape}")
-    if not jnp.isfinite(matrices).all():
+    matrices = np.asarray(square_matrices(matrices))
+    if not matrices.shape[0]:
+        raise UserError(f"expected square matrices [T, n, n], T at least 1, not an array of shape {matrices.shape}")
+    if not np.isfinite(matrices.astype(np.float64)).all():
         raise UserError("the matrices are not finite: look for where they overflow or become NaN")
     dtype, n = arithmetic_dtype(arithmetic), matrices.shape[1]
     eps = float(jnp.finfo(dtype).eps)
+    certain = _certain_zeros(matrices != 0)
     with wide(dtype):
-        factors = matrices.astype(dtype)
-        frame = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (n, n), dtype))[0]  # in no special position
+        factors, exponents = _scaled(matrices)
+        factors = jnp.asarray(factors, dtype)
+        frame = _first_frame(n, dtype)
         done = _round(factors, frame)
         parts = _part(frame, done, eps)
         for _ in range(MOST_ROUNDS - 1):
@@ -117,8 +120,8 @@ def log_eigenvalue_moduli(
                 break
             frame, done = done.frame, _round(factors, done.frame)
             parts = _part(frame, done, eps)
-        r = [np.asarray(done.r[:, block, block], np.float64) for block in parts.blocks]
-
+    triangular = np.asarray(done.r, np.float64)
+    r = [triangular[:, block, block] for block in parts.blocks]
     values, residuals = np.full(n, -np.inf), np.zeros(n)
     rounding = np.asarray(done.rounding, np.float64)
     for block, triangles in zip(parts.blocks, r, strict=True):
@@ -127,13 +130,49 @@ def log_eigenvalue_moduli(
             values[block], residuals[block] = parts.logs[block], off
         else:
             values[block], sensitivity = _dense(parts.turn[block, block], triangles)
-            residuals[block] = off * sensitivity
+            residuals[block] = np.where(np.isfinite(sensitivity), off * sensitivity, np.inf)
+    values += exponents * np.log(2)
     order = np.argsort(-values, kind="stable")
+    values, residuals = values[order], residuals[order]
+    zeros = np.arange(n) >= n - certain
+    residuals[zeros != (values == -np.inf)] = np.inf
     allowed = n * eps**0.5 if tolerance is None else tolerance
-    return EigenvalueModuli(values[order], residuals[order], parts.finished and bool((residuals <= allowed).all()))
+    return EigenvalueModuli(values, residuals, parts.finished and bool((residuals <= allowed).all()))
 
 
-@jax.jit
+def _scaled(matrices: np.ndarray) -> tuple[np.ndarray, int]:
+    """The matrices divided by powers of two, in float64, the largest entry of each between ½ and 1; the powers' sum."""
+    matrices = matrices.astype(np.float64)
+    _, exponents = np.frexp(np.abs(matrices).max(axis=(1, 2)))
+    return np.ldexp(matrices, -exponents[:, None, None]), int(exponents.sum())
+
+
+def _certain_zeros(nonzero: Bool[np.ndarray, "T n n"]) -> int:
+    """How many eigenvalues of the product are zero because of where its factors' entries are.
+
+    At least as many as its rank is less than n (see ``null_directions``). And an index i belongs to one if row or
+    column i of the product is zero: then the others are eigenvalues of what is left without it.
+    """
+    product = np.eye(nonzero.shape[1], dtype=np.float32)
+    rank = nonzero.shape[1]
+    for factor in nonzero:
+        rank = min(rank, int((product.any(axis=1) & factor.any(axis=0)).sum()))
+        product = (factor.astype(np.float32) @ product > 0).astype(np.float32)
+        rank = min(rank, int(product.any(axis=1).sum()))
+    while True:
+        keep = np.flatnonzero(product.any(axis=0) & product.any(axis=1))
+        if keep.size == len(product):
+            return nonzero.shape[1] - min(rank, keep.size)
+        product = product[np.ix_(keep, keep)]
+
+
+@compiled("n", "dtype")
+def _first_frame(n: int, dtype: np.dtype) -> Float[Array, "n n"]:
+    """In no special position."""
+    return jnp.linalg.qr(jax.random.normal(jax.random.key(0), (n, n), dtype))[0]
+
+
+@compiled()
 def _round(matrices: Array, frame: Array) -> _Round:
     """Once round the loop. A pivot that is rounding error stands for the zero of an exactly singular product."""
     n, eps = frame.shape[0], jnp.finfo(frame.dtype).eps
@@ -148,7 +187,7 @@ def _round(matrices: Array, frame: Array) -> _Round:
         null = jnp.abs(pivots) <= n * eps * sizes[rows]
         logs = jnp.where(null, -jnp.inf, jnp.log(jnp.abs(pivots)))
         error = jnp.where(null, jnp.zeros_like(logs), eps * sizes[rows] / jnp.abs(pivots))
-        return jnp.zeros_like(q).at[rows].set(q * signs), (r * signs[:, None], logs, error)
+        return jnp.zeros_like(q).at[rows].set(q * signs[None, :]), (r * signs[:, None], logs, error)
 
     frame, (r, logs, errors) = jax.lax.scan(step, frame, matrices)
     log_diagonal = logs.sum(axis=0)
@@ -188,4 +227,4 @@ def _dense(turn: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.log(moduli) + scale, condition / moduli
 
 
-_step_jacobians = jax.jit(step_jacobians, static_argnums=0)
+_step_jacobians = compiled("cell")(step_jacobians)

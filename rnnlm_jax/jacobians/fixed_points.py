@@ -4,7 +4,6 @@ They are where memories are kept and what slow dynamics linger at (Sussillo & Ba
 is a memory that neither fades nor grows.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,9 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import check_factored, check_start_states, one_input, result_dtype
+from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, mixing_matrix, step_jacobian, structured_jacobian
 
@@ -68,14 +70,24 @@ def fixed_points(
         tolerance: the residual at which a search has converged; 100 ε of the state's dtype unless given.
 
     Raises:
-        UserError: if ``max_steps`` or ``tolerance`` is not positive.
+        UserError: if ``max_steps`` or ``tolerance`` is not positive, or x or the starts do not fit the cell.
     """
+    check_factored(cell)
+    x, starts = one_input(cell, x), check_start_states(cell, starts)
     if max_steps < 1:
         raise UserError(f"max_steps must be at least 1, not {max_steps}")
     if tolerance is not None and not tolerance > 0:
         raise UserError(f"tolerance must be positive, not {tolerance}")
+    enough = 100 * float(jnp.finfo(cell.spec.param_dtype).eps) if tolerance is None else tolerance
+    return _fixed_points(cell, params, x, starts, max_steps, enough)
+
+
+@compiled("cell", "max_steps")
+def _fixed_points(
+    cell: Cell, params: Tree, x: Array, starts: Tree, max_steps: int, enough: float | Array
+) -> FixedPoints:
     dtype = cell.spec.param_dtype
-    enough = 100 * float(jnp.finfo(dtype).eps) if tolerance is None else tolerance
+    enough = jnp.asarray(enough, dtype)
     z, unravel = cell.project(params, x), from_vector(cell)
     mixing = mixing_matrix(cell, params) if cell.splits else None
     lengths = jnp.asarray(0.5 ** np.arange(STEP_LENGTHS), dtype)
@@ -92,10 +104,10 @@ def fixed_points(
         else:
             j = autodiff_jacobian(cell, params, unravel(at.s), z)
         step = jnp.linalg.solve(j - jnp.eye(at.s.size, dtype=dtype), -at.f)
-        trials = at.s + lengths[:, None] * step
+        trials = at.s[None, :] + lengths[:, None] * step[None, :]
         values = jax.vmap(difference)(trials)
-        allowed = (1 - SUFFICIENT_DECREASE * lengths) * jnp.linalg.norm(at.f)
-        lower = jnp.linalg.norm(values, axis=1) < allowed  # never where it is NaN
+        allowed = (1 - SUFFICIENT_DECREASE * lengths) * norm(at.f)
+        lower = norm(values) < allowed  # never where it is NaN
         longest = jnp.argmax(lower)
         stuck = ~lower.any()
         return _Search(
@@ -120,12 +132,15 @@ def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"], sta
 
     On the host, in NumPy: accelerators have no eigenvalues of non-symmetric matrices.
     """
-    matrices = _jacobians(cell, params, x, states)
-    values = np.linalg.eigvals(np.asarray(matrices)).astype(np.result_type(matrices.dtype, np.complex64))
+    matrices = _jacobians(cell, params, one_input(cell, x), check_start_states(cell, states))
+    if not np.isfinite(matrices).all():
+        raise UserError("a step Jacobian is not finite: it has no eigenvalues")
+    matrices = np.asarray(matrices, result_dtype(matrices.dtype))
+    values = np.linalg.eigvals(matrices).astype(np.result_type(matrices.dtype, np.complex64))
     return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1, kind="stable"), axis=1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@compiled("cell")
 def _jacobians(cell: Cell, params: Tree, x: Array, states: Tree) -> Float[Array, "P n n"]:
     return jax.vmap(lambda state: step_jacobian(cell, params, state, x))(states)
 

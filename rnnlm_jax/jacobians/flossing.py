@@ -4,6 +4,8 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.jacobians.arguments import check_factored, inputs_over_time
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.frames import cell_push, check_count, check_time, mean_exponents, push_frame, random_frame
 from rnnlm_jax.jacobians.state_vector import state_size
 
@@ -31,10 +33,18 @@ def gradient_flossing(
         nats² per step².
 
     Raises:
-        UserError: if ``count`` is out of range or ``qr_interval`` does not divide T.
+        UserError: if ``count`` is out of range, ``qr_interval`` does not divide T, or the inputs have batch axes.
     """
-    n = state_size(cell)
+    check_factored(cell)
+    xs = inputs_over_time(cell, state, xs, batched=False)
     check_time(xs.shape[0], 0, qr_interval)
-    frame = random_frame(key, n, check_count(count, n), cell.spec.param_dtype)
+    return _flossing(cell, params, state, xs, check_count(count, state_size(cell)), key, qr_interval)
+
+
+@compiled("cell", "count", "qr_interval")
+def _flossing(
+    cell: Cell, params: Tree, state: Tree, xs: Array, count: int, key: Key, qr_interval: int
+) -> Float[Array, ""]:
+    frame = random_frame(key, state_size(cell), count, cell.spec.param_dtype)
     log = push_frame(cell_push(cell, params), state, frame, cell.project(params, xs), qr_interval)
     return jnp.square(mean_exponents(log, qr_interval)).sum()

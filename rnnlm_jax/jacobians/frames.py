@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.power_of_two import power_of_two
 from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
 from rnnlm_jax.jacobians.step_jacobian import mixing_matrix, structured_jacobian
 
@@ -48,13 +49,23 @@ def cell_push(cell: Cell, params: Tree) -> Push:
 
 
 def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], inputs: Array, qr_interval: int) -> FrameLog:
-    """Push a frame through all of the inputs, orthonormalised every ``qr_interval`` steps."""
+    """Push a frame through all of the inputs, orthonormalised every ``qr_interval`` steps.
+
+    In between it is divided by powers of two, so that it neither over- nor underflows.
+    """
     intervals = inputs.reshape(-1, qr_interval, *inputs.shape[1:])
 
     def interval(carry: tuple[Tree, Array], inputs: Array) -> tuple[tuple[Tree, Array], FrameLog]:
-        (state, frame), _ = jax.lax.scan(lambda c, each: (push(*c, each), None), carry, inputs)
+        def step(carry: tuple[Tree, Array, Array], each: Array) -> tuple[tuple[Tree, Array, Array], None]:
+            state, frame, exponent = carry
+            state, frame = push(state, frame, each)
+            scaled = power_of_two(frame)
+            return (state, scaled.matrix, exponent + scaled.exponent), None
+
+        (state, frame, exponent), _ = jax.lax.scan(step, (*carry, jnp.zeros((), jnp.int32)), inputs)
         frame, log = orthonormalise(frame)
-        return (state, frame), log
+        log_scale = exponent.astype(frame.dtype) * jnp.log(jnp.full((), 2, frame.dtype))
+        return (state, frame), log._replace(log_r=log.log_r + log_scale)
 
     return jax.lax.scan(interval, (state, frame), intervals)[1]
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians import scales
+from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.scales import Scales
 
 
@@ -22,6 +23,8 @@ class GradedProduct(NamedTuple):
     q: Float[Array, "n n"]
     d: Scales
     t: Float[Array, "n n"]
+    variance: Float[Array, " n"]
+    """Of the rounding errors (nats) that log d has gathered, see ``GradedQR.variance``."""
 
 
 class GradedQR(NamedTuple):
@@ -31,20 +34,29 @@ class GradedQR(NamedTuple):
     d: Scales
     f: Float[Array, "n n"]
     order: Int[Array, " n"]
+    variance: Float[Array, " n"]
+    """``(rounding error / |r_kk|)²``, the rounding error being that of the pivot's row: about 1 where r_kk is nothing
+    but rounding error, though the matrix may be singular."""
 
 
 def identity(n: int, dtype: Any) -> GradedProduct:
     """The empty product."""
-    return GradedProduct(jnp.eye(n, dtype=dtype), scales.ones((n,), dtype), jnp.eye(n, dtype=dtype))
+    return GradedProduct(
+        jnp.eye(n, dtype=dtype), scales.ones((n,), dtype), jnp.eye(n, dtype=dtype), jnp.zeros(n, dtype)
+    )
 
 
-def multiply(j: Float[Array, "n n"], product: GradedProduct) -> GradedProduct:
-    """``J · P``, by the graded QR of ``J Q`` with the scales d: ``P' = Q' · diag(d') · (F Πᵀ T)``."""
-    q, d, f, order = graded_qr(j @ product.q, product.d)
-    return GradedProduct(q, d, f @ product.t[order])
+def multiply(j: Float[Array, "n n"], product: GradedProduct, lost: Float[Array, ""] | float = 0.0) -> GradedProduct:
+    """``J · P``, by the graded QR of ``J Q`` with the scales d: ``P' = Q' · diag(d') · (F Πᵀ T)``.
+
+    ``lost`` bounds what the entries of J have lost to underflow.
+    """
+    done = graded_qr(j @ product.q, product.d, lost)
+    variance = product.variance[done.order] + done.variance
+    return GradedProduct(done.q, done.d, done.f @ product.t[done.order], variance)
 
 
-def graded_qr(a: Float[Array, "n n"], d: Scales) -> GradedQR:
+def graded_qr(a: Float[Array, "n n"], d: Scales, lost: Float[Array, ""] | float = 0.0) -> GradedQR:
     """QR of ``A diag(d)`` with its columns sorted by ``‖a_k‖ d_k``, no scale ever multiplied out.
 
         A Π = Q R,    d'_k = |r_kk| d_k,    F_kl = (r_kl / r_kk) (d_l / d_k)
@@ -53,30 +65,61 @@ def graded_qr(a: Float[Array, "n n"], d: Scales) -> GradedQR:
     whole (Cox & Higham 1998), and rows that are zero give an ``r_kk`` that is zero. An ``r_kk`` below the rounding
     error of its row is the zero of an exactly singular matrix: its direction gets the scale zero.
     """
-    order = scales.order(d, jnp.linalg.norm(a, axis=0))
-    q, r, null = _row_wise_qr(a[:, order], scales.take(d, order))
-
-    # A column that depends on those before it leaves nothing to divide its row of R by, while columns behind it may
-    # still need that row. Put last, it comes to nothing there, and the rows before it are all pivots.
-    last = jnp.argsort(null, stable=True)
-    moved = (last != jnp.arange(null.size)).any()
-    order = order[last]
-    again = lambda: _row_wise_qr(a[:, order], scales.take(d, order))  # noqa: E731
-    q, r, null = jax.lax.cond(moved, again, lambda: (q, r, null))
-
-    d, one = scales.take(d, order), jnp.ones((), a.dtype)
+    order = scales.order(d, norm(a.T))
+    order, found = jax.lax.while_loop(
+        lambda at: _misplaced(at[1]).any(),
+        lambda at: _exchanged(a, d, *at),
+        (order, _row_wise_qr(a[:, order], scales.take(d, order))),
+    )
+    q, r, null, rounding = found.q, found.r, found.null, found.rounding
+    d, one, zero = scales.take(d, order), jnp.ones((), a.dtype), jnp.zeros((), a.dtype)
     pivots = jnp.where(null, one, jnp.diagonal(r))
-    live = scales.times(d, jnp.where(null, jnp.zeros((), a.dtype), one))
+    live = scales.times(d, jnp.where(null, zero, one))
     rows, columns = scales.take(live, (slice(None), None)), scales.take(d, (None, slice(None)))
     f = jnp.triu(scales.ratio(columns, rows, r / pivots[:, None]), 1) + jnp.eye(r.shape[0], dtype=a.dtype)
-    return GradedQR(q * jnp.sign(pivots), scales.times(live, jnp.abs(pivots)), f, order)
+    uncertain = jax.lax.stop_gradient((rounding + lost) / jnp.abs(pivots))
+    variance = jnp.where(null, zero, jnp.square(uncertain))
+    return GradedQR(q * jnp.sign(pivots)[None, :], scales.times(live, jnp.abs(pivots)), f, order, variance)
 
 
-def _row_wise_qr(a: Float[Array, "n n"], d: Scales) -> tuple[Array, Array, Bool[Array, " n"]]:
-    """Q and R of A, its rows taken by size, and which pivots are zeros of a singular matrix."""
+class _RowWiseQR(NamedTuple):
+    """Q and R of ``A``, whose columns have scales; ``null`` are the pivots that are zeros of a singular matrix."""
+
+    q: Float[Array, "n n"]
+    r: Float[Array, "n n"]
+    scales: Scales
+    null: Bool[Array, " n"]
+    rounding: Float[Array, " n"]
+    """The rounding error of each row of R."""
+
+
+def _row_wise_qr(a: Float[Array, "n n"], d: Scales) -> _RowWiseQR:
+    """QR with the rows taken by size."""
     sizes = jnp.abs(a).max(axis=1)
     rows = jnp.argsort(-sizes)
     q, r = jnp.linalg.qr(a[rows])
     rounding = 2 * sizes.size**0.5 * jnp.finfo(a.dtype).eps * sizes[rows]
     null = (jnp.abs(jnp.diagonal(r)) <= rounding) | (d.mantissa == 0)
-    return jnp.zeros_like(q).at[rows].set(q), r, null
+    return _RowWiseQR(jnp.zeros_like(q).at[rows].set(q), r, d, null, rounding)
+
+
+def _misplaced(found: _RowWiseQR) -> Bool[Array, "n n"]:
+    """Entries beside a null pivot that are not zero: their columns belong in its place.
+
+    A column that depends on those before it leaves nothing to divide its row of R by, while columns behind it may still
+    need that row.
+    """
+    live = (jnp.abs(found.r) > found.rounding[:, None]) & (found.scales.mantissa != 0)[None, :]
+    return jnp.triu(live, 1) & found.null[:, None]
+
+
+def _exchanged(
+    a: Float[Array, "n n"], d: Scales, order: Int[Array, " n"], found: _RowWiseQR
+) -> tuple[Int[Array, " n"], _RowWiseQR]:
+    """QR again, with the largest misplaced column of the first such row moved to the pivot's place."""
+    misplaced, places = _misplaced(found), jnp.arange(order.size, dtype=jnp.int32)
+    row = jnp.where(misplaced.any(axis=1), places, places[-1]).min()
+    entries = jnp.where(misplaced[row], jnp.abs(found.r[row]), jnp.zeros((), a.dtype))
+    column = scales.order(found.scales, entries)[0].astype(jnp.int32)
+    order = order[jnp.argsort(jnp.where(places == column, 2 * row - 1, 2 * places))]
+    return order, _row_wise_qr(a[:, order], scales.take(d, order))

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians import scales
+from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.direct_path import direct_path
+from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.scales import Scales
-from rnnlm_jax.jacobians.trajectory import trajectory
+from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 
 
 class GradientByLag(NamedTuple):
@@ -46,13 +49,37 @@ def gradient_by_lag(
         state: the state before the first input, ``[*B, ·]``.
         xs: the inputs ``x_{i-T+1} … x_i``.
         loss_of_output: ``J_i`` of each sequence as a function of its last output ``h_i``.
+
+    Raises:
+        UserError: if the inputs have no features, or the state does not fit the cell and the inputs.
     """
-    zs, project_back = jax.vjp(lambda xs: cell.project(params, xs), xs)
-    states = trajectory(cell, params, state, zs)
-    last = jax.tree.map(lambda part: part[-1], states.after)
+    xs = inputs_over_time(cell, state, xs, batched=True)
+    along = _run(cell, params, state, xs)
+    last = jax.tree.map(lambda part: part[-1], along.states.after)
     losses, loss_back = jax.vjp(lambda s: loss_of_output(cell.readout(params, s)), last)
     (delta,) = loss_back(jnp.ones_like(losses))
-    delta, scale = _rescaled(delta, scales.ones(losses.shape, losses.dtype))
+    return _swept(cell, params, xs, along, delta)
+
+
+class _Run(NamedTuple):
+    """A cell's projected inputs, and its states."""
+
+    zs: Float[Array, "T *B GH"]
+    states: Trajectory
+
+
+@compiled("cell")
+def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
+    zs = cell.project(params, xs)
+    return _Run(zs, trajectory(cell, params, state, zs))
+
+
+@compiled("cell")
+def _swept(cell: Cell, params: Tree, xs: Array, along: _Run, delta: Tree) -> GradientByLag:
+    """Back from the gradient with respect to the last state."""
+    zs, states = along
+    _, project_back = jax.vjp(lambda xs: cell.project(params, xs), xs)
+    delta, scale = _rescaled(delta, scales.ones(xs.shape[1:-1], result_dtype(cell.spec.param_dtype)))
 
     def back(carry: tuple[Tree, Scales], at: tuple[Tree, Array]) -> tuple[tuple[Tree, Scales], tuple]:
         delta, scale = carry
@@ -102,8 +129,10 @@ def _rescaled(delta: Tree, scale: Scales) -> tuple[Tree, Scales]:
     """A cotangent divided by its largest entry over all parts, sequence by sequence, which goes into the scale."""
     largest = jnp.stack([jnp.abs(part).max(axis=-1) for part in jax.tree.leaves(delta)]).max(axis=0)
     divisor = jnp.where(largest > 0, largest, jnp.ones((), largest.dtype))
-    return jax.tree.map(lambda part: part / divisor[..., None], delta), scales.times(scale, divisor)
+    return jax.tree.map(lambda part: part / divisor[..., None], delta), scales.times(
+        scale, divisor.astype(scale.mantissa.dtype)
+    )
 
 
 def _log_norms(delta: Tree, scale: Scales) -> Tree:
-    return jax.tree.map(lambda part: scales.log(scales.times(scale, jnp.linalg.norm(part, axis=-1))), delta)
+    return jax.tree.map(lambda part: scales.log(scales.times(scale, norm(part.astype(scale.mantissa.dtype)))), delta)

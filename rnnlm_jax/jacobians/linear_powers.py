@@ -8,10 +8,12 @@ the host, in NumPy: accelerators have no eigenvalues of non-symmetric matrices.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import real_array, result_dtype
 
 
 class Eigenbasis(NamedTuple):
@@ -40,7 +42,8 @@ def eigenbasis(matrix: Float[Array, "n n"]) -> Eigenbasis:
     Raises:
         UserError: if the matrix is not square, or not finite.
     """
-    j = np.asarray(matrix)
+    j = np.asarray(real_array(matrix, "the matrix"))
+    j = j.astype(result_dtype(j.dtype) if jnp.issubdtype(j.dtype, jnp.floating) else np.float64)
     if j.ndim != 2 or j.shape[0] != j.shape[1]:
         raise UserError(f"expected one square matrix [n, n], not an array of shape {j.shape}")
     if not np.isfinite(j).all():
@@ -60,12 +63,17 @@ def power(basis: Eigenbasis, lag: int) -> np.ndarray:
     """``J^ℓ = V diag(λ^ℓ) V⁻¹``, real [n, n], its error about κ(V) ε times ``max |λ|^ℓ``.
 
     Raises:
-        UserError: for a negative lag, or where κ(V) ε reaches 1: a matrix that is defective as far as can be computed.
+        UserError: for a negative lag, where κ(V) ε reaches 1: a matrix that is defective as far as can be computed, or
+            where a power of an eigenvalue overflows.
     """
     _check_lags([lag])
     if not basis.condition_number * np.finfo(basis.vectors.dtype).eps < 1:
         raise UserError("the matrix is defective, its eigenvectors are no basis: take its powers from products")
-    return np.real((basis.vectors * basis.eigenvalues**lag) @ basis.inverse)
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = basis.eigenvalues**lag
+    if not np.isfinite(powers).all():
+        raise UserError(f"the power at lag {lag} is beyond the range of {powers.dtype}: take it from products")
+    return np.real((basis.vectors * powers) @ basis.inverse)
 
 
 def log_component_moduli(basis: Eigenbasis, lags: Sequence[int]) -> np.ndarray:
@@ -82,5 +90,7 @@ def log_component_moduli(basis: Eigenbasis, lags: Sequence[int]) -> np.ndarray:
 
 
 def _check_lags(lags: Sequence[int]) -> None:
+    if not all(isinstance(lag, int | np.integer) for lag in lags):
+        raise UserError(f"lags count steps, they are whole numbers: {list(lags)}")
     if any(lag < 0 for lag in lags):
         raise UserError(f"lags count steps, they are not negative: {list(lags)}")

@@ -10,18 +10,29 @@ so that ``det J = det B · det K`` whatever the other gates are. A stack's J is 
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
-from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cells.linear_maps import preactivation, split_gates
+from rnnlm_jax.jacobians.arguments import floating, real_array, result_dtype
+from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, mixing_matrix, structured_jacobian
 
 UnitLogs = Callable[[Tree, Tree, Tree, Array], Array]  # (params, state before, after, a[..., G*H]) -> nats a unit
+
+
+class StepDeterminant(NamedTuple):
+    """``log|det J_t|``, and how many null directions of ``J_t`` the closed form knows of."""
+
+    log_abs_det: Float[Array, "*B"]
+    null: Int[Array, "*B"]
 
 
 def has_closed_form(cell: Cell) -> bool:
@@ -52,28 +63,49 @@ def step_log_abs_det(cell: Cell, params: Tree, states_before: Tree, zs: Float[Ar
     Returns:
         one value a step; -inf exactly where a slope is zero (a ReLU below its threshold, a cell that holds nothing).
     """
+    zs = floating(real_array(zs, "projected inputs"), cell.spec.param_dtype)
+    return _step_log_abs_det(cell, params, states_before, zs)
+
+
+@compiled("cell")
+def _step_log_abs_det(cell: Cell, params: Tree, states_before: Tree, zs: Array) -> Array:
+    return step_determinant(cell, params, states_before, zs).log_abs_det
+
+
+def step_determinant(cell: Cell, params: Tree, states_before: Tree, zs: Float[Array, "*B GH"]) -> StepDeterminant:
+    """``step_log_abs_det``, and the null directions: units without a slope, and what a projection leaves out."""
     if isinstance(cell, Stack):
         return _of_stack(cell, params, states_before, zs)
     closed = _closed_form(cell)
     if closed is None:
-        return _by_factoring(cell, params, states_before, zs)
+        found = _by_factoring(cell, params, states_before, zs)
+        return StepDeterminant(found, jnp.zeros(found.shape, jnp.int32))
     assert cell.mix is not None and cell.update is not None
     units, recurrent = closed
     r = cell.mix(params, states_before)
     after = cell.update(params, states_before, zs, r)
     a = preactivation(zs, r, jax.tree.leaves(states_before)[0])
-    return units(params, states_before, after, a).sum(axis=-1) + recurrent(cell, params)
+    logs = units(params, states_before, after, a)
+    null = jnp.maximum((logs == -jnp.inf).sum(axis=-1, dtype=jnp.int32), _missing_rank(cell, params))
+    total = recurrent(cell, params)
+    return StepDeterminant(logs.astype(total.dtype).sum(axis=-1) + total, null)
 
 
-def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> Array:
-    """The sum over layers: a layer's new state depends on its own old one and on those below, never above."""
-    total, below = jnp.zeros((), stack.spec.param_dtype), None
+def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterminant:
+    """The sum over layers: a layer's new state depends on its own old one and on those below, never above.
+
+    Null directions of one layer may be the way of another, so that only those of the worst are certain.
+    """
+    total, null = jnp.zeros((), result_dtype(stack.spec.param_dtype)), jnp.zeros((), jnp.int32)
+    below = None
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
         zs = zs if below is None else layer.project(layer_params, below)
-        total = total + step_log_abs_det(layer, layer_params, state, zs)
+        found = step_determinant(layer, layer_params, state, zs)
+        total = total + found.log_abs_det.astype(total.dtype)
+        null = jnp.maximum(null, found.null)
         h = layer.readout(layer_params, layer.step(layer_params, state, zs))
         below = h if below is None or not stack.residual else h + below
-    return total
+    return StepDeterminant(total, null)
 
 
 def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
@@ -83,8 +115,8 @@ def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
     def one(step: tuple[Tree, Array]) -> Array:
         state, z = step
         if mixing is None:
-            return jnp.linalg.slogdet(autodiff_jacobian(cell, params, state, z))[1]
-        return jnp.linalg.slogdet(structured_jacobian(cell, params, state, z, mixing))[1]
+            return log_abs_det(autodiff_jacobian(cell, params, state, z))
+        return log_abs_det(structured_jacobian(cell, params, state, z, mixing))
 
     batch_shape = zs.shape[:-1]
     steps = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), (states, zs))
@@ -107,9 +139,16 @@ def _log_det_output_block(cell: Cell, params: Tree) -> Array:
     block = params.w_h[:, -units:].astype(cell.spec.dtype).astype(dtype)  # rounded as the products round it
     if cell.spec.kind == "lstm-projected":
         if block.shape[0] < units:
-            return jnp.full((), -jnp.inf, dtype)
+            return jnp.full((), -jnp.inf, result_dtype(dtype))
         block = params.w_p.astype(cell.spec.dtype).astype(dtype) @ block
-    return jnp.linalg.slogdet(block)[1]
+    return log_abs_det(block)
+
+
+def _missing_rank(cell: Cell, params: Tree) -> int:
+    """By how much a projection makes the rank of every step's Jacobian less than n."""
+    if cell.spec.kind != "lstm-projected":
+        return 0
+    return max(0, cell.spec.hidden_size - params.w_h.shape[0])
 
 
 def log_sigmoid_slope(a: Array) -> Array:

@@ -6,7 +6,7 @@ lag no singular value of the product (see ``spectrum``).
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,15 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import (
+    check_factored,
+    floating,
+    inputs_over_time,
+    real_array,
+    result_dtype,
+    square_matrices,
+)
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.frames import (
     FrameLog,
     cell_push,
@@ -23,7 +32,9 @@ from rnnlm_jax.jacobians.frames import (
     push_frame,
     random_frame,
 )
+from rnnlm_jax.jacobians.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
+from rnnlm_jax.jacobians.power_of_two import power_of_two
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import trajectory
 
@@ -77,12 +88,29 @@ def lyapunov_spectrum(
         blocks: blocks of time for the standard errors; about the square root of the number of intervals unless given.
 
     Raises:
-        UserError: if ``qr_interval`` does not divide ``burn_in`` and the steps after it, or a number is out of range.
+        UserError: if ``qr_interval`` does not divide ``burn_in`` and the steps after it, a number is out of range, or
+            inputs or state have batch axes or do not fit the cell.
     """
-    n, steps = state_size(cell), xs.shape[0]
+    check_factored(cell)
+    n, xs = state_size(cell), inputs_over_time(cell, state, xs, batched=False)
     count = check_count(n if count is None else count, n)
-    check_time(steps, burn_in, qr_interval, blocks)
-    zs = cell.project(params, xs)
+    check_time(xs.shape[0], burn_in, qr_interval, blocks)
+    return _of_cell(cell, params, state, xs, key, count, burn_in, qr_interval, blocks)
+
+
+@compiled("cell", "count", "burn_in", "qr_interval", "blocks")
+def _of_cell(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Array,
+    key: Key,
+    count: int,
+    burn_in: int,
+    qr_interval: int,
+    blocks: int | None,
+) -> LyapunovSpectrum:
+    n, zs = state_size(cell), cell.project(params, xs)
     frame = random_frame(key, n, count, cell.spec.param_dtype)
     frames = push_frame(cell_push(cell, params), state, frame, zs, qr_interval)
     log_det = None
@@ -93,7 +121,7 @@ def lyapunov_spectrum(
 
 
 def lyapunov_of_matrices(
-    matrices: Float[Array, "T n n"],
+    matrices: Any,
     *,
     key: Key,
     count: int | None = None,
@@ -103,32 +131,68 @@ def lyapunov_of_matrices(
 ) -> LyapunovSpectrum:
     """The largest Lyapunov exponents of a product ``… J_1 J_0`` of given matrices, the first to act first.
 
-    Args and errors are those of ``lyapunov_spectrum``.
+    Args:
+        matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any type.
+        key: of the first frame.
+        count: see ``lyapunov_spectrum``.
+        burn_in: likewise.
+        qr_interval: likewise.
+        blocks: likewise.
+
+    Returns:
+        floats of the matrices' type, in which they are computed; float32 for narrower ones, jax's default for whole
+        numbers and booleans.
+
+    Raises:
+        UserError: if the matrices are not square, not real, or have batch axes; see also ``lyapunov_spectrum``.
     """
-    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
-        raise UserError(f"expected square matrices [T, n, n], not an array of shape {matrices.shape}")
+    matrices = square_matrices(matrices)
+    matrices = jnp.asarray(matrices, result_dtype(matrices.dtype))
     steps, n, _ = matrices.shape
     count = check_count(n if count is None else count, n)
     check_time(steps, burn_in, qr_interval, blocks)
+    return _of_matrices(matrices, key, count, burn_in, qr_interval, blocks)
+
+
+@compiled("count", "burn_in", "qr_interval", "blocks")
+def _of_matrices(
+    matrices: Array, key: Key, count: int, burn_in: int, qr_interval: int, blocks: int | None
+) -> LyapunovSpectrum:
+    n = matrices.shape[1]
     frame = random_frame(key, n, count, matrices.dtype)
 
     def push(state: None, frame: Array, j: Array) -> tuple[None, Array]:
         return state, jnp.matmul(j, frame, precision="highest")
 
-    frames = push_frame(push, None, frame, matrices, qr_interval)
-    log_det = jax.lax.map(lambda j: jnp.linalg.slogdet(j)[1], matrices[burn_in:]).mean() if count == n else None
+    scaled = power_of_two(matrices)
+    frames = push_frame(push, None, frame, scaled.matrix, qr_interval)
+    exponents = scaled.exponent.reshape(-1, qr_interval).sum(axis=1, dtype=jnp.int32).astype(matrices.dtype)
+    log_scales = exponents * jnp.log(jnp.full((), 2, matrices.dtype))
+    frames = frames._replace(log_r=frames.log_r + log_scales[:, None])
+    log_det = jax.lax.map(log_abs_det, matrices[burn_in:]).mean() if count == n else None
     return _summary(frames, log_det, burn_in, qr_interval, blocks)
 
 
-def kaplan_yorke_dimension(exponents: Float[Array, " k"]) -> Float[Array, ""]:
+def kaplan_yorke_dimension(exponents: Any) -> Float[Array, ""]:
     """The dimension of the attractor by Kaplan and Yorke (1979), ``j + (λ_1 + … + λ_j) / |λ_{j+1}|``.
 
     j is the largest number of leading exponents whose sum is not negative: 0 if λ_1 < 0, and all k, with no fraction,
     if not even the sum of all is negative.
 
     Args:
-        exponents: descending.
+        exponents: descending, real numbers ``[k]``.
+
+    Raises:
+        UserError: unless they are one vector.
     """
+    exponents = real_array(exponents, "exponents")
+    if exponents.ndim != 1 or not exponents.size:
+        raise UserError(f"exponents are one vector [k], not of shape {exponents.shape}: vmap over batch axes")
+    return _dimension(floating(exponents, result_dtype(exponents.dtype)))
+
+
+@compiled()
+def _dimension(exponents: Array) -> Array:
     zero, sums = jnp.zeros((1,), exponents.dtype), jnp.cumsum(exponents)
     j = (sums >= 0).sum()
     held = jnp.concatenate([zero, sums])[j]
@@ -152,7 +216,7 @@ def _summary(
         exponents=exponents[order],
         standard_errors=errors[order],
         mean_log_abs_det=log_det,
-        kaplan_yorke_dimension=kaplan_yorke_dimension(exponents[order]),
+        kaplan_yorke_dimension=_dimension(exponents[order]),
         steps=jnp.asarray(intervals * qr_interval, jnp.int32),
     )
 

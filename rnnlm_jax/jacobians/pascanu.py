@@ -8,8 +8,10 @@ from jax.lax import stop_gradient
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.jacobians.arguments import inputs_over_time
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.state_cotangents import pull_through_time
-from rnnlm_jax.jacobians.trajectory import trajectory
+from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 
 #: The least ``‖δ‖²`` that the authors' published code lets count.
 LEAST_SQUARED_NORM = 1e-20
@@ -42,11 +44,29 @@ def pascanu_omega(
         loss_of_outputs: E as a function of all outputs. Its scale does not matter.
         squared_norms: the ratio of squared norms in place of that of norms, and no step with ``‖δ‖² < 1e-20``: as in
             the authors' code (which also divides the sum by the mean number of steps that count).
+
+    Raises:
+        UserError: if the inputs have no features, or the state does not fit the cell and the inputs.
     """
-    fixed, state, xs = stop_gradient((params, state, xs))
-    zs = cell.project(fixed, xs)
-    states = trajectory(cell, fixed, state, zs)
-    errors = jax.grad(loss_of_outputs)(cell.readout(fixed, states.after))
+    fixed, state, xs = stop_gradient((params, state, inputs_over_time(cell, state, xs, batched=True)))
+    zs, states, outputs = _run(cell, fixed, state, xs)
+    errors = jax.grad(loss_of_outputs)(outputs)
+    return _omega(cell, params, zs, states, errors, squared_norms)
+
+
+@compiled("cell")
+def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> tuple[Array, Trajectory, Array]:
+    zs = cell.project(params, xs)
+    states = trajectory(cell, params, state, zs)
+    return zs, states, cell.readout(params, states.after)
+
+
+@compiled("cell", "squared_norms")
+def _omega(
+    cell: Cell, params: Tree, zs: Array, states: Trajectory, errors: Array, squared_norms: bool
+) -> Float[Array, ""]:
+    """Ω, given the gradient of the loss with respect to each output."""
+    fixed = stop_gradient(params)
     deltas = stop_gradient(pull_through_time(cell, fixed, states, zs, errors))
 
     # Only ratios matter: with the largest entry one, no square underflows.

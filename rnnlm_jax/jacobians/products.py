@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_types import Array, Float, Int, Tree
+from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import inputs_over_time
+from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.power_of_two import PowerOfTwo, power_of_two
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import jacobian_of
 from rnnlm_jax.jacobians.trajectory import trajectory
-from rnnlm_jax.unroll.unroll import check_state
 
 
 class ScaledMatrix(NamedTuple):
@@ -32,19 +34,12 @@ class ScaledMatrix(NamedTuple):
         return jnp.exp(self.log_scale)[..., None, None] * self.matrix
 
 
-class _Power(NamedTuple):
-    """``2**exponent · matrix``, the largest entry between ½ and 1: whole exponents add up without rounding."""
-
-    exponent: Int[Array, "*B"]
-    matrix: Float[Array, "*B m n"]
-
-
 Reduce = Callable[[ScaledMatrix], Tree]
 
 
 def scaled(matrix: Float[Array, "*B m n"]) -> ScaledMatrix:
     """A matrix of any size as a ``ScaledMatrix``."""
-    return _scaled(_power(matrix, jnp.zeros(matrix.shape[:-2], jnp.int32)))
+    return _scaled(power_of_two(matrix))
 
 
 def step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"]) -> Float[Array, "T *B n n"]:
@@ -58,7 +53,8 @@ def step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B
 
         return jax.lax.scan(step, state, cell.project(params, xs))[1]
 
-    return _over_batch(one, cell, state, xs, out_axes=1)
+    xs = inputs_over_time(cell, state, xs, batched=True)
+    return _over_batch(one, state, xs, out_axes=1)
 
 
 def state_product(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], i: int, j: int) -> ScaledMatrix:
@@ -78,21 +74,26 @@ def state_product(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B 
     Raises:
         UserError: unless ``0 <= j <= i <= T``.
     """
+    xs = inputs_over_time(cell, state, xs, batched=True)
     if not 0 <= j <= i <= xs.shape[0]:
         raise UserError(f"times must satisfy 0 <= j <= i <= {xs.shape[0]}, not i = {i} and j = {j}")
+    return _state_product(cell, params, state, xs, i, j)
 
+
+@compiled("cell", "i", "j")
+def _state_product(cell: Cell, params: Tree, state: Tree, xs: Array, i: int, j: int) -> ScaledMatrix:
     def one(state: Tree, xs: Array) -> ScaledMatrix:
         zs, jacobian = cell.project(params, xs), jacobian_of(cell, params)
         state, _ = jax.lax.scan(lambda s, z: (cell.step(params, s, z), None), state, zs[:j])
 
-        def step(carry: tuple[Tree, _Power], z: Array) -> tuple[tuple[Tree, _Power], None]:
+        def step(carry: tuple[Tree, PowerOfTwo], z: Array) -> tuple[tuple[Tree, PowerOfTwo], None]:
             state, product = carry
-            return (cell.step(params, state, z), _power(jacobian(state, z) @ product.matrix, product.exponent)), None
+            return (cell.step(params, state, z), _multiplied(power_of_two(jacobian(state, z)), product)), None
 
         (_, product), _ = jax.lax.scan(step, (state, _identity(cell)), zs[j:i])
         return _scaled(product)
 
-    return _over_batch(one, cell, state, xs, out_axes=0)
+    return _over_batch(one, state, xs, out_axes=0)
 
 
 def products(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], reduce: Reduce | None = None) -> Tree:
@@ -104,24 +105,30 @@ def products(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], 
         state: s_0, with the batch axes of the inputs.
         xs: the inputs, ``[T, *B, D]`` with any number of batch axes.
         reduce: called on each product of one sequence inside the loop, a ``ScaledMatrix`` without batch axes, so that
-            only what it returns is stored; None stores the products, T·n² numbers a sequence.
+            only what it returns is stored; None stores the products, T·n² numbers a sequence. It must be pure: called
+            again with the same function and shapes, what was compiled is used again.
 
     Returns:
         what ``reduce`` returns with leading axes ``[T, *B]``, entry ℓ - 1 for lag ℓ.
     """
+    return _products(cell, params, state, inputs_over_time(cell, state, xs, batched=True), reduce)
+
+
+@compiled("cell", "reduce")
+def _products(cell: Cell, params: Tree, state: Tree, xs: Array, reduce: Reduce | None) -> Tree:
     kept = reduce or (lambda product: product)
 
     def one(state: Tree, xs: Array) -> Tree:
         jacobian = jacobian_of(cell, params)
 
-        def step(carry: tuple[Tree, _Power], z: Array) -> tuple[tuple[Tree, _Power], Tree]:
+        def step(carry: tuple[Tree, PowerOfTwo], z: Array) -> tuple[tuple[Tree, PowerOfTwo], Tree]:
             state, product = carry
-            product = _power(jacobian(state, z) @ product.matrix, product.exponent)
+            product = _multiplied(power_of_two(jacobian(state, z)), product)
             return (cell.step(params, state, z), product), kept(_scaled(product))
 
         return jax.lax.scan(step, (state, _identity(cell)), cell.project(params, xs))[1]
 
-    return _over_batch(one, cell, state, xs, out_axes=1)
+    return _over_batch(one, state, xs, out_axes=1)
 
 
 def products_to_end(
@@ -132,20 +139,25 @@ def products_to_end(
     The states are computed forwards and kept; then the products grow on the right, backwards in time, as in
     backpropagation: lag ℓ multiplies by ``J_{T-ℓ+1}``. Arguments and result as in ``products``.
     """
+    return _products_to_end(cell, params, state, inputs_over_time(cell, state, xs, batched=True), reduce)
+
+
+@compiled("cell", "reduce")
+def _products_to_end(cell: Cell, params: Tree, state: Tree, xs: Array, reduce: Reduce | None) -> Tree:
     kept = reduce or (lambda product: product)
 
     def one(state: Tree, xs: Array) -> Tree:
         zs, jacobian = cell.project(params, xs), jacobian_of(cell, params)
         states = trajectory(cell, params, state, zs).before
 
-        def step(product: _Power, at: tuple[Tree, Array]) -> tuple[_Power, Tree]:
-            product = _power(product.matrix @ jacobian(*at), product.exponent)
+        def step(product: PowerOfTwo, at: tuple[Tree, Array]) -> tuple[PowerOfTwo, Tree]:
+            product = _multiplied(product, power_of_two(jacobian(*at)))
             return product, kept(_scaled(product))
 
         backwards = jax.tree.map(lambda each: each[::-1], (states, zs))
         return jax.lax.scan(step, _identity(cell), backwards)[1]
 
-    return _over_batch(one, cell, state, xs, out_axes=1)
+    return _over_batch(one, state, xs, out_axes=1)
 
 
 def part_of(cell: Cell, part: str, layer: int | None = None) -> slice:
@@ -179,11 +191,8 @@ def select(product: ScaledMatrix, rows: slice, columns: slice) -> ScaledMatrix:
     return ScaledMatrix(product.log_scale + block.log_scale, block.matrix)
 
 
-def _over_batch(one: Callable[[Tree, Array], Tree], cell: Cell, state: Tree, xs: Array, out_axes: int) -> Tree:
+def _over_batch(one: Callable[[Tree, Array], Tree], state: Tree, xs: Array, out_axes: int) -> Tree:
     """``one(state, xs[T, D])`` for each sequence of ``xs[T, *B, D]``."""
-    if xs.ndim < 2:
-        raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
-    check_state(cell, state, xs.shape[1:-1])
     for _ in range(xs.ndim - 2):
         one = jax.vmap(one, in_axes=(0, 1), out_axes=out_axes)
     with jax.default_matmul_precision("highest"):  # not the ten bits of a GPU's default for float32
@@ -201,16 +210,16 @@ def _size(state: Tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
-def _identity(cell: Cell) -> _Power:
-    return _power(jnp.eye(state_size(cell), dtype=cell.spec.param_dtype), jnp.zeros((), jnp.int32))
+def _identity(cell: Cell) -> PowerOfTwo:
+    return power_of_two(jnp.eye(state_size(cell), dtype=cell.spec.param_dtype))
 
 
-def _power(matrix: Array, exponent: Array) -> _Power:
-    _, shift = jnp.frexp(jnp.abs(matrix).max(axis=(-2, -1)))
-    return _Power(exponent + shift, jnp.ldexp(matrix, -shift[..., None, None]))
+def _multiplied(left: PowerOfTwo, right: PowerOfTwo) -> PowerOfTwo:
+    product = power_of_two(left.matrix @ right.matrix)
+    return product._replace(exponent=product.exponent + left.exponent + right.exponent)
 
 
-def _scaled(product: _Power) -> ScaledMatrix:
+def _scaled(product: PowerOfTwo) -> ScaledMatrix:
     norm = jnp.linalg.norm(product.matrix, axis=(-2, -1))  # entries are below 1 and one is not small: no underflow
     log_scale = product.exponent.astype(norm.dtype) * jnp.log(jnp.full((), 2, norm.dtype)) + jnp.log(norm)
     divisor = jnp.where(norm == 0, jnp.ones((), norm.dtype), norm)

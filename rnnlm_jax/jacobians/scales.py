@@ -34,12 +34,17 @@ def times(scales: Scales, factors: Float[Array, "*n"]) -> Scales:
     return Scales(mantissa, exponent)
 
 
+def shifted(scales: Scales, exponent: Int[Array, ""]) -> Scales:
+    """Scales multiplied by a power of two; zeros stay as they are."""
+    return Scales(scales.mantissa, jnp.where(scales.mantissa == 0, scales.exponent, scales.exponent + exponent))
+
+
 def ratio(numerator: Scales, denominator: Scales, factors: Float[Array, "*n"] | float = 1.0) -> Float[Array, "*n"]:
     """``factors · numerator / denominator`` as plain numbers, 0 where the denominator is 0; shapes broadcast.
 
     The factors come first, so that no product over- or underflows on its way to a result that does not.
     """
-    live = denominator.mantissa > 0
+    live = denominator.mantissa != 0  # NaN stays NaN
     below = jnp.where(live, denominator.mantissa, jnp.ones((), denominator.mantissa.dtype))
     quotient = jnp.where(live, factors * (numerator.mantissa / below), jnp.zeros((), below.dtype))
     return jnp.ldexp(quotient, numerator.exponent - denominator.exponent)

@@ -1,5 +1,6 @@
 """Singular spectra of the Jacobians of a cell through time, at many lags, nothing of size T × n × n ever stored."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.log_determinant import step_log_abs_det
+from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
+from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.log_determinant import StepDeterminant, step_determinant
 from rnnlm_jax.jacobians.product_spectrum import ProductSpectrum, Running, certified, extend, start
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import jacobian_of
@@ -42,35 +45,49 @@ def spectrum(
         arithmetic: see ``product_spectrum``; the cell itself, and each Jacobian, are computed in the cell's own type.
 
     Returns:
-        a ``ProductSpectrum`` whose fields have a leading axis, one entry a lag in ascending order.
+        a ``ProductSpectrum`` whose fields have a leading axis, one entry a lag in ascending order; floats of the cell's
+        type, float32 for narrower ones.
 
     Raises:
-        UserError: if a lag is not between 1 and T.
+        UserError: if a lag is not between 1 and T, inputs or state have batch axes, or they do not fit the cell.
     """
+    xs = inputs_over_time(cell, state, xs, batched=False)
     wanted = check_lags([xs.shape[0]] if lags is None else lags, xs.shape[0])
+    params, state = jax.tree.map(jnp.asarray, (params, state))  # in types of the caller's, before x64 is on
     dtype = arithmetic_dtype(arithmetic)
-    with jax.default_matmul_precision("highest"):
-        zs = cell.project(params, xs)
-        before = trajectory(cell, params, state, zs).before
-        log_dets = step_log_abs_det(cell, params, before, zs)
-        jacobian = jacobian_of(cell, params)
+    with wide(dtype):
+        return _spectrum(cell, params, state, xs, tuple(wanted), tolerance, dtype)
 
-    def step(carry: tuple[Running, Running], inputs: tuple[Tree, Array, Array, Array]) -> tuple[Any, None]:
+
+@compiled("cell", "wanted", "dtype")
+def _spectrum(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Array,
+    wanted: tuple[int, ...],
+    tolerance: float | None,
+    dtype: np.dtype,
+) -> ProductSpectrum:
+    zs = cell.project(params, xs)
+    before = trajectory(cell, params, state, zs).before
+    determinants = step_determinant(cell, params, before, zs)
+    jacobian = jacobian_of(cell, params)
+
+    def step(carry: tuple[Running, Running], inputs: tuple[Tree, Array, StepDeterminant, Array]) -> tuple[Any, None]:
         running, kept = carry
-        state, z, log_det, row = inputs
-        running = extend(running, jacobian(state, z).astype(dtype), log_det.astype(dtype))
+        state, z, (log_abs_det, null), row = inputs
+        running = extend(running, jacobian(state, z), dtype, log_abs_det, null)
         return (running, jax.tree.map(lambda rows, new: rows.at[row].set(new), kept, running)), None
 
     # Each product is kept in the row of the next lag, where later ones write over it until that lag is reached.
     rows = np.searchsorted(wanted, np.arange(1, wanted[-1] + 1)).astype(np.int32)
-    with wide(dtype):
-        empty = start(state_size(cell), dtype)
-        kept = jax.tree.map(lambda part: jnp.broadcast_to(part, (len(wanted), *part.shape)), empty)
-        steps = jax.tree.map(lambda part: part[: wanted[-1]], (before, zs, log_dets))
-        (_, kept), _ = jax.lax.scan(step, (empty, kept), (*steps, jnp.asarray(rows)))
-        return as_type(
-            jax.lax.map(lambda each: certified(each, cell.spec.param_dtype, tolerance), kept), cell.spec.param_dtype
-        )
+    empty = start(state_size(cell), dtype)
+    kept = jax.tree.map(lambda part: jnp.broadcast_to(part, (len(wanted), *part.shape)), empty)
+    steps = jax.tree.map(lambda part: part[: wanted[-1]], (before, zs, determinants))
+    (_, kept), _ = jax.lax.scan(step, (empty, kept), (*steps, jnp.asarray(rows)))
+    found = jax.lax.map(lambda each: certified(each, cell.spec.param_dtype, tolerance), kept)
+    return as_type(found, result_dtype(cell.spec.param_dtype))
 
 
 def check_lags(lags: Sequence[int], steps: int) -> list[int]:
@@ -79,7 +96,10 @@ def check_lags(lags: Sequence[int], steps: int) -> list[int]:
     Raises:
         UserError: if one is not between 1 and the number of steps.
     """
-    wanted = sorted(set(lags))
+    try:
+        wanted = sorted({operator.index(lag) for lag in lags})
+    except TypeError:
+        raise UserError(f"lags must be whole numbers, not {lags!r}") from None
     if not wanted or wanted[0] < 1 or wanted[-1] > steps:
         raise UserError(f"lags must lie between 1 and the {steps} steps of the inputs, not {list(lags)}")
     return wanted

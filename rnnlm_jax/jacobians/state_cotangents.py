@@ -5,6 +5,9 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import floating, inputs_over_time, real_array
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 
 
@@ -24,7 +27,20 @@ def state_cotangents(
 
     Returns:
         a state whose parts are ``[T, *B, ·]``.
+
+    Raises:
+        UserError: if the inputs have no features, or the state or the cotangents do not fit the cell and the inputs.
     """
+    xs = inputs_over_time(cell, state, xs, batched=True)
+    cotangents = floating(real_array(output_cotangents, "output cotangents"), cell.spec.param_dtype)
+    wanted = (*xs.shape[:-1], cell.spec.output_size)
+    if cotangents.shape != wanted:
+        raise UserError(f"output cotangents of shape {cotangents.shape} do not fit outputs of shape {wanted}")
+    return _state_cotangents(cell, params, state, xs, cotangents)
+
+
+@compiled("cell")
+def _state_cotangents(cell: Cell, params: Tree, state: Tree, xs: Array, output_cotangents: Array) -> Tree:
     zs = cell.project(params, xs)
     return pull_through_time(cell, params, trajectory(cell, params, state, zs), zs, output_cotangents)
 

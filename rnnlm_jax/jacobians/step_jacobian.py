@@ -13,7 +13,10 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import one_input
+from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.state_vector import from_vector, state_size, to_vector
+from rnnlm_jax.unroll.unroll import check_state
 
 
 class StepOperator(NamedTuple):
@@ -24,7 +27,18 @@ class StepOperator(NamedTuple):
 
 
 def step_jacobian(cell: Cell, params: Tree, state: Tree, x: Float[Array, " D"]) -> Float[Array, "n n"]:
-    """``∂s_t / ∂s_{t-1}`` at a state and an input: structured where the cell splits, by autodiff where it does not."""
+    """``∂s_t / ∂s_{t-1}`` at a state and an input: structured where the cell splits, by autodiff where it does not.
+
+    Raises:
+        UserError: if the state or the input has batch axes (``vmap`` over them), or does not fit the cell.
+    """
+    x = one_input(cell, x)
+    check_state(cell, state, ())
+    return _step_jacobian(cell, params, state, x)
+
+
+@compiled("cell")
+def _step_jacobian(cell: Cell, params: Tree, state: Tree, x: Array) -> Array:
     return jacobian_of(cell, params)(state, cell.project(params, x))
 
 
@@ -42,7 +56,13 @@ def autodiff_jacobian(cell: Cell, params: Tree, state: Tree, z: Array) -> Float[
 
 
 def step_operator(cell: Cell, params: Tree, state: Tree, z: Array) -> StepOperator:
-    """The Jacobian of any cell as a pair of products."""
+    """The Jacobian of any cell as a pair of products.
+
+    Raises:
+        UserError: if the state or the projected input has batch axes (``vmap`` over them), or does not fit the cell.
+    """
+    z = one_input(cell, z)
+    check_state(cell, state, ())
     _, jvp = jax.linearize(_vector_step(cell, params, z), to_vector(state))
     transpose = jax.linear_transpose(jvp, to_vector(state))
     return StepOperator(jvp, lambda u: transpose(u)[0])

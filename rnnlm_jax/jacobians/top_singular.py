@@ -13,9 +13,11 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import check_factored, inputs_over_time
+from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import step_operator
-from rnnlm_jax.unroll.unroll import check_state
 
 
 class TopSingular(NamedTuple):
@@ -28,7 +30,8 @@ class TopSingular(NamedTuple):
     right: Float[Array, "n k"]
     """Columns v: the directions at its start."""
     residual: Float[Array, " k"]
-    """``√(‖P v - σ u‖² + ‖Pᵀ u - σ v‖²) / σ``: an exact singular value lies within about as many nats of this one."""
+    """``√(‖P v - σ u‖² + ‖Pᵀ u - σ v‖²) / σ``, plus the rounding error of ``P v``, ``n ε σ_1 / σ``: an exact singular
+    value lies within about as many nats of this one. Inf for a zero beside values that are none."""
 
 
 def top_singular(
@@ -54,17 +57,17 @@ def top_singular(
     Raises:
         UserError: unless ``1 <= k <= num_steps <= n``, or if the inputs have batch axes.
     """
+    check_factored(cell)
     n = state_size(cell)
     steps = min(n, 4 * k + 20) if num_steps is None else num_steps
     if not 1 <= k <= steps <= n:
         raise UserError(f"k and num_steps must satisfy 1 <= k <= num_steps <= {n}, not k = {k} and {steps} steps")
-    if xs.ndim != 2:
-        raise UserError(f"inputs are one sequence [T, D], not of shape {xs.shape}: vmap over batch axes")
-    check_state(cell, state, ())
+    xs = inputs_over_time(cell, state, xs, batched=False)
     with jax.default_matmul_precision("highest"):  # a GPU's default for float32 would not keep a basis orthogonal
         return _top_singular(cell, params, state, xs, k, key, steps)
 
 
+@compiled("cell", "k", "steps")
 def _top_singular(cell: Cell, params: Tree, state: Tree, xs: Array, k: int, key: Key, steps: int) -> TopSingular:
     n, dtype = state_size(cell), cell.spec.param_dtype
     directions = jax.random.normal(key, (steps + 2, 2, n), dtype)
@@ -73,24 +76,24 @@ def _top_singular(cell: Cell, params: Tree, state: Tree, xs: Array, k: int, key:
     def probe(carry: tuple[Tree, Array], z: Array) -> tuple[tuple[Tree, Array], tuple[Tree, Array]]:
         state, direction = carry
         pushed = step_operator(cell, params, state, z).jvp(direction)
-        norm = _length(pushed)
-        return (cell.step(params, state, z), pushed / norm), (state, norm)
+        length = _length(pushed)
+        return (cell.step(params, state, z), pushed / length), (state, length)
 
-    _, (states, norms) = jax.lax.scan(probe, (state, directions[0, 0]), zs)
+    _, (states, lengths) = jax.lax.scan(probe, (state, directions[0, 0]), zs)
 
     def forwards(v: Array) -> Array:
         def step(v: Array, at: tuple[Tree, Array, Array]) -> tuple[Array, None]:
-            state, z, norm = at
-            return step_operator(cell, params, state, z).jvp(v) / norm, None
+            state, z, length = at
+            return step_operator(cell, params, state, z).jvp(v) / length, None
 
-        return jax.lax.scan(step, v, (states, zs, norms))[0]
+        return jax.lax.scan(step, v, (states, zs, lengths))[0]
 
     def backwards(u: Array) -> Array:
         def step(u: Array, at: tuple[Tree, Array, Array]) -> tuple[Array, None]:
-            state, z, norm = at
-            return step_operator(cell, params, state, z).vjp(u / norm), None
+            state, z, length = at
+            return step_operator(cell, params, state, z).vjp(u / length), None
 
-        return jax.lax.scan(step, u, (states, zs, norms), reverse=True)[0]
+        return jax.lax.scan(step, u, (states, zs, lengths), reverse=True)[0]
 
     found = _bidiagonalise(forwards, backwards, n, directions[1:])
     inner_left, values, inner_right = jnp.linalg.svd(found.b)
@@ -98,9 +101,9 @@ def _top_singular(cell: Cell, params: Tree, state: Tree, xs: Array, k: int, key:
     left, right = combine_left @ found.u, combine_right @ found.v
     off_left = combine_right @ found.forwards - values[:, None] * left  # P v, of the products with each basis vector
     off_right = combine_left @ found.backwards - values[:, None] * right
-    distance = jnp.hypot(jnp.linalg.norm(off_left, axis=1), jnp.linalg.norm(off_right, axis=1))
+    distance = jnp.hypot(norm(off_left), norm(off_right)) + n * jnp.finfo(dtype).eps * values[0]
     residual = jnp.where(distance == 0, jnp.zeros((), dtype), distance / values)
-    return TopSingular(jnp.log(values) + jnp.log(norms).sum(), left.T, right.T, residual)
+    return TopSingular(jnp.log(values) + jnp.log(lengths).sum(), left.T, right.T, residual)
 
 
 class _Bidiagonal(NamedTuple):
@@ -131,8 +134,8 @@ def _bidiagonalise(
 
     def following(pushed: Array, basis: Array, fresh: Array) -> tuple[Array, Array]:
         rest = orthogonal(pushed, basis)
-        length = jnp.linalg.norm(rest)
-        nothing = length <= jnp.finfo(dtype).eps * jnp.linalg.norm(pushed)
+        length = norm(rest)
+        nothing = length <= jnp.finfo(dtype).eps * norm(pushed)
         rest = jnp.where(nothing, orthogonal(fresh, basis), rest)
         return rest / _length(rest), jnp.where(nothing, jnp.zeros((), dtype), length)
 
@@ -156,5 +159,5 @@ def _bidiagonalise(
 
 def _length(vector: Array) -> Array:
     """The norm to divide by: 1 for a vector of zeros."""
-    norm = jnp.linalg.norm(vector)
-    return jnp.where(norm == 0, jnp.ones_like(norm), norm)
+    length = norm(vector)
+    return jnp.where(length == 0, jnp.ones_like(length), length)

@@ -13,11 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.compilation import under_jit, warn_of_float64
+from rnnlm_jax.errors import UserError
 
 
 def arithmetic_dtype(asked: Any = None) -> np.dtype:
-    """The type that was asked for; else float64, or float32 on a TPU, which has no other."""
+    """The type that was asked for; else float64, or float32 on a TPU, which has no other.
+
+    Raises:
+        UserError: for any other type than these two.
+    """
     if asked is not None:
+        if asked not in ("float32", "float64", np.float32, np.float64):
+            raise UserError(f"arithmetic must be float32 or float64, not {asked!r}")
         return np.dtype(asked)
     return np.dtype("float32" if jax.default_backend() == "tpu" else "float64")
 
@@ -32,6 +40,8 @@ def wide(dtype: np.dtype) -> Iterator[None]:
         if dtype != np.dtype("float64"):
             yield
             return
+        if under_jit():
+            warn_of_float64(dtype)
         with jax.enable_x64(True):
             yield
 

@@ -1,5 +1,6 @@
 """Compile the native kernels for this machine, once, into a cache folder."""
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -7,13 +8,18 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax.ffi
 import jaxlib.version
 
+from rnnlm_jax.cache_root import cache_root, writable_folder
+from rnnlm_jax.errors import warn
+from rnnlm_jax.single_build import single_build
+
+#: Below the cache's folder.
+FOLDER = "native"
 SOURCES = Path(__file__).parent / "source"
 COMPILERS = ("c++", "g++", "clang++")
 #: Not -std=c++17, under which GCC does not contract a product and a sum into one instruction.
@@ -28,48 +34,67 @@ class BuildError(Exception):
     """The kernels cannot be compiled here; the message says why, in one line."""
 
 
+class NoCompilerError(BuildError):
+    """There is no C++ compiler."""
+
+
 def build(data_type: str) -> Path:
     """The compiled library of one floating-point type: from the cache, or compiled now, in ten to twenty seconds.
+
+    A library's name holds a digest of its bytes. A cached one that no longer has it, because a disk was full or a copy
+    was cut short, would end the process once its code ran: it is compiled again, after a warning.
 
     Args:
         data_type: "F32" or "F64", as XLA names it.
 
     Raises:
-        BuildError: if there is no C++ compiler, it fails, or the cache cannot be written.
+        NoCompilerError: if there is no C++ compiler.
+        BuildError: if it fails, or there is no folder to write to.
     """
     compiler = find_compiler()
-    library = cache_folder() / f"{digest(compiler)}-{data_type.lower()}.so"
-    if library.exists():
-        return library
-    logger.info("compiling native kernels with %s into %s", compiler, library)
+    name = f"{digest(compiler)}-{data_type.lower()}"
     try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder) / "library.so"
+        if library := _whole_library(cache_root() / FOLDER, name):
+            return library
+        folder = writable_folder(FOLDER)
+        with single_build(folder, data_type.lower()) as building:
+            if library := _whole_library(folder, name):  # another process has compiled it meanwhile
+                return library
+            logger.info("compiling native kernels with %s into %s", compiler, folder)
+            made = building / "library.so"
             compile_sources(compiler, made, data_type)
-            os.replace(made, library)  # whole or not at all, whoever else builds it at this moment
+            return made.replace(folder / f"{name}-{_file_digest(made)}.so")
     except OSError as error:
-        raise BuildError(f"cannot write compiled kernels to {library.parent}: {error.strerror}") from error
-    return library
+        raise BuildError(f"cannot keep them: {error.filename or FOLDER}: {error.strerror or error}") from error
+
+
+def _whole_library(folder: Path, name: str) -> Path | None:
+    """A library of that name whose bytes have their digest; those that have not are deleted."""
+    for path in sorted(folder.glob(f"{name}-*.so")):
+        if path.stem == f"{name}-{_file_digest(path)}":
+            return path
+        warn(f"the compiled kernels {path} are damaged ({path.stat().st_size:,} bytes, wrong digest): compiling anew")
+        with contextlib.suppress(OSError):  # in a folder that others write
+            path.unlink()
+    return None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def find_compiler() -> str:
     """``$CXX``, or the first C++ compiler found.
 
     Raises:
-        BuildError: if there is none.
+        NoCompilerError: if there is none.
     """
     asked = os.environ.get("CXX")
     for name in (asked,) if asked else COMPILERS:
         if path := shutil.which(name):
             return path
-    raise BuildError(f"no C++ compiler ({asked or ', '.join(COMPILERS)})")
-
-
-def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/rnnlm_jax/native``, or under ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "rnnlm_jax" / "native"
+    raise NoCompilerError(f"no C++ compiler ({asked or ', '.join(COMPILERS)})")
 
 
 def compile_sources(compiler: str, target: Path, data_type: str) -> None:

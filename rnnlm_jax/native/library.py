@@ -7,7 +7,8 @@ import threading
 
 import jax.ffi
 
-from rnnlm_jax.native.build import BuildError, build, source_digest
+from rnnlm_jax.errors import warn
+from rnnlm_jax.native.build import BuildError, NoCompilerError, build, source_digest
 
 #: Set to "off", everything runs through XLA.
 SWITCH = "RNNLM_JAX_NATIVE"
@@ -44,7 +45,9 @@ def _load(data_type: str) -> ctypes.CDLL | str:
         return f"{SWITCH} is off"
     try:
         return ctypes.CDLL(str(build(data_type)))
-    except BuildError as error:
+    except NoCompilerError as error:
         return str(error)
-    except OSError as error:
-        return f"cannot load them: {error}"
+    except (BuildError, OSError) as error:
+        reason = str(error) if isinstance(error, BuildError) else f"cannot load them: {error}"
+        warn(f"no native kernels, which makes this slower ({reason}): {SWITCH}=off does without them")
+        return reason

@@ -20,9 +20,9 @@ def matmul(
     On a CPU large products with a plain ``b`` go to the kernel, as far as it can be compiled; all others, where it was
     measured to gain nothing, to XLA. Derivatives are products again.
     """
-    if is_by_meaning():
-        return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     rows = a.shape[1 if transpose_a else 0]
+    if is_by_meaning() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
+        return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     large = rows >= FEWEST_ROWS and rows * b.shape[0] * b.shape[1] >= SMALLEST
     if large and not transpose_b and a.dtype == b.dtype and jax.default_backend() == "cpu":
         return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]

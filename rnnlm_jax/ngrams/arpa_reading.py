@@ -1,10 +1,7 @@
 """Reading ARPA files, of whichever toolkit, plain or compressed."""
 
-import gzip
-import io
 import math
 import re
-import zlib
 from collections.abc import Iterator
 from itertools import chain, count, islice, repeat
 from pathlib import Path
@@ -14,12 +11,12 @@ import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import BYTE_ORDER_MARK, input_lines, open_input
 from rnnlm_jax.ngrams.arpa_writing import END, START, UNKNOWN
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.ngrams.counts import NONE
 from rnnlm_jax.ngrams.levels_from_rows import NgramRows, levels_from_rows
 
-GZIP = b"\x1f\x8b"
 #: What this library calls the end of a line, and so the default of its vocabularies of words.
 EOS = "<eos>"
 
@@ -38,35 +35,25 @@ def read_arpa(path: str | Path) -> NgramModel:
     Raises:
         UserError: there is no such file, or it is not well formed; the message names the line.
     """
-    with _open(path) as file:
-        return _Parser(str(path), _lines(file, str(path))).model()
+    with open_input(path, "ARPA file") as file:
+        return arpa_model(file, str(path))
 
 
-def is_arpa(path: str | Path) -> bool:
-    """Whether a file looks like an ARPA file: ``\\data\\`` is among its first lines."""
-    try:
-        with _open(path) as file:
-            return any(line.strip() == b"\\data\\" for line in file.read(2**16).splitlines())
-    except (OSError, EOFError, zlib.error):
-        return False
+def arpa_model(file: BinaryIO, name: str) -> NgramModel:
+    """The model of an open ARPA file, as ``read_arpa``; errors call it ``name``."""
+    return _Parser(name, _lines(file, name)).model()
 
 
-def _open(path: str | Path) -> BinaryIO:
-    try:
-        with Path(path).open("rb") as file:
-            compressed = file.read(len(GZIP)) == GZIP
-    except FileNotFoundError:
-        raise UserError(f"there is no ARPA file {path}: check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give the path of an ARPA file") from None
-    return io.BufferedReader(gzip.open(path)) if compressed else Path(path).open("rb")  # type: ignore[arg-type]
+def is_arpa(beginning: bytes) -> bool:
+    """Whether a file that begins so looks like an ARPA file: ``\\data\\`` is among its first lines."""
+    lines = beginning.removeprefix(BYTE_ORDER_MARK).splitlines()
+    return any(line.strip() == b"\\data\\" for line in lines)
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
-    try:
-        yield from file
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{name} is damaged ({error}): compress or write it anew") from None
+    lines = input_lines(file, name)
+    yield next(lines, b"").removeprefix(BYTE_ORDER_MARK)
+    yield from lines
 
 
 class _Section:
@@ -169,7 +156,10 @@ class _Parser:
         lengths = lengths[lengths > 0]
         if not np.isin(lengths, (order + 1, order + 2)).all():
             raise _Malformed(f"expected a logarithm, {order} words and perhaps a backoff weight")
-        fields = b" ".join(lines).split()
+        joined = b" ".join(lines)
+        if b"\v" in joined or b"\f" in joined:  # of a word, to KenLM; in a text such a word is two
+            raise _Malformed("a vertical tab or form feed, which ends words in a text, cannot be part of one")
+        fields = joined.split()
         ends = np.cumsum(lengths)
         firsts = ends - lengths
         weighted = np.flatnonzero(lengths == order + 2)

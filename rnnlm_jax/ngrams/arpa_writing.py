@@ -8,7 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
-from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.data import Vocabulary, split_words
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.whole_file import written_whole
@@ -76,7 +76,7 @@ def arpa_names(vocabulary: Vocabulary) -> list[str]:
     names = [roles.get(token, token) for token in vocabulary.tokens]
     taken = {START} if vocabulary.eos is not None else {START, END}
     for token, name in zip(vocabulary.tokens, names, strict=True):
-        if len(name.split()) != 1 or name != name.strip():
+        if split_words(name) != [name]:
             raise UserError(f"an ARPA file cannot hold the token {token!r}: it needs tokens without white space")
         if name in taken:
             raise UserError(f"an ARPA file cannot hold the token {token!r}: {name} has a meaning of its own there")

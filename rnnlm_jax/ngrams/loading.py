@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.arpa_reading import is_arpa, read_arpa
+from rnnlm_jax.input_files import open_input, told_errors
+from rnnlm_jax.ngrams.arpa_reading import arpa_model, is_arpa
 from rnnlm_jax.ngrams.model_file import MAGIC, read_model
 
 
@@ -17,15 +18,11 @@ def load(path: str | Path) -> Any:
     Raises:
         UserError: there is no such file, it is damaged, or it holds no model.
     """
-    try:
-        with Path(path).open("rb") as file:
-            beginning = file.read(len(MAGIC))
-    except FileNotFoundError:
-        raise UserError(f"there is no model file {path}: check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give the path of a model file") from None
-    if beginning == MAGIC:
-        return read_model(path)
-    if is_arpa(path):
-        return read_arpa(path)
+    with open_input(path, "model file") as file:
+        with told_errors(path):
+            beginning = file.peek()
+        if beginning.startswith(MAGIC):
+            return read_model(file, str(path))
+        if is_arpa(beginning):
+            return arpa_model(file, str(path))
     raise UserError(f"{path} is neither a model file that rnnlm-jax ngram train wrote nor an ARPA file")

@@ -10,16 +10,18 @@ and is imported by ``rnnlm_jax.ngrams``.
 """
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import told_errors
 from rnnlm_jax.whole_file import written_whole
 
 FORMAT = "rnnlm_jax model of counts 1"
@@ -86,13 +88,13 @@ def write_model(
         np.savez(file, allow_pickle=False, header=np.frombuffer(text, np.uint8), **arrays)
 
 
-def read_model(path: str | Path) -> Any:
-    """Read a model of any registered kind.
+def read_model(file: BinaryIO, path: str) -> Any:
+    """Read a model of any registered kind from an open file; errors call it ``path``.
 
     Raises:
-        UserError: there is no such file, it is damaged, or it is none of ours.
+        UserError: it is damaged, or it is none of ours.
     """
-    stored = read_stored(path)
+    stored = read_stored(file, path)
     if stored.kind not in _READERS:
         raise UserError(f"{path} holds a model of kind {stored.kind!r}, which this version cannot read: train it anew")
     try:
@@ -101,23 +103,21 @@ def read_model(path: str | Path) -> Any:
         raise UserError(f"{path} lacks a part of its model ({error}): train it anew") from error
 
 
-def read_stored(path: str | Path) -> StoredModel:
-    """Read what a file holds, and check every digest.
+def read_stored(file: BinaryIO, path: str) -> StoredModel:
+    """Read what an open file holds, and check every digest; errors call it ``path``.
 
     Raises:
-        UserError: there is no such file, it is damaged, or it is none of ours.
+        UserError: it is damaged, or it is none of ours.
     """
     corrupt = UserError(f"the model file {path} is damaged (its content does not fit its digests): train it anew")
+    with told_errors(path):  # an archive is read from its end: what is compressed is unpacked as a whole
+        whole = file if isinstance(getattr(file, "raw", None), io.FileIO) else io.BytesIO(file.read())
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or "header" not in file.files:
+        with np.load(whole, allow_pickle=False) as found:
+            if not isinstance(found, np.lib.npyio.NpzFile) or "header" not in found.files:
                 raise UserError(f"{path} is no model file of this library: give one that rnnlm-jax ngram train wrote")
-            header = json.loads(file["header"].tobytes())
-            arrays = {name: file[name] for name in file.files if name != "header"}
-    except FileNotFoundError:
-        raise UserError(f"there is no model file {path}: check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give the path of a model file") from None
+            header = json.loads(found["header"].tobytes())
+            arrays = {name: found[name] for name in found.files if name != "header"}
     except UserError:
         raise
     except _UNREADABLE as error:

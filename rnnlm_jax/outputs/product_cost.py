@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.outputs.training_loss import weighted_nats
 
 
@@ -86,7 +87,7 @@ def measure_cost(repeats: int = 3, dtype: Any = jnp.float32) -> ProductCost:
         dh, dw = jax.grad(weighted_nats, (0, 1))(h, w, zeros, targets, ones, False)
         return dh, w - 0.1 * dw
 
-    run = jax.jit(step, donate_argnums=1)
+    run = jit(step, donate_argnums=1)
     seconds = []
     for words, rows, units in GRID:
         h, w = jnp.ones((rows, units), dtype), jnp.zeros((units, words), dtype)

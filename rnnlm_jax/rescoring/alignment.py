@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.array_types import Int
+from rnnlm_jax.data import split_words
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.rescoring.nbest import NbestList
 
@@ -52,7 +53,7 @@ class WordErrors:
 def word_errors(hypotheses: Sequence[str], references: Sequence[str], which: Int[np.ndarray, "N"]) -> Alignments:
     """Align each hypothesis with its reference at least Levenshtein distance.
 
-    Words are what whitespace separates, equal if they are the same letters. Where several alignments have as many
+    Words are what white space separates, equal if they are the same letters. Where several alignments have as many
     errors, that with the fewest substitutions counts, which is that with the most words right: as in NIST's sclite two
     substitutions are dearer than an insertion and a deletion. So the counts are those of the alignment that minimises
     ``(S + I + D, S)``, and no order of steps decides anything.
@@ -95,7 +96,7 @@ def list_errors(nbest: NbestList, references: Mapping[str, str]) -> tuple[Alignm
     pairs, inverse = np.unique(utterances * len(nbest.texts) + nbest.text, return_inverse=True)
     which, texts = np.divmod(pairs, len(nbest.texts))
     found = word_errors([nbest.texts[i] for i in texts.tolist()], spoken, which)
-    words = np.array([len(text.split()) for text in spoken], np.int64)
+    words = np.array([len(split_words(text)) for text in spoken], np.int64)
     return Alignments(*(counts[inverse] for counts in found)), words
 
 
@@ -106,7 +107,7 @@ def total_errors(alignments: Alignments, chosen: Int[np.ndarray, "U"], words: In
 
 
 def _numbered(text: str, numbers: dict[str, int]) -> np.ndarray:
-    return np.array([numbers.setdefault(word, len(numbers)) for word in text.split()], np.int32)
+    return np.array([numbers.setdefault(word, len(numbers)) for word in split_words(text)], np.int32)
 
 
 def _costs(hypotheses: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> np.ndarray:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rnnlm_jax.data import split_words, strip_space
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.rescoring.nbest import Hypothesis
 
@@ -29,7 +30,7 @@ class Line(NamedTuple):
 
 def format_of(line: str) -> str:
     """The format of a list, by its first line that is not empty."""
-    if line.lstrip().startswith("{"):
+    if strip_space(line).startswith("{"):
         return JSON_LINES
     fields = line.split("\t")
     if len(fields) > 1 and (BAR not in line or all(map(_is_number, fields[1].split(",")))):
@@ -69,17 +70,17 @@ def _tabs(line: str) -> Line:
     fields = line.split("\t")
     if len(fields) < 3:
         raise UserError(f"{len(fields)} of 3 columns: it must be {SHAPES[TABS]}")
-    scores = [number(word.strip()) for field in fields[1:-1] for word in field.split(",")]
-    return Line(Hypothesis(_id(fields[0]), tuple(scores), fields[-1].strip()))
+    scores = [number(strip_space(word)) for field in fields[1:-1] for word in field.split(",")]
+    return Line(Hypothesis(_id(fields[0]), tuple(scores), strip_space(fields[-1])))
 
 
 def _moses(line: str) -> Line:
     """Features are scores in their order, each under the last name before it, and the total is the last one."""
-    fields = [field.strip() for field in line.split(BAR)]
+    fields = [strip_space(field) for field in line.split(BAR)]
     if len(fields) < 3:
         raise UserError(f"{len(fields)} of 4 fields: it must be {SHAPES[MOSES]}")
     names, scores, name = [], [], "score"
-    for word in fields[2].replace("=", "= ").split():
+    for word in split_words(fields[2].replace("=", "= ")):
         if word.endswith("="):
             name = word[:-1]
         else:
@@ -103,21 +104,36 @@ def _json_line(line: str) -> Line:
     for key in ("id", "text"):
         if not isinstance(content.get(key), str | int) or isinstance(content[key], bool):
             raise UserError(f"no {key!r}: it must be {SHAPES[JSON_LINES]}")
-        if any(end in str(content[key]).strip() for end in ("\n", "\r") + ("\t",) * (key == "id")):
+        if any(end in strip_space(str(content[key])) for end in ("\n", "\r") + ("\t",) * (key == "id")):
             raise UserError(f"{key!r} is of several lines or columns: what is written has one line a hypothesis")
     given = content.get("scores", content.get("score"))
     names: tuple[str, ...] = ()
     if isinstance(given, dict):
         names, given = tuple(given), list(given.values())
+    for text in (str(content["id"]), str(content["text"]), *names):
+        _require_characters(text)
     values: list[Any] = given if isinstance(given, list) else [given]
     if values in ([], [None]):
         raise UserError(f"no 'scores': it must be {SHAPES[JSON_LINES]}")
-    hypothesis = Hypothesis(_id(str(content["id"])), tuple(map(number, values)), str(content["text"]).strip())
+    hypothesis = Hypothesis(_id(str(content["id"])), tuple(map(number, values)), strip_space(str(content["text"])))
     return Line(hypothesis, names)
 
 
+def _require_characters(text: str) -> None:
+    """Check that a text can be written.
+
+    Raises:
+        UserError: if it has half of a surrogate pair, which JSON can escape.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise UserError(f"{half!r} is half of a surrogate pair, and no character: write whole characters") from None
+
+
 def _id(word: str) -> str:
-    word = word.strip()
+    word = strip_space(word)
     if not word:
         raise UserError("no utterance id: give each hypothesis one")
     return word

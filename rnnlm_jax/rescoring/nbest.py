@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
+from rnnlm_jax.data import split_words
 from rnnlm_jax.errors import UserError
 
 
@@ -53,8 +54,8 @@ class NbestList:
         return np.repeat(np.arange(len(self.ids)), np.diff(self.starts))
 
     def words(self) -> Int[np.ndarray, "N"]:
-        """How many words, which whitespace separates, each hypothesis has."""
-        lengths = np.fromiter((len(text.split()) for text in self.texts), np.int64, len(self.texts))
+        """How many words, which white space separates, each hypothesis has."""
+        lengths = np.fromiter((len(split_words(text)) for text in self.texts), np.int64, len(self.texts))
         return lengths[self.text]
 
 

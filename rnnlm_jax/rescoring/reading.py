@@ -11,7 +11,7 @@ What a list is, is decided by its first line, and every line must be the same:
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rnnlm_jax.data import read_lines
+from rnnlm_jax.data import read_lines, split_words, strip_space
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.rescoring.line_formats import KALDI, MOSES, SHAPES, TABS, Line, format_of, number, parser
 from rnnlm_jax.rescoring.nbest import Hypothesis, NbestList, collect
@@ -125,7 +125,7 @@ def _kaldi(
 def _scores(path: str | Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for place, line in _numbered(path):
-        words = line.split()
+        words = split_words(line)
         if len(words) != 2:
             raise UserError(f"{path} line {place}: {len(words)} words: it must be 'id-1 score'")
         if words[0] in found:
@@ -140,14 +140,14 @@ def _scores(path: str | Path) -> dict[str, float]:
 def _key_and_rest(line: str) -> tuple[str, str]:
     key, tab, rest = line.partition("\t")
     if not tab:
-        key, *words = line.split(maxsplit=1)
-        rest = words[0] if words else ""
-    return key.strip(), rest.strip()
+        key = split_words(line)[0]
+        rest = strip_space(line).removeprefix(key)
+    return strip_space(key), strip_space(rest)
 
 
 def _numbered(path: str | Path) -> Iterator[tuple[int, str]]:
     """The lines that are not empty, with their numbers."""
-    return ((place, line) for place, line in enumerate(read_lines(path), 1) if line.strip())
+    return ((place, line) for place, line in enumerate(read_lines(path), 1) if strip_space(line))
 
 
 def _chained(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:

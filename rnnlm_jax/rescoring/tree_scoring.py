@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Tree
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.evaluation import LOGITS_AT_ONCE
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -105,7 +106,7 @@ def _reading_function(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]
 
         return jax.tree.map(laid_into, after, state), nats[0]
 
-    return jax.jit(read, donate_argnums=2)
+    return jit(read, donate_argnums=2)
 
 
 def _rows(vocab_size: int) -> int:

@@ -4,7 +4,7 @@
 for all, and sees to it that no process waits for one that has failed.
 """
 
-import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -191,14 +191,36 @@ def in_all(action: Callable[[], Result]) -> Result:
     return result  # type: ignore[return-value]
 
 
-def require_equal(text: str, what: str) -> None:
-    """Check that all processes have the same.
+def from_all(text: str) -> list[str]:
+    """The text of every process, in the order of the processes, in every one; all must ask."""
+    if not several():
+        return [text]
+    data = np.frombuffer(text.encode(), np.uint8)
+    lengths = np.asarray(multihost_utils.process_allgather(np.int32(data.size))).tolist()
+    padded = np.pad(data, (0, max(lengths) - data.size))
+    texts = np.asarray(multihost_utils.process_allgather(padded))
+    return [texts[k, :length].tobytes().decode() for k, length in enumerate(lengths)]
+
+
+def require_same(values: Mapping[str, object]) -> None:
+    """Check that all processes have the same values, which JSON must be able to hold.
 
     Raises:
-        AgreedError: in every process, if any has another text than the first.
+        AgreedError: in every process, naming the first value in which any differs from the first process.
     """
     if not several():
         return
-    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
-    if any_process(hashlib.sha256(from_first(text).encode()).digest() != digest.tobytes()):
-        raise AgreedError(f"the processes of this job differ in {what}: start them all alike")
+    first, *others = (json.loads(text) for text in from_all(json.dumps(values)))
+    for process, other in enumerate(others, start=1):
+        for name, value in first.items():
+            if other.get(name) != value:
+                raise AgreedError(
+                    f"the processes of this job differ in {name} ({_shown(value)} in process 0, "
+                    f"{_shown(other.get(name))} in process {process}): start them all alike"
+                )
+
+
+def _shown(value: object) -> str:
+    """A value in a few characters: a digest need not be read to its end."""
+    shown = str(value)
+    return shown if len(shown) <= 40 else f"{shown[:12]}…"

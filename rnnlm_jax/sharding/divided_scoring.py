@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.sharding.data_parallel import manual_axes
 from rnnlm_jax.sharding.mesh import DATA, MODEL
@@ -38,7 +39,7 @@ def divided_scoring_function(mesh: Mesh, model: LanguageModel, streams: int) -> 
             axis_names=manual_axes(mesh),
             check_vma=False,
         )
-    return jax.jit(score, donate_argnums=1, out_shardings=(stream_sharding(mesh, streams), everywhere(mesh)))
+    return jit(score, donate_argnums=1, out_shardings=(stream_sharding(mesh, streams), everywhere(mesh)))
 
 
 def _divides(mesh: Mesh, streams: int) -> bool:

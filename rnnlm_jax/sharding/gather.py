@@ -9,6 +9,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from rnnlm_jax.array_types import Array
+from rnnlm_jax.compilation import jit
 
 #: So much of an array is brought to every device at a time.
 BLOCK_BYTES = 2**26
@@ -41,7 +42,7 @@ def in_blocks(array: jax.Array, block_bytes: int) -> np.ndarray:
     return whole
 
 
-@functools.partial(jax.jit, static_argnames=("mesh", "spec", "axis", "rows"))
+@functools.partial(jit, static_argnames=("mesh", "spec", "axis", "rows"))
 def _block(array: Array, first: Array, *, mesh: Mesh, spec: PartitionSpec, axis: int, rows: int) -> Array:
     """Some rows of what each device along the divided axis has, ``[devices, rows, ...]``, on every device."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
@@ -55,7 +56,7 @@ def make_jacobian_log(model: LanguageModel, seed: int, carries_state: bool) -> J
     if not model.cell.spec.output_size:
         raise UserError("--log-jacobian measures the recurrent part, and this model has none: leave it out")
 
-    @jax.jit
+    @jit
     def means(
         params: LanguageModelParams, before: Tree, step: Array, batch: Batch, positions: Int[Array, "2 P"]
     ) -> Array:

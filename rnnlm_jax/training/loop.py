@@ -23,6 +23,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.progress import token_bar
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import START, RunFolder
 from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first, on_first
 from rnnlm_jax.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
@@ -33,7 +34,7 @@ from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
 from rnnlm_jax.training.optimizer import learning_rate_at
 from rnnlm_jax.training.profiling import Profiler
-from rnnlm_jax.training.resuming import discard_later, newest_training, reads, require_same_reads, with_best
+from rnnlm_jax.training.resuming import discard_later, newest_training, with_best
 from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
@@ -53,6 +54,7 @@ class Trainer:
         folder: RunFolder,
         model: LanguageModel,
         texts: Texts,
+        identity: RunIdentity,
         resume: bool,
         mesh: Mesh | None = None,
         stop: StopRequest | None = None,
@@ -62,9 +64,10 @@ class Trainer:
         ``stop`` is asked between two steps.
 
         Raises:
-            UserError: if no checkpoint to resume from is whole, or it is of another vocabulary, text or model.
+            UserError: if no checkpoint to resume from is whole, or one is of another run or model.
         """
         self.config, self.folder, self.model, self.texts, self.mesh = config, folder, model, texts, mesh
+        self.identity = identity
         self.stop = StopRequest() if stop is None else stop
         columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
         self.batches: Batches = make_batches(config.data, texts, config.training.seed, columns)
@@ -81,14 +84,16 @@ class Trainer:
         # Two at least: a new best one is committed before the last checkpoint, which may be lost, as may be its commit.
         self.best = CheckpointFolder(folder.checkpoints("best"), max(keep, 2))
         self.validating = CheckpointFolder(folder.checkpoints("validating"))
-        self.position: Position = dataclasses.replace(START, text=texts.digest, reads=reads(config))
+        self.position: Position = START
         self.state: TrainState = initial_train_state(
             model, config.optimizer, config.data.batch_size, config.training.seed, mesh
         )
         if resume:
             self._resume()
         # Of several processes the first one writes for all.
-        self.records = JsonLines(folder.metrics, self.position if resume else None) if is_first() else None
+        self.records = (
+            JsonLines(folder.metrics, identity.run_id, self.position if resume else None) if is_first() else None
+        )
         self.writers: list[Writer] = [] if self.records is None else [self.records]
         if config.training.tensorboard and is_first():
             self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
@@ -104,18 +109,13 @@ class Trainer:
 
     def _resume(self) -> None:
         """Take state and position of the newest checkpoint that is whole, if there is any."""
-        vocabulary = self.texts.vocabulary.content_hash
-        found = newest_training(self.last, self.validating, split_state(self.state), vocabulary)
+        for folder in (self.last, self.best, self.validating):
+            folder.require_own(self.identity)
+        found = newest_training(self.last, self.validating, split_state(self.state), self.identity)
         if found is None:
             return
-        if found.position.text != self.position.text:
-            raise UserError(
-                f"the training text of {self.texts.corpus.name} is not the one that {self.folder.path} was begun with: "
-                "restore the text, or begin another run"
-            )
-        require_same_reads(found.position, self.position)
         like = {"params": self.state.params}
-        self.position = with_best(found.position, self.best, self.last, like, vocabulary)
+        self.position = with_best(found.position, self.best, self.last, like, self.identity)
         self.state = join_state(found.trees, fresh=self.mesh is None)
 
     def run(self, report: Callable[[EpochReport], None], quiet: bool = False) -> None:
@@ -285,7 +285,7 @@ class Trainer:
         # After the record: what is written beyond the last checkpoint is written again by a resumed run.
         self.last.wait()
         if improved:  # committed before the last one, which counts on it
-            self.best.save({"params": self.state.params}, self._mark(), self.texts.vocabulary.content_hash)
+            self.best.save({"params": self.state.params}, self._mark(), self.identity)
         if finite:
             self._save(self.last)
         return report
@@ -311,7 +311,7 @@ class Trainer:
 
     def _save(self, folder: CheckpointFolder) -> None:
         """Begin to write a checkpoint of everything."""
-        folder.save(split_state(self.state), self._mark(), self.texts.vocabulary.content_hash, background=True)
+        folder.save(split_state(self.state), self._mark(), self.identity, background=True)
 
     def _mark(self) -> Position:
         """The position, with the records of metrics that are behind it; the first process's is the one that is kept."""

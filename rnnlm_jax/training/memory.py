@@ -1,11 +1,14 @@
 """What a training step takes of a device's memory, as far as it can be told before the first one."""
 
-import math
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
-from rnnlm_jax.training.step import TrainState
+from rnnlm_jax.config import Config
+from rnnlm_jax.language_model import LanguageModel
+from rnnlm_jax.machine_memory import bytes_on_each_device, size_text
+from rnnlm_jax.training.step import TrainState, initial_train_state, state_shardings
 
 
 class StepMemory(NamedTuple):
@@ -32,23 +35,28 @@ def describe_memory(memory: StepMemory, limit: int | None = None) -> str:
     return f"{', '.join(parts)}: {size_text(memory.total)} in all{there}"
 
 
-def size_text(size: int) -> str:
-    """Bytes in a unit to read: MiB below a tenth of a GiB."""
-    return f"{size / 2**20:.1f} MiB" if size < 2**30 / 10 else f"{size / 2**30:.2f} GiB"
-
-
 def step_memory(state: TrainState, compiled: Any = None) -> StepMemory:
     """The memory of a training state, and of what a compiled step needs beside it."""
     other = state._replace(params=None, opt_state=None)  # pyright: ignore[reportArgumentType]
     found = None if compiled is None else compiled.memory_analysis()
     return StepMemory(
-        params=_bytes_a_device(state.params),
-        opt_state=_bytes_a_device(state.opt_state),
-        other_state=_bytes_a_device(other),
+        params=bytes_on_each_device(state.params),
+        opt_state=bytes_on_each_device(state.opt_state),
+        other_state=bytes_on_each_device(other),
         temporaries=None if found is None else found.temp_size_in_bytes,
     )
 
 
-def _bytes_a_device(tree: Any) -> int:
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
-    return sum(leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves)
+def state_bytes(model: LanguageModel, config: Config, mesh: Mesh | None = None) -> int:
+    """Bytes on each device that the state of training and one batch take at least, before any of it is made."""
+    data = config.data
+
+    def make() -> TrainState:
+        return initial_train_state(model, config.optimizer, data.batch_size, config.training.seed)
+
+    state: Any = jax.eval_shape(make)
+    if mesh is not None:
+        shardings = state_shardings(model, config.optimizer, mesh)
+        state = jax.tree.map(lambda s, where: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where), state, shardings)
+    batch = 9 * data.window * data.batch_size if data.batching == "stream" else 0  # inputs, targets and mask
+    return bytes_on_each_device(state) + batch // (1 if mesh is None else mesh.devices.size)

@@ -1,7 +1,6 @@
 """What a run writes about itself as it goes: one JSON object a line, and TensorBoard event files when asked."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,14 +23,18 @@ class Writer(Protocol):
 
 
 class JsonLines:
-    """``metrics.jsonl``: every record on a line of its own, flushed at once; numbers that JSON lacks become null."""
+    """``metrics.jsonl``: every record on a line of its own, flushed at once; numbers that JSON lacks become null.
 
-    def __init__(self, path: Path, resume_at: Position | None = None):
+    Each record has the ``run_id`` of its run.
+    """
+
+    def __init__(self, path: Path, run_id: str, resume_at: Position | None = None):
         """Open the file; when resuming, keep the lines that the checkpoint's position counts, and no others.
 
         Raises:
             UserError: if those lines are not as they were written.
         """
+        self.run_id = run_id
         self.lines, self._digest = 0, hashlib.sha256()
         kept = [] if resume_at is None else written_before(path, resume_at)
         for line in kept:
@@ -47,7 +50,7 @@ class JsonLines:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a line."""
-        line = json_text.dumps(record) + "\n"
+        line = json_text.dumps(record | {"run_id": self.run_id}) + "\n"
         self._file.write(line)
         self._file.flush()
         self._count(line)
@@ -75,13 +78,12 @@ def written_before(path: Path, position: Position) -> list[str]:
         f"{path} is damaged (the records of the first {position.step} steps are not as they were written): restore "
         "it from a copy, or delete it to go on without them"
     )
+    if position.records is None:  # no checkpoint: training begins anew
+        return []
     try:
-        lines = [line + "\n" for line in complete_lines(path)]
-        if position.records is None:  # a checkpoint of the first version
-            return [line for line in lines if json.loads(line)["step"] <= position.step]
-    except (ValueError, TypeError, KeyError) as error:
+        kept = [line + "\n" for line in complete_lines(path)][: position.records]
+    except UnicodeDecodeError as error:
         raise damaged from error
-    kept = lines[: position.records]
     found = hashlib.sha256("".join(kept).encode()).hexdigest()
     if len(kept) < position.records or found != position.records_digest:
         raise damaged

@@ -1,61 +1,57 @@
-"""Which checkpoints a resumed run goes on from, and which of them it writes again."""
+"""What a resumed run may change, which checkpoints it goes on from, and which of them it writes again."""
 
 import dataclasses
 from typing import Any
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.checkpoints import CheckpointFolder, Position, Restored, restore_newest
-from rnnlm_jax.config import Config
+from rnnlm_jax.config import Config, options, replace
 from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.run_identity import RunIdentity
 
 
-def reads(config: Config) -> dict[str, Any]:
-    """What decides, with the text, which tokens the n-th batch of an epoch holds: so a position holds it too.
-
-    It is not how many processes or workers read them.
-    """
-    data = config.data
-    return {
-        "batching": data.batching,
-        "batch size": data.batch_size,
-        "window": data.window,
-        "seed": config.training.seed,
-    }
-
-
-def require_same_reads(saved: Position, asked: Position) -> None:
-    """Check that batches are those of which the saved position counts some.
+def resumed_config(begun: Config, asked: Config) -> Config:
+    """The configuration of a run with the options that a resumed run may change as they are asked for.
 
     Raises:
-        UserError: naming the first difference. The run's own configuration, which is compared with what is asked for
-            before, has then been changed.
+        UserError: naming the first option that differs and may not.
     """
-    for name, value in (saved.reads or {}).items():
-        if asked.reads is not None and asked.reads.get(name) != value:
+    changes: dict[str, dict[str, Any]] = {}
+    for (group, spec, before), (_, _, after) in zip(options(begun), options(asked), strict=True):
+        if before == after:
+            continue
+        if spec.name == "input_workers" and (before is None) != (after is None):
             raise UserError(
-                f"cannot resume with {name} {asked.reads.get(name)}: the checkpoint of step {saved.step} was trained "
-                f"with {value}; restore the config.json of the run, or begin another run"
+                f"cannot resume with input workers {after}: the run was begun with {before}, and text in memory "
+                "cannot become text on disk, or the other way; leave the option out, or begin another run"
             )
+        if not spec.metadata["may_change"]:
+            raise UserError(
+                f"cannot resume with {spec.name.replace('_', ' ')} {after}: the run was begun with {before}; "
+                "leave the option out, or begin another run"
+            )
+        changes.setdefault(group, {})[spec.name] = after
+    return replace(begun, **changes)
 
 
 def newest_training(
-    last: CheckpointFolder, validating: CheckpointFolder, like: dict[str, Tree], vocabulary_hash: str
+    last: CheckpointFolder, validating: CheckpointFolder, like: dict[str, Tree], identity: RunIdentity
 ) -> Restored | None:
     """The newest state of training that is whole; None, which is told, if there is none at all.
 
     A step is among the ``last`` once its epoch is validated; among those ``validating`` it is from before.
 
     Raises:
-        UserError: if there are checkpoints, and none is whole, or it is of another vocabulary or model.
+        UserError: if there are checkpoints, and none is whole, or it is of another run or model.
     """
     if not last.steps() and not validating.steps():
         warn(f"{last.folder} holds no checkpoint: training begins anew")
         return None
-    return restore_newest((last, validating), like, vocabulary_hash)
+    return restore_newest((last, validating), like, identity)
 
 
 def with_best(
-    position: Position, best: CheckpointFolder, last: CheckpointFolder, like: dict[str, Tree], vocabulary_hash: str
+    position: Position, best: CheckpointFolder, last: CheckpointFolder, like: dict[str, Tree], identity: RunIdentity
 ) -> Position:
     """The position, once its best parameters so far are seen to be whole.
 
@@ -74,7 +70,7 @@ def with_best(
     try:
         if step not in best.steps():
             raise UserError(f"the checkpoint {best.folder / str(step)} is missing")
-        best.restore(like, vocabulary_hash, step)
+        best.restore(like, identity, step)
     except UserError as error:
         what = str(error).split(": restore")[0]
         if step not in last.steps():
@@ -82,10 +78,10 @@ def with_best(
                 f"{what}, and with it the best parameters so far: restore it from a copy, or delete {best.folder} to "
                 "go on with the best from here on"
             ) from error
-        trees, at = last.restore(like, vocabulary_hash, step)
+        trees, at = last.restore(like, identity, step)
         warn(f"{what}: written again from {last.folder / str(step)}")
         best.discard(step)
-        best.save(trees, at, vocabulary_hash)
+        best.save(trees, at, identity)
     return position
 
 

@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
+from rnnlm_jax.compilation import jit
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
@@ -65,7 +66,7 @@ def initial_train_state(
             skipped_in_row=jnp.zeros((), jnp.int32),
         )
 
-    return make() if mesh is None else jax.jit(make, out_shardings=state_shardings(model, config, mesh))()
+    return make() if mesh is None else jit(make, out_shardings=state_shardings(model, config, mesh))()
 
 
 def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -> TrainState:
@@ -132,7 +133,7 @@ def make_train_step(
         return TrainState(params, opt_state, after, state.step + 1, skipped, in_row), info
 
     if mesh is None:
-        return jax.jit(train_step, donate_argnums=0)
+        return jit(train_step, donate_argnums=0)
     state, other = state_shardings(model, config, mesh), everywhere(mesh)
     shardings = {"in_shardings": (state, batch_sharding(mesh), other), "out_shardings": (state, other)}
-    return jax.jit(train_step, donate_argnums=0, **shardings)
+    return jit(train_step, donate_argnums=0, **shardings)

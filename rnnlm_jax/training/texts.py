@@ -1,10 +1,13 @@
 """The texts of an experiment: a corpus, encoded or to be read as it is wanted, and the batches that training reads."""
 
+import dataclasses
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from rnnlm_jax.checkpoints import digest
 from rnnlm_jax.config import DataConfig
 from rnnlm_jax.data import (
     Batches,
@@ -14,6 +17,7 @@ from rnnlm_jax.data import (
     StreamBatches,
     Vocabulary,
     build_vocabulary,
+    is_path,
     load_corpus,
     read_tokenizer,
     require_in_vocabulary,
@@ -24,6 +28,9 @@ from rnnlm_jax.evaluation import perplexity
 from rnnlm_jax.ngrams import BigramBaseline, UnigramBaseline
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.words import Words
+
+#: The name of a split here and what it is called.
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,9 @@ class Texts:
     test: EncodedText
 
     @property
-    def digest(self) -> str:
-        """Of the training tokens."""
-        return self.train.digest if isinstance(self.train, RecordText) else digest(self.train.tokens)
+    def digests(self) -> dict[str, str]:
+        """Split -> its digest."""
+        return {split: getattr(self, split).digest for split in SPLITS}
 
     @property
     def lossy_lines(self) -> int:
@@ -128,6 +135,48 @@ def encode_texts(corpus: Corpus, vocabulary: Vocabulary, input_workers: int | No
         with token_bar("indexing", None, disable=quiet) as bar:
             train = open_text(corpus, vocabulary, input_workers, bar.update)
     return Texts(corpus, vocabulary, train, encode("valid"), encode("test"))
+
+
+def corpus_of_run(data: DataConfig, remedy: str) -> Corpus:
+    """The corpus that a run was begun with, wherever its configuration says that it lies.
+
+    Args:
+        data: the run's.
+        remedy: what to give where the text lies elsewhere now, for errors.
+
+    Raises:
+        UserError: if it is not there.
+    """
+    if is_path(data.corpus) and not Path(data.corpus).exists():
+        raise UserError(f"the text {data.corpus} of the run is not there: {remedy}")
+    return load_corpus(data.corpus, data_dir=data.data_dir)
+
+
+def require_same_texts(found: Mapping[str, str], begun: Mapping[str, str], name: str, remedy: str) -> None:
+    """Check that texts are those that a run was begun with.
+
+    Args:
+        found: split -> the digest of the text.
+        begun: those of the run; a split that is not among them is not known.
+        name: of the corpus, for errors.
+        remedy: what to do about another text, for errors.
+
+    Raises:
+        UserError: naming the first that is another.
+    """
+    for split, digest in found.items():
+        if begun.get(split, digest) != digest:
+            raise UserError(f"the {SPLITS[split]} text of {name} is not the one that the run was begun with: {remedy}")
+
+
+def absolute_paths(data: DataConfig) -> DataConfig:
+    """The configuration with its paths as they are from any folder: a run may be resumed from another."""
+    changes = {}
+    for spec in dataclasses.fields(data):
+        value = getattr(data, spec.name)
+        if spec.metadata["path"] and value is not None and (spec.name != "corpus" or is_path(value)):
+            changes[spec.name] = os.path.abspath(value)
+    return dataclasses.replace(data, **changes)
 
 
 def make_batches(config: DataConfig, texts: Texts, seed: int, columns: np.ndarray | None = None) -> Batches:

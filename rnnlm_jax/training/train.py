@@ -11,47 +11,56 @@ import jax
 from jax.sharding import Mesh
 
 from rnnlm_jax.accelerators import peak_flops
-from rnnlm_jax.config import Config, check_config, from_json, to_json, to_sealed_json
-from rnnlm_jax.data import EncodedText, Vocabulary, load_corpus
+from rnnlm_jax.config import Config, check_config, flag_of, from_json, options, to_json
+from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import Evaluation, evaluate
 from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
+from rnnlm_jax.machine_memory import require_memory
 from rnnlm_jax.plotting import learning_curve
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import (
     RunFolder,
     build_model,
     open_run,
-    read_config,
+    read_begun,
+    read_vocabulary,
     read_words,
+    write_config,
     write_json,
     write_new_run,
     write_text,
 )
-from rnnlm_jax.sharding.distributed import from_first, in_all, on_first, require_equal, several
+from rnnlm_jax.sharding.distributed import from_first, in_all, is_first, on_first, require_same, several
 from rnnlm_jax.sharding.mesh import check_divides, divided_executor, mesh_for
 from rnnlm_jax.stopping import StopRequest
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity
 from rnnlm_jax.training.loop import Trainer
+from rnnlm_jax.training.memory import state_bytes
 from rnnlm_jax.training.metrics import require_tensorboard
+from rnnlm_jax.training.new_run import removed_on_failure
 from rnnlm_jax.training.only_trainer import only_trainer
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
+from rnnlm_jax.training.resuming import resumed_config
 from rnnlm_jax.training.settle import settle, settle_as
-from rnnlm_jax.training.texts import Texts, encode_texts, load_texts
+from rnnlm_jax.training.texts import (
+    SPLITS,
+    Texts,
+    absolute_paths,
+    corpus_of_run,
+    encode_texts,
+    load_texts,
+    require_same_texts,
+    vocabulary_at_hand,
+)
 from rnnlm_jax.unroll import describe_executor
 from rnnlm_jax.version import __version__
 from rnnlm_jax.words import Words
 
-#: What a resumed run may change: none of it touches the numbers of the steps that both have.
-MAY_CHANGE = {
-    ("training", name)
-    for name in (
-        *("epochs", "log_every", "checkpoint_every", "keep_last"),
-        *("max_bad_steps", "log_jacobian", "tensorboard"),
-    )
-}
-MAY_CHANGE |= {("data", "data_dir"), ("data", "input_workers"), ("parallel", "mesh")}
+#: What a text is given with that lies elsewhere now.
+_MOVED = "say with --data where it lies now"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +68,8 @@ class Results:
     """What a run came to: the best checkpoint on all texts, beside baselines that only count."""
 
     run: str
+    run_id: str
+    """Drawn at random when the run was begun; all its files have it."""
     steps: int
     seconds: float
     parameters: int
@@ -73,6 +84,7 @@ class Results:
         """The figures by name, as in ``results.json``."""
         return {
             "run": self.run,
+            "run_id": self.run_id,
             "test_perplexity": self.test.perplexity,
             "valid_perplexity": self.valid.perplexity,
             "steps": self.steps,
@@ -115,23 +127,31 @@ def train(
             checkpoint that does not fit, or training that does not stay finite.
     """
     folder = RunFolder(Path(run))
-    config, texts, words = in_all(lambda: _read(config, folder, resume, quiet))
+    wide = jax.dtypes.canonicalize_dtype("float64") == "float64"
+    require_same({"--run": str(run), "--resume": resume, "JAX_ENABLE_X64": wide} | _compared(config))
+    config, texts, words, identity = in_all(lambda: _read(config, folder, resume, quiet))
+    require_same({"vocabulary": texts.vocabulary.content_hash})
+    require_same({f"{SPLITS[split]} text": digest for split, digest in texts.digests.items()})
     mesh = in_all(lambda: mesh_for(config.parallel.mesh))
-    if not resume:  # what is measured is measured alike in no two processes
+    if identity is None:  # what is measured is measured alike in no two processes, and what is drawn is drawn by one
         config = from_json(from_first(in_all(lambda: to_json(settle(config, words)))))
-    require_equal(to_json(config) + texts.digest, "their options or their text")
+        identity = _begin(config, texts, words)
+    own = identity
+    require_same(_compared(config) | {"run_id": own.run_id})
     model = in_all(lambda: _build(config, texts, words, mesh))
+    written = dataclasses.replace(config, data=absolute_paths(config.data))
     if not resume:
-        on_first(lambda: write_new_run(folder, config, texts.vocabulary, words))
+        on_first(lambda: write_new_run(folder, written, own, texts.vocabulary, words))
     stop = StopRequest() if stop is None else stop
     with contextlib.ExitStack() as held:
         on_first(lambda: held.enter_context(only_trainer(folder.path)))
-        trainer = in_all(lambda: Trainer(config, folder, model, texts, resume, mesh, stop))
-        trainer.capacity = _capacity(config, trainer, words)
-        trainer.profiler = None if profile is None else Profiler(profile, folder.path)
-        if resume:
-            on_first(lambda: write_text(folder.config, to_sealed_json(config)))
-        start(trainer)
+        with removed_on_failure(folder) if is_first() and not resume else contextlib.nullcontext():
+            trainer = in_all(lambda: Trainer(config, folder, model, texts, own, resume, mesh, stop))
+            trainer.capacity = _capacity(config, trainer, words)
+            trainer.profiler = None if profile is None else Profiler(profile, folder.path)
+            if resume:
+                on_first(lambda: _write_resumed(folder, written, own, words))
+            start(trainer)
         trainer.run(report, quiet)
         stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
         stop.check()
@@ -140,8 +160,28 @@ def train(
         return results
 
 
-def _read(config: Config, folder: RunFolder, resume: bool, quiet: bool) -> tuple[Config, Texts, Words]:
-    """The configuration of the run to go on with, or the one asked for; the texts; their words."""
+def _compared(config: Config) -> dict[str, Any]:
+    """What all processes must have alike, by option; of a path only what lies there, which is compared by itself."""
+    return {flag_of(spec): value for _, spec, value in options(config) if not spec.metadata["path"]}
+
+
+def _begin(config: Config, texts: Texts, words: Words) -> RunIdentity:
+    """The identity of a new run, the same in all processes."""
+    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, words.digest, texts.digests)
+    return dataclasses.replace(mine, run_id=from_first(mine.run_id))
+
+
+def _write_resumed(folder: RunFolder, config: Config, identity: RunIdentity, words: Words) -> None:
+    """Remember what a resumed run has changed, and write the counts again if they are lost."""
+    write_config(folder, config, identity)
+    if not folder.counts.exists():
+        write_text(folder.counts, words.to_json())
+
+
+def _read(
+    config: Config, folder: RunFolder, resume: bool, quiet: bool
+) -> tuple[Config, Texts, Words, RunIdentity | None]:
+    """The configuration of the run to go on with, or the one asked for; the texts; their words; the run's identity."""
     check_config(config)
     if not resume:
         if folder.exists():
@@ -151,18 +191,33 @@ def _read(config: Config, folder: RunFolder, resume: bool, quiet: bool) -> tuple
                 f"{folder.path} holds checkpoints of a run whose config.json is lost: restore it, or give another --run"
             )
         texts = load_texts(config.data, quiet)
-        return config, texts, texts.words()
-    begun = read_config(folder)
+        return config, texts, texts.words(), None
+    begun, identity = read_begun(folder)
     if folder.imported.exists():
         raise UserError(
             f"{folder.path} was imported, without the state of an optimiser to go on from: evaluate it as it is, or "
             "train a run of its own"
         )
-    config = settle_as(begun, config)
-    check_same_experiment(begun, config)
-    corpus = load_corpus(config.data.corpus, data_dir=config.data.data_dir)
-    texts = encode_texts(corpus, Vocabulary.load(folder.vocabulary), config.data.input_workers, quiet)
-    return config, texts, read_words(folder, texts.vocabulary) or texts.words()
+    config = resumed_config(begun, settle_as(begun, config))
+    vocabulary = read_vocabulary(folder, identity)
+    _require_same_vocabulary(begun, config, vocabulary)
+    corpus = corpus_of_run(config.data, _MOVED)
+    texts = encode_texts(corpus, vocabulary, config.data.input_workers, quiet)
+    require_same_texts(texts.digests, identity.texts, corpus.name, f"restore it, {_MOVED}, or begin another run")
+    return config, texts, read_words(folder, identity, vocabulary) or texts.words(), identity
+
+
+def _require_same_vocabulary(begun: Config, config: Config, vocabulary: Vocabulary) -> None:
+    """Check that a vocabulary file that a resumed run is given is the run's own, which it goes on with."""
+    before, after = absolute_paths(begun.data), absolute_paths(config.data)
+    if (before.vocabulary, before.tokenizer) == (after.vocabulary, after.tokenizer):
+        return
+    given = vocabulary_at_hand(config.data)
+    if given is not None and given.content_hash != vocabulary.content_hash:
+        raise UserError(
+            f"cannot resume with {config.data.vocabulary or config.data.tokenizer}: it is another vocabulary than the "
+            "run was begun with; leave the option out, or begin another run"
+        )
 
 
 def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> LanguageModel:
@@ -177,6 +232,7 @@ def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> Lan
     describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
     if config.training.tensorboard:
         require_tensorboard()
+    require_memory(state_bytes(model, config, mesh), "this model, without gradients and activations,")
     return model
 
 
@@ -203,6 +259,7 @@ def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest
 
     return Results(
         run=str(folder.path),
+        run_id=trainer.identity.run_id,
         steps=trainer.position.step,
         seconds=trainer.position.seconds,
         parameters=parameter_count(best.params),
@@ -211,28 +268,6 @@ def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest
         baselines=texts.baselines(),
         facts=dict(texts.corpus.facts),
     )
-
-
-def check_same_experiment(saved: Config, asked: Config) -> None:
-    """Check that a configuration only changes what a resumed run may change.
-
-    Raises:
-        UserError: naming the first option that differs.
-    """
-    for group in dataclasses.fields(Config):
-        old, new = getattr(saved, group.name), getattr(asked, group.name)
-        for spec in dataclasses.fields(old):
-            before, after = getattr(old, spec.name), getattr(new, spec.name)
-            if spec.name == "input_workers" and (before is None) != (after is None):
-                raise UserError(
-                    f"cannot resume with input workers {after}: the run was begun with {before}, and text in memory "
-                    "cannot become text on disk, or the other way; leave the option out, or begin another run"
-                )
-            if before != after and (group.name, spec.name) not in MAY_CHANGE:
-                raise UserError(
-                    f"cannot resume with {spec.name.replace('_', ' ')} {after}: the run was begun with {before}; "
-                    "leave the option out, or begin another run"
-                )
 
 
 def environment() -> dict[str, str | int]:

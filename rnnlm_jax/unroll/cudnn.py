@@ -13,7 +13,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll.control import Control
 
 
-def cudnn_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str) -> str | None:
+def cudnn_refuses(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str) -> str | None:
     """Say why ``cudnn`` cannot run this, as the end of a sentence; None if it can.
 
     Args:
@@ -28,8 +28,6 @@ def cudnn_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control:
         return f"it runs the plain LSTM only, and this is a {cell.spec.kind} cell"
     if dtypes != {jnp.dtype("float32")}:
         return f"it computes in float32 only, not in {', '.join(sorted(map(str, dtypes - {jnp.dtype('float32')})))}"
-    if xs.ndim != 3:
-        return f"its inputs are [T, B, D] with one batch axis, not of shape {xs.shape}"
     if 0 in xs.shape:
         return f"it runs no empty arrays, and the inputs are of shape {xs.shape}"
     if control.mask is not None:
@@ -49,11 +47,11 @@ def cudnn(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T B D"],
     control: Control,
     reverse: bool = False,
     unroll: int = 1,
-) -> tuple[Tree, Float[Array, "T *B H"]]:
+) -> tuple[Tree, Float[Array, "T B H"]]:
     """Run an LSTM over time as ``scan`` does, ``h_t, c_t = LSTM(x_t, h_{t-1}, c_{t-1})``, in cuDNN's own kernels.
 
     Products keep all digits of float32, none of them is taken in TF32. Gradients are cuDNN's too; what it does not have

@@ -12,10 +12,10 @@ from rnnlm_jax.unroll.native import native, native_refuses
 from rnnlm_jax.unroll.scan import scan
 from rnnlm_jax.unroll.structured import structured
 
-RefusesFn = Callable[[Cell, Tree, Float[Array, "T *B D"], Control, str], str | None]
+RefusesFn = Callable[[Cell, Tree, Float[Array, "T B D"], Control, str], str | None]
 
 
-def never(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str) -> None:
+def never(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str) -> None:
     """The reason of an executor that runs every cell everywhere: none."""
 
 
@@ -27,7 +27,7 @@ class Executor:
     cannot run something, as the end of a sentence, or None; it reads shapes and dtypes only.
     """
 
-    run: Callable[..., tuple[Tree, Float[Array, "T *B H"]]]
+    run: Callable[..., tuple[Tree, Float[Array, "T B H"]]]
     refuses: RefusesFn = never
 
 
@@ -48,7 +48,7 @@ OTHERWISE = {True: "structured", False: "scan"}
 
 
 def choose_executor(
-    cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str, asked: str | None = None
+    cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str, asked: str | None = None
 ) -> str:
     """The name of the executor that runs a cell: the one asked for, or the fastest that the platform has for it.
 

@@ -64,7 +64,7 @@ _KERNELS = {
 }
 
 
-def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str) -> str | None:
+def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str) -> str | None:
     """Say why ``native`` cannot run this, as the end of a sentence; None if it can.
 
     Args:
@@ -80,7 +80,7 @@ def native_refuses(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control
     return _refuses_cell(cell, params, xs) or unavailable(DATA_TYPES[cell.spec.dtype.name])
 
 
-def _refuses_cell(cell: Cell, params: Tree, xs: Float[Array, "T *B D"]) -> str | None:
+def _refuses_cell(cell: Cell, params: Tree, xs: Float[Array, "T B D"]) -> str | None:
     kernel = _KERNELS.get(cell.spec.kind)
     if kernel is None or not isinstance(params, kernel.params):
         return f"it runs the Elman network, the plain LSTM and the GRU only, and the cell is of kind {cell.spec.kind}"
@@ -98,11 +98,11 @@ def native(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T B D"],
     control: Control,
     reverse: bool = False,
     unroll: int = 1,
-) -> tuple[Tree, Float[Array, "T *B H"]]:
+) -> tuple[Tree, Float[Array, "T B H"]]:
     """Run an Elman network, an LSTM or a GRU as ``scan`` does, ``s_t = update(x_t, s_{t-1})``, in a CPU's kernels.
 
     Derivatives of every kind are there, and so is ``vmap``; what a kernel does is the loop forward and the loop back.
@@ -119,24 +119,18 @@ def native(
     reason = _refuses_cell(cell, params, xs)
     if reason is not None:
         raise UserError(f"the native kernels cannot run this cell: {reason}; use the scan executor")
-    steps, batch = xs.shape[0], xs.shape[1:-1]
     dtype = cell.spec.param_dtype
 
-    def factors(flags: Bool[Array, "T *B"] | None) -> Float[Array, "T B"]:
-        return jnp.zeros((0, 0), dtype) if flags is None else flags.reshape(steps, -1).astype(dtype)
+    def factors(flags: Bool[Array, "T B"] | None) -> Float[Array, "T B"]:
+        return jnp.zeros((0, 0), dtype) if flags is None else flags.astype(dtype)
 
-    zs = cell.project(params._replace(b=None), xs)
     final, states = _KERNELS[cell.spec.kind].run(
         cell.spec,
         params,
-        jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), state),
-        zs.reshape(steps, -1, zs.shape[-1]),
+        state,
+        cell.project(params._replace(b=None), xs),
         factors(control.mask),
         factors(None if control.resets is None else ~control.resets),
         reverse=reverse,
-    )
-    final, states = (
-        jax.tree.map(lambda a, lead=lead: a.reshape(*lead, *batch, a.shape[-1]), part)
-        for lead, part in (((), final), ((steps,), states))
     )
     return final, cell.readout(params, states)

@@ -11,11 +11,11 @@ def scan(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T B D"],
     control: Control,
     reverse: bool = False,
     unroll: int = 1,
-) -> tuple[Tree, Float[Array, "T *B H"]]:
+) -> tuple[Tree, Float[Array, "T B H"]]:
     """Run one cell over time, ``s_t = step(s_{t-1}, project(x_t))``, ``h_t = readout(s_t)``.
 
     What does not depend on the recurrence stays out of the loop: the inputs are projected as one product before it, and
@@ -24,7 +24,7 @@ def scan(
     Returns:
         the state after the last step, and the outputs.
     """
-    fresh = None if control.resets is None else cell.initial_state(xs.shape[1:-1])
+    fresh = None if control.resets is None else cell.initial_state((xs.shape[1],))
     zs = cell.project(params, xs)
 
     def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Tree]:

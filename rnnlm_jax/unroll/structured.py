@@ -17,11 +17,11 @@ def structured(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T B D"],
     control: Control,
     reverse: bool = False,
     unroll: int = 1,
-) -> tuple[Tree, Float[Array, "T *B H"]]:
+) -> tuple[Tree, Float[Array, "T B H"]]:
     """Run a cell over time as ``scan`` does, with a derivative that takes out of the loop what need not be in it.
 
     With ``s_t = update(s_{t-1}, z_t, r_t)`` and ``r_t = mix(W, s_{t-1})``, tangents follow
@@ -55,7 +55,7 @@ def run_recurrence(
     cell: Cell, reverse: bool, unroll: int, params: Tree, zs: Array, control: Control, state: Tree
 ) -> tuple[Tree, Tree, Array | None]:
     """The state after the last step, those after each, and each step's ``recurrent`` part."""
-    fresh = cell.initial_state(zs.shape[1:-1])
+    fresh = cell.initial_state((zs.shape[1],))
 
     def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, tuple[Tree, Array | None]]:
         z, (mask, resets) = inputs

@@ -11,7 +11,9 @@ from rnnlm_jax.array_arguments import as_floats
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell, check_cell, check_size
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
+from rnnlm_jax.compilation import warn_of_float64
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.unroll.batch_axes import merge_batch_axes, split_batch_axis
 from rnnlm_jax.unroll.control import Control, make_control, select
 from rnnlm_jax.unroll.equal_layers import FEWEST, runs_of_layers, scan_layers, takes_traced_layer
 from rnnlm_jax.unroll.executors import EXECUTORS, choose_executor
@@ -82,6 +84,7 @@ def unroll(
         xs = select(control.mask, xs, 0)
     check_params(cell, params, xs.shape[-1])
     check_state(cell, state, xs.shape[1:-1])
+    warn_of_float64(*map(jnp.result_type, jax.tree.leaves((xs, state))))
     runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs), executor)
     return runner.run(cell, params, state, xs, reverse, 0)
 
@@ -197,15 +200,20 @@ class _Runner:
 
     def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool) -> tuple[Tree, Array]:
         """A cell that steps, in one run or in chunks; masked outputs are zero."""
-        name = choose_executor(cell, params, xs, self.control, jax.default_backend(), self.executor)
+        batch_shape = xs.shape[1:-1]
+        xs, control = merge_batch_axes((xs, self.control), batch_shape, before=1)
+        state = merge_batch_axes(state, batch_shape, before=0)
+        name = choose_executor(cell, params, xs, control, jax.default_backend(), self.executor)
         execute = EXECUTORS[name].run
 
         def run(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Array]:
             return execute(cell, params, state, inputs[0], inputs[1], reverse, self.factor)
 
-        inputs = (xs, self.control)
+        inputs = (xs, control)
         if self.remat_chunk is None:
             last, hs = run(state, inputs)
         else:
             last, hs = scan_chunks(run, state, inputs, chunk_length(xs.shape[0], self.remat_chunk), reverse)
+        last = split_batch_axis(last, batch_shape, before=0)
+        hs = split_batch_axis(hs, batch_shape, before=1)
         return last, hs if self.control.mask is None else select(self.control.mask, hs, 0)

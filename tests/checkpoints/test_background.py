@@ -13,7 +13,11 @@ import pytest
 
 from rnnlm_jax import UserError
 from rnnlm_jax.checkpoints import CheckpointFolder, about, folder
+from rnnlm_jax.config import Config
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import START
+
+OWN = RunIdentity.begin(Config(), "words")
 
 
 def position(step):
@@ -46,7 +50,7 @@ def held(monkeypatch):
 def test_what_is_saved_is_the_state_at_that_moment_and_counts_once_its_digests_are_there(checkpoints, state, held):
     before = jax.tree.map(np.array, state)
     step = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf * 2 + 1, tree), donate_argnums=0)
-    checkpoints.save(state, position(5), "words", background=True)
+    checkpoints.save(state, position(5), OWN, background=True)
     for _ in range(3):
         state = step(state)
     jax.block_until_ready(state)
@@ -55,7 +59,7 @@ def test_what_is_saved_is_the_state_at_that_moment_and_counts_once_its_digests_a
     held.set()
     checkpoints.wait()
     assert checkpoints.steps() == [5]
-    trees, found = CheckpointFolder(checkpoints.folder).restore(state, "words", 5)
+    trees, found = CheckpointFolder(checkpoints.folder).restore(state, OWN, 5)
     assert found == position(5)
     for one, two in zip(jax.tree.leaves(trees), jax.tree.leaves(before), strict=True):
         assert one.dtype == two.dtype
@@ -64,33 +68,33 @@ def test_what_is_saved_is_the_state_at_that_moment_and_counts_once_its_digests_a
 
 @pytest.mark.parametrize("noticed", ["save", "wait"])
 def test_an_error_of_the_background_is_told_in_one_line_at_the_next_occasion(checkpoints, state, monkeypatch, noticed):
-    checkpoints.save(state, position(4), "words")
+    checkpoints.save(state, position(4), OWN)
 
     def full(about):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(about, "to_text", full)
-        checkpoints.save(state, position(5), "words", background=True)
+        checkpoints.save(state, position(5), OWN, background=True)
         with pytest.raises(UserError, match="cannot save the checkpoint of step 5 .*No space left") as told:
-            checkpoints.wait() if noticed == "wait" else checkpoints.save(state, position(6), "words", background=True)
+            checkpoints.wait() if noticed == "wait" else checkpoints.save(state, position(6), OWN, background=True)
     assert "\n" not in str(told.value)
     assert checkpoints.steps() == [4]
 
 
 def test_what_was_discarded_can_be_written_again(checkpoints, state):
     for step in (1, 2, 3):
-        checkpoints.save(state, position(step), "words", background=True)
-    checkpoints.save(state, position(3), "words")  # is there already
+        checkpoints.save(state, position(step), OWN, background=True)
+    checkpoints.save(state, position(3), OWN)  # is there already
     assert checkpoints.steps() == [2, 3]
     checkpoints.discard(3, 4)
     assert checkpoints.steps() == [2]
-    checkpoints.save(state, position(3), "words")
+    checkpoints.save(state, position(3), OWN)
     assert checkpoints.steps() == [2, 3]
 
 
 def test_every_bit_of_what_stands_beside_the_arrays_counts(checkpoints, state):
-    text = about.to_text(about.About(position(12), "words", {"params": {"w": "ab12"}}))
+    text = about.to_text(about.About(position(12), OWN, {"params": {"w": "ab12"}}))
     assert about.from_text(text).position == position(12)
     for place in range(len(text)):
         for bit in range(7):
@@ -103,11 +107,11 @@ def test_of_many_files_that_cannot_be_read_one_is_told(checkpoints, caplog, monk
     """All leaves are read at once; what the second one's error would have said is not left to be logged by asyncio."""
     monkeypatch.setattr(logging.getLogger("asyncio"), "filters", [])
     state = {"params": {f"w{i}": jnp.full((500,), float(i)) for i in range(40)}}
-    checkpoints.save(state, position(4), "words")
+    checkpoints.save(state, position(4), OWN)
     for file in checkpoints.folder.glob("4/params/d/*"):
         file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="damaged") as told:
-        CheckpointFolder(checkpoints.folder).restore(state, "words", 4)
+        CheckpointFolder(checkpoints.folder).restore(state, OWN, 4)
     assert "\n" not in str(told.value)
 
     async def lose():

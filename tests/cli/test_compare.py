@@ -88,8 +88,14 @@ def test_a_table_of_a_run_and_n_grams_and_their_mixture(trained, model, corpus, 
 
 
 def test_horizons_are_read_from_the_runs_folder(run, corpus, rnnlm):
-    step = open_run(run).position.step
-    summary = {"step": step, "largest_lag": 50, "horizons": {"hidden": {"1%": 3}, "inputs": {"1%": 17}}}
+    opened = open_run(run)
+    step = opened.position.step
+    summary = {
+        "run_id": opened.identity.run_id,
+        "step": step,
+        "largest_lag": 50,
+        "horizons": {"hidden": {"1%": 3}, "inputs": {"1%": 17}},
+    }
     (run / "far").mkdir()
     (run / "far" / "jacobians.json").write_text(json.dumps(summary))
     compared = ["compare", run, "--data", corpus, "--json"]
@@ -97,9 +103,10 @@ def test_horizons_are_read_from_the_runs_folder(run, corpus, rnnlm):
     summary["horizons"] = {"cell": {"1%": None}}
     (run / "jacobians.json").write_text(json.dumps(summary))
     assert last_line(rnnlm(*compared))["rows"][0]["horizon"] == ">50 (cell)"
-    (run / "jacobians.json").write_text(json.dumps(summary | {"step": step + 1}))  # of another checkpoint
     (run / "far" / "jacobians.json").write_text("{")
-    assert last_line(rnnlm(*compared))["rows"][0]["horizon"] is None
+    for other in ({"step": step + 1}, {"run_id": "another"}):  # of another checkpoint, and of another run
+        (run / "jacobians.json").write_text(json.dumps(summary | other))
+        assert last_line(rnnlm(*compared))["rows"][0]["horizon"] is None
     elsewhere = run.parent / "horizons"
     (elsewhere / run.name).mkdir(parents=True)
     (elsewhere / run.name / "jacobians.json").write_text(json.dumps(summary | {"largest_lag": 7}))
@@ -218,7 +225,7 @@ def test_parameters_that_are_not_finite(run, corpus, tmp_path, refuse):
     where = RunFolder(run).checkpoints("best")
     shutil.rmtree(where)
     broken = jax.tree.map(lambda p: p * np.nan, opened.params)
-    CheckpointFolder(where).save({"params": broken}, opened.position, opened.vocabulary.content_hash)
+    CheckpointFolder(where).save({"params": broken}, opened.position, opened.identity)
     written = tmp_path / "table.md"
     refuse("compare", run, "--data", corpus, "--markdown", written, saying="the parameters of run are not finite")
     assert not written.exists()

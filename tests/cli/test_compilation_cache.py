@@ -160,6 +160,20 @@ def test_damaged_files_are_replaced(tmp_path, capsys):
         assert one_line_of(capsys) == (1 - anew, str(tmp_path), anew)
 
 
+def test_a_changed_byte_is_noticed(tmp_path, capsys):
+    with kept_programs(str(tmp_path)):
+        use(7)
+    (kept,) = tmp_path.glob("*-cache")
+    for place in (40, 0.5, 0.9):
+        content = bytearray(kept.read_bytes())
+        content[place if isinstance(place, int) else int(place * len(content))] ^= 1
+        kept.write_bytes(content)
+        capsys.readouterr()
+        with kept_programs(str(tmp_path)):
+            assert use(7) == 15
+        assert one_line_of(capsys) == (0, str(tmp_path), 1)
+
+
 def one_line_of(capsys):
     err = capsys.readouterr().err
     ((read, folder, anew),) = SAID.findall(err)

@@ -1,5 +1,6 @@
 """A damaged checkpoint is found out, whichever file of it is cut, lost or flipped, and never read as a whole one."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.checkpoints import folder
-from rnnlm_jax.config import replace, to_sealed_json
-from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.config import kept_digest, replace
+from rnnlm_jax.runs import RunFolder, read_begun, write_config
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import assert_same_bits, last_checkpoint
 
@@ -123,11 +124,12 @@ def test_a_flipped_number_is_told_by_its_digest(run, refuse, monkeypatch):
 
 
 def test_one_of_another_model(run, refuse):
-    path, config = run / "config.json", read_config(RunFolder(run))
-    path.write_text(to_sealed_json(replace(config, model={"cell": "lstm"})))
-    refuse("sample", run, saying="checkpoint")
-    path.write_text(to_sealed_json(replace(config, model={"cell": "lstm-peephole"})))
-    refuse("sample", run, saying="is of another model or optimiser")
+    config, identity = read_begun(RunFolder(run))
+    other = replace(config, model={"cell": "lstm"})
+    write_config(RunFolder(run), other, identity)
+    refuse("sample", run, saying="config.json has other options than the run was begun with")
+    write_config(RunFolder(run), other, dataclasses.replace(identity, options=kept_digest(other)))
+    refuse("sample", run, saying="was written with other options than the run's config.json says")
 
 
 def test_a_save_under_way_elsewhere_is_left_alone(run, rnnlm):

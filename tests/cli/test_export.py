@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -48,10 +49,23 @@ def test_a_folder_for_jax_alone(trained, corpus, tmp_path, rnnlm, refuse):
     assert figures["platforms"] == ["cpu", "tpu"]
     manifest = json.loads((out / "manifest.json").read_text())
     assert (manifest["platforms"], manifest["checkpoint_step"]) == (["cpu", "tpu"], figures["step"])
+    assert manifest["run_id"] == open_run(trained).identity.run_id
+    assert load_safetensors(out / "model.safetensors").identity == open_run(trained).identity
     before = everything(out)
     refuse("export", trained, "--out", out, saying="is not empty: give another --out")
     assert everything(out) == before
     assert_same_bits(load_safetensors(out / "model.safetensors").params, open_run(trained).params)
+
+
+def test_an_imported_run_has_an_identity_of_its_own(trained, back, tmp_path, refuse):
+    """On the texts that the first was trained on; what is copied between the two is found out."""
+    was, now = (open_run(path).identity for path in (trained, back))
+    assert now.run_id != was.run_id
+    assert (now.options, now.vocabulary, now.counts, now.texts) == (was.options, was.vocabulary, was.counts, was.texts)
+    assert json.loads((back / "imported.json").read_text())["run_id"] == was.run_id
+    mixed = shutil.copytree(back, tmp_path / "mixed")
+    shutil.copy(trained / "config.json", mixed)
+    refuse("sample", mixed, saying="is of another run")
 
 
 def test_an_imported_run_is_a_run(trained, back, corpus, rnnlm):
@@ -80,8 +94,8 @@ def test_training_does_not_go_on_with_an_imported_run(back, refuse):
 def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse):
     new = tmp_path / "new"
     refuse("import", saved, "--run", back, saying="is not empty: give another --run")
-    refuse("import", tmp_path / "nothing", "--run", new, saying="does not exist")
-    refuse("import", trained, "--run", new, saying="is a folder")
+    refuse("import", tmp_path / "nothing", "--run", new, saying="there is no safetensors file")
+    refuse("import", trained, "--run", new, saying="is a directory")
     refuse("import", corpus, "--run", new, saying="safetensors")
     refuse("import", saved, "--run", new, "--vocabulary", corpus, saying="leave --vocabulary out")
     refuse("import", saved, "--run", new, "--kind", "LSTM", saying="leave --kind out")

@@ -14,8 +14,7 @@ from rnnlm_jax.analysis import report
 from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.cli import jacobians as command
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.runs import RunFolder, kept_steps, open_run
+from rnnlm_jax.runs import RunFolder, kept_steps, open_run, read_begun
 from tests.analysis.by_hand import ElmanByHand, read_before
 from tests.jacobians import exact
 from tests.training.tiny import TINY, last_checkpoint, random_params
@@ -266,10 +265,10 @@ def test_parameters_that_are_not_finite(run, corpus, tmp_path, refuse):
     """Of the last of two runs: told before anything is measured."""
     state, position = last_checkpoint(run)
     broken = state.params._replace(cell=state.params.cell._replace(w_h=state.params.cell.w_h.at[2, 3].set(np.nan)))
-    where, words = RunFolder(run).checkpoints("best"), Vocabulary.load(RunFolder(run).vocabulary)
+    where, (_, identity) = RunFolder(run).checkpoints("best"), read_begun(RunFolder(run))
     shutil.copytree(run, tmp_path / "sound")
     position = dataclasses.replace(position, step=10**6)
-    CheckpointFolder(where).save({"params": broken}, position, words.content_hash)
+    CheckpointFolder(where).save({"params": broken}, position, identity)
     out = tmp_path / "out"
     refuse(
         *("jacobians", tmp_path / "sound", run, "--data", corpus, "--out", out, "--lags", "1"),

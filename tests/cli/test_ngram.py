@@ -90,7 +90,7 @@ def test_what_training_refuses(refuse, corpus, trained, tmp_path):
 
 def test_what_evaluation_refuses(refuse, corpus, files, tmp_path):
     refuse("ngram", "eval", tmp_path / "none", "--data", corpus, saying="there is no model file")
-    refuse("ngram", "eval", tmp_path, "--data", corpus, saying="is a folder")
+    refuse("ngram", "eval", tmp_path, "--data", corpus, saying="is a directory")
     refuse("ngram", "eval", corpus, "--data", corpus, saying="neither a model file")
     refuse("ngram", "eval", files / "model", "--data", tmp_path / "none", saying="there is no file")
     (tmp_path / "other").write_text("zzz yyy xxx\n")

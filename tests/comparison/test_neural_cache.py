@@ -40,6 +40,22 @@ def test_against_sums_over_the_past(window, flatness):
     assert np.isposinf(found).any()  # words not seen so far
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("flatness", [1e30, 1e38, 1e39, 1e308])
+def test_a_very_large_flatness_leaves_the_most_alike_state(flatness, dtype):
+    model = language_model(cells.elman(5, dtype=dtype, param_dtype=dtype), WORDS.size, executor="scan")
+    run = Run(Config(), WORDS, model, random_params(model), START)
+    found = neural_cache(run, 300, flatness).token_nats(TEXT)
+    assert not np.isnan(found).any()
+    hs = np.asarray(model.hidden(run.params, model.initial_state(()), np.r_[WORDS.start_id, TEXT.tokens[:-1]], None)[1])
+    for t in (1, 2, 5, 30):
+        alike = hs[:t].astype(np.float64) @ hs[t]
+        if TEXT.tokens[np.argmax(alike)] == TEXT.tokens[t]:
+            assert found[t] == 0.0
+        else:
+            assert found[t] > 1e25  # or infinite
+
+
 def test_what_is_new_gets_what_the_model_gives():
     nats = neural_cache(RUN, 7).token_nats(TEXT)
     own = np.full(len(TEXT), 2.0)

@@ -1,5 +1,6 @@
 """Text on disk gives the batches of text in memory, bit for bit, whoever reads it and wherever one begins."""
 
+import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -211,7 +212,26 @@ def test_tensorflow_is_never_imported_and_a_killed_process_leaves_no_worker(fold
         time.sleep(0.05)
 
 
-def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache):
+def test_the_digest_is_that_of_the_text_in_memory(corpus, vocabulary, cache):
+    encoded = vocabulary.encode(corpus.lines("train"))
+    assert open_text(corpus, vocabulary, 0).digest == encoded.digest
+    ends = encoded.line_ends.copy()
+    ends[0] -= 1
+    for change in (
+        {"tokens": np.roll(encoded.tokens, 1)},
+        {"line_ends": ends},
+        {"oov": encoded.oov + 1},
+        {"characters": encoded.characters - 1},
+    ):
+        assert dataclasses.replace(encoded, **change).digest != encoded.digest
+
+
+def kept(folder):
+    """What is in a folder besides locks."""
+    return [path for path in folder.iterdir() if path.suffix != ".lock"]
+
+
+def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache, capsys):
     first = open_text(corpus, vocabulary, 0).reader.index
     with monkeypatch.context() as patch:
         patch.setattr(TextRecords, "lines", lambda self, numbers: pytest.fail("read again"))
@@ -220,12 +240,14 @@ def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkey
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
+    assert capsys.readouterr().err == ""
     again = open_text(corpus, vocabulary, 0).reader.index
+    assert f"the index of the text in {first.folder} is damaged" in capsys.readouterr().err
     np.testing.assert_array_equal(again.line_ends, np.load(path))
     assert again.line_ends[-1] == again.tokens
     other = build_vocabulary(corpus.lines("train"), "word")
     assert open_text(corpus, other, 0).digest != first.digest
-    assert len(list(first.folder.parent.iterdir())) == 2
+    assert len(kept(first.folder.parent)) == 2
 
 
 def test_what_cannot_be_read_is_told_in_one_line(folder, corpus, vocabulary, tmp_path, cache):
@@ -259,5 +281,5 @@ def test_a_full_disk_leaves_no_index(corpus, vocabulary, cache, monkeypatch):
         patch.setattr(np, "save", full)
         with pytest.raises(UserError, match="cannot be written .*No space left on device.*: make room"):
             open_text(corpus, vocabulary, 0)
-    assert not list((cache / "record_indexes").iterdir())
+    assert kept(cache / "record_indexes") == []
     assert len(open_text(corpus, vocabulary, 0)) > 0

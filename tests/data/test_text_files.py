@@ -1,5 +1,8 @@
 """Text files: what a line is, how a file is cut, and what is said about files that cannot be read."""
 
+import gzip
+import os
+import threading
 from itertools import chain
 
 import pytest
@@ -72,15 +75,51 @@ def test_files_that_cannot_be_read(tmp_path, make, message):
         ("wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens"),
         ("train.txt", "validation.txt", "test.txt"),
         ("a-train.txt", "a-dev.txt", "a-test.txt"),
+        ("TRAIN.TXT", "Valid.Txt", "test.TOKENS"),
+        ("wiki.train.raw", "wiki.valid.raw", "wiki.test.raw"),
+        ("train.train.txt", "dev-validation.txt", "test.tokens"),
     ],
 )
 def test_a_directory_with_a_file_a_split(tmp_path, names):
     for split, name in zip(SPLITS, names, strict=True):
         write(tmp_path / name, f"{split}\n")
     write(tmp_path / "README.md", "about train\n")
+    write(tmp_path / "._train.txt", b"\x00\x05\x16\x07 hidden")
+    write(tmp_path / ".test.txt", "hidden\n")
+    (tmp_path / "train.raw").mkdir()
     write(tmp_path / "training.txt", "another text\n")
     corpus = load_corpus(str(tmp_path))
     assert {split: list(corpus.lines(split)) for split in corpus.splits} == {split: [split] for split in SPLITS}
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("name", ["train.txt.gz", "TRAIN.TXT.GZ", "wiki.train.tokens.gz"])
+def test_compressed_texts_are_splits(tmp_path, name, compress):
+    write(tmp_path / name, compress("é train\n".encode()))
+    assert list(load_corpus(str(tmp_path)).lines("train")) == ["é train"]
+
+
+def test_a_pipe_as_the_text_of_a_split(tmp_path):
+    os.mkfifo(tmp_path / "train.txt")
+    threading.Thread(target=write, args=(tmp_path / "train.txt", "a b\nc\n"), daemon=True).start()
+    corpus = load_corpus(str(tmp_path))
+    assert [list(corpus.lines("train")) for _ in range(3)] == [["a b", "c"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "splits"),
+    [
+        ("test-dev.txt", "test and valid"),
+        ("train_valid.txt", "train and valid"),
+        ("Dev.Test.TOKENS", "valid and test"),
+        ("wiki.train.test.raw", "train and test"),
+    ],
+)
+def test_a_file_of_two_splits_is_refused(tmp_path, name, splits):
+    write(tmp_path / "train.txt", "a\n")
+    write(tmp_path / name, "b\n")
+    with pytest.raises(UserError, match=f"{name} is named after two splits, {splits}: give it the name of one"):
+        load_corpus(str(tmp_path))
 
 
 def test_a_directory_may_lack_a_split_but_says_so(tmp_path):
@@ -96,6 +135,9 @@ def test_directories_without_or_with_too_many_splits(tmp_path):
     write(tmp_path / "train.txt", "a\n")
     write(tmp_path / "a.train.txt", "a\n")
     with pytest.raises(UserError, match="two train files, a.train.txt and train.txt"):
+        load_corpus(str(tmp_path))
+    (tmp_path / "a.train.txt").rename(tmp_path / "TRAIN.TXT")
+    with pytest.raises(UserError, match="two train files, TRAIN.TXT and train.txt"):
         load_corpus(str(tmp_path))
 
 
@@ -125,6 +167,37 @@ def test_a_single_line_is_cut_between_words(tmp_path):
     assert list(chain(*(part[0].split() for part in parts))) == words
     sizes = [len(part[0]) / sum(len(part[0]) for part in parts) for part in parts]
     assert sizes == pytest.approx([0.9, 0.05, 0.05], abs=1e-3)
+
+
+def test_a_single_line_is_cut_at_the_white_space_that_ends_words(tmp_path):
+    parts = cut(write(tmp_path / "text.txt", "a\u00a0b " * 200))
+    assert {word for part in parts for line in part for word in line.split(" ") if word} == {"a\u00a0b"}
+
+
+def test_a_pipe_is_cut_like_a_file(tmp_path):
+    for content in ("".join(f"{k:04d}\n" for k in range(5000)), " ".join(map(str, range(9000)))):
+        expected = cut(write(tmp_path / "text.txt", content))
+        assert cut(write(tmp_path / "text.gz", gzip.compress(content.encode()))) == expected
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        threading.Thread(target=write, args=(fifo, content), daemon=True).start()
+        assert cut(fifo) == expected
+        fifo.unlink()
+
+
+def test_a_pipe_is_read_from_its_first_byte(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    lines = [f"line {k}" for k in range(20_000)]
+    threading.Thread(target=write, args=(tmp_path / "fifo", "\n".join(lines)), daemon=True).start()
+    assert list(read_lines(tmp_path / "fifo")) == lines
+
+
+def test_a_damaged_archive_is_told(tmp_path):
+    packed = gzip.compress("\n".join(f"line {k}" for k in range(50_000)).encode())
+    changed = packed[:5000] + bytes([packed[5000] ^ 255]) + packed[5001:]
+    for content in (packed[:-4], packed[: len(packed) // 2], changed, packed[:5], b"\x1f\x8b no"):
+        with pytest.raises(UserError, match="is damaged"):
+            list(read_lines(write(tmp_path / "text.txt.gz", content)))
 
 
 def test_a_single_line_without_spaces_is_cut_between_characters(tmp_path):

@@ -14,7 +14,7 @@ from rnnlm_jax.errors import UserError
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
-from rnnlm_jax.data.corpora import tfds_builders, tfds_local  # noqa: E402
+from rnnlm_jax.data.corpora import tfds_builders, tfds_local, tfds_text  # noqa: E402
 from rnnlm_jax.data.corpora.benchmark_texts import BenchmarkText  # noqa: E402
 from rnnlm_jax.data.corpora.tfds_local import LM1B_ARCHIVE  # noqa: E402
 from rnnlm_jax.data.corpora.tfds_text import tfds_corpus  # noqa: E402
@@ -180,6 +180,12 @@ def test_any_data_set_with_one_text_feature(cache):
         split: [line for k in range(count) for line in (f"{count} {k}", "", "end")]
         for split, count in (("train", 8), ("valid", 2))
     }
+
+
+def test_two_splits_of_one_kind_are_refused():
+    assert tfds_text._selections("x", ["test", "dev", "train"]) == {"train": "train", "valid": "dev", "test": "test"}
+    with pytest.raises(UserError, match="x has two valid splits, dev and validation"):
+        tfds_text._selections("x", ["train", "dev", "validation"])
 
 
 def test_a_prepared_folder_is_read_where_it_lies(tmp_path, cache):

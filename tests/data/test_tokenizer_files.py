@@ -116,3 +116,21 @@ def test_files_that_are_no_tokenizers(tmp_path):
     path.write_text(VOCABULARY.tokenizer)
     with pytest.raises(UserError, match="give a tokenizer.json as --tokenizer"):
         Vocabulary.load(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, encoding):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(VOCABULARY.tokenizer, encoding=encoding)
+    assert read_tokenizer(path) == VOCABULARY
+
+
+def test_half_a_surrogate_pair(tmp_path):
+    with pytest.raises(UserError, match="at character 2 is no character"):
+        VOCABULARY.encode_line("a\udcff")
+    content = json.loads(VOCABULARY.tokenizer)
+    content["added_tokens"] = []
+    content["model"]["vocab"]["\ud800"] = len(content["model"]["vocab"])
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="cannot be read"):
+        read_tokenizer(tmp_path / "tokenizer.json")

@@ -1,6 +1,7 @@
 """Vocabularies: order, policies, round trips, and the files they are kept in."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -103,8 +104,10 @@ def test_ids_are_ranks(lines, min_count):
     assert set(vocabulary.tokens) == set(build_vocabulary(reversed(lines), min_count=min_count).tokens)
 
 
-def test_whitespace_of_any_kind_separates_words():
-    assert build_vocabulary(["a\u00a0b\tc  d"], unk=None).encode_line(" a\u3000d ") == [1, 4]
+def test_ascii_white_space_alone_separates_words():
+    words = build_vocabulary(["a\u00a0b\tc  d\u2028"], unk=None)
+    assert words.tokens == ("<eos>", "a\u00a0b", "c", "d\u2028")
+    assert words.encode_line(" c\x0bd\u2028\x0ca\u00a0b\t") == [2, 3, 1]
 
 
 def test_a_line_of_a_million_tokens():
@@ -212,3 +215,24 @@ def test_a_text_must_share_something_with_the_vocabulary():
     for nothing in ([], [""]):
         with pytest.raises(UserError, match=r"^news.txt is empty"):
             require_in_vocabulary(vocabulary.encode(nothing), vocabulary, "news.txt")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    words = build_vocabulary(["a b"])
+    (tmp_path / "words.json").write_text(words.to_json(), encoding="utf-8-sig")
+    assert Vocabulary.load(tmp_path / "words.json") == words
+
+
+def test_bytes_of_a_command_line_that_are_not_utf8():
+    line = os.fsdecode(b"caf\xe9 \xff\xc3\xa9")
+    found = build_vocabulary([], "byte")
+    assert found.encode_line(line) == list(b"caf\xe9 \xff\xc3\xa9")
+    assert found.decode(found.encode_line(line)) == "caf\ufffd \ufffd\u00e9"
+    for level in ("word", "char"):
+        with pytest.raises(UserError, match=r"'\\udce9' at character 4 is no character, or a byte that is not UTF-8"):
+            build_vocabulary(["caf"], level, unk="<unk>").encode_line(line)
+    for text in ("a\ud800", "\ud83d b"):
+        with pytest.raises(UserError, match="is no character"):
+            found.encode_line(text)
+        with pytest.raises(UserError, match="is no character"):
+            found.encode([text])

@@ -80,7 +80,7 @@ def one_bit(arrays, texts):
 
 
 def later_version(arrays, texts):
-    texts["rnnlm_jax"] = "run 2"
+    texts["rnnlm_jax"] = "run 3"
 
 
 def no_position(arrays, texts):
@@ -150,9 +150,9 @@ def test_where_a_file_cannot_be(small_run, tmp_path):
         save_safetensors("runs/small", tmp_path / "run.safetensors")
     with pytest.raises(UserError, match="is a device"):
         save_safetensors(small_run, "/dev/null")
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match="is a directory"):
         load_safetensors(tmp_path)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="there is no safetensors file"):
         load_safetensors(tmp_path / "nothing")
     assert list(tmp_path.iterdir()) == []
 

@@ -256,9 +256,9 @@ def test_files(tmp_path):
     for path in (cut, other, empty):
         with pytest.raises(UserError, match="is no safetensors file, or cut off"):
             weights.read_safetensors(path)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="there is no safetensors file"):
         weights.read_safetensors(tmp_path / "nowhere.safetensors")
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match="is a directory"):
         weights.read_safetensors(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         weights.write_safetensors(other / "a.safetensors", {"a": zeros(1)})

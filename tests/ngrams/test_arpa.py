@@ -155,7 +155,7 @@ def test_what_is_wrong_is_named_by_line(number, line, saying, chunk, tmp_path, m
 def test_files_that_are_no_models(tmp_path):
     with pytest.raises(UserError, match="there is no ARPA file"):
         ngrams.read_arpa(tmp_path / "none")
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match="is a directory"):
         ngrams.read_arpa(tmp_path)
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(UserError, match="ends before"):
@@ -179,3 +179,15 @@ def test_tokens_that_the_format_cannot_hold(token, tmp_path):
     with pytest.raises(UserError, match="cannot hold the token"):
         ngrams.write_arpa(model, tmp_path / "model.arpa")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, pack, end):
+    ngrams.write_arpa(ngrams.train(zipf_text(WORDS, 40), WORDS, 2), tmp_path / "plain")
+    text = zipf_text(WORDS, 20, seed=3)
+    expected = ngrams.load(tmp_path / "plain").token_nats(text)
+    content = (tmp_path / "plain").read_bytes().replace(b"\n", end)
+    (tmp_path / "marked").write_bytes(pack(b"\xef\xbb\xbf" + content))
+    for read in (ngrams.load, ngrams.read_arpa):
+        np.testing.assert_array_equal(read(tmp_path / "marked").token_nats(text), expected)

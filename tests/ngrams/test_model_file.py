@@ -93,7 +93,7 @@ def test_kinds_are_registered(tmp_path, monkeypatch):
 def test_wrong_paths(model, tmp_path):
     with pytest.raises(UserError, match="there is no model file"):
         ngrams.load(tmp_path / "none")
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match="is a directory"):
         ngrams.load(tmp_path)
     with pytest.raises(UserError, match="is a folder"):
         model.save(tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import ngrams
+from rnnlm_jax.data import build_vocabulary
 from tests.ngrams.texts import penn_treebank, vocabulary, zipf_text
 
 pytestmark = pytest.mark.peers
@@ -72,3 +73,21 @@ def test_a_file_that_is_not_ours(tmp_path):
     text = ["x z", "x z y z", "", "other z", "z z x y x z", "y"]
     ours = -model.token_nats(model.vocabulary.encode(text)) / math.log(10)
     np.testing.assert_allclose(ours, kenlm_log10(path, text), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+#: What Unicode calls white space beyond ASCII's six, and one that it does not.
+OTHERS = "\u00a0\u3000\u2028\u2029\u0085\u001c\u001d\u001e\u001f\u1680\u2003\u202f\u205f\u200b"
+
+
+def test_the_same_words(tmp_path):
+    """Words that hold spaces of Unicode, of a model that we trained, and texts with every kind of white space."""
+    lines = [f"x{other}y z{other} {other} z" for other in OTHERS] * 2 + ["x y z"] * 3
+    words = build_vocabulary(lines)
+    assert words.size == 3 * len(OTHERS) + 5
+    model = ngrams.train(words.encode(lines), words, 3)
+    ngrams.write_arpa(model, tmp_path / "model.arpa")
+    text = [*lines, *(f"{other}x{other} {other}{other}y" for other in OTHERS), *(f"x{end}y z" for end in "\t\v\f\r")]
+    expected = kenlm_log10(tmp_path / "model.arpa", text)
+    for each in (model, ngrams.load(tmp_path / "model.arpa")):
+        ours = -each.token_nats(words.encode(text)) / math.log(10)
+        np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)

@@ -181,3 +181,29 @@ def test_kaldi_lists_that_cannot_be(file, text, scores, complaint):
     with pytest.raises(UserError) as caught:
         read_nbest(file(text), [file(scores, "scores")])
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["u\t-1\ta b\n", "u ||| a b ||| x= -1\n", '{"id": "u", "scores": -1, "text": "a b"}\n']
+)
+def test_a_byte_order_mark_is_no_part_of_a_list(file, text):
+    nbest = read_nbest(file("\ufeff" + text))
+    assert (nbest.ids, nbest.texts, nbest.scores.tolist()) == (("u",), ("a b",), [[-1.0]])
+    assert read_references([file("\ufeffu\ta b\n", "refs")]) == {"u": "a b"}
+    kaldi = read_nbest(file("\ufeffu-1 a b\n", "kaldi"), [file("\ufeffu-1 -1\n", "scores")])
+    assert (kaldi.ids, kaldi.texts, kaldi.scores.tolist()) == (("u",), ("a b",), [[-1.0]])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'{"id": "u", "scores": -1, "text": "a \ud800 b"}',
+        r'{"id": "u\udfff", "scores": -1, "text": "a"}',
+        r'{"id": "u", "scores": {"a\ud83d": -1}, "text": "a"}',
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(file, line):
+    good = r'{"id": "u", "scores": -1, "text": "a \ud83d\ude00 b"}'
+    assert read_nbest(file(good + "\n")).texts == ("a \U0001f600 b",)
+    with pytest.raises(UserError, match=r"line 2: '\\ud[0-9a-f]{3}' is half of a surrogate pair"):
+        read_nbest(file(good + "\n" + line + "\n"))

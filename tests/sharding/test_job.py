@@ -1,6 +1,7 @@
 """Training jobs through the command line: two processes give what one gives, and none waits for a dead one."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.data import load_corpus
 from rnnlm_jax.stopping import STOPPED
+from tests.cli.conftest import everything
 from tests.sharding.processes import finish, free_port, start
 from tests.training.tiny import TINY, last_checkpoint, records, text
 
@@ -19,11 +21,11 @@ OPTIONS = [*TINY, "--epochs=3", "--log-every=1", "--checkpoint-every=3", "--drop
 pytestmark = pytest.mark.xdist_group("jobs")
 
 
-def begin(run, corpus, *words, devices=1):
-    """A job of two processes."""
+def begin(run, corpus, *words, devices=1, second=()):
+    """A job of two processes; ``second``: words of the second one alone."""
     options = [*PROGRAM, *OPTIONS, "--data", corpus, "--run", run, *words]
     job = ["--coordinator", f"localhost:{free_port()}", "--processes", 2]
-    return [start([*options, *job, "--process-id", k], devices) for k in range(2)]
+    return [start([*options, *job, "--process-id", k, *(second if k else ())], devices) for k in range(2)]
 
 
 def train(run, corpus, *words):
@@ -106,3 +108,29 @@ def test_what_is_wrong_stops_every_process_with_one_line(alone, corpus, tmp_path
         assert [line for line in err.splitlines() if "error" in line] == [
             f"rnnlm-jax: error: {alone} already holds a run: add --resume to go on with it, or give another --run"
         ]
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (["--learning-rate=0.5"], "differ in --learning-rate (0.01 in process 0, 0.5 in process 1)"),
+        (["--resume"], "differ in --resume (False in process 0, True in process 1)"),
+        (["--data=other.txt"], "differ in vocabulary ("),
+    ],
+    ids=lambda value: value[0].split("=")[0] if isinstance(value, list) else "",
+)
+def test_processes_that_are_not_started_alike(alone, corpus, tmp_path, second, said):
+    """None trains by the options of another, and every one says in which they differ."""
+    run = tmp_path / "run"
+    if second == ["--resume"]:
+        shutil.copytree(alone, run)
+    before = everything(run)
+    if "--data=other.txt" in second:
+        (tmp_path / "other.txt").write_text(text().replace("dog", "horse"))
+        second = [f"--data={tmp_path / 'other.txt'}"]
+    for code, out, err in finish(begin(run, corpus, second=second)):
+        assert (code, out) == (2, "")
+        (line,) = [line for line in err.splitlines() if "error" in line]
+        assert said in line
+        assert line.endswith(": start them all alike")
+    assert everything(run) == before

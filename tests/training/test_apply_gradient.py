@@ -5,6 +5,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxlib.version
 import numpy as np
 import optax
 import pytest
@@ -17,6 +18,7 @@ from rnnlm_jax.training.optimizer import make_optimizer
 from tests.training.tiny import assert_same_bits
 from tests.unroll.programs import assert_close, jit
 
+JAXLIB = tuple(map(int, jaxlib.version.__version__.split(".")[:3]))
 RULES = ("sgd", "momentum", "adagrad", "adam", "adamw")
 BY_ROW = ("sgd", "adagrad")
 V, D, N = 20, 3, 6
@@ -172,5 +174,6 @@ def test_what_an_update_by_row_needs_does_not_grow_with_the_table(name):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_dense_update_keeps_no_copy(name):
-    assert memory(name, lambda gradient: gradient, 1000, 50).temp_size_in_bytes < 1000 * 50 * 4 / 2
+def test_a_dense_update_keeps_no_copy_of_its_own(name):
+    copies = 1 if JAXLIB < (0, 10, 2) else 0  # earlier releases keep one of the gradient
+    assert memory(name, lambda gradient: gradient, 1000, 50).temp_size_in_bytes < 1000 * 50 * 4 * (copies + 0.5)

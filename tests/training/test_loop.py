@@ -1,6 +1,7 @@
 """The training loop: what it skips, when it stops, what it writes, and that it reads each batch once."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import sys
@@ -184,7 +185,12 @@ def test_metrics_lines_that_are_pieces_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     lines = [json.dumps({"kind": "step", "step": step}) for step in (1, 2, 3)]
     path.write_text("\n".join(lines) + '\n{"kind": "st')  # as a killed process leaves it
-    writer = metrics.JsonLines(path, dataclasses.replace(START, step=2))
+    counted = "".join(line + "\n" for line in lines[:2])
+    at = dataclasses.replace(START, step=2, records=2, records_digest=hashlib.sha256(counted.encode()).hexdigest())
+    writer = metrics.JsonLines(path, "1f", at)
     writer.write({"kind": "step", "step": 3, "loss": math.inf})
     writer.close()
-    assert path.read_text().splitlines() == [*lines[:2], '{"kind": "step", "step": 3, "loss": null}']
+    assert path.read_text().splitlines() == [
+        *lines[:2],
+        '{"kind": "step", "step": 3, "loss": null, "run_id": "1f"}',
+    ]

@@ -12,6 +12,7 @@ import pytest
 from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.data import build_vocabulary
+from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import RunFolder
 from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.step import initial_train_state
@@ -71,17 +72,17 @@ def tiny_config(corpus, **parts):
 
 def last_checkpoint(path, which="last"):
     """All that the newest checkpoint of a run holds, and its position."""
-    from rnnlm_jax.data import Vocabulary
-    from rnnlm_jax.runs import build_model, read_config, read_words
+    from rnnlm_jax.runs import build_model, read_begun, read_vocabulary, read_words
 
     folder = RunFolder(path)
-    config, words = read_config(folder), Vocabulary.load(folder.vocabulary)
-    model = build_model(config.model, words.size, words=read_words(folder, words))
+    config, identity = read_begun(folder)
+    words = read_vocabulary(folder, identity)
+    model = build_model(config.model, words.size, words=read_words(folder, identity, words))
     like = jax.eval_shape(
         lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
     )
     kept = CheckpointFolder(folder.checkpoints(which))
-    trees, position = kept.restore(split_state(like), words.content_hash, kept.steps()[-1])
+    trees, position = kept.restore(split_state(like), identity, kept.steps()[-1])
     return join_state(trees), position
 
 
@@ -108,12 +109,18 @@ def assert_same_run(one, two):
 
 
 def records(path):
-    """The metrics of a run without what depends on the clock."""
+    """The metrics of a run without what no two runs have alike."""
     return [timeless(json.loads(line)) for line in RunFolder(path).metrics.read_text().splitlines()]
 
 
 def timeless(figures):
-    return {name: value for name, value in figures.items() if not name.startswith((*OF_THE_CLOCK, "records_digest"))}
+    own = (*OF_THE_CLOCK, "records_digest", "run_id")
+    return {name: value for name, value in figures.items() if not name.startswith(own)}
+
+
+def identity_of(config, words):
+    """That of a run that begins now, on a text that nobody knows."""
+    return RunIdentity.begin(config, words.content_hash)
 
 
 @contextlib.contextmanager

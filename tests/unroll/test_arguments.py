@@ -1,6 +1,7 @@
 """Arguments of ``unroll`` as people give them: arrays of any kind, lists, numbers; and what is refused."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -126,4 +127,16 @@ def test_checking_costs_a_compiled_program_nothing():
     traced = jax.jit(program)(jnp.asarray(XS, jnp.float32), jnp.asarray([7, -1], jnp.int32))  # as T and 0
     jax.tree.map(
         np.testing.assert_array_equal, traced, jax.jit(program)(jnp.asarray(XS, jnp.float32), jnp.asarray([T, 0]))
+    )
+
+
+def test_lengths_that_are_known_of_steps_that_are_not():
+    """In a program that is exported for any number of steps, which a length may go beyond."""
+    steps = jax.export.symbolic_shape("t")[0]
+    xs = jax.ShapeDtypeStruct((steps, B, D), jnp.float32)
+    program = jax.jit(lambda xs: unroll(CELL, PARAMS, STATE, xs, lengths=[2, 1], executor="scan"))
+    exported = jax.export.export(program)(xs)
+    wanted = unroll(CELL, PARAMS, STATE, XS, lengths=[2, 1])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-6), exported.call(jnp.float32(XS)), wanted
     )

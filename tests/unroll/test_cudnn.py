@@ -89,8 +89,6 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
         (shapes(cells.lstm(H, param_dtype="float64"), dtype="float64"), FREE, "gpu", "not in float64"),
         (shapes(cells.lstm(H, dtype="bfloat16")), FREE, "gpu", "not in bfloat16"),
         (shapes(CELL, dtype="float16"), FREE, "gpu", "not in float16"),
-        (shapes(CELL, batch=()), FREE, "gpu", "one batch axis"),
-        (shapes(CELL, batch=(2, 2)), FREE, "gpu", "one batch axis"),
         (shapes(CELL, steps=0), FREE, "gpu", "no empty arrays"),
         (shapes(CELL), Control(ALL, None), "gpu", "without a mask or lengths"),
         (shapes(CELL), Control(None, ~ALL), "gpu", "cannot reset"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.white_space import split_words
 
 
 class Parse(NamedTuple):
@@ -63,7 +64,7 @@ def summed_nats(grammar: Grammar, lines: Iterable[str]) -> tuple[float, int]:
     count = 0
     known: dict[str, float] = {}  # short sentences recur
     for line in lines:
-        tokens = line.split()
+        tokens = split_words(line)
         if line not in known:
             known[line] = -log_probability(grammar, tokens).log_probability
         nats.append(known[line])

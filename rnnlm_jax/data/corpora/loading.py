@@ -17,6 +17,11 @@ CORPORA = {
 """The names that `load_corpus` knows, and what they are; a path to a file or directory is a corpus too."""
 
 
+def is_path(name: str) -> bool:
+    """Return whether a corpus of that name is a file or a directory."""
+    return name not in CORPORA and not name.startswith("tfds:")
+
+
 def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0) -> Corpus:
     """Return a corpus by name or path.
 

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnlm_jax.cache_root import CACHE_VARIABLE, cache_root, require_writable
 from rnnlm_jax.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-CACHE_VARIABLE = "RNNLM_JAX_CACHE"
-"""The environment variable that names the cache folder; default `~/.cache/rnnlm_jax`."""
-
 _READ_AT_ONCE = 4096  # examples; reading many at a time costs a third of reading each
-
-
-def cache_dir() -> Path:
-    """Return the folder where prepared data sets are kept; it need not exist."""
-    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "rnnlm_jax")
 
 
 def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
@@ -49,13 +41,20 @@ def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -
     if is_prepared(builder):
         return
     folder = Path(builder.data_path)
+    try:
+        require_writable(folder.parent)
+    except OSError as error:
+        raise UserError(
+            f"{builder.name} cannot be prepared in {folder} ({error.strerror or error}): set {CACHE_VARIABLE} to a "
+            "folder that can be written"
+        ) from error
     if folder.exists():  # not complete, so of no use, and TFDS would take it for finished
         shutil.rmtree(folder)
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # standard output belongs to the caller's results
             builder.download_and_prepare(
-                download_dir=cache_dir() / "downloads", download_config=settings, file_format="array_record"
+                download_dir=cache_root() / "downloads", download_config=settings, file_format="array_record"
             )
     except UserError:
         raise

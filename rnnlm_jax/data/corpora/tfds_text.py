@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import tensorflow_datasets as tfds
 
+from rnnlm_jax.cache_root import cache_root
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
-from rnnlm_jax.data.corpora.tfds_cache import cache_dir, is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
 from rnnlm_jax.data.corpora.tfds_local import LOCAL_BUILDERS, has_local_text
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.errors import UserError
@@ -63,7 +64,7 @@ def _builder(name: str, folder: Path | None) -> Any:
             builder = make(data_dir=folder, file_format="array_record")
             if is_prepared(builder):
                 return builder
-        return make(data_dir=cache_dir(), file_format="array_record")
+        return make(data_dir=cache_root(), file_format="array_record")
     except tfds.core.DatasetNotFoundError:
         raise UserError(f"TFDS has no data set {name!r}: see the names at tensorflow.org/datasets/catalog") from None
     except ImportError as error:
@@ -105,7 +106,12 @@ def _text_feature(builder: Any) -> str:
 
 def _selections(name: str, available: Iterable[str]) -> dict[str, str]:
     """Return our split name -> the slice of a TFDS split, train first."""
-    found = {SPLIT_NAMES[split]: split for split in available if split in SPLIT_NAMES}
+    found: dict[str, str] = {}
+    for split in filter(SPLIT_NAMES.__contains__, available):
+        ours = SPLIT_NAMES[split]
+        if found.setdefault(ours, split) != split:
+            both = f"{found[ours]} and {split}"
+            raise UserError(f"the TFDS data set {name} has two {ours} splits, {both}: choose another one")
     if "train" not in found:
         raise UserError(f"the TFDS data set {name} has no train split: choose another one")
     if "valid" not in found:

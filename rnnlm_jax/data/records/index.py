@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.data.corpora.tfds_cache import cache_dir
+from rnnlm_jax.cache_root import cache_root, require_writable
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
+from rnnlm_jax.data.encoded import text_digest
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.single_build import single_build
 
-_FORMAT = "rnnlm_jax record index 1"
+_FORMAT = "rnnlm_jax record index 2"
 _AT_ONCE = 4096  # records of an element
 _WORTH_WORKERS = 64  # elements: they take seconds to start
 
@@ -37,7 +38,7 @@ class RecordIndex:
         records: how many, R.
         oov: tokens that became the unknown one.
         characters: of the text, newlines included where lines end in a token.
-        digest: sha256 (hexadecimal) of all tokens in order.
+        digest: that of the same text in memory, see `text_digest`.
     """
 
     folder: Path
@@ -100,21 +101,23 @@ def open_index(
         UserError: the text cannot be read, or has an unknown token where none may be, or the index cannot be written.
     """
     key = hashlib.sha256(json.dumps([_FORMAT, records.identity, vocabulary.content_hash]).encode()).hexdigest()
-    folder = cache_dir() / "record_indexes" / key[:32]
+    folder = cache_root() / "record_indexes" / key[:32]
     found = _load(folder)
     if found is not None:
         return found
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new.") as temporary:
-            new = Path(temporary) / "index"
+        require_writable(folder.parent)
+        with single_build(folder.parent, folder.name) as temporary:
+            if (found := _load(folder)) is not None:  # another process has made it meanwhile
+                return found
+            if folder.exists():
+                warn(f"the index of the text in {folder} is damaged: reading all of the text again")
+            new = temporary / "index"
             new.mkdir()
             _write(new, records, vocabulary, workers, progress)
             shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there
             new.rename(folder)
     except OSError as error:
-        if (found := _load(folder)) is not None:  # another process was first
-            return found
         raise UserError(
             f"the index of the text cannot be written to {folder} ({error.strerror or error}): make room there, or "
             "set RNNLM_JAX_CACHE to another folder"
@@ -186,7 +189,7 @@ def _write(
         "records": lines.size - 1,
         "oov": int(totals[0]),
         "characters": int(totals[1]),
-        "digest": hasher.hexdigest(),
+        "digest": text_digest(hasher.hexdigest(), line_ends, int(totals[0]), int(totals[1])),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)

@@ -42,7 +42,7 @@ class RecordText:
 
     @property
     def digest(self) -> str:
-        """The sha256 (hexadecimal) of the tokens."""
+        """That of the same text in memory, see `EncodedText`."""
         return self.reader.index.digest
 
     def describe_workers(self) -> str:

@@ -1,34 +1,47 @@
 """Arrays in safetensors files, with one line for each thing that may be wrong with one."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, load_file, save_file
 
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import is_plain, read_input, told_errors
 from rnnlm_jax.interop.weights.arrays import flatten
 from rnnlm_jax.whole_file import written_whole
 
+_WHAT = "safetensors file"
+
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file by name.
+    """The arrays of a safetensors file by name; it may be compressed with gzip, or a pipe.
 
     Raises:
         UserError: if there is no such file, it cannot be read, or it is damaged or no safetensors file.
     """
-    if not Path(path).exists():
-        raise UserError(f"{path} does not exist: give a safetensors file")
-    if Path(path).is_dir():
-        raise UserError(f"{path} is a folder: give a safetensors file")
+    return read_tensors(path)[0]
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file by name, and the texts of its header.
+
+    Raises:
+        UserError: as ``read_safetensors``.
+    """
     try:
-        return load_file(path)
+        if not is_plain(path, _WHAT):
+            content = read_input(path, _WHAT)
+            arrays = load(content)
+            header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+            return arrays, dict(json.loads(header).get("__metadata__") or {})
+        with told_errors(path, _WHAT), safe_open(path, framework="np") as file:
+            return load_file(path), dict(file.metadata() or {})
     except SafetensorError as error:
         raise UserError(f"{path} is no safetensors file, or cut off ({error}): write or copy it again") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}): give a safetensors file") from error
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:

@@ -1,0 +1,133 @@
+"""What compiler options cost under which float64 is right: ``python -m benchmarks.compiler_options [--repeats N]``.
+
+Layers by executor, the gradient of a language model's loss, and a Jacobian spectrum are compiled by default and with
+each option that avoids the fault of ``rnnlm_jax.compilation.float64_fault``, and timed in turn, in both types.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax import cells, unroll
+from rnnlm_jax.bench.measure.timing import interleave
+from rnnlm_jax.cells import zoo
+from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.compilation import float64_is_miscompiled
+from rnnlm_jax.data import Batch
+from rnnlm_jax.jacobians import spectrum
+from rnnlm_jax.language_model import language_model
+from rnnlm_jax.loss_gradient import training_loss
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.runs import write_json
+from rnnlm_jax.training.train import environment
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "vector width 128": {"xla_cpu_prefer_vector_width": 128},
+    "vector width 64": {"xla_cpu_prefer_vector_width": 64},
+    "no fusion emitters": {"xla_cpu_use_fusion_emitters": False},
+    "no optimisation": {"xla_backend_optimization_level": 0},
+}
+
+#: T, B, H of the layers.
+SHAPE = (35, 20, 200)
+
+LAYERS = (
+    ("lstm", "native"),
+    ("lstm", "structured"),
+    ("lstm", "scan"),
+    ("gru", "structured"),
+    ("gru-reset-before", "structured"),
+    ("lstm-layer-norm", "structured"),
+    ("elman-tanh", "structured"),
+)
+
+Workload = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def layer(name: str, executor: str, dtype: str) -> Workload:
+    """Forward and backward pass of one layer."""
+    steps, batch, hidden = SHAPE
+    cell = zoo.make(name, hidden, param_dtype=dtype)
+    params, xs = cell.init(jax.random.key(0), hidden), jax.random.normal(jax.random.key(1), SHAPE, dtype)
+
+    def loss(params: Any, xs: Any) -> Any:
+        return jnp.square(unroll(cell, params, cell.initial_state((batch,)), xs, executor=executor)[1]).sum()
+
+    return jax.grad(loss, argnums=(0, 1)), (params, xs)
+
+
+def step(dtype: str) -> Workload:
+    """Loss and gradient of a two-layer LSTM language model, V = 10,000."""
+    steps, batch, hidden = SHAPE
+    layers = (cells.lstm(hidden, param_dtype=dtype), cells.lstm(hidden, param_dtype=dtype))
+    model = language_model(cells.stack(*layers), 10_000)
+    tokens = jax.random.randint(jax.random.key(0), (steps + 1, batch), 0, 10_000, jnp.int32)
+    data: Any = Batch(tokens[:-1], tokens[1:], jnp.ones((steps, batch), bool))  # pyright: ignore[reportArgumentType]
+
+    def loss(params: Any) -> Any:
+        return training_loss(model, params, model.initial_state((batch,)), data, None)[0]
+
+    return jax.value_and_grad(loss), (model.init(jax.random.key(0)),)
+
+
+def jacobian_spectrum(dtype: str) -> Workload:
+    """Every log singular value of an LSTM's product of 50 step Jacobians, n = 100."""
+    cell = cells.lstm(50, param_dtype=dtype)
+    params, xs = cell.init(jax.random.key(0), 50), jax.random.normal(jax.random.key(1), (50, 50), dtype)
+    return lambda params, xs: spectrum(cell, params, cell.initial_state(()), xs), (params, xs)
+
+
+def workloads(dtype: str) -> dict[str, Workload]:
+    """What is timed, by name."""
+    layers = {f"{name}, {executor}": layer(name, executor, dtype) for name, executor in LAYERS}
+    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum(dtype)}
+
+
+def measure(work: Workload, repeats: int) -> dict[str, dict[str, float]]:
+    """Times of one workload under each option that this jaxlib has."""
+    function, arguments = work
+    runs = {}
+    for name, options in OPTIONS.items():
+        try:
+            compiled = jax.jit(function, compiler_options=options).lower(*arguments).compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "No such" not in str(error):  # jaxlib 0.11 has no such option
+                raise
+            continue
+        runs[name] = lambda compiled=compiled: compiled(*arguments)
+    return {name: dataclasses.asdict(timing) for name, timing in interleave(runs, repeats).items()}
+
+
+def main(arguments: list[str]) -> int:
+    """Time, print, record."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compiler_options", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=31, help="timed calls of each, after the first (default: 31)")
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    about = environment() | {"repeats": options.repeats, "float64_is_miscompiled": float64_is_miscompiled()}
+    record: dict[str, Any] = {}
+    todo = [(dtype, name, work) for dtype in ("float64", "float32") for name, work in workloads(dtype).items()]
+    print(f"{'':36s}{'ms':>9s}" + "".join(f"{name:>20s}" for name in list(OPTIONS)[1:]))
+    with token_bar("workloads", len(todo), unit="workload") as bar:
+        for dtype, name, work in todo:
+            times = record.setdefault(dtype, {})[name] = measure(work, options.repeats)
+            default = times["default"]["median"]
+            ratios = [times[name]["median"] / default if name in times else None for name in list(OPTIONS)[1:]]
+            shown = "".join(f"{'-' if ratio is None else format(ratio, '.3f'):>20s}" for ratio in ratios)
+            bar.write(f"{dtype} {name:<28s}{1e3 * default:9.2f}{shown}", file=sys.stdout)
+            bar.update()
+    file = FOLDER / f"compiler-options-{file_name()}"
+    write_json(file, {"environment": about | {"cpu_count": os.cpu_count() or 1}, **record})
+    print(f"recorded in {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,141 @@
+"""Random programs as users compile them, against the unoptimised program: ``python -m benchmarks.compiler_sweep``.
+
+Cells of the zoo over time by every executor, losses of language models and functions of ``jacobians``, of random shapes
+and options, in float32 and float64: values, gradients, tangents and second derivatives, with and without ``vmap``. Each
+is compiled by ``jax.jit`` with its defaults, and by the plain scan without optimisation; the compiler is at fault where
+they differ by more than rounding. Where ``rnnlm_jax.compilation`` finds the float64 fault of some jaxlib releases, the
+program is compiled with the options that it chooses, too. What still differs is printed, and the exit code is 1.
+
+    python -m benchmarks.compiler_sweep --programs 2000          # some 40 minutes on two cores
+    python -m benchmarks.compiler_sweep --minutes 60 --seed 7    # as many as fit into an hour
+"""
+
+import argparse
+import dataclasses
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib.version
+import numpy as np
+
+from benchmarks.sweep_programs import TRANSFORMATIONS, Program, draw_program
+from rnnlm_jax.compilation import RIGHT_OPTIONS, float64_is_miscompiled
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.runs import write_json
+from rnnlm_jax.training.train import environment
+
+UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
+if tuple(map(int, jaxlib.version.__version__.split(".")[:2])) < (0, 11):  # later releases have no such option
+    UNOPTIMISED["xla_cpu_use_fusion_emitters"] = False
+
+#: The largest difference that is rounding, relative to the largest entry of an array. The fault gives 1 % and more.
+TOLERANCE = {"float32": 2e-3, "float64": 1e-8}
+
+#: Entries of an array that is this small beside the largest of all are what rounding left of them.
+SMALL = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Mismatch:
+    """A program whose result was wrong."""
+
+    number: int
+    what: str
+    default: float
+    """The difference by default, relative to the largest entry."""
+    with_right_options: float | None
+    """The same with the options that the library chooses; None where it chooses the defaults."""
+
+
+def difference(found: Any, expected: Any) -> float:
+    """Return the largest difference of two trees, relative to the largest entry of each array, over what is rounding.
+
+    1 is the most that passes. An entry that is not finite in one tree alone is a difference without limit.
+    """
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(expected)]
+    leaves = [(np.asarray(a), b) for a, b in zip(jax.tree.leaves(found), leaves, strict=True)]
+    floats = [(a, b) for a, b in leaves if np.issubdtype(b.dtype, np.floating) and b.size]
+    overall = max((np.abs(b[np.isfinite(b)]).max(initial=0.0) for _, b in floats), default=0.0)
+    worst = 0.0 if all(np.array_equal(a, b) for a, b in leaves if not np.issubdtype(b.dtype, np.floating)) else np.inf
+    for a, b in floats:
+        finite = np.isfinite(b)
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(a[finite]).all():
+            return np.inf
+        scale = max(np.abs(b[finite]).max(initial=0.0), SMALL * overall)
+        if scale:
+            worst = max(worst, float(np.abs(a - b)[finite].max(initial=0.0) / scale / TOLERANCE[b.dtype.name]))
+    return worst
+
+
+def examine(program: Program) -> tuple[float, float | None]:
+    """Compile and run one program by default and, if the library would, with the right options; their differences."""
+    expected = jax.jit(program.plain, compiler_options=UNOPTIMISED)(*program.arguments)
+    default = difference(jax.jit(program.function)(*program.arguments), expected)
+    if not float64_is_miscompiled():
+        return default, None
+    right = jax.jit(program.function, compiler_options=RIGHT_OPTIONS)(*program.arguments)
+    return default, difference(right, expected)
+
+
+def sweep(programs: int | None, minutes: float | None, seed: int) -> dict[str, Any]:
+    """Examine random programs until there are ``programs`` of them or the time is over."""
+    rng, start = random.Random(seed), time.monotonic()
+    counts: dict[str, int] = {}
+    mismatches, number = [], 0
+    with token_bar("programs", programs, unit="program") as bar:
+        while (programs is None or number < programs) and (minutes is None or time.monotonic() - start < 60 * minutes):
+            program = draw_program(rng)
+            default, right = examine(program)
+            kind = next((name for name in TRANSFORMATIONS if program.what.startswith(f"{name} of")), program.family)
+            counts[kind] = counts.get(kind, 0) + 1
+            if max(default, right or 0.0) > 1:
+                mismatches.append(Mismatch(number, program.what, default, right))
+                bar.write(f"{number}: {program.what}: {default:.3g} times what is rounding, {right}", file=sys.stderr)
+            number += 1
+            bar.update()
+            if number % 50 == 0:
+                jax.clear_caches()  # programs that never run again
+    wrong = sum(
+        (found.default if found.with_right_options is None else found.with_right_options) > 1 for found in mismatches
+    )
+    return {
+        "programs": number,
+        "seed": seed,
+        "by_kind": dict(sorted(counts.items())),
+        "float64_is_miscompiled": float64_is_miscompiled(),
+        "mismatches_by_default": sum(found.default > 1 for found in mismatches),
+        "mismatches": wrong,
+        "details": [dataclasses.asdict(found) for found in mismatches],
+        "seconds": round(time.monotonic() - start),
+    }
+
+
+def main() -> int:
+    """Sweep, print what was found, and record it if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=int, metavar="N", help="how many (default: 2000, or as --minutes allows)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the programs (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the record, as JSON")
+    arguments = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    programs = 2000 if arguments.programs is None and arguments.minutes is None else arguments.programs
+    found = sweep(programs, arguments.minutes, arguments.seed)
+    for kind, count in found["by_kind"].items():
+        print(f"{kind:30s} {count:5d}")
+    print(
+        f"{found['programs']} programs, {found['mismatches']} mismatches, {found['mismatches_by_default']} by default"
+    )
+    if arguments.out:
+        flags = {"XLA_FLAGS": os.environ["XLA_FLAGS"]} if os.environ.get("XLA_FLAGS") else {}
+        write_json(arguments.out, found | {"environment": environment() | flags})
+    return 1 if found["mismatches"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,323 @@
+"""Trusted singular values against exact arithmetic: ``python -m benchmarks.singular_products [--products N]``.
+
+Random products that are singular, nearly so, or neither, of every type of numbers. Each is multiplied in whole numbers
+without rounding; its rank is found by elimination without fractions, its singular values by mpmath with as many digits
+as they need. A value that ``product_spectrum`` trusts is wrong if it is off by more than the documented tolerance,
+``n √ε`` of the arithmetic, and the rounding of the result's own type. One such value, and the exit code is 1.
+"""
+
+import argparse
+import collections
+import json
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+
+from rnnlm_jax import cells
+from rnnlm_jax.jacobians import product_spectrum
+from rnnlm_jax.jacobians.step_jacobian import jacobian_of
+from rnnlm_jax.jacobians.trajectory import trajectory
+from rnnlm_jax.progress import token_bar
+from rnnlm_jax.runs import write_json
+from rnnlm_jax.training.train import environment
+
+Matrices = np.ndarray
+Family = Callable[[np.random.Generator, int], Matrices]  # (random numbers, n) -> factors [STEPS, n, n]
+
+#: Factors of each product; fewer are filled up with identities, so that one compilation serves all.
+STEPS = 4
+
+#: Rows and columns.
+SIZES = (2, 3, 4)
+
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+FLOATS = ("bfloat16", "float16", "float32", "float64")
+ARITHMETIC = ("float64", "float32")
+
+#: Steps of trained and random networks' Jacobians, whose products have no small rank and no small type.
+NETWORK_STEPS = 60
+
+
+def filled(matrices: Matrices) -> Matrices:
+    """The factors, and identities after them."""
+    n = matrices.shape[-1]
+    rest = np.broadcast_to(np.eye(n, dtype=matrices.dtype), (STEPS - len(matrices), n, n))
+    return np.concatenate([matrices, rest])
+
+
+def small_numbers(rng: np.random.Generator, n: int) -> Matrices:
+    """Whole numbers up to 2, 5, 10 or 60."""
+    largest = int(rng.choice([2, 5, 10, 60]))
+    return rng.integers(-largest, largest + 1, size=(int(rng.integers(1, STEPS + 1)), n, n))
+
+
+def dependent_rows(rng: np.random.Generator, n: int) -> Matrices:
+    """One factor with a row that is a multiple, or the sum, of others."""
+    matrices = small_numbers(rng, n)
+    which, (i, j) = rng.integers(len(matrices)), rng.permutation(n)[:2]
+    matrices[which, i] = rng.choice([-2, -1, 1, 2]) * matrices[which, j]
+    if n > 2 and rng.random() < 0.5:
+        k = next(k for k in range(n) if k not in (i, j))
+        matrices[which, i] += matrices[which, k]
+    return filled(matrices)
+
+
+def dependent_columns(rng: np.random.Generator, n: int) -> Matrices:
+    """The same of columns."""
+    return np.swapaxes(dependent_rows(rng, n), 1, 2)[::-1]
+
+
+def low_rank(rng: np.random.Generator, n: int) -> Matrices:
+    """Factors of rank n - 1 or less, each a product of two narrow ones."""
+    steps, rank = int(rng.integers(1, STEPS + 1)), int(rng.integers(1, n))
+    return filled(rng.integers(-3, 4, size=(steps, n, rank)) @ rng.integers(-3, 4, size=(steps, rank, n)))
+
+
+def zeros(rng: np.random.Generator, n: int) -> Matrices:
+    """Zero rows and columns, and other zeros in random places."""
+    matrices = small_numbers(rng, n)
+    matrices *= rng.random(matrices.shape) < 0.7
+    matrices *= (rng.random(matrices.shape[:2]) < 0.8)[:, :, None]
+    return filled(matrices)
+
+
+def nearly_singular(rng: np.random.Generator, n: int) -> Matrices:
+    """Whole numbers with a determinant of 1 or so beside entries of hundreds."""
+    matrices = np.stack([np.eye(n, dtype=np.int64)] * STEPS)
+    for matrix in matrices:
+        for _ in range(2 * n):
+            i, j = rng.permutation(n)[:2]
+            row = matrix[i] + rng.integers(-3, 4) * matrix[j]
+            if np.abs(row).max() < 120:
+                matrix[i] = row
+    return matrices
+
+
+def almost_dependent(rng: np.random.Generator, n: int) -> Matrices:
+    """A row that is a multiple of another up to one part in 10² to 10²⁰."""
+    matrices = rng.normal(size=(STEPS, n, n))
+    which, (i, j) = rng.integers(STEPS), rng.permutation(n)[:2]
+    off = 10.0 ** -rng.uniform(2, 20)
+    matrices[which, i] = rng.normal() * matrices[which, j] + off * rng.normal(size=n)
+    return matrices
+
+
+def any_size(rng: np.random.Generator, n: int) -> Matrices:
+    """Singular and regular whole numbers times powers of ten from -30 to 30 (to ±200 in float64)."""
+    return dependent_rows(rng, n) * 10.0 ** rng.integers(-30, 31) if rng.random() < 0.5 else extreme(rng, n)
+
+
+def extreme(rng: np.random.Generator, n: int) -> Matrices:
+    """Random matrices whose sizes differ by hundreds of powers of ten."""
+    return rng.normal(size=(STEPS, n, n)) * 10.0 ** rng.uniform(-200, 200, size=(STEPS, 1, 1))
+
+
+def gaussian(rng: np.random.Generator, n: int) -> Matrices:
+    """Independent normal entries."""
+    return rng.normal(size=(STEPS, n, n))
+
+
+def orthogonal(rng: np.random.Generator, n: int) -> Matrices:
+    """Rotations."""
+    return np.linalg.qr(rng.normal(size=(STEPS, n, n)))[0]
+
+
+def graded(rng: np.random.Generator, n: int) -> Matrices:
+    """Rotations and diagonals, each entry of which has another size."""
+    q = orthogonal(rng, n)
+    diagonals = np.exp(rng.uniform(-40, 40, size=(STEPS, n)))[:, :, None] * np.eye(n)
+    return np.where(np.arange(STEPS)[:, None, None] == 1, diagonals, q)
+
+
+def nilpotent(rng: np.random.Generator, n: int) -> Matrices:
+    """Weighted shifts, in a random order of the units."""
+    order = rng.permutation(n)
+    matrices = np.eye(n, k=1) * rng.uniform(0.5, 2, size=(int(rng.integers(1, STEPS + 1)), n, n))
+    return filled(matrices[:, order][:, :, order])
+
+
+SINGULAR: dict[str, Family] = {
+    each.__name__: each for each in (dependent_rows, dependent_columns, low_rank, zeros, nearly_singular)
+}
+OF_FLOATS: dict[str, Family] = {each.__name__: each for each in (almost_dependent, any_size)}
+HEALTHY: dict[str, Family] = {each.__name__: each for each in (gaussian, orthogonal, graded, nilpotent)}
+
+
+def networks(rng: np.random.Generator) -> dict[str, Matrices]:
+    """Jacobians of cells with random weights along random inputs."""
+    made = {"elman-tanh": cells.elman(6), "lstm": cells.lstm(3), "gru": cells.gru(6)}
+    found = {}
+    for name, cell in made.items():
+        key = jax.random.key(int(rng.integers(2**31)))
+        params = cell.init(key, 3)
+        xs = jax.random.normal(key, (NETWORK_STEPS, 3), jnp.float32)
+        zs = cell.project(params, xs)
+        before = trajectory(cell, params, cell.initial_state(()), zs).before
+        found[name] = np.asarray(jax.vmap(jacobian_of(cell, params))(before, zs))
+    return found
+
+
+def exact_product(matrices: Matrices) -> tuple[list[list[int]], int]:
+    """The product as whole numbers, and the power of two that they are multiples of."""
+    n, power = matrices.shape[-1], 0
+    product = np.array([[int(i == j) for j in range(n)] for i in range(n)], object)
+    for matrix in matrices:
+        parts = [
+            [Fraction(float(v)) if matrix.dtype.kind not in "biu" else Fraction(int(v)) for v in r] for r in matrix
+        ]
+        low = max(part.denominator for row in parts for part in row)  # a power of two
+        whole = np.array([[int(part * low) for part in row] for row in parts], object)
+        product, power = whole.dot(product), power - (low.bit_length() - 1)
+    return product.tolist(), power
+
+
+def rank(product: list[list[int]]) -> int:
+    """By elimination without fractions (Bareiss 1968)."""
+    rows, pivot, found = [list(row) for row in product], 1, 0
+    for column in range(len(rows)):
+        chosen = next((i for i in range(found, len(rows)) if rows[i][column]), None)
+        if chosen is None:
+            continue
+        rows[found], rows[chosen] = rows[chosen], rows[found]
+        top = rows[found]
+        for i in range(found + 1, len(rows)):
+            first = rows[i][column]
+            rows[i] = [(v * top[column] - first * t) // pivot for v, t in zip(rows[i], top, strict=True)]
+        pivot, found = top[column], found + 1
+    return found
+
+
+def exact_values(matrices: Matrices) -> np.ndarray:
+    """Log singular values of the product, -inf for zeros."""
+    product, power = exact_product(matrices)
+    live, n = rank(product), len(product)
+    digits = 60
+    while True:
+        with mpmath.workdps(digits):
+            values = mpmath.svd_r(mpmath.matrix([[mpmath.mpf(v) for v in row] for row in product]), compute_uv=False)
+            if not live or values[live - 1] > values[0] * mpmath.mpf(10) ** (-digits * 0.7):
+                logs = [float(mpmath.log(values[k]) + power * mpmath.log(2)) for k in range(live)]
+                return np.array(logs + [-np.inf] * (n - live))
+        digits *= 2
+
+
+def judge(found: Any, wanted: np.ndarray, arithmetic: str) -> dict[str, int]:
+    """How many values there are, are right, are trusted, and are trusted but wrong."""
+    values, trusted = np.asarray(found.log_singular_values), int(found.trusted)
+    allowed = values.size * np.finfo(arithmetic).eps ** 0.5
+    with np.errstate(invalid="ignore"):
+        off = np.where(values == wanted, 0, np.abs(values.astype(np.float64) - wanted))
+        right = off <= allowed + np.finfo(values.dtype).eps * np.abs(wanted)
+    leading = int(np.cumprod(right).sum())
+    return {
+        "products": 1,
+        "values": values.size,
+        "right": leading,
+        "trusted": trusted,
+        "trusted_and_wrong": max(0, trusted - leading),
+    }
+
+
+def cast(matrices: Matrices, dtype: str) -> Matrices | None:
+    """The factors in a type; None if one is beyond its range. Unsigned and boolean ones lose their signs first."""
+    if dtype.startswith(("uint", "bool")):
+        matrices = np.abs(matrices)
+    if dtype in INTEGERS:
+        limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if dtype == "bool":
+            matrices = matrices != 0
+        elif matrices.min() < limits[0] or matrices.max() > limits[1]:
+            return None
+        return matrices.astype(dtype)
+    with np.errstate(over="ignore"):
+        narrow = matrices.astype(jnp.dtype(dtype))
+    finite = np.isfinite(narrow.astype(np.float64)).all()
+    normal = (np.abs(narrow) >= jnp.finfo(dtype).tiny) | (matrices == 0)  # denormal numbers may be flushed to zero
+    return narrow if finite and normal.all() else None
+
+
+def draws(rng: np.random.Generator, count: int, healthy_only: bool) -> list[tuple[str, str, Matrices]]:
+    """(family, type, factors) of each product; families and types by turns."""
+    kinds = [(name, family, INTEGERS + FLOATS) for name, family in SINGULAR.items()]
+    kinds += [(name, family, FLOATS) for name, family in OF_FLOATS.items()]
+    if healthy_only:
+        kinds = []
+    kinds += [(name, family, ("float32", "float64")) for name, family in HEALTHY.items()]
+    found = []
+    while len(found) < count:
+        for name, family, types in kinds:
+            dtype, matrices = "", None
+            while matrices is None:
+                dtype = str(rng.choice(types))
+                matrices = cast(family(rng, int(rng.choice(SIZES))), dtype)
+            found.append((name, dtype, matrices))
+    for _ in range(max(1, count // 300)):
+        found += [(f"network {name}", str(matrices.dtype), matrices) for name, matrices in networks(rng).items()]
+    return found
+
+
+def table(counts: dict[str, collections.Counter[str]]) -> None:
+    """Print the counts of each family or type."""
+    print(f"{'':<24}{'products':>9}{'values':>9}{'right':>9}{'trusted':>9}{'wrong':>7}")
+    for name, row in counts.items():
+        shares = "".join(f"{row[key]:>9,}" for key in ("products", "values", "right", "trusted"))
+        print(f"{name:<24}{shares}{row['trusted_and_wrong']:>7}")
+
+
+def main() -> int:
+    """Draw, compute, compare, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--products", type=int, default=6000, metavar="N", help="how many (default: 6000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the products (default: 0)")
+    parser.add_argument("--healthy", action="store_true", help="only families that are well conditioned")
+    parser.add_argument("--types", help="count products of these types only, separated by commas")
+    parser.add_argument("--jit", action="store_true", help="call the function under jax.jit")
+    results = Path(__file__).parent / "results"
+    parser.add_argument("--before", type=Path, help="the record of another version, kept beside this one's")
+    parser.add_argument("--out", type=Path, default=results / "singular-products.json")
+    arguments = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    call = jax.jit(product_spectrum, static_argnames="arithmetic") if arguments.jit else product_spectrum
+    families: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    types: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    wrong: list[dict[str, Any]] = []
+    chosen = draws(np.random.default_rng(arguments.seed), arguments.products, arguments.healthy)
+    if arguments.types:
+        chosen = [each for each in chosen if each[1] in arguments.types.split(",")]
+    with token_bar("products", len(chosen), unit="product") as progress:
+        for name, dtype, matrices in chosen:
+            wanted = exact_values(matrices)
+            for arithmetic in ARITHMETIC:
+                if arithmetic == "float32" and matrices.dtype == np.float64 and name in ("any_size", "graded"):
+                    continue  # beyond the range of float32
+                found = call(matrices, arithmetic=arithmetic)
+                row = judge(found, wanted, arithmetic)
+                families[f"{name}, {arithmetic}"].update(row)
+                types[f"{dtype}, {arithmetic}"].update(row)
+                if row["trusted_and_wrong"]:
+                    values = np.asarray(found.log_singular_values, np.float64).tolist()
+                    about = {"family": name, "dtype": dtype, "arithmetic": arithmetic, "found": values}
+                    wrong.append(about | {"exact": wanted.tolist(), "matrices": matrices.astype(float).tolist()})
+            progress.update(1)
+    families, types = (dict(sorted(each.items())) for each in (families, types))
+    table(families)
+    table(types)
+    record = {"products": len(chosen), "seed": arguments.seed, "families": families, "types": types, "wrong": wrong}
+    if arguments.before:
+        earlier = json.loads(arguments.before.read_text())
+        record["before"] = {key: earlier[key] for key in ("products", "seed", "families", "types")}
+    write_json(arguments.out, record | {"environment": environment()})
+    print(f"{sum(row['trusted_and_wrong'] for row in families.values())} trusted values are wrong")
+    print(f"recorded in {arguments.out}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tests of compiling with the options that are right."""

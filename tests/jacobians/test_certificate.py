@@ -1,0 +1,185 @@
+"""No trusted value is wrong: singular products, sizes beyond the range of determinants, and what is no number."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.singular_products import HEALTHY, INTEGERS, SIZES, cast, draws, exact_values, judge, networks
+from rnnlm_jax import cells
+from rnnlm_jax.jacobians import (
+    eigenvalue_moduli,
+    log_eigenvalue_moduli,
+    lyapunov_of_matrices,
+    product_spectrum,
+    spectrum,
+    step_log_abs_det,
+    top_singular,
+)
+from rnnlm_jax.jacobians.norms import norm
+from rnnlm_jax.jacobians.products import scaled
+from tests.jacobians import exact
+from tests.jacobians.test_eigenvalues import exact as exact_moduli
+
+KEY = jax.random.key(7)
+
+#: Row 3 is minus row 1.
+SINGULAR = np.array([[[-7, -9, 8], [4, -7, 5], [7, 9, -8]]], np.float32)
+
+
+def test_an_exactly_singular_matrix():
+    """Whether its least value comes out as -inf or as rounding error, it is not trusted; the others are right."""
+    found = product_spectrum(SINGULAR)
+    assert found.trusted == 2
+    np.testing.assert_allclose(found.log_singular_values[:2], exact_values(SINGULAR)[:2], rtol=0, atol=1e-6)
+
+
+def test_columns_that_depend_on_each_other_beside_a_zero_row():
+    """Rank 2: one column is twice another, and the third alone fills the row that their pivot leaves."""
+    matrices = np.array([[[-2, 4, -2], [0, 0, 0], [0, 2, -1]]])
+    found = product_spectrum(matrices)
+    np.testing.assert_allclose(found.log_singular_values, exact_values(matrices), rtol=0, atol=1e-12)
+    assert found.trusted == 3
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "float32"])
+def test_random_products_of_every_type(arithmetic):
+    """Some hundred of the six thousand of ``benchmarks.singular_products``."""
+    counts = {"values": 0, "trusted": 0, "trusted_and_wrong": 0}
+    for name, dtype, matrices in draws(np.random.default_rng(5), 400, False):
+        if name.startswith("network") or (arithmetic == "float32" and name in ("any_size", "graded")):
+            continue
+        found = product_spectrum(np.asarray(matrices, np.float64), arithmetic=arithmetic)
+        row = judge(found, exact_values(matrices), arithmetic)
+        assert not row["trusted_and_wrong"], (name, dtype, matrices.tolist(), found)
+        counts = {key: counts[key] + row[key] for key in counts}
+    assert counts["trusted"] > 0.7 * counts["values"]
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_products_are_trusted(name):
+    """The nilpotent ones with all their -inf."""
+    rng = np.random.default_rng(3)
+    for n in SIZES * 5:
+        found = product_spectrum(HEALTHY[name](rng, n))
+        assert found.trusted == n
+
+
+def test_networks_are_trusted():
+    for matrices in networks(np.random.default_rng(0)).values():
+        assert product_spectrum(matrices).trusted == matrices.shape[-1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 2])
+def test_what_is_not_finite_is_not_trusted(bad, place):
+    matrices = np.random.default_rng(0).normal(size=(3, 4, 4))
+    matrices[place, 1, 2] = bad
+    found = product_spectrum(matrices)
+    assert found.trusted == 0
+    assert not np.isfinite(found.residual)
+    assert np.isnan(found.log_singular_values).all()
+    assert np.isnan(found.log_abs_det)
+
+
+def test_a_network_that_overflows_is_not_trusted():
+    cell = cells.elman(4, "relu", param_dtype="float64")
+    params = cell.init(KEY, 2)._replace(w_h=jnp.full((4, 4), jnp.nan))
+    found = spectrum(cell, params, cell.initial_state(()), jnp.ones((3, 2)))
+    assert found.trusted.tolist() == [0]
+    assert not np.isfinite(found.residual).any()
+    triples = top_singular(cell, params, cell.initial_state(()), jnp.ones((3, 2)), 2, KEY)
+    assert not (triples.residual < np.inf).any()
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-160, 1e300, 1e-300])
+def test_entries_whose_determinant_is_out_of_range(size):
+    """``slogdet`` of a 2 × 2 matrix forms the determinant."""
+    matrices = size * np.array([[[1.0, 1.0], [2.0, -1.0]]] * 3)
+    found = product_spectrum(matrices)
+    wanted = exact_values(matrices)
+    np.testing.assert_allclose(found.log_singular_values, wanted, rtol=1e-14)
+    np.testing.assert_allclose(found.log_abs_det, wanted.sum(), rtol=1e-14)
+    assert found.trusted == 2
+    singular = product_spectrum(size * np.array([[[1.0, 3.0], [2.0, 6.0]]]))
+    assert singular.trusted == 1
+    exponents = lyapunov_of_matrices(matrices, key=KEY)
+    np.testing.assert_allclose(exponents.exponents.sum(), wanted.sum() / 3, rtol=1e-14)
+    np.testing.assert_allclose(exponents.mean_log_abs_det, wanted.sum() / 3, rtol=1e-14)
+    moduli = log_eigenvalue_moduli(matrices)
+    np.testing.assert_allclose(moduli.log_moduli, 3 * np.log(size) + 1.5 * np.log(3), rtol=1e-13)
+    assert moduli.converged
+
+
+def test_small_matrices_in_float32():
+    """Ten of 1e-20 · [[2, 1], [1, 1]], whose determinants are 1e-40; pushed five at a time, too."""
+    matrices = np.array([[[2, 1], [1, 1]]] * 10, np.float32) * np.float32(1e-20)
+    for interval in (1, 5):
+        found = lyapunov_of_matrices(matrices, key=KEY, qr_interval=interval)
+        np.testing.assert_allclose(found.exponents.sum(), -40 * np.log(10), rtol=1e-5)
+        np.testing.assert_allclose(found.mean_log_abs_det, -40 * np.log(10), rtol=1e-6)
+
+
+def test_small_weights_in_float32():
+    """Everything that a cell's step Jacobians of size 1e-25 go through."""
+    cell, steps = cells.linear(4), 6
+    w = np.float32(1e-25) * np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    params, state = cell.init(KEY, 2)._replace(w_h=jnp.asarray(w)), cell.initial_state(())
+    xs = jnp.ones((steps, 2), jnp.float32)
+    wanted = exact.log_singular_values(np.stack([w.T] * steps).astype(np.float64), 400)
+    np.testing.assert_allclose(spectrum(cell, params, state, xs).log_singular_values[0], wanted, rtol=1e-6)
+    triples = top_singular(cell, params, state, xs, 2, KEY)
+    np.testing.assert_allclose(triples.log_singular_values[0], wanted[0], rtol=1e-5)
+    zs = cell.project(params, xs[0])
+    log_det = np.linalg.slogdet(w.astype(np.float64) * 1e25)[1] - 100 * np.log(10)
+    np.testing.assert_allclose(step_log_abs_det(cell, params, state, zs), log_det, rtol=1e-5)
+    assert eigenvalue_moduli(cell, params, state, xs).converged
+
+
+def test_norms_whose_squares_underflow():
+    vectors = jnp.asarray([[3e-30, 4e-30], [3e30, 4e30], [0, 0]], jnp.float32)
+    np.testing.assert_allclose(norm(vectors), [5e-30, 5e30, 0], rtol=1e-6)
+    assert np.isnan(norm(jnp.asarray([jnp.nan, 1.0])))
+    assert scaled(jnp.full((2, 2), 1e300)).log_scale == pytest.approx(300 * np.log(10) + np.log(2))
+
+
+def test_denormal_numbers_are_not_zeros():
+    """A processor may flush them, so what is -inf because of it is not trusted."""
+    for tiny in (1e-310, 5e-324):
+        found = product_spectrum(np.array([[[1.0, 0.0], [0.0, tiny]]]))
+        assert found.trusted == 1
+        found = product_spectrum(np.array([[[tiny, tiny], [tiny, -tiny]]]))
+        assert found.trusted == 0 or found.log_singular_values[0] == pytest.approx(np.log(tiny * 2**0.5), abs=1e-6)
+
+
+def test_eigenvalues_of_whole_numbers():
+    """Where the certificate says that all have converged, all are within the tolerance."""
+    rng, converged, count = np.random.default_rng(11), 0, 60
+    for name, _, matrices in draws(rng, count, False)[:count]:
+        if matrices.dtype.name not in INTEGERS:
+            continue
+        matrices = np.asarray(cast(matrices, "float64"))
+        found, wanted = log_eigenvalue_moduli(matrices), exact_moduli(matrices, 120)
+        if found.converged:
+            converged += 1
+            np.testing.assert_allclose(
+                found.log_moduli, wanted, rtol=0, atol=1e-6, err_msg=f"{name} {matrices.tolist()}"
+            )
+    assert converged > 5
+
+
+def test_a_defective_eigenvalue_is_not_zero_by_rounding():
+    """[[1, 1], [-1, -1]] has the eigenvalue 0 twice, by cancellation: nothing vouches for either."""
+    found = log_eigenvalue_moduli(np.array([[[1, 1], [-1, -1]]]))
+    assert not found.converged
+    assert found.residual.max() == np.inf
+
+
+def test_a_projected_cell_has_as_many_null_directions_as_its_projection_leaves_out():
+    cell = cells.projected_lstm(4, projection_size=1, param_dtype="float64")
+    params = cell.init(KEY, 3)
+    xs = jax.random.normal(jax.random.key(1), (5, 3), jnp.float64)
+    found = spectrum(cell, params, cell.initial_state(()), xs)
+    assert (np.asarray(found.log_singular_values[0, -3:]) == -np.inf).all()
+    assert found.trusted.tolist() == [8]
+    assert found.log_abs_det.tolist() == [-np.inf]
