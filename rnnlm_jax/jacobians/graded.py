@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians import scales
-from rnnlm_jax.jacobians.norms import norm
+from rnnlm_jax.jacobians.qr_variance import qr_variance, row_variance
 from rnnlm_jax.jacobians.scales import Scales
 
 
@@ -24,7 +24,7 @@ class GradedProduct(NamedTuple):
     d: Scales
     t: Float[Array, "n n"]
     variance: Float[Array, " n"]
-    """Of the rounding errors (nats) that log d has gathered, see ``GradedQR.variance``."""
+    """Of the rounding errors (nats) that log d has gathered, see ``qr_variance``."""
 
 
 class GradedQR(NamedTuple):
@@ -35,8 +35,7 @@ class GradedQR(NamedTuple):
     f: Float[Array, "n n"]
     order: Int[Array, " n"]
     variance: Float[Array, " n"]
-    """``(rounding error / |r_kk|)²``, the rounding error being that of the pivot's row: about 1 where r_kk is nothing
-    but rounding error, though the matrix may be singular."""
+    """Of the rounding errors (nats) of ``log|r_kk|``, see ``qr_variance``."""
 
 
 def identity(n: int, dtype: Any) -> GradedProduct:
@@ -51,12 +50,19 @@ def multiply(j: Float[Array, "n n"], product: GradedProduct, lost: Float[Array, 
 
     ``lost`` bounds what the entries of J have lost to underflow.
     """
-    done = graded_qr(j @ product.q, product.d, lost)
-    variance = product.variance[done.order] + done.variance
-    return GradedProduct(done.q, done.d, done.f @ product.t[done.order], variance)
+    done = graded_qr(j @ product.q, product.d, lost=lost)
+    t_before = product.t[done.order]
+    t = done.f @ t_before
+    variance = row_variance(done.f, t_before, t, product.variance[done.order]) + done.variance
+    return GradedProduct(done.q, done.d, t, variance)
 
 
-def graded_qr(a: Float[Array, "n n"], d: Scales, lost: Float[Array, ""] | float = 0.0) -> GradedQR:
+def graded_qr(
+    a: Float[Array, "n n"],
+    d: Scales,
+    inherited: Float[Array, " n"] | None = None,
+    lost: Float[Array, ""] | float = 0.0,
+) -> GradedQR:
     """QR of ``A diag(d)`` with its columns sorted by ``‖a_k‖ d_k``, no scale ever multiplied out.
 
         A Π = Q R,    d'_k = |r_kk| d_k,    F_kl = (r_kl / r_kk) (d_l / d_k)
@@ -64,21 +70,24 @@ def graded_qr(a: Float[Array, "n n"], d: Scales, lost: Float[Array, ""] | float 
     Rows are taken in the order of their size too: then Householder's error is small in each row, not only in the
     whole (Cox & Higham 1998), and rows that are zero give an ``r_kk`` that is zero. An ``r_kk`` below the rounding
     error of its row is the zero of an exactly singular matrix: its direction gets the scale zero.
+
+    Args:
+        a: A.
+        d: the scales.
+        inherited: variances of the relative errors that A's columns come with; none unless given.
+        lost: bound on what the entries of A have lost to underflow.
     """
-    order = scales.order(d, norm(a.T))
-    order, found = jax.lax.while_loop(
-        lambda at: _misplaced(at[1]).any(),
-        lambda at: _exchanged(a, d, *at),
-        (order, _row_wise_qr(a[:, order], scales.take(d, order))),
-    )
-    q, r, null, rounding = found.q, found.r, found.null, found.rounding
+    order = scales.order(d, _sizes(a))
+    found = _row_wise_qr(a[:, order], scales.take(d, order))
+    order, found = jax.lax.cond(found.null.any(), lambda at: _all_exchanged(a, d, *at), lambda at: at, (order, found))
+    q, r, null = found.q, found.r, found.null
     d, one, zero = scales.take(d, order), jnp.ones((), a.dtype), jnp.zeros((), a.dtype)
     pivots = jnp.where(null, one, jnp.diagonal(r))
     live = scales.times(d, jnp.where(null, zero, one))
     rows, columns = scales.take(live, (slice(None), None)), scales.take(d, (None, slice(None)))
     f = jnp.triu(scales.ratio(columns, rows, r / pivots[:, None]), 1) + jnp.eye(r.shape[0], dtype=a.dtype)
-    uncertain = jax.lax.stop_gradient((rounding + lost) / jnp.abs(pivots))
-    variance = jnp.where(null, zero, jnp.square(uncertain))
+    inherited = None if inherited is None else inherited[order]
+    variance = jnp.where(null, zero, qr_variance(q, r, pivots, inherited, lost))
     return GradedQR(q * jnp.sign(pivots)[None, :], scales.times(live, jnp.abs(pivots)), f, order, variance)
 
 
@@ -113,6 +122,13 @@ def _misplaced(found: _RowWiseQR) -> Bool[Array, "n n"]:
     return jnp.triu(live, 1) & found.null[:, None]
 
 
+def _all_exchanged(
+    a: Float[Array, "n n"], d: Scales, order: Int[Array, " n"], found: _RowWiseQR
+) -> tuple[Int[Array, " n"], _RowWiseQR]:
+    """QR with the columns in an order that leaves no entry misplaced."""
+    return jax.lax.while_loop(lambda at: _misplaced(at[1]).any(), lambda at: _exchanged(a, d, *at), (order, found))
+
+
 def _exchanged(
     a: Float[Array, "n n"], d: Scales, order: Int[Array, " n"], found: _RowWiseQR
 ) -> tuple[Int[Array, " n"], _RowWiseQR]:
@@ -123,3 +139,8 @@ def _exchanged(
     column = scales.order(found.scales, entries)[0].astype(jnp.int32)
     order = order[jnp.argsort(jnp.where(places == column, 2 * row - 1, 2 * places))]
     return order, _row_wise_qr(a[:, order], scales.take(d, order))
+
+
+def _sizes(a: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """``‖a_k‖``; the largest entry where the squares underflow."""
+    return jnp.maximum(jnp.linalg.norm(a, axis=0), jnp.abs(a).max(axis=0))

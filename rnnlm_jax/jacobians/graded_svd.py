@@ -63,8 +63,8 @@ def _qr_steps(product: GradedProduct) -> _Rows:
 
     def step(carry: tuple[_Rows, Array]) -> tuple[_Rows, Array]:
         rows, steps = carry
-        done = graded_qr(rows.f.T, rows.d)
-        return _normalised(done.f, done.d, rows.variance[done.order] + done.variance), steps + 1
+        done = graded_qr(rows.f.T, rows.d, rows.variance)
+        return _normalised(done.f, done.d, done.variance), steps + 1
 
     start = step((_Rows(product.t, product.d, product.variance), jnp.zeros((), jnp.int32)))
     return jax.lax.while_loop(unfinished, step, start)[0]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int
+from rnnlm_jax.jacobians.power_of_two import times_power_of_two
 
 #: ln 2 in two parts, the first so short that its product with an exponent (to 2²⁰; in float32 to 2¹⁵) is exact.
 LN2 = {"float64": (0.69314718036912381649, 1.9082149292705877e-10), "float32": (0.693359375, -2.1219444005469058e-4)}
@@ -47,7 +48,7 @@ def ratio(numerator: Scales, denominator: Scales, factors: Float[Array, "*n"] | 
     live = denominator.mantissa != 0  # NaN stays NaN
     below = jnp.where(live, denominator.mantissa, jnp.ones((), denominator.mantissa.dtype))
     quotient = jnp.where(live, factors * (numerator.mantissa / below), jnp.zeros((), below.dtype))
-    return jnp.ldexp(quotient, numerator.exponent - denominator.exponent)
+    return times_power_of_two(quotient, numerator.exponent - denominator.exponent)
 
 
 def take(scales: Scales, index: Any) -> Scales:
