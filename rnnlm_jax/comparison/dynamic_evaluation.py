@@ -228,5 +228,5 @@ def _pull(params: LanguageModelParams, scale: LanguageModelParams | None, decay:
     if scale is None:
         return jax.tree.map(lambda p: decay.astype(p.dtype), params)
     leaves = jax.tree.leaves(scale)
-    mean = sum((jnp.mean(leaf) for leaf in leaves), jnp.zeros(())) / len(leaves)
+    mean = sum(jnp.mean(leaf).astype(decay.dtype) for leaf in leaves) / len(leaves)
     return jax.tree.map(lambda s: jnp.minimum((decay / mean).astype(s.dtype) * s, 1), scale)
