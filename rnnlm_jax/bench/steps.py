@@ -73,6 +73,6 @@ def _ours(case: LMCase, params: Any, tokens: np.ndarray, dtype: str) -> Subject:
 
     def numbers(result: tuple[TrainState, StepInfo]) -> Numbers:
         after, info = result
-        return changes(info.nats / info.tokens, plain(params), plain(after.params))
+        return changes(float(info.nats) / int(info.tokens), plain(params), plain(after.params))
 
     return Subject(OURS, call, numbers, program.compile_seconds, program.memory_bytes)

@@ -33,8 +33,8 @@ class Jitted:
     def __init__(self, function: Callable[..., Any], computes_in_float64: bool, options: dict[str, Any]):
         """Keep the function in both forms: compiled by default, and with ``RIGHT_OPTIONS``."""
         self._computes_in_float64 = computes_in_float64
-        self._default = jax.jit(function, **options)
-        self._right = jax.jit(function, **options, compiler_options=float64_fault.RIGHT_OPTIONS)
+        self._default: Any = jax.jit(function, **options)
+        self._right: Any = jax.jit(function, **options, compiler_options=float64_fault.RIGHT_OPTIONS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function."""
@@ -49,6 +49,10 @@ class Jitted:
             return self._default.lower(*args, **kwargs)
         with float64_fault.right_options():
             return self._right.lower(*args, **kwargs)
+
+    def num_compiled(self) -> int:
+        """Return how many programs are compiled: one for each set of shapes, dtypes, shardings and static arguments."""
+        return self._default._cache_size() + self._right._cache_size()
 
     def _needs_right_options(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         uses_float64 = self._computes_in_float64 or jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]

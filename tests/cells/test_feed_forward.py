@@ -26,7 +26,7 @@ def test_it_is_one_product_with_the_window(order):
     past = np.concatenate([np.zeros((order - 2, *xs.shape[1:])), xs])
     for t in range(T):
         window = np.concatenate(past[t : t + order - 1][::-1], axis=-1)
-        np.testing.assert_allclose(found[t], np.tanh(window @ matrix + params.b_h), rtol=0, atol=1e-14)
+        np.testing.assert_allclose(found[t], np.tanh(window @ matrix + np.asarray(params.b_h)), rtol=0, atol=1e-14)
 
 
 def test_it_forgets_what_leaves_the_window():

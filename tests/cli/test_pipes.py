@@ -127,7 +127,8 @@ def given(request, tmp_path):
 
 
 def figures(outcome, out):
-    """All that a command found, but for times and the places of files."""
+    """All that a command found, but for times, the places of files and what identifies a run."""
+    left_out = ("environment", "run_id")
     assert outcome.code == 0, outcome
     last = outcome.out.splitlines()[-1]
     if not last.startswith("{"):
@@ -135,7 +136,7 @@ def figures(outcome, out):
 
     def kept(value, key=""):
         if isinstance(value, dict):
-            return {k: kept(v, k) for k, v in value.items() if "second" not in k and k != "environment"}
+            return {k: kept(v, k) for k, v in value.items() if "second" not in k and k not in left_out}
         if isinstance(value, list):
             return [kept(each) for each in value]
         return os.path.basename(value) if isinstance(value, str) and os.sep in value else value

@@ -106,7 +106,7 @@ def test_it_compiles_once_and_donates_its_state():
     for seed in range(4):
         old, (state, _) = state, step(state, make_batch(seed), RATE * (seed + 1))
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves((old.params, old.opt_state, old.model_state)))
-    assert step._cache_size() == 1
+    assert step.num_compiled() == 1
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
 

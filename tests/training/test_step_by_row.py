@@ -112,4 +112,4 @@ def test_a_resumed_run_compiles_its_step_once(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "__init__", remembered)
     for epochs in (1, 2):
         train(tiny_config(corpus, training={"epochs": epochs}), tmp_path / "run", resume=epochs > 1)
-    assert [trainer.train_step._cache_size() for trainer in trainers] == [1, 1]
+    assert [trainer.train_step.num_compiled() for trainer in trainers] == [1, 1]
