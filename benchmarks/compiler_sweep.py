@@ -6,12 +6,15 @@ is compiled by ``jax.jit`` with its defaults, and by the plain scan without opti
 they differ by more than rounding. Where ``rnnlm_jax.compilation`` finds the float64 fault of some jaxlib releases, the
 program is compiled with the options that it chooses, too. What still differs is printed, and the exit code is 1.
 
-    python -m benchmarks.compiler_sweep --programs 2000          # some 40 minutes on two cores
+    python -m benchmarks.compiler_sweep --processes 2            # 2000 programs, some 50 minutes on two cores
     python -m benchmarks.compiler_sweep --minutes 60 --seed 7    # as many as fit into an hour
 """
 
 import argparse
+import collections
 import dataclasses
+import functools
+import multiprocessing
 import os
 import random
 import sys
@@ -44,7 +47,9 @@ SMALL = 1e-3
 class Mismatch:
     """A program whose result was wrong."""
 
+    seed: int
     number: int
+    """Of the programs that the seed draws."""
     what: str
     default: float
     """The difference by default, relative to the largest entry."""
@@ -82,36 +87,61 @@ def examine(program: Program) -> tuple[float, float | None]:
     return default, difference(right, expected)
 
 
-def sweep(programs: int | None, minutes: float | None, seed: int) -> dict[str, Any]:
-    """Examine random programs until there are ``programs`` of them or the time is over."""
-    rng, start = random.Random(seed), time.monotonic()
-    counts: dict[str, int] = {}
-    mismatches, number = [], 0
-    with token_bar("programs", programs, unit="program") as bar:
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What one process found."""
+
+    seed: int
+    by_kind: collections.Counter[str]
+    mismatches: list[Mismatch]
+    float64_is_miscompiled: bool
+
+
+def sweep(seed: int, programs: int | None, minutes: float | None) -> Sweep:
+    """Examine the random programs of a seed until there are ``programs`` of them or the time is over."""
+    jax.config.update("jax_enable_x64", True)
+    rng, start, number = random.Random(seed), time.monotonic(), 0
+    found = Sweep(seed, collections.Counter(), [], float64_is_miscompiled())
+    with token_bar(f"programs of seed {seed}", programs, unit="program") as bar:
         while (programs is None or number < programs) and (minutes is None or time.monotonic() - start < 60 * minutes):
             program = draw_program(rng)
             default, right = examine(program)
             kind = next((name for name in TRANSFORMATIONS if program.what.startswith(f"{name} of")), program.family)
-            counts[kind] = counts.get(kind, 0) + 1
+            found.by_kind[kind] += 1
             if max(default, right or 0.0) > 1:
-                mismatches.append(Mismatch(number, program.what, default, right))
+                found.mismatches.append(Mismatch(seed, number, program.what, default, right))
                 bar.write(f"{number}: {program.what}: {default:.3g} times what is rounding, {right}", file=sys.stderr)
             number += 1
             bar.update()
             if number % 50 == 0:
                 jax.clear_caches()  # programs that never run again
-    wrong = sum(
-        (found.default if found.with_right_options is None else found.with_right_options) > 1 for found in mismatches
-    )
+    return found
+
+
+def sweep_in_processes(processes: int, seed: int, programs: int | None, minutes: float | None) -> list[Sweep]:
+    """Sweep in several processes at once, each with a seed of its own, from ``seed`` on."""
+    if processes == 1:
+        return [sweep(seed, programs, minutes)]
+    shares = [None if programs is None else len(range(k, programs, processes)) for k in range(processes)]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return pool.starmap(
+            functools.partial(sweep, minutes=minutes), zip(range(seed, seed + processes), shares, strict=True)
+        )
+
+
+def summary(sweeps: list[Sweep]) -> dict[str, Any]:
+    """Add up what the processes found."""
+    mismatches = [mismatch for each in sweeps for mismatch in each.mismatches]
+    by_kind = sum((each.by_kind for each in sweeps), collections.Counter())
+    wrong = (found.default if found.with_right_options is None else found.with_right_options for found in mismatches)
     return {
-        "programs": number,
-        "seed": seed,
-        "by_kind": dict(sorted(counts.items())),
-        "float64_is_miscompiled": float64_is_miscompiled(),
+        "programs": by_kind.total(),
+        "seeds": [each.seed for each in sweeps],
+        "by_kind": dict(sorted(by_kind.items())),
+        "float64_is_miscompiled": any(each.float64_is_miscompiled for each in sweeps),
         "mismatches_by_default": sum(found.default > 1 for found in mismatches),
-        "mismatches": wrong,
+        "mismatches": sum(difference > 1 for difference in wrong),
         "details": [dataclasses.asdict(found) for found in mismatches],
-        "seconds": round(time.monotonic() - start),
     }
 
 
@@ -120,12 +150,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, metavar="N", help="how many (default: 2000, or as --minutes allows)")
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share the programs (default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the programs (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the record, as JSON")
     arguments = parser.parse_args()
-    jax.config.update("jax_enable_x64", True)
     programs = 2000 if arguments.programs is None and arguments.minutes is None else arguments.programs
-    found = sweep(programs, arguments.minutes, arguments.seed)
+    start = time.monotonic()
+    found = summary(sweep_in_processes(arguments.processes, arguments.seed, programs, arguments.minutes))
     for kind, count in found["by_kind"].items():
         print(f"{kind:30s} {count:5d}")
     print(
@@ -133,7 +164,8 @@ def main() -> int:
     )
     if arguments.out:
         flags = {"XLA_FLAGS": os.environ["XLA_FLAGS"]} if os.environ.get("XLA_FLAGS") else {}
-        write_json(arguments.out, found | {"environment": environment() | flags})
+        about = {"processes": arguments.processes, "seconds": round(time.monotonic() - start)}
+        write_json(arguments.out, found | about | {"environment": environment() | flags})
     return 1 if found["mismatches"] else 0
 
 

@@ -110,7 +110,13 @@ class Pipes:
             os.close(reading)
 
 
-@pytest.fixture(params=["pipe", "gzip", "pipe of gzip"])
+WAYS = ("pipe", "gzip", "pipe of gzip")
+
+#: A command for each kind of reader: these read files in every way, the others a pipe of gzip, which has both.
+READERS = ("eval", "rescore", "import", "ngram train", "ngram eval ARPA", "train --tokenizer")
+
+
+@pytest.fixture(params=WAYS)
 def given(request, tmp_path):
     """What puts some content where a command is told to read it."""
     folder = tmp_path / "other"
@@ -154,7 +160,11 @@ def plain():
     return {}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [(name, way) for name in COMMANDS for way in WAYS if name in READERS or way == "pipe of gzip"],
+    indirect=["given"],
+)
 def test_every_file_of_a_command(name, files, plain, given, trained, tmp_path, rnnlm):
     def run(place, out):
         places = {}  # a file that is named twice is one pipe
