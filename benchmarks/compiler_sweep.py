@@ -73,7 +73,7 @@ def difference(found: Any, expected: Any) -> float:
             return np.inf
         scale = max(np.abs(b[finite]).max(initial=0.0), SMALL * overall)
         if scale:
-            worst = max(worst, float(np.abs(a - b)[finite].max(initial=0.0) / scale / TOLERANCE[b.dtype.name]))
+            worst = max(worst, float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale / TOLERANCE[b.dtype.name]))
     return worst
 
 
