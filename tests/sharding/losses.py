@@ -85,10 +85,11 @@ def gathers(mesh):
 
 def main(arguments):
     """Write the losses of all cases on all meshes, the first process of a job for all."""
+    job = None
     if "--job" in arguments:
         at = arguments.index("--job")
         coordinator, processes, process_id = arguments[at + 1 :]
-        distributed.init(coordinator, int(processes), int(process_id))
+        job = distributed.init(coordinator, int(processes), int(process_id))
         arguments = arguments[:at]
     file, *words = arguments
     found = {"kernels": {}, "gathers": []}
@@ -103,6 +104,8 @@ def main(arguments):
     if distributed.is_first():
         with open(file, "w") as out:
             json.dump(found, out)
+    if job is not None:
+        job.leave()
 
 
 if __name__ == "__main__":
