@@ -4,11 +4,12 @@ A small model is trained by two processes through the command line, once undistu
 both are asked to stop, and one of them is killed or suspended, at random moments: amid compilation, a step, a save or
 validation, with checkpoints at several intervals. After SIGTERM both processes must have ended with exit code 75. After
 a kill, or while its partner is suspended, the survivor must end with exit code 75 and one line within the promised
-time. ``train --resume-or-start`` must then come to the very same parameters, losses and results. Anything else is
-printed, and the exit code is 1.
+time. Each time ``train --resume-or-start`` goes on; after some faults a job may end, and must come to the very same
+parameters, losses and results. Anything else is printed, and the exit code is 1.
 """
 
 import argparse
+import collections
 import dataclasses
 import os
 import random
@@ -18,14 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks.fault_kinds import Missed, WrongExit
 from benchmarks.faults import MODEL, Outcome, final, lines_of, records, sentences
 from rnnlm_jax.partners import free_local_port
 from rnnlm_jax.runs import write_json
 from rnnlm_jax.stopping import STOPPED
+from rnnlm_jax.training.only_trainer import LOCK
 from rnnlm_jax.training.train import environment
 
 #: ``--partner-timeout`` of the jobs, and how much later than that a survivor may have ended on a busy machine.
@@ -37,13 +40,24 @@ INTERVALS = (1, 4, 1000)
 #: Where in training a fault hits.
 MOMENTS = ("compilation", "step", "save", "validation")
 
+#: Faults that hit one job before it may end.
+A_JOB = 5
+
 #: Which of the two processes are sent a signal.
 TARGETS = ((0,), (1,), (0, 1))
 
 #: How often the text is repeated for validation, which then takes a second or so.
-VALIDATION_TIMES = 300
+VALIDATION_TIMES = 150
 
 _MOST_SECONDS = 300.0
+
+
+class Fault(NamedTuple):
+    """What is to happen to a job, when, and to which of its processes."""
+
+    kind: str
+    moment: str
+    targets: tuple[int, ...]
 
 
 class JobLaboratory:
@@ -58,13 +72,13 @@ class JobLaboratory:
         codes = [code for code, _ in finish(self.start(self.whole))]
         if codes != [0, 0]:
             raise RuntimeError(f"the undisturbed job ended with {codes}")
-        kinds = [record["kind"] for record in records(self.whole)]
-        self.epoch_lines = kinds.index("epoch")
+        #: Lines of metrics when an epoch is validated.
+        self.before_validation = {k for k, record in enumerate(records(self.whole)) if record["kind"] == "epoch"}
 
-    def start(self, run: Path, every: int = 4) -> list[subprocess.Popen]:
+    def start(self, run: Path, every: int = 4, partner_seconds: float = 60.0) -> list[subprocess.Popen]:
         """Begin the two processes of a job, or go on with it."""
-        job = [f"--coordinator=localhost:{free_local_port()}", "--processes=2", f"--partner-timeout={PARTNER_SECONDS}"]
-        options = [*MODEL, f"--checkpoint-every={every}", "--epochs=2", f"--data={self.text}"]
+        job = [f"--coordinator=localhost:{free_local_port()}", "--processes=2", f"--partner-timeout={partner_seconds}"]
+        options = [*MODEL, f"--checkpoint-every={every}", "--epochs=12", f"--data={self.text}"]
         cache = f"--compilation-cache={self.folder / 'compiled'}"
         words = ["train", f"--run={run}", "--resume-or-start", cache, *options, *job]
         return [
@@ -78,24 +92,29 @@ class JobLaboratory:
             for process in range(2)
         ]
 
-    def hit(self, kind: str, moment: str, targets: Sequence[int], every: int, rng: random.Random) -> Outcome:
-        """Have one fault hit a new job, and go on with it."""
+    def hit(self, faults: Sequence[Fault], every: int, rng: random.Random) -> list[Outcome]:
+        """Have faults hit one job, one after the other as it goes on, and then let it end."""
         run = self.folder / "hit"
-        while True:
-            shutil.rmtree(run, ignore_errors=True)
-            job = self.start(run, every)
-            try:
-                self.wait_for(moment, job, run, rng)
-                what = stop(job, targets) if kind == "SIGTERM" else lose(job, targets[0], signal.Signals[kind])
-                break
-            except Missed:
-                continue
-            except WrongExit as error:
-                return Outcome(kind, f"{moment}, process {targets}", str(error), "")
-            finally:
-                end(job)
-        what = f"amid {moment}, checkpoints every {every}, process {' and '.join(map(str, targets))}: {what}"
-        return Outcome(kind, what, *self.judge(run, finish(self.start(run, every))))
+        hits: list[tuple[str, str]] = []
+        shutil.rmtree(run, ignore_errors=True)
+        kind, where = "", "the end of a job"
+        try:
+            for fault in faults:
+                kind, names = fault.kind, " and ".join(map(str, fault.targets))
+                where = f"process {names} amid {fault.moment}, checkpoints every {every}"
+                job = self.start(run, every, 60.0 if kind == "SIGTERM" else PARTNER_SECONDS)
+                try:
+                    self.wait_for(fault.moment, job, run, rng)
+                    seconds = stop(job, fault.targets) if kind == "SIGTERM" else lose(job, fault)
+                except Missed:  # it was done
+                    break
+                finally:
+                    end(job)
+                hits.append((kind, f"{where}: {seconds:.1f} s"))
+            came_to, said = self.judge(run, finish(self.start(run, every)))
+        except WrongExit as error:
+            return [*(Outcome(*hit, "before a wrong exit", "") for hit in hits), Outcome(kind, where, str(error), "")]
+        return [Outcome(*hit, came_to, said) for hit in hits]
 
     def wait_for(self, moment: str, job: list[subprocess.Popen], run: Path, rng: random.Random) -> None:
         """Wait until the first process is amid something, and then a little.
@@ -103,22 +122,26 @@ class JobLaboratory:
         Raises:
             Missed: if the job ends before.
         """
-        lines, began = rng.randrange(1, self.epoch_lines - 1), time.monotonic()
-        while not self._is_amid(moment, run, lines):
+        lines, began, before = rng.randrange(1, 10), time.monotonic(), None
+        while True:
+            written = lines_of(run)
+            before = written if before is None else min(before, written)  # going on drops some
+            if self._is_amid(moment, run, written, written - before >= lines, job[0].pid):
+                break
             if any(process.poll() is not None for process in job) or time.monotonic() - began > _MOST_SECONDS:
                 raise Missed
             time.sleep(0.001)
-        time.sleep(rng.uniform(0.0, 0.5 if moment == "validation" else 0.05))
+        time.sleep(rng.uniform(0.0, 0.3 if moment in ("validation", "compilation") else 0.05))
 
-    def _is_amid(self, moment: str, run: Path, lines: int) -> bool:
-        written = lines_of(run)
-        if moment == "compilation":
-            return (run / "config.json").exists() and not written
+    def _is_amid(self, moment: str, run: Path, written: int, has_trained: bool, first: int) -> bool:
+        if moment == "compilation":  # it begins when the run is locked
+            lock = run / LOCK
+            return lock.exists() and lock.read_text().startswith(f"{first} ")
         if moment == "step":
-            return written >= lines
+            return has_trained
         if moment == "save":
-            return written >= min(lines, 3) and any((run / "checkpoints").glob("*/*tmp*"))
-        return written == self.epoch_lines
+            return has_trained and any((run / "checkpoints").glob("*/*tmp*"))
+        return has_trained and written in self.before_validation
 
     def judge(self, run: Path, ended: list[tuple[int, str]]) -> tuple[str, str]:
         """What a job that went on came to, and what it said."""
@@ -130,8 +153,8 @@ class JobLaboratory:
         return ("went on rightly" if records(run) == records(self.whole) else "other records"), said
 
 
-def stop(job: list[subprocess.Popen], targets: Sequence[int]) -> str:
-    """Send SIGTERM; both processes must have been stopped."""
+def stop(job: list[subprocess.Popen], targets: Sequence[int]) -> float:
+    """Send SIGTERM; the seconds until both have been stopped."""
     began = time.monotonic()
     for target in targets:
         job[target].terminate()
@@ -142,14 +165,15 @@ def stop(job: list[subprocess.Popen], targets: Sequence[int]) -> str:
         raise Missed
     if codes != [STOPPED, STOPPED] or any("Traceback" in errors for _, errors in ended):
         raise WrongExit(f"exit codes {codes} after SIGTERM: {[errors for _, errors in ended]}")
-    return f"{seconds:.1f} s"
+    return seconds
 
 
-def lose(job: list[subprocess.Popen], target: int, how: signal.Signals) -> str:
-    """Kill or suspend one process; the other must end with one line in time."""
+def lose(job: list[subprocess.Popen], fault: Fault) -> float:
+    """Kill or suspend one process; the seconds until the other has ended, with one line and in time."""
+    (target,) = fault.targets
     survivor = job[1 - target]
     began = time.monotonic()
-    job[target].send_signal(how)
+    job[target].send_signal(signal.Signals[fault.kind])
     ((code, errors),) = finish([survivor])
     seconds = time.monotonic() - began
     if code == 0:
@@ -159,7 +183,7 @@ def lose(job: list[subprocess.Popen], target: int, how: signal.Signals) -> str:
         raise WrongExit(f"exit code {code} of the survivor: {errors}")
     if seconds > PARTNER_SECONDS + ALLOWANCE:
         raise WrongExit(f"the survivor took {seconds:.1f} s")
-    return f"{seconds:.1f} s"
+    return seconds
 
 
 def told(errors: str) -> list[str]:
@@ -198,24 +222,44 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "job-faults-cpu.json")
     arguments = parser.parse_args()
     rng, outcomes = random.Random(arguments.seed), []
+    todo = list(faults(arguments.each, rng))
     with tempfile.TemporaryDirectory() as folder:
         laboratory = JobLaboratory(Path(folder))
-        for number in range(2 * arguments.each):
-            turn = number // 2
-            moment, every = MOMENTS[turn % len(MOMENTS)], INTERVALS[turn % len(INTERVALS)]
-            if number % 2 == 0:
-                kind, targets = "SIGTERM", TARGETS[turn // len(MOMENTS) % len(TARGETS)]
-            else:
-                kind, targets = rng.choice(("SIGKILL", "SIGSTOP")), (turn // len(MOMENTS) % 2,)
-            outcomes.append(laboratory.hit(kind, moment, targets, every, rng))
-            last = outcomes[-1]
-            print(f"{number + 1:4d} {kind} {last.what}: {last.came_to if last.fine else last.came_to.upper()}")
-            print(f"     {last.said.replace(folder, '')}", flush=True)
-    wrong = [dataclasses.asdict(outcome) for outcome in outcomes if not outcome.fine]
-    record = {"jobs": len(outcomes), "seed": arguments.seed, "partner_timeout": PARTNER_SECONDS}
-    record |= {"hits": [[outcome.kind, outcome.what, outcome.came_to] for outcome in outcomes], "wrong": wrong}
-    write_json(arguments.out, record | {"environment": environment()})
-    return 1 if wrong else 0
+        while todo:
+            every = INTERVALS[len(outcomes) // A_JOB % len(INTERVALS)]
+            found = laboratory.hit(todo[:A_JOB], every, rng)
+            todo = todo[len(found) :]
+            outcomes += found
+            for outcome in found:
+                print(f"{outcome.kind}, {outcome.what}: {outcome.came_to if outcome.fine else outcome.came_to.upper()}")
+            print(f"     {found[-1].said.replace(folder, '') if found else 'it was done'}", flush=True)
+            write_json(arguments.out, record_of(outcomes, arguments.seed))
+    return 0 if all(outcome.fine for outcome in outcomes) else 1
+
+
+def faults(each: int, rng: random.Random) -> Iterator[Fault]:
+    """SIGTERMs and losses in turn, at every moment and to every process."""
+    for turn in range(each):
+        moment, round_number = MOMENTS[turn % len(MOMENTS)], turn // len(MOMENTS)
+        yield Fault("SIGTERM", moment, TARGETS[round_number % len(TARGETS)])
+        yield Fault(rng.choice(("SIGKILL", "SIGSTOP")), moment, (round_number % 2,))
+
+
+def record_of(outcomes: list[Outcome], seed: int) -> dict[str, Any]:
+    """What is written of the faults so far."""
+    table = {
+        kind: dict(collections.Counter(outcome.came_to for outcome in outcomes if outcome.kind == kind))
+        for kind in ("SIGTERM", "SIGKILL", "SIGSTOP")
+    }
+    return {
+        "faults": len(outcomes),
+        "seed": seed,
+        "partner_timeout": PARTNER_SECONDS,
+        "came_to": table,
+        "hits": [f"{outcome.kind}, {outcome.what}" for outcome in outcomes],
+        "wrong": [dataclasses.asdict(outcome) for outcome in outcomes if not outcome.fine],
+        "environment": environment(),
+    }
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ from rnnlm_jax.stopping import STOPPED, StopRequest, leave_at_once
 
 Result = TypeVar("Result")
 
+#: The job that this process has joined, also once it has left: what it may print does not change.
+_joined: list["Job"] = []
+
 #: Seconds until a process 0 whose port is taken gives up.
 TAKEN_SECONDS = 5.0
 
@@ -185,8 +188,8 @@ def _join(coordinator: str, processes: int, process_id: int, devices: Any, limit
         )
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         raise _cannot_join(_line(error)) from error
-    job = Job(member, hub)
-    stop.job = job
+    job = stop.job = Job(member, hub)
+    _joined.append(job)
     return job
 
 
@@ -221,7 +224,7 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
 
 def several() -> bool:
     """Whether this is one of several processes."""
-    return jax.distributed.is_initialized() and jax.process_count() > 1
+    return bool(_joined or jax.distributed.is_initialized()) and jax.process_count() > 1
 
 
 def is_first() -> bool:
