@@ -5,9 +5,14 @@ import math
 import re
 from typing import Any
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ON_ONE_LINE = json.JSONEncoder(allow_nan=False)
+
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """The value as JSON text, on one line unless indented."""
+    if indent is None:
+        return _ON_ONE_LINE.encode(_valid(value))
     return json.dumps(_valid(value), indent=indent, allow_nan=False)
 
 
@@ -17,5 +22,5 @@ def _valid(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_valid(item) for item in value]
     if isinstance(value, str):  # a word of the command line that is not UTF-8 has surrogates
-        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+        return value if value.isascii() else _SURROGATES.sub("\ufffd", value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -63,9 +63,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "presets": ({"config", "errors"}, set()),  # configurations only
     "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
     "loss_gradient": (MODEL, JAX),
+    # the processes of a job: sockets and threads, no arrays
+    "partners": ({"errors"}, set()),
     # one program over many devices, whoever asks for it
     "sharding.gather": ({"array_types", "compilation"}, JAX),
-    "sharding.distributed": ({"errors"}, JAX),
+    "sharding.distributed": ({"errors", "partners", "stopping"}, JAX),
     "sharding": (MODEL | {"loss_gradient"}, JAX),
     # what a step takes and what devices can do: shapes and tables only
     "flops": (MODEL, JAX),
@@ -155,6 +157,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "bench.peers",
             "sharding",
             "sharding.distributed",
+            "partners",
             "data.records",
             "aot",
             "exporting",

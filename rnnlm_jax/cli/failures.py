@@ -25,18 +25,18 @@ _FORBIDDEN = {
 }
 
 
-def report(error: BaseException, where: str = "") -> int:
-    """Print what went wrong as one line on standard error, with a traceback before it if asked to; the exit code.
-
-    Args:
-        error: what was raised.
-        where: put before the message, as in "process 1 of 2: ".
-    """
+def report(error: BaseException) -> int:
+    """Print what went wrong as one line on standard error, with a traceback before it if asked to; the exit code."""
     code, message = describe(error)
+    print_error(error, message)
+    return code
+
+
+def print_error(error: BaseException, message: str) -> None:
+    """Print a message about an error as one line on standard error, with a traceback before it if asked to."""
     if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error)
-    print(f"rnnlm-jax: error: {where}{' '.join(message.split())}", file=sys.stderr)
-    return code
+    print(f"rnnlm-jax: error: {' '.join(message.split())}", file=sys.stderr)
 
 
 def describe(error: BaseException) -> tuple[int, str]:

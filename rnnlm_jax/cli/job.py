@@ -9,9 +9,10 @@ from typing import NoReturn
 
 import jax
 
-from rnnlm_jax.cli.failures import report
+from rnnlm_jax.cli.failures import describe, print_error
+from rnnlm_jax.partners import Limits
 from rnnlm_jax.sharding import distributed
-from rnnlm_jax.stopping import STOPPED, Stopped
+from rnnlm_jax.stopping import STOPPED, Stopped, StopRequest, leave_at_once
 
 #: In the message of any error, what says that it comes from a connection to another process.
 _CONNECTION = ("Gloo ", "coordination service", "NCCL")
@@ -30,27 +31,49 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         help="join the job that jax finds, as on a TPU virtual machine; --no-distributed: train in this process alone "
         "(default: join what JAX_COORDINATOR_ADDRESS, Slurm, GKE or Kubernetes say in the environment)",
     )
+    limits = Limits()
+    for flag, default, about in (
+        ("--start-timeout", limits.start_seconds, "until all processes of the job have come; then exit code 2"),
+        ("--partner-timeout", limits.silent_seconds, "until a process that is not heard of is lost; then exit code 75"),
+    ):
+        group.add_argument(
+            flag, type=_seconds, default=default, metavar="SECONDS", help=f"{about} (default: {default:g})"
+        )
+
+
+def _seconds(text: str) -> float:
+    """A time of one second or more, for argparse."""
+    value = float(text)
+    if not 1 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a time from 1 to 1,000,000 seconds, not {text}")
+    return value
 
 
 @contextlib.contextmanager
-def joined(arguments: argparse.Namespace) -> Iterator[None]:
+def joined(arguments: argparse.Namespace, stop: StopRequest) -> Iterator[None]:
     """Join the job that the options or the environment speak of, if any; only its first process prints.
 
     A process that fails alone leaves at once, so that the others notice and stop too: what they are waiting for would
-    never come. What fails or stops in all alike is raised as it is.
+    never come. What fails or stops in all alike is raised as it is. ``stop`` is heeded by all of them together.
     """
     given = arguments.coordinator, arguments.processes, arguments.process_id
-    if not distributed.init(*given, join=arguments.distributed):
+    limits = Limits(arguments.start_timeout, arguments.partner_timeout)
+    job = distributed.init(*given, join=arguments.distributed, limits=limits, stop=stop)
+    if job is None:
         yield
         return
+    agreed: Exception | None = None
     try:
         with _stdout_of_first():
-            yield
-        distributed.wait_for_all()
-    except (distributed.AgreedError, Stopped):
-        raise
+            try:
+                yield
+            except (distributed.AgreedError, Stopped) as error:
+                agreed = error
+        job.leave()
     except BaseException as error:
-        _leave(error)
+        _leave(error, job)
+    if agreed is not None:
+        raise agreed
 
 
 @contextlib.contextmanager
@@ -69,23 +92,21 @@ def _stdout_of_first() -> Iterator[None]:
         os.close(ours)
 
 
-def _leave(error: BaseException) -> NoReturn:
+def _leave(error: BaseException, job: distributed.Job) -> NoReturn:
     """Say why, and end the process without waiting for the others."""
     where = f"process {jax.process_index()} of {jax.process_count()}: "
     if (reason := _cut_off(error)) is not None:
-        code = STOPPED
-        gone = f"another process of the job is gone ({reason}): run the job again with --resume"
-        print(f"rnnlm-jax: error: {where}{gone}", file=sys.stderr)
+        code, what = STOPPED, f"another process of the job is gone ({reason}): run the job again with --resume"
     elif isinstance(error, KeyboardInterrupt):
-        code = 130
-        stopped = "interrupted; the job goes on from its last checkpoint with --resume"
-        print(f"rnnlm-jax: error: {where}{stopped}", file=sys.stderr)
+        code, what = 130, "interrupted; the job goes on from its last checkpoint with --resume"
     else:
-        code = report(error, where)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
+        code, what = describe(error)
+
+    def say() -> None:
+        print_error(error, f"{where}{what}")
+        job.fail()
+
+    leave_at_once(code, say)
 
 
 def _cut_off(error: BaseException | None) -> str | None:

@@ -20,7 +20,7 @@ from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.machine_memory import require_memory
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.runs import RunFolder, read_config
-from rnnlm_jax.sharding.distributed import in_all, is_first
+from rnnlm_jax.sharding.distributed import from_first, in_all, is_first
 from rnnlm_jax.sharding.mesh import describe_mesh
 from rnnlm_jax.sharding.rules import describe_divisions
 from rnnlm_jax.stopping import Stopped, stop_on_signals
@@ -42,7 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "defaults below)",
     )
     parser.add_argument("--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
+    how.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="go on with the run in DIR if one was begun there, or else begin it: one command for a job that is "
+        "started again and again",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
     parser.add_argument(
         "--profile-steps",
@@ -58,13 +65,19 @@ def main(arguments: argparse.Namespace) -> int:
     require_folder_name(arguments.run, "--run")
     folder = RunFolder(Path(arguments.run))
     goes_on = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
-    with joined(arguments), stop_on_signals(_tell) as stop, unneeded_output(goes_on):
-        stop.nothing_to_lose = True  # until the first step
-        config = apply_options(in_all(lambda: _base_config(arguments)), arguments)
+    with (
+        stop_on_signals(_tell, nothing_to_lose=True) as stop,  # until the first step
+        joined(arguments, stop),
+        unneeded_output(goes_on),
+    ):
+        resume = arguments.resume
+        if arguments.resume_or_start:
+            resume = bool(from_first("begun" if folder.exists() else ""))
+        config = apply_options(in_all(lambda: _base_config(arguments, resume)), arguments)
         profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
         shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_first()}
         try:
-            results = train(config, arguments.run, resume=arguments.resume, stop=stop, profile=profile, **shown)
+            results = train(config, arguments.run, resume=resume, stop=stop, profile=profile, **shown)
         except Stopped as error:
             again = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
             raise Stopped(f"{error}; go on with {again}") from error
@@ -82,10 +95,10 @@ def _tell(message: str) -> None:
         os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode(errors="backslashreplace"))
 
 
-def _base_config(arguments: argparse.Namespace) -> Config:
+def _base_config(arguments: argparse.Namespace, resume: bool) -> Config:
     """The configuration that options change: the one named, or of the run to resume, or the demo."""
     if arguments.config is None:
-        return read_config(RunFolder(Path(arguments.run))) if arguments.resume else preset("demo")
+        return read_config(RunFolder(Path(arguments.run))) if resume else preset("demo")
     if arguments.config not in PRESETS and (arguments.config.endswith(".py") or Path(arguments.config).exists()):
         return load_config_file(arguments.config)
     return preset(arguments.config)

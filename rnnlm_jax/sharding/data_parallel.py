@@ -42,12 +42,12 @@ def divided_loss_and_gradient(
     """
     parts = mesh.shape[DATA]
     if parts == 1:  # nothing to divide by hand, and XLA has no axis of one device to itself
-        return loss_and_gradient(model, params, state, batch, key, over, by_row, anchor=_anchor(mesh))
+        return loss_and_gradient(model, params, state, batch, key, over, by_row, anchor=anchor(mesh, None))
     local_model = dataclasses.replace(model, dropout=dataclasses.replace(model.dropout, divided_over=DATA))
 
     def local(params: Tree, state: Tree, batch: Batch, key: Key | None, over: Array) -> tuple[Any, ...]:
         (mean, scored), gradient = loss_and_gradient(
-            local_model, params, state, batch, key, over, by_row, parts, _anchor(mesh)
+            local_model, params, state, batch, key, over, by_row, parts, anchor(mesh, DATA)
         )
         mean, tokens = lax.psum((mean, scored.tokens), DATA)
         return mean, tokens, scored.state, _summed(gradient)
@@ -71,12 +71,17 @@ def manual_axes(mesh: Mesh) -> set[str]:
     return set(AXES) if mesh.shape[MODEL] == 1 else {DATA}
 
 
-def _anchor(mesh: Mesh) -> Callable[[Array], Array]:
-    """Keeps the cells whole: XLA would go on dividing a table's width through them, and talk at every step of time."""
+def anchor(mesh: Mesh, manual: str | None) -> Callable[[Array], Array]:
+    """Keeps the cells whole: XLA would go on dividing a table's width through them, and talk at every step of time.
+
+    Args:
+        mesh: the mesh.
+        manual: the axis that the program divides by itself, under ``shard_map``; None: no axis, outside of it.
+    """
     if mesh.shape[MODEL] == 1:
         return lambda array: array
     # Under shard_map the mesh is that of the surroundings.
-    whole = NamedSharding(mesh, _EVERYWHERE) if mesh.shape[DATA] == 1 else _EVERYWHERE
+    whole = NamedSharding(mesh, _EVERYWHERE) if manual is None else _EVERYWHERE
     return lambda array: lax.with_sharding_constraint(array, whole)
 
 

@@ -4,21 +4,27 @@
 for all, and sees to it that no process waits for one that has failed.
 """
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.partners import Hub, Limits, Member, Relay, free_local_port, join_partners
+from rnnlm_jax.stopping import STOPPED, StopRequest, leave_at_once
 
 Result = TypeVar("Result")
 
-#: A process that has not been heard of for so many seconds is taken for dead, and the others stop.
-HEARTBEAT_SECONDS = 60
+#: The job that this process has joined, also once it has left: what it may print does not change.
+_joined: list["Job"] = []
+
+#: Seconds until a process 0 whose port is taken gives up.
+TAKEN_SECONDS = 5.0
 
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
@@ -46,12 +52,41 @@ def detected(environment: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
+class Job:
+    """A job of several processes that this one has joined."""
+
+    def __init__(self, member: Member, hub: Hub | None) -> None:
+        """``hub``: in process 0 alone."""
+        self._member, self._hub = member, hub
+
+    def ask_to_stop(self, signal_name: str) -> None:
+        """Have all processes stop together, as the ``listener`` of ``init`` is told."""
+        self._member.ask_to_stop(signal_name)
+
+    def leave(self) -> None:
+        """Return when all processes have come here, and end what connects them; nothing is computed afterwards."""
+        jax.distributed.shutdown()
+        self._member.leave()
+
+    def fail(self) -> None:
+        """Tell the other processes that this one ends alone."""
+        self._member.fail()
+        self.farewell()
+
+    def farewell(self) -> None:
+        """In process 0, wait a little until the others have heard of the end."""
+        if self._hub is not None:
+            self._hub.farewell()
+
+
 def init(
     coordinator: str | None = None,
     processes: int | None = None,
     process_id: int | None = None,
     join: bool | None = None,
-) -> bool:
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    stop: StopRequest | None = None,
+) -> Job | None:
     """Join the other processes of a job, if there is one; before anything is computed.
 
     Args:
@@ -60,21 +95,23 @@ def init(
         process_id: which of them this is, from 0.
         join: True: jax is to find out by itself, as it can on a TPU virtual machine; False: do not join, whatever the
             environment says; None: join what is ``detected``.
+        limits: on waiting for other processes.
+        stop: what this process's signals ask for, and what training heeds.
 
     Returns:
-        whether there are several processes now.
+        the job; None if this process is alone. Whoever is done must ``leave`` it. If another process is lost before
+        that, this one ends with one line on standard error and exit code 75.
 
     Raises:
         UserError: if the three arguments are not all there or cannot be, or there is nobody to join.
     """
-    if jax.distributed.is_initialized():
-        return jax.process_count() > 1
     given = {"--coordinator": coordinator, "--processes": processes, "--process-id": process_id}
     told = [name for name, value in given.items() if value is not None]
+    devices = None
     if join is False:
         if told:
             raise UserError(f"{told[0]} joins a job and --no-distributed does not: leave one of them out")
-        return False
+        return None
     if told:
         missing = [name for name, value in given.items() if value is None]
         if missing:
@@ -82,26 +119,89 @@ def init(
     else:
         how = detected()
         if how is None and not join:
-            return False
+            return None
         if how == "JAX_COORDINATOR_ADDRESS":
             coordinator = os.environ[how]
             processes, process_id = _number("JAX_NUM_PROCESSES"), _number("JAX_PROCESS_ID")
+        if None in (coordinator, processes, process_id):
+            coordinator, processes, process_id, devices = _found_by_jax(coordinator, processes, process_id, limits)
     _check(coordinator, processes, process_id)
+    if coordinator is None or processes is None or process_id is None or processes == 1:
+        return None
+    return _join(coordinator, processes, process_id, devices, limits, StopRequest() if stop is None else stop)
+
+
+def _found_by_jax(
+    coordinator: str | None, processes: int | None, process_id: int | None, limits: Limits
+) -> tuple[str, int, int, Any]:
+    """What is not given, as jax finds it in the environment, and the devices that this process may use."""
+    from jax._src.clusters import ClusterEnv
+
+    try:
+        found = ClusterEnv.auto_detect_unset_distributed_params(
+            coordinator, processes, process_id, None, None, int(limits.start_seconds)
+        )
+    except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
+        raise _cannot_join(_line(error)) from error
+    address, count, number, devices = found
+    if address is None or count is None or number is None:
+        raise _cannot_join("nothing says where the first one is, how many there are, and which this is")
+    return address, count, number, devices
+
+
+def _join(coordinator: str, processes: int, process_id: int, devices: Any, limits: Limits, stop: StopRequest) -> Job:
+    host, _, port = coordinator.rpartition(":")
+    host, port, hub, service_port = host.strip("[]"), int(port), None, free_local_port()
+    if process_id == 0:
+        try:
+            hub = Hub(port, processes, service_port, limits)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise _cannot_join(f"port {port}: {error.strerror or error}") from error
+            # If it is another process 0 that listens there, it says so to all.
+            limits = limits._replace(start_seconds=min(limits.start_seconds, TAKEN_SECONDS))
+
+    def lost(process: int, reason: str) -> NoReturn:
+        what = f"another process of the job is gone (process {process}: {reason}): run the job again with --resume"
+
+        def say() -> None:
+            stop.say(f"error: process {process_id} of {processes}: {what}")
+            if hub is not None:
+                hub.farewell()
+
+        leave_at_once(STOPPED, say)
+
+    member = join_partners(host, port, process_id, processes, limits, stop, lost)
+    # The member sees first that a process is lost: jax's client would abort this one, with a stack.
+    patience = int(2 * limits.silent_seconds) + 60
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         jax.distributed.initialize(
-            coordinator,
+            f"127.0.0.1:{service_port}" if hub is not None else Relay(host, port).address,
             processes,
             process_id,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
+            local_device_ids=devices,
+            coordinator_bind_address=f"127.0.0.1:{service_port}",
+            initialization_timeout=int(limits.start_seconds) + 60,
+            heartbeat_timeout_seconds=patience,
+            shutdown_timeout_seconds=patience,
         )
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"cannot join the other processes ({reason}): give --coordinator HOST:PORT --processes N --process-id I "
-            "to every one of them, or --no-distributed to train in this one alone"
-        ) from error
-    return jax.process_count() > 1
+        raise _cannot_join(_line(error)) from error
+    job = stop.job = Job(member, hub)
+    _joined.append(job)
+    return job
+
+
+def _cannot_join(reason: str) -> UserError:
+    return UserError(
+        f"cannot join the other processes ({reason}): give --coordinator HOST:PORT --processes N --process-id I "
+        "to every one of them, or --no-distributed to train in this one alone"
+    )
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _number(name: str) -> int | None:
@@ -124,17 +224,12 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
 
 def several() -> bool:
     """Whether this is one of several processes."""
-    return jax.distributed.is_initialized() and jax.process_count() > 1
+    return bool(_joined or jax.distributed.is_initialized()) and jax.process_count() > 1
 
 
 def is_first() -> bool:
     """Whether this process speaks for all: the only one, or the first of several."""
     return not several() or jax.process_index() == 0
-
-
-def wait_for_all() -> None:
-    """Return when every process of the job has come here."""
-    any_process(False)
 
 
 def from_first(text: str) -> str:

@@ -8,8 +8,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.compilation import jit
-from rnnlm_jax.language_model import LanguageModel
-from rnnlm_jax.sharding.data_parallel import manual_axes
+from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.sharding.data_parallel import anchor, manual_axes
 from rnnlm_jax.sharding.mesh import DATA, MODEL
 from rnnlm_jax.sharding.placing import everywhere
 
@@ -29,8 +29,14 @@ def divided_scoring_function(mesh: Mesh, model: LanguageModel, streams: int) -> 
     rows, columns = (
         (PartitionSpec(DATA), PartitionSpec(None, DATA)) if _divides(mesh, streams) else [PartitionSpec()] * 2
     )
-    score = model.token_nats
-    if _divides(mesh, streams) or mesh.shape[MODEL] == 1:  # without tables to divide, it is a program of each device
+    by_hand = _divides(mesh, streams) or mesh.shape[MODEL] == 1  # without tables to divide: a program of each device
+    whole = anchor(mesh, DATA if by_hand else None)
+
+    def score(params: LanguageModelParams, state: Tree, inputs: Array, targets: Array) -> tuple[Tree, Array]:
+        state, hs = model.hidden_from_embedded(params, state, whole(model.embed(params, inputs)), None, inputs)
+        return state, model.output_nats(params, jax.tree.map(whole, hs), targets)
+
+    if by_hand:
         score = jax.shard_map(
             score,
             mesh=mesh,

@@ -50,3 +50,18 @@ def test_an_evaluation_that_is_terminated(corpus, run, rnnlm, monkeypatch):
     assert outcome.err.split("\r")[-1].startswith("rnnlm-jax: interrupted")
     assert "Traceback" not in outcome.err
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_one_command_begins_a_run_and_goes_on_with_it(corpus, tmp_path, rnnlm):
+    """What the script of a job scheduler wants; it may also ask for more epochs."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    words = ["train", *TINY, "--log-every=1", f"--data={corpus}"]
+    with jax.enable_x64(False):
+        begun = rnnlm(*words, f"--run={run}", "--resume-or-start")
+        assert (begun.code, "resuming" in begun.out) == (0, False)
+        gone_on = rnnlm(*words, f"--run={run}", "--resume-or-start", "--epochs=2")
+        assert (gone_on.code, "resuming at step" in gone_on.out) == (0, True)
+        assert rnnlm(*words, f"--run={whole}", "--epochs=2").code == 0
+        assert_same_run(run, whole)
+    both = rnnlm(*words, f"--run={run}", "--resume-or-start", "--resume")
+    assert (both.code, "not allowed with" in both.err) == (2, True)

@@ -4,6 +4,7 @@ python -m tests.sharding.losses FILE MESH:OUTPUT … [--job COORDINATOR PROCESSE
 """
 
 import json
+import re
 import sys
 
 import jax
@@ -15,9 +16,11 @@ from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import StreamBatches
 from rnnlm_jax.runs import build_model
 from rnnlm_jax.sharding import distributed
+from rnnlm_jax.sharding.divided_scoring import divided_scoring_function, stream_sharding
 from rnnlm_jax.sharding.gather import in_blocks
 from rnnlm_jax.sharding.mesh import divided_executor, make_mesh
-from rnnlm_jax.sharding.placing import own_columns, placed, placed_batch
+from rnnlm_jax.sharding.placing import everywhere, own_columns, placed, placed_batch, placed_tree
+from rnnlm_jax.sharding.rules import parameter_shardings
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step, state_shardings
 from rnnlm_jax.words import Words
@@ -30,6 +33,9 @@ CASES = {
     "importance": ((("samples", 16),), "adagrad", 0.2),
     "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
 }
+
+
+COLLECTIVE = re.compile(r"(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(")
 
 
 def words():
@@ -83,26 +89,51 @@ def gathers(mesh):
     return True
 
 
+def scoring(mesh, streams):
+    """How far nats on a mesh are from those of one device, and how many collectives are within its loops.
+
+    The number of words does not divide over ``model``: tables are divided by their width.
+    """
+    count = WORDS + 1
+    shape = ModelConfig(cell="lstm", hidden_size=8, init_scale=0.3)
+    model = build_model(shape, count, divided_executor(None, mesh))
+    params, state = model.init(jax.random.key(0)), model.initial_state((streams,))
+    ids = np.random.default_rng(0).integers(0, count, (16, streams)).astype(np.int32)
+    _, wanted = model.token_nats(params, state, ids, ids)
+    on_mesh = jax.tree.map(placed, params, parameter_shardings(model, mesh))
+    state = placed_tree(state, stream_sharding(mesh, streams))
+    tokens = placed(ids, everywhere(mesh))
+    score = divided_scoring_function(mesh, model, streams)
+    computations = score.lower(on_mesh, state, tokens, tokens).compile().as_text().split("\n\n")
+    within = sum(len(COLLECTIVE.findall(each)) for each in computations if "ENTRY" not in each)
+    _, nats = score(on_mesh, state, tokens, tokens)
+    return float(np.abs(np.asarray(nats) - np.asarray(wanted)).max()), within
+
+
 def main(arguments):
     """Write the losses of all cases on all meshes, the first process of a job for all."""
+    job = None
     if "--job" in arguments:
         at = arguments.index("--job")
         coordinator, processes, process_id = arguments[at + 1 :]
-        distributed.init(coordinator, int(processes), int(process_id))
+        job = distributed.init(coordinator, int(processes), int(process_id))
         arguments = arguments[:at]
     file, *words = arguments
-    found = {"kernels": {}, "gathers": []}
+    found = {"kernels": {}, "gathers": [], "scoring": []}
     for mesh, output in (word.split(":") for word in words):
         made = None if mesh == "one" else make_mesh(mesh)
         found[f"{mesh}:{output}"], kernels = losses(output, made)
         found["kernels"].setdefault(mesh, []).append(kernels)
         if "model" in mesh:
             found["gathers"].append(gathers(made))
+            found["scoring"] += [scoring(made, streams) for streams in (1, 8)]
     found["devices"] = jax.device_count()
     found["processes"] = jax.process_count()
     if distributed.is_first():
         with open(file, "w") as out:
             json.dump(found, out)
+    if job is not None:
+        job.leave()
 
 
 if __name__ == "__main__":

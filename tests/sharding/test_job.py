@@ -34,6 +34,19 @@ def train(run, corpus, *words):
         assert main(["train", *OPTIONS, "--data", str(corpus), "--run", str(run), *words]) == 0
 
 
+def wait_until(job, condition, seconds=200):
+    """Until something is so, while all processes of a job run."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in job), [process.communicate() for process in job]
+        time.sleep(0.01)
+
+
+def has_checkpoint(run):
+    return any(path.name.isdigit() for path in (run / "checkpoints" / "last").glob("*"))
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     path = tmp_path_factory.mktemp("corpus") / "text.txt"
@@ -82,11 +95,7 @@ def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_pa
     run = tmp_path / "run"
     job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000", "--mesh=data=2,model=2", devices=2)
     try:
-        deadline = time.monotonic() + 200
-        while not any(path.name.isdigit() for path in (run / "checkpoints" / "last").glob("*")):  # amid the first epoch
-            assert time.monotonic() < deadline
-            assert all(process.poll() is None for process in job), [process.communicate() for process in job]
-            time.sleep(0.01)
+        wait_until(job, lambda: has_checkpoint(run))  # amid the first epoch
         job[1].send_signal(signal.SIGKILL)
         (code, out, err), killed = finish(job, seconds=100)
     finally:
@@ -95,9 +104,84 @@ def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_pa
     assert killed[0] == -signal.SIGKILL
     assert code == STOPPED, out + err
     assert "process 0 of 2: another process of the job is gone" in err.splitlines()[-1]
+    assert len(told(err)) == 1
     train(run, corpus, "--resume", "--mesh=none")
     assert "resuming at step" in capsys.readouterr().out
     assert_like(run, alone, corpus)
+
+
+def told(err):
+    """The lines of standard error but for the progress bar's and those of connections that have been made."""
+    lines = [line for line in err.splitlines() if line.strip() and "[Gloo] Rank" not in line]
+    return [line.rstrip() for line in lines if not line.startswith("training: ")]
+
+
+def test_sigterm_to_one_process_stops_the_job_which_goes_on_to_the_bit(corpus, tmp_path):
+    """All processes save one checkpoint together; the same command goes on."""
+    runs = {name: tmp_path / name for name in ("whole", "stopped")}
+    words = ["--resume-or-start", "--epochs=1", "--checkpoint-every=1000"]
+    assert [code for code, _, _ in finish(begin(runs["whole"], corpus, *words))] == [0, 0]
+    job = begin(runs["stopped"], corpus, *words)
+    try:
+        wait_until(job, lambda: (runs["stopped"] / "metrics.jsonl").exists() and len(records(runs["stopped"])) >= 2)
+        job[1].send_signal(signal.SIGTERM)
+        ended = finish(job, seconds=100)
+    finally:
+        for process in job:
+            process.kill()
+    for code, out, err in ended:
+        assert code == STOPPED, out + err
+        assert "stopped by SIGTERM in process 1 after step" in err.splitlines()[-1]
+    assert has_checkpoint(runs["stopped"])
+    (code, out, err), second = finish(begin(runs["stopped"], corpus, *words))
+    assert (code, second[0]) == (0, 0), err + second[2]
+    assert "resuming at step" in out
+    with jax.enable_x64(False):
+        (state, _), (other, _) = (last_checkpoint(run) for run in runs.values())
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_partner_of_a_suspended_process_ends_in_time(corpus, tmp_path):
+    """Process 0 is suspended amid training with a checkpoint at every step; its partner then ends by itself."""
+    run = tmp_path / "run"
+    job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000", "--partner-timeout=2")
+    try:
+        wait_until(job, lambda: has_checkpoint(run))
+        job[0].send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        ((code, out, err),) = finish(job[1:], seconds=100)
+        seconds = time.monotonic() - began
+    finally:
+        for process in job:
+            process.kill()
+            process.communicate()
+    assert code == STOPPED, out + err
+    assert seconds < 20  # by the clock of a busy machine
+    (line,) = told(err)
+    assert line.startswith("rnnlm-jax: error: process 1 of 2: another process of the job is gone (process 0: not heard")
+
+
+def test_a_partner_that_never_comes(corpus, tmp_path):
+    words = [*PROGRAM, *OPTIONS, "--data", corpus, "--run", tmp_path / "run", "--start-timeout=2"]
+    first = start([*words, "--coordinator", f"localhost:{free_port()}", "--processes", 2, "--process-id", 0])
+    ((code, out, err),) = finish([first], seconds=60)
+    assert (code, out) == (2, "")
+    assert "process 1 of 2 did not come within 2 s (--start-timeout)" in err
+    assert len(told(err)) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_the_same_process_id_twice(corpus, tmp_path, process):
+    """Both say so; of two that are told to be process 0, one cannot listen on the port."""
+    words = [*PROGRAM, *OPTIONS, "--data", corpus, "--run", tmp_path / "run", "--start-timeout=30"]
+    words += ["--coordinator", f"localhost:{free_port()}", "--processes", 3]
+    others = [] if process == 0 else [start([*words, "--process-id", 0])]
+    for code, out, err in finish([*others, *(start([*words, "--process-id", process]) for _ in range(2))], seconds=100):
+        assert (code, out) == (2, "")
+        (line,) = told(err)
+        assert f"two processes were started with --process-id {process}: give each its own" in line
 
 
 def test_what_is_wrong_stops_every_process_with_one_line(alone, corpus, tmp_path):
