@@ -47,7 +47,9 @@ class DataConfig:
     )
     level: str = option("auto", "what a token is; auto: the corpus's own", ("auto", "word", "char", "byte", "subword"))
     vocabulary: str | None = option(
-        None, "a vocabulary file to use in place of one built from the training text", path=True
+        None,
+        "a vocabulary.json, or a text with one word a line, to use in place of one built from the training text",
+        path=True,
     )
     tokenizer: str | None = option(
         None,

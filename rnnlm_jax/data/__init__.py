@@ -7,6 +7,7 @@ from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.data.subword_building import read_tokenizer
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_building import build_vocabulary
+from rnnlm_jax.data.vocabulary_files import read_vocabulary_file
 from rnnlm_jax.data.white_space import split_words, strip_space
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "path_corpus",
     "read_lines",
     "read_tokenizer",
+    "read_vocabulary_file",
     "require_in_vocabulary",
     "split_words",
     "strip_space",

@@ -20,6 +20,7 @@ from rnnlm_jax.data import (
     is_path,
     load_corpus,
     read_tokenizer,
+    read_vocabulary_file,
     require_in_vocabulary,
 )
 from rnnlm_jax.data.records import RecordText, open_text
@@ -102,7 +103,7 @@ def vocabulary_at_hand(config: DataConfig) -> Vocabulary | None:
     if config.tokenizer is None:
         if config.vocabulary is None:
             return None
-        vocabulary = Vocabulary.load(config.vocabulary)
+        vocabulary = read_vocabulary_file(config.vocabulary)
         if config.level not in ("auto", vocabulary.level):
             raise UserError(
                 f"--vocabulary {config.vocabulary} has tokens of level {vocabulary.level}, and --level {config.level} "

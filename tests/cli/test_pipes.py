@@ -43,6 +43,7 @@ COMMANDS = {
     "import --vocabulary JSON": "import {torch2} --kind RNN_TANH --vocabulary {vocabulary} --run [out] --json",
     "ngram train": "ngram train {text} --out [out] --order 3",
     "ngram train --vocabulary": "ngram train {text} --vocabulary {vocabulary} --out [out]",
+    "ngram train --vocabulary WORDS": "ngram train {text} --vocabulary {words} --out [out]",
     "ngram train --tokenizer": "ngram train {text} --tokenizer {tokenizer} --out [out]",
     "ngram train --held-out": "ngram train {text} --model maxent --held-out {dev} --order 2 --out [out]",
     "ngram eval": "ngram eval {kn3} --data {text} --json",
@@ -135,7 +136,7 @@ def figures(outcome, out):
 
     def kept(value, key=""):
         if isinstance(value, dict):
-            return {k: kept(v, k) for k, v in value.items() if "second" not in k and k != "environment"}
+            return {k: kept(v, k) for k, v in value.items() if "second" not in k and k not in ("environment", "run_id")}
         if isinstance(value, list):
             return [kept(each) for each in value]
         return os.path.basename(value) if isinstance(value, str) and os.sep in value else value
