@@ -38,7 +38,8 @@ class DataConfig:
 
     corpus: str = option(
         "pydoc",
-        "pydoc, grammar, ptb, wikitext-2, tfds:NAME, a text file, or a folder with train, valid and test files",
+        "pydoc, grammar, ptb, wikitext-2, tfds:NAME, a text file, a folder of text files, or a quoted pattern such as "
+        "'news-*.txt'",
         flag="data",
         path=True,
     )

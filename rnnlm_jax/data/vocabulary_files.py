@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rnnlm_jax.data.corpora.text_files import lines_of
+from rnnlm_jax.data.corpora.text_reading import lines_of
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.white_space import split_words
 from rnnlm_jax.errors import UserError

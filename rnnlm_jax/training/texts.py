@@ -18,6 +18,7 @@ from rnnlm_jax.data import (
     Vocabulary,
     build_vocabulary,
     is_path,
+    is_pattern,
     load_corpus,
     read_tokenizer,
     read_vocabulary_file,
@@ -148,7 +149,7 @@ def corpus_of_run(data: DataConfig, remedy: str) -> Corpus:
     Raises:
         UserError: if it is not there.
     """
-    if is_path(data.corpus) and not Path(data.corpus).exists():
+    if is_path(data.corpus) and not Path(data.corpus).exists() and not is_pattern(data.corpus):
         raise UserError(f"the text {data.corpus} of the run is not there: {remedy}")
     return load_corpus(data.corpus, data_dir=data.data_dir)
 
