@@ -31,6 +31,12 @@ class FactoryMade:
         return super().__reduce_ex__(protocol) if call is None else (_call, call)
 
 
+def made_by(product: FactoryMade) -> Callable[..., Any] | None:
+    """Return the cached factory that a product came from; None if none did."""
+    call = product.__dict__.get(_CALL)
+    return None if call is None else call[0]
+
+
 def _call(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return factory(*args, **kwargs)
 

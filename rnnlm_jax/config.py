@@ -38,7 +38,8 @@ class DataConfig:
 
     corpus: str = option(
         "pydoc",
-        "pydoc, grammar, ptb, wikitext-2, tfds:NAME, a text file, or a folder with train, valid and test files",
+        "pydoc, grammar, ptb, wikitext-2, tfds:NAME, a text file, a folder of text files, or a quoted pattern such as "
+        "'news-*.txt'",
         flag="data",
         path=True,
     )
@@ -47,7 +48,9 @@ class DataConfig:
     )
     level: str = option("auto", "what a token is; auto: the corpus's own", ("auto", "word", "char", "byte", "subword"))
     vocabulary: str | None = option(
-        None, "a vocabulary file to use in place of one built from the training text", path=True
+        None,
+        "a vocabulary.json, or a text with one word a line, to use in place of one built from the training text",
+        path=True,
     )
     tokenizer: str | None = option(
         None,
@@ -77,7 +80,11 @@ class DataConfig:
 class ModelConfig:
     """The language model."""
 
-    cell: str = option("lstm", "a cell of the zoo, by name; none: no recurrent part, with --output maxent")
+    cell: str = option(
+        "lstm",
+        "a cell of the zoo, by name; FILE.py:function or module:function: one of your own, whose source is executed; "
+        "none: no recurrent part, with --output maxent",
+    )
     cell_options: tuple[tuple[str, Any], ...] = option(
         (), "options of the cell, as in forget_bias=0,projection_size=64"
     )
@@ -86,7 +93,10 @@ class ModelConfig:
     residual: bool = option(False, "add each layer's input to its output, from the second layer on")
     input: str = option("embedding", "what a cell sees of a token: embedding (a table), or another input layer by name")
     input_options: tuple[tuple[str, Any], ...] = option((), "options of the input layer, as name=value,name=value")
-    output: str = option("softmax", "the output layer, by name: how a hidden state becomes a distribution")
+    output: str = option(
+        "softmax",
+        "the output layer, by name, or one of your own, FILE.py:function: how a hidden state becomes a distribution",
+    )
     output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer, as in samples=1024,power=1")
     embedding_size: int | None = option(None, "width of the embedding (D); none: the width of the cell's output")
     tie_embeddings: bool = option(False, "use the embedding, transposed, as the output matrix")

@@ -12,6 +12,7 @@ import numpy as np
 from rnnlm_jax.errors import UserError
 
 _FORMAT = "rnnlm_jax counts 1"
+_AT_ONCE = 2**20  # ids of a text that are counted together
 
 
 class Words:
@@ -41,7 +42,10 @@ class Words:
     @classmethod
     def counted(cls, tokens: Sequence[str], text: np.ndarray) -> Words:
         """The words with their counts in a text of ids `[N]`."""
-        return cls(tokens, np.bincount(text, minlength=len(tokens)))
+        counts = np.zeros(len(tokens), np.int64)
+        for start in range(0, text.size, _AT_ONCE):
+            counts += np.bincount(text[start : start + _AT_ONCE], minlength=len(tokens))
+        return cls(tokens, counts)
 
     @property
     def size(self) -> int:

@@ -1,5 +1,6 @@
 """What the documents say is so: their code runs, their tables are complete, their links lead somewhere."""
 
+import dataclasses
 import doctest
 import re
 from pathlib import Path
@@ -8,8 +9,12 @@ import jax
 import pytest
 
 from rnnlm_jax import jacobians
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import Cell, CellSpec, zoo
+from rnnlm_jax.cli.main import main
+from rnnlm_jax.data import Batch
+from rnnlm_jax.outputs import OutputLayer
 from rnnlm_jax.presets import PRESETS
+from tests.training.tiny import text
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -48,3 +53,47 @@ def test_links_and_presets_exist(document):
         assert link.startswith("http") or (document.parent / link).exists(), link
     for name in re.findall(r"rnnlm-jax train ([a-z0-9-]+/[a-z0-9-]+)", text):
         assert name in PRESETS
+
+
+def test_the_page_on_cells_of_ones_own_runs(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "your-own-cell.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text(text())
+    sources = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL))
+    for name, source in sources.items():
+        Path(name).write_text(source)
+    small = ["--batch-size=2", "--window=10", "--init-scale=0.3", "--embedding-size=8"]
+    with jax.enable_x64(False):
+        exec(compile(sources["jacobians.py"], "jacobians.py", "exec"), {})
+        for command in re.findall(r"^rnnlm-jax (.*)$", page, re.MULTILINE):
+            words = command.split()
+            assert main([*words, *(small if words[0] == "train" else [])]) == 0, command
+        assert (
+            main(
+                [
+                    "jacobians",
+                    "runs/mine",
+                    "--data",
+                    "text.txt",
+                    "--positions",
+                    "4",
+                    "--sequences",
+                    "0",
+                    "--lags",
+                    "1,2",
+                ]
+            )
+            == 0
+        )
+    capsys.readouterr()
+    for cell in (Cell, CellSpec, OutputLayer, Batch):
+        fields = getattr(cell, "_fields", None) or [field.name for field in dataclasses.fields(cell)]
+        section = page.split(f"## `{cell.__name__}`")[1].split("\n## ")[0]
+        assert not [name for name in fields if not re.search(rf"`{name}\b", section)]
+    # what a run recorded
+    Path("mine.py").write_text(sources["mine.py"] + "\n# changed\n")
+    assert main(["eval", "runs/mine", "--data", "text.txt"]) == 2
+    assert "mine.py is not as it was when the run was begun" in capsys.readouterr().err
+    Path("mine.py").unlink()
+    assert main(["eval", "runs/mine", "--data", "text.txt"]) == 2
+    assert "there is no source file" in capsys.readouterr().err

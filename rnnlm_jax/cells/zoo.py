@@ -14,9 +14,11 @@ from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
+from rnnlm_jax.cells.own import own_cell
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.own_source import is_reference
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,24 @@ CELLS: dict[str, Entry] = {
 
 
 def make(name: str, hidden_size: int, **options: Any) -> Cell:
-    """The cell of that name.
+    """The cell of that name, or of a function of the user's own, ``FILE.py:function`` or ``module:function``.
 
     Raises:
-        UserError: for an unknown name, or an option that the cell does not have.
+        UserError: for an unknown name, or an option that the cell does not have; as ``own_cell`` for a function.
     """
+    if is_reference(name):
+        types = {key: options.pop(key) for key in ("dtype", "param_dtype") if key in options}
+        return own_cell(name, hidden_size, tuple(sorted(options.items())), _kinds(), **types)
     if name not in CELLS:
-        raise UserError(f"unknown cell {name!r}: choose one of {', '.join(CELLS)}")
+        raise UserError(f"unknown cell {name!r}: choose one of {', '.join(CELLS)}, or give FILE.py:function")
     known = CELLS[name].options()
     for option in options:
         if option not in known:
             raise UserError(f"cell {name!r} has no option {option!r}: it has {', '.join(known)}")
     return CELLS[name].factory(hidden_size, **options)
+
+
+@functools.cache
+def _kinds() -> tuple[str, ...]:
+    """The kinds of the cells of the zoo."""
+    return tuple(sorted({entry.factory(1).spec.kind for entry in CELLS.values()}))

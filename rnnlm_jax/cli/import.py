@@ -4,8 +4,9 @@ import argparse
 
 from rnnlm_jax import json_text
 from rnnlm_jax.cli.written_files import require_folder_name
+from rnnlm_jax.data import read_vocabulary_file
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting import import_run, is_run_file, read_tensors, read_vocabulary, run_of, torch_run
+from rnnlm_jax.exporting import import_run, is_run_file, read_tensors, run_of, torch_run
 from rnnlm_jax.language_model import parameter_count
 from rnnlm_jax.runs import Run
 
@@ -64,4 +65,4 @@ def _read(arguments: argparse.Namespace) -> Run:
             f"{arguments.file} was not written by rnnlm-jax export: for the weights of PyTorch's word_language_model "
             "add --vocabulary, its words one a line"
         )
-    return torch_run(arrays, read_vocabulary(arguments.vocabulary), arguments.file, arguments.kind)
+    return torch_run(arrays, read_vocabulary_file(arguments.vocabulary), arguments.file, arguments.kind)

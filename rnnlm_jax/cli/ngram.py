@@ -10,7 +10,7 @@ from rnnlm_jax.cli.maxent_options import add_maxent_options, read_priors, train_
 from rnnlm_jax.cli.snm_options import add_snm_options, check_snm_options, train_snm
 from rnnlm_jax.cli.text_input import encode_text, text_lines
 from rnnlm_jax.cli.written_files import PRINTED, output_path, standard_output
-from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary, read_tokenizer
+from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary, read_tokenizer, read_vocabulary_file
 from rnnlm_jax.data.vocabulary import LEVELS
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import evaluation_of
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--arpa", metavar="FILE", help="write an ARPA file too; compressed if it ends in .gz; -: to standard output"
     )
     train.add_argument(
-        "--vocabulary", metavar="FILE", help="vocabulary file, such as vocabulary.json of a run (default: of the text)"
+        "--vocabulary",
+        metavar="FILE",
+        help="a vocabulary.json of a run, or a text with one word a line (default: of the text)",
     )
     train.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json, whose subwords are then the vocabulary")
     train.add_argument("--level", choices=LEVELS, help="what a token is (default: word)")
@@ -171,7 +173,7 @@ def _vocabulary(arguments: argparse.Namespace) -> Vocabulary:
         raise UserError(f"--level, --min-count and --max-vocabulary make a vocabulary, {files[0]} gives one: choose")
     if arguments.tokenizer is not None:
         return read_tokenizer(arguments.tokenizer)
-    return Vocabulary.load(arguments.vocabulary)
+    return read_vocabulary_file(arguments.vocabulary)
 
 
 def evaluate_model(arguments: argparse.Namespace) -> int:

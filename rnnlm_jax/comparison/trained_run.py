@@ -16,6 +16,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import text_nats
 from rnnlm_jax.finite import require_finite
 from rnnlm_jax.language_model import LanguageModelParams, parameter_count
+from rnnlm_jax.own_source import shown
 from rnnlm_jax.run_identity import RunIdentity, require_own_id
 from rnnlm_jax.runs import Run, RunFolder, newest_position, open_run
 from rnnlm_jax.training.metrics import complete_lines, written_before
@@ -119,11 +120,11 @@ def scale_of(
 def model_kind(config: ModelConfig) -> str:
     """A model in a few words: cells, units, and what is unusual about its input and output."""
     layers = f"{config.layers} x " if config.layers > 1 else ""
-    words = [f"{layers}{config.cell} {config.hidden_size}"]
+    words = [f"{layers}{shown(config.cell)} {config.hidden_size}"]
     if config.input != "embedding":
         words.append(config.input)
     if config.output != "softmax":
-        words.append(config.output)
+        words.append(shown(config.output))
     return ", ".join(words)
 
 

@@ -70,30 +70,26 @@ class StreamBatches:
         first_input: int = 0,
         columns: np.ndarray | None = None,
     ) -> None:
-        """Lay the text out, four bytes an input and a target and one a mask."""
+        """Take the text; windows are copied out of it when they are asked for."""
         require_positive(batch_size=batch_size, window=window)
         require_not_negative(first_input=first_input)
-        targets = np.asarray(tokens, dtype=np.int32).reshape(-1)
-        if targets.size == 0:
+        self._tokens = np.asarray(tokens).reshape(-1)
+        if self._tokens.size == 0:
             raise UserError("there are no tokens to make batches of: give a text that is not empty")
         self.batch_size = batch_size
         self.window = window
-        self._columns = all_columns(batch_size, columns)
-        length = -(-targets.size // batch_size)
-        self._windows = -(-length // window)
-        inputs = np.concatenate([np.array([first_input], np.int32), targets[:-1]])
-        self._inputs = self._lay_out(inputs, length)
-        self._targets = self._lay_out(targets, length)
-        self._mask = self._lay_out(np.ones(targets.size, bool), length)
-
-    def _lay_out(self, values: np.ndarray, length: int) -> np.ndarray:
-        """Return `[N]` values as read-only `[windows * T, columns]`, a stream a column, padded with zeros."""
-        columns = np.zeros((self._windows * self.window, self._columns.size), values.dtype)
-        for b, stream in enumerate(self._columns.tolist()):
-            part = values[stream * length : (stream + 1) * length]
-            columns[: part.size, b] = part
-        columns.setflags(write=False)  # batches are views of it
-        return columns
+        self._first_input = first_input
+        size = self._tokens.size
+        self._length = -(-size // batch_size)
+        self._windows = -(-self._length // window)
+        starts = all_columns(batch_size, columns) * self._length
+        self._starts = np.minimum(starts, size)
+        self._sizes = np.minimum(starts + self._length, size) - self._starts
+        #: How many of the columns are whole; the ones after them are shorter, or beyond the text.
+        self._whole = int(np.count_nonzero(self._sizes == self._length))
+        whole_streams = size // self._length
+        self._streams = self._tokens[: whole_streams * self._length].reshape(whole_streams, self._length)
+        self._rows = self._starts[: self._whole] // self._length if columns is not None else slice(None)
 
     def __len__(self) -> int:
         """Return the number of windows an epoch."""
@@ -102,8 +98,22 @@ class StreamBatches:
     def __getitem__(self, i: int) -> Batch:
         """Return window `i` of every stream."""
         start = checked_index(i, len(self)) * self.window
-        stop = start + self.window
-        return Batch(self._inputs[start:stop], self._targets[start:stop], self._mask[start:stop])
+        targets = np.zeros((self.window, self._starts.size), np.int32)
+        whole = self._streams[:, start : start + self.window][self._rows]
+        targets[: whole.shape[1], : self._whole] = whole.T
+        for b in range(self._whole, self._starts.size):
+            part = self._tokens[self._starts[b] + start : self._starts[b] + min(start + self.window, self._sizes[b])]
+            targets[: part.size, b] = part
+        mask = np.arange(start, start + self.window)[:, None] < self._sizes
+        inputs = np.empty_like(targets)
+        before = self._starts + start - 1
+        inputs[0] = np.where(before < 0, self._first_input, self._tokens[np.clip(before, 0, self._tokens.size - 1)])
+        inputs[1:] = targets[:-1]
+        inputs[~mask] = 0
+        batch = Batch(inputs, targets, mask)
+        for part in batch:
+            part.setflags(write=False)
+        return batch
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the windows in the order of the text."""
@@ -163,7 +173,6 @@ class SentenceBatches:
         self._first_input = first_input
         self._tokens = encoded.tokens
         self._ends = encoded.line_ends
-        self._starts = np.concatenate([np.zeros(1, np.int64), encoded.line_ends[:-1]])[: encoded.line_ends.size]
         self._buckets = LengthBuckets(encoded.line_ends, boundaries)
 
     def __len__(self) -> int:
@@ -178,7 +187,7 @@ class SentenceBatches:
     def assemble(self, length: int, rows: np.ndarray) -> Batch:
         """Return the batch of some sentences, given by line number, padded to `length` tokens."""
         own = rows[self._columns[self._columns < rows.size]]
-        lines = [self._tokens[self._starts[row] : self._ends[row]] for row in own.tolist()]
+        lines = [self._tokens[self._ends[row - 1] if row else 0 : self._ends[row]] for row in own.tolist()]
         return Batch(*padded(lines, self._columns.size, length, self._first_input))
 
     def close(self) -> None:

@@ -17,7 +17,8 @@ class EncodedText:
     """The tokens of a text in order, where its lines end, and the counts that a report needs.
 
     Attributes:
-        tokens: int32 `[N]`, the ids of all lines one after the other, end-of-line tokens included.
+        tokens: int `[N]`, the ids of all lines one after the other, end-of-line tokens included. int32; of a text that
+            is too large for memory a read-only map of a file, uint16 where the ids fit.
         line_ends: int64 `[L]`, the exclusive end offset of each line in `tokens`; the last one is `N`.
         oov: how many tokens were not in the vocabulary and became its unknown token. A literal `<unk>` that stands in
             the text is a word like any other and is not counted.
@@ -44,8 +45,10 @@ class EncodedText:
     @cached_property
     def digest(self) -> str:
         """The sha256 (hexadecimal) of all that a model and its figures see of the text, see `text_digest`."""
-        tokens = hashlib.sha256(np.ascontiguousarray(self.tokens, "<i4").data).hexdigest()
-        return text_digest(tokens, self.line_ends, self.oov, self.characters)
+        tokens = hashlib.sha256()
+        for part in parts(self.tokens):
+            tokens.update(np.ascontiguousarray(part, "<i4").data)
+        return text_digest(tokens.hexdigest(), self.line_ends, self.oov, self.characters)
 
     def require_ids_below(self, size: int) -> None:
         """Check that a vocabulary of ``size`` types has all tokens, as `require_ids_below` does for an array.
@@ -56,11 +59,17 @@ class EncodedText:
         require_ids_below(self.tokens, size)
 
     def lines(self) -> Iterator[np.ndarray]:
-        """Yield the tokens of each line, an int32 view `[n]`, with its end-of-line token where there is one."""
+        """Yield the tokens of each line, a view `[n]`, with its end-of-line token where there is one."""
         start = 0
-        for end in self.line_ends.tolist():
-            yield self.tokens[start:end]
-            start = end
+        for ends in parts(self.line_ends):
+            for end in ends.tolist():
+                yield self.tokens[start:end]
+                start = end
+
+
+def parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield an array `[N]` in views of at most 2^20 entries, so that what is made of them stays small."""
+    return (array[start : start + 2**20] for start in range(0, array.size, 2**20))
 
 
 def text_digest(tokens: str, line_ends: np.ndarray, oov: int, characters: int) -> str:
@@ -73,7 +82,8 @@ def text_digest(tokens: str, line_ends: np.ndarray, oov: int, characters: int) -
         characters: of the text as it was read.
     """
     found = hashlib.sha256(f"{tokens} {oov} {characters} ".encode())
-    found.update(np.ascontiguousarray(line_ends, "<i8").data)
+    for part in parts(line_ends):
+        found.update(np.ascontiguousarray(part, "<i8").data)
     return found.hexdigest()
 
 

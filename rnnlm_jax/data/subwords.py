@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm_jax.data.encoded import EncodedText
-from rnnlm_jax.data.white_space import split_words
+from rnnlm_jax.data.encoding import BlockIds
+from rnnlm_jax.data.text_blocks import Block
 from rnnlm_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,41 +57,30 @@ def opened(text: str) -> Tokenizer:
     return tokenizer
 
 
-def encode(text: str, lines: Iterable[str], unk_id: int | None, eos_id: int | None) -> EncodedText:
-    """Encode the lines of a text with the tokenizer that `text` describes, appending `eos_id` to each.
+def block_ids(text: str, block: Block, unk_id: int | None) -> tuple[BlockIds, int, int]:
+    """Encode the lines of a block with the tokenizer that `text` describes, without ends of lines.
 
-    Every line is decoded again, and those that do not come back as they were are counted.
+    Returns:
+        The ids; how many of them are `unk_id`; how many lines do not come back as they were when decoded.
 
     Raises:
         UserError: the tokenizer refuses a line, or `tokenizers` is not installed.
     """
     tokenizer = opened(text)
-    ids, ends = array("i"), array("q")
-    end = [] if eos_id is None else [eos_id]
-    characters = words = oov = lossy = seen = 0
-    for part in _parts(lines):
-        found = _encoded(tokenizer, part, seen)
-        seen += len(part)
-        for line, pieces in zip(part, found, strict=True):
-            characters += len(line) + len(end)
-            words += len(split_words(line)) + len(end)
+    lines, ids, ends = block.lines(), array("i"), array("q")
+    unknown = lossy = 0
+    for first in range(0, len(lines), _AT_ONCE):
+        part = lines[first : first + _AT_ONCE]
+        found = _encoded(tokenizer, part, block, first)
+        for pieces in found:
             ids.extend(pieces)
-            ids.extend(end)
             ends.append(len(ids))
         if unk_id is not None:
-            oov += sum(pieces.count(unk_id) for pieces in found)
-        back = tokenizer.decode_batch(found, skip_special_tokens=False)
-        lossy += sum(one != other for one, other in zip(part, back, strict=True))
-    return EncodedText(np.array(ids, np.int32), np.array(ends, np.int64), oov, characters, words, lossy)
-
-
-def encode_line(text: str, line: str) -> list[int]:
-    """Return the ids of one line, without an end.
-
-    Raises:
-        UserError: as `encode`.
-    """
-    return _encoded(opened(text), [line])[0]
+            unknown += sum(pieces.count(unk_id) for pieces in found)
+        if block.line:
+            back = tokenizer.decode_batch(found, skip_special_tokens=False)
+            lossy += sum(one != other for one, other in zip(part, back, strict=True))
+    return BlockIds(np.array(ids, np.int32), np.array(ends, np.int64)), unknown, lossy
 
 
 def decode(text: str, ids: Sequence[int], eos_id: int | None) -> str:
@@ -107,22 +95,16 @@ def decode(text: str, ids: Sequence[int], eos_id: int | None) -> str:
     return "\n".join(tokenizer.decode_batch(pieces, skip_special_tokens=False))
 
 
-def _parts(lines: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(lines)
-    while part := list(islice(left, _AT_ONCE)):
-        yield part
-
-
-def _encoded(tokenizer: Tokenizer, lines: list[str], before: int | None = None) -> list[list[int]]:
-    """Return the ids of each line; `before` lines of the text came earlier."""
+def _encoded(tokenizer: Tokenizer, lines: list[str], block: Block, before: int) -> list[list[int]]:
+    """Return the ids of each line; `before` lines of the block came earlier."""
     try:
         return [found.ids for found in tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
     except BaseException as error:
         reason = _reason(error)
         if len(lines) > 1:  # find the line that it is about
             for k, line in enumerate(lines):
-                _encoded(tokenizer, [line], None if before is None else before + k)
-        where = "a line" if before is None else f"line {before + 1}"
+                _encoded(tokenizer, [line], block, before + k)
+        where = block.place(int(block.ends[before])) if block.line else "a line"
         raise UserError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or mend it") from error
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
 from rnnlm_jax.data import subwords
 from rnnlm_jax.data.encoded import EncodedText
-from rnnlm_jax.data.white_space import split_words
+from rnnlm_jax.data.encoding import BlockIds, byte_ids, character_ids, count_words, token_at, with_ends, word_ids
+from rnnlm_jax.data.spooled import SpooledArray
+from rnnlm_jax.data.text_blocks import Block, blocks_of
+from rnnlm_jax.data.word_table import WordTable
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.input_files import read_input
 from rnnlm_jax.whole_file import written_whole
@@ -122,38 +123,36 @@ class Vocabulary:
     def encode(self, lines: Iterable[str]) -> EncodedText:
         """Encode the lines of a text, which come without their newline, appending `eos` to each.
 
-        The lines are read one at a time; what is kept is four bytes a token and eight a line.
+        The lines are read about a megabyte at a time. Ids are kept once, two bytes each in a vocabulary of at most
+        65,536 types and four in others; a text beyond `spooled.MOST_IN_MEMORY` bytes of them is kept in a temporary
+        file in the cache folder, which is mapped.
 
         Returns:
             The ids with their line ends and counts.
 
         Raises:
-            UserError: a token is unknown and the vocabulary has no unknown token; subwords without `tokenizers`.
+            UserError: a token is unknown and the vocabulary has no unknown token; subwords without `tokenizers`; there
+                is no room for the temporary file.
         """
-        if self.tokenizer is not None:
-            return subwords.encode(self.tokenizer, lines, self.unk_id, self.eos_id)
-        ids, ends = array("i"), array("q")
-        characters = words = 0
-        eos_id = self.eos_id
-        for number, line in enumerate(lines, start=1):
-            try:
-                ids.extend(self._ids(line))
-            except KeyError as error:
-                raise self._unknown(error.args[0], f" in line {number}") from None
-            characters += len(line)
-            words += len(split_words(line)) if self.level != "word" else 0
-            if eos_id is not None:
-                ids.append(eos_id)
-                characters += 1
-                words += 1
-            ends.append(len(ids))
-        tokens = np.array(ids, dtype=np.int32)
-        unknown = tokens < 0
-        oov = int(np.count_nonzero(unknown))
-        if oov and self.unk_id is not None:
-            tokens[unknown] = self.unk_id
-        words = len(tokens) if self.level == "word" else words
-        return EncodedText(tokens, np.array(ends, dtype=np.int64), oov, characters, words)
+        ids, ends = SpooledArray(np.uint16 if self.size <= 2**16 else np.int32), SpooledArray(np.int64)
+        characters = words = oov = lossy = 0
+        try:
+            for block in blocks_of(lines, "surrogateescape" if self.level == "byte" else "surrogatepass"):
+                found, unknown, changed = self._block_ids(block)
+                if self.eos_id is not None:
+                    found = with_ends(found, self.eos_id)
+                    characters += block.ends.size
+                    words += block.ends.size
+                ends.append(found.line_ends + ids.size)
+                ids.append(found.ids)
+                words += 0 if self.level == "word" else count_words(block)
+                characters += block.characters
+                oov += unknown
+                lossy += changed
+        except UnicodeEncodeError as error:
+            raise _not_text(error) from None
+        words = ids.size if self.level == "word" else words
+        return EncodedText(ids.finish(np.int32), ends.finish(np.int64), oov, characters, words, lossy)
 
     def encode_line(self, line: str) -> list[int]:
         """Return the ids of one line, without `eos`: a prompt to continue, say.
@@ -164,18 +163,11 @@ class Vocabulary:
             UserError: a token is unknown and the vocabulary has no unknown token, or there are bytes that are not
                 UTF-8 at another level, or half of a surrogate pair.
         """
-        unk_id = self.unk_id
-        if self.level != "byte":
-            try:
-                line.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise _not_text(error) from None
-        if self.tokenizer is not None:
-            return subwords.encode_line(self.tokenizer, line)
         try:
-            return [i if i >= 0 or unk_id is None else unk_id for i in self._ids(line)]
-        except KeyError as error:
-            raise self._unknown(error.args[0], "") from None
+            (block,) = blocks_of([line], "surrogateescape" if self.level == "byte" else "strict")
+        except UnicodeEncodeError as error:
+            raise _not_text(error) from None
+        return self._block_ids(block._replace(line=0))[0].ids.tolist()
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of some ids: words joined by spaces, characters and bytes as they follow, `eos` as a newline.
@@ -248,22 +240,40 @@ class Vocabulary:
             raise corrupt
         return found
 
-    def _ids(self, line: str) -> Iterator[int]:
-        """Return the ids of a line; an unknown token is -1, or a KeyError where there is no unknown token."""
-        if self.level == "byte":
-            try:
-                return iter(line.encode("utf-8", errors="surrogateescape"))
-            except UnicodeEncodeError as error:
-                raise _not_text(error) from None
-        tokens = split_words(line) if self.level == "word" else line
-        if self.unk is None:
-            return map(self.index.__getitem__, tokens)
-        return map(self.index.get, tokens, repeat(-1))
+    @cached_property
+    def _table(self) -> WordTable:
+        return WordTable([token.encode("utf-8", "surrogatepass") for token in self.tokens])
 
-    def _unknown(self, token: str, where: str) -> UserError:
+    @cached_property
+    def _character_table(self) -> np.ndarray:
+        """Code point -> id, and -1 at the end."""
+        known = {ord(token): i for token, i in self.index.items() if len(token) == 1}
+        table = np.full(max(known, default=0) + 2, -1, np.int32)
+        table[list(known)] = list(known.values())
+        return table
+
+    def _block_ids(self, block: Block) -> tuple[BlockIds, int, int]:
+        """Return a block as ids, without ends of lines; its unknown tokens; its lines that do not come back."""
+        if self.tokenizer is not None:
+            return subwords.block_ids(self.tokenizer, block, self.unk_id)
+        if self.level == "byte":
+            return byte_ids(block), 0, 0
+        words = self.level == "word"
+        found = word_ids(block, self._table) if words else character_ids(block, self._character_table)
+        unknown = np.flatnonzero(found.ids < 0)
+        if unknown.size and self.unk_id is None:
+            raise self._unknown(block, int(unknown[0]))
+        if unknown.size:
+            found.ids[unknown] = self.unk_id
+        return found, unknown.size, 0
+
+    def _unknown(self, block: Block, number: int) -> UserError:
+        """Return what to say of token `number` of a block, which is unknown."""
+        token, at = token_at(block, number, self.level)
+        where = f" in {block.place(at)}" if block.line else ""
         return UserError(
-            f"{token!r}{where} is not in the vocabulary ({self.describe()}): "
-            "build it from a text that has it, or with an unknown token"
+            f"{token!r}{where} is not in the vocabulary ({self.describe()}): use a vocabulary that has it, or one with "
+            "an unknown token"
         )
 
 

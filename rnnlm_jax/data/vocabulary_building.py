@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import numpy as np
 
 from rnnlm_jax.data import subword_building
+from rnnlm_jax.data.encoding import code_points, words_of
+from rnnlm_jax.data.text_blocks import Block, blocks_of
 from rnnlm_jax.data.vocabulary import LEVELS, Vocabulary
-from rnnlm_jax.data.white_space import split_words
+from rnnlm_jax.data.word_table import WordTable
 from rnnlm_jax.errors import UserError
 
 
@@ -88,12 +92,42 @@ def build_vocabulary(
 
 def _count(lines: Iterable[str], level: str) -> tuple[Counter[str], int]:
     """Return how often each token occurs, and the number of lines."""
-    counts: Counter[str] = Counter()
+    count = _count_words if level == "word" else _count_characters
     seen = 0
-    for line in lines:
-        counts.update(split_words(line) if level == "word" else line)
-        seen += 1
+
+    def blocks() -> Iterator[Block]:
+        nonlocal seen
+        for block in blocks_of(lines):
+            seen += block.ends.size
+            yield block
+
+    counts = count(blocks())
     return counts, seen
+
+
+def _count_words(blocks: Iterable[Block]) -> Counter[str]:
+    table, counts = WordTable(), np.zeros(2**10, np.int64)
+    for block in blocks:
+        for words in words_of(block):
+            ids = table.find(words.buffer, words.starts, words.stops)
+            unknown = np.flatnonzero(ids < 0)
+            if unknown.size:
+                bounds = zip(words.starts[unknown].tolist(), words.stops[unknown].tolist(), strict=True)
+                text = words.buffer.tobytes()
+                table.add(list(dict.fromkeys(text[start:stop] for start, stop in bounds)))
+                ids[unknown] = table.find(words.buffer, words.starts[unknown], words.stops[unknown])
+            if table.size > counts.size:
+                counts = np.concatenate([counts, np.zeros(2 * table.size - counts.size, np.int64)])
+            np.add.at(counts, ids, 1)
+    return Counter(dict(zip(table.words(), counts.tolist(), strict=False)))
+
+
+def _count_characters(blocks: Iterable[Block]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for block in blocks:
+        points, seen = np.unique(np.delete(code_points(block), block.character_ends), return_counts=True)
+        counts.update(dict(zip(map(chr, points.tolist()), seen.tolist(), strict=True)))
+    return counts
 
 
 def _by_rank(counts: dict[str, int]) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 from rnnlm_jax.exporting.artefact import PLATFORMS, export_run
 from rnnlm_jax.exporting.importing import import_run
 from rnnlm_jax.exporting.run_file import is_run_file, load_safetensors, run_of, save_safetensors
-from rnnlm_jax.exporting.torch_run import read_vocabulary, torch_run
+from rnnlm_jax.exporting.torch_run import torch_run
 from rnnlm_jax.interop.weights import read_tensors
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "is_run_file",
     "load_safetensors",
     "read_tensors",
-    "read_vocabulary",
     "run_of",
     "save_safetensors",
     "torch_run",

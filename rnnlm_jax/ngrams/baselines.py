@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from rnnlm_jax.data.encoded import parts
 from rnnlm_jax.ngrams.ids import as_ids
+
+#: Tokens of a text that are counted together.
+_AT_ONCE = 2**22
 
 
 class UnigramBaseline:
@@ -15,7 +19,10 @@ class UnigramBaseline:
 
     def __init__(self, tokens: np.ndarray, vocab_size: int):
         """Count."""
-        self._set(np.bincount(as_ids(tokens, vocab_size), minlength=vocab_size))
+        counts = np.zeros(vocab_size, np.int64)
+        for part in parts(as_ids(tokens, vocab_size)):
+            counts += np.bincount(part, minlength=vocab_size)
+        self._set(counts)
 
     @classmethod
     def of_counts(cls, counts: np.ndarray) -> "UnigramBaseline":
@@ -50,12 +57,29 @@ class BigramBaseline:
         self.vocab_size = vocab_size
         tokens = as_ids(tokens, vocab_size)
         self.unigram = UnigramBaseline(tokens, vocab_size)
-        self.keys, self.counts = np.unique(self._keys(tokens[:-1], tokens[1:]), return_counts=True)
+        self.keys, self.counts = self._counted(tokens)
         first = self.keys // vocab_size
         self.followers = np.bincount(first, minlength=vocab_size)
         self.occurrences = np.bincount(first, weights=self.counts, minlength=vocab_size)
         once, twice = np.sum(self.counts == 1), np.sum(self.counts == 2)
         self.discount = once / (once + 2 * twice) if once else 0.5
+
+    def _counted(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bigrams of a text, ascending, and their counts; part by part, since a text may be large."""
+        keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        starts = range(0, max(tokens.size - 1, 0), _AT_ONCE)
+        for start in starts:
+            part = tokens[start : start + _AT_ONCE + 1]
+            waiting.append(np.unique(self._keys(part[:-1], part[1:]), return_counts=True))
+            if sum(found.size for found, _ in waiting) > max(keys.size, _AT_ONCE) or start == starts[-1]:
+                waiting.append((keys, counts))
+                every, weights = (np.concatenate(arrays) for arrays in zip(*waiting, strict=True))
+                keys, place = np.unique(every, return_inverse=True)
+                counts = np.zeros(keys.size, np.int64)
+                np.add.at(counts, place, weights)
+                waiting = []
+        return keys, counts
 
     def _keys(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return first.astype(np.int64) * self.vocab_size + second
@@ -74,4 +98,9 @@ class BigramBaseline:
     def nats(self, tokens: np.ndarray, first_input: int) -> np.ndarray:
         """``-log P(w_t | w_{t-1})`` of each token, ``[N]``; ``first_input`` stands before the first."""
         tokens = as_ids(tokens, self.vocab_size)
-        return -np.log(self.probabilities(np.concatenate([[first_input], tokens[:-1]]), tokens))
+        nats = np.empty(tokens.size)
+        for start in range(0, tokens.size, _AT_ONCE):
+            second = tokens[start : start + _AT_ONCE]
+            first = np.concatenate([[tokens[start - 1] if start else first_input], second[:-1]])
+            nats[start : start + _AT_ONCE] = -np.log(self.probabilities(first, second))
+        return nats

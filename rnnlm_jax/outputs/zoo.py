@@ -13,8 +13,10 @@ from rnnlm_jax.outputs.class_softmax import class_softmax
 from rnnlm_jax.outputs.hierarchical_softmax import hierarchical_softmax
 from rnnlm_jax.outputs.maxent import maxent
 from rnnlm_jax.outputs.output_layer import OutputLayer
+from rnnlm_jax.outputs.own import own_output
 from rnnlm_jax.outputs.sampled_softmax import blackout, importance_sampling, noise_contrastive
 from rnnlm_jax.outputs.softmax import softmax
+from rnnlm_jax.own_source import is_reference, load
 from rnnlm_jax.words import Words
 
 
@@ -63,7 +65,7 @@ def make(
     """The output layer of that name.
 
     Args:
-        name: one of ``OUTPUTS``.
+        name: one of ``OUTPUTS``, or a function of the user's own, ``FILE.py:function`` or ``module:function``.
         words: the vocabulary's words and their counts, for a layer that is made of them.
         tied: whether the embedding takes the place of its matrix.
         dtype: of matrix products.
@@ -74,9 +76,9 @@ def make(
         UserError: for an unknown name, an option that the layer does not have or that cannot be, counts that are
             missing, or a layer that cannot be tied.
     """
-    if name not in OUTPUTS:
-        raise UserError(f"unknown output {name!r}: choose one of {', '.join(OUTPUTS)}")
-    entry = OUTPUTS[name]
+    if name not in OUTPUTS and not is_reference(name):
+        raise UserError(f"unknown output {name!r}: choose one of {', '.join(OUTPUTS)}, or give FILE.py:function")
+    entry = Entry(load(name), "the user's own") if is_reference(name) else OUTPUTS[name]
     known = entry.options()
     for option in options:
         if option not in known:
@@ -90,6 +92,8 @@ def make(
         options["tied"] = tied
     elif tied:
         raise UserError(f"output {name!r} cannot be tied to the embedding: leave --tie-embeddings out")
+    if is_reference(name):
+        return own_output(name, tuple(sorted(options.items())), dtype=dtype, param_dtype=param_dtype)
     try:
         return entry.factory(dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(param_dtype), **options)
     except (TypeError, ValueError) as error:

@@ -2,20 +2,28 @@
 
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.outputs.settle_cutoffs import are_open, settle_cutoffs
+from rnnlm_jax.own_source import is_reference, recorded, same_function
 from rnnlm_jax.runs import build_model
 from rnnlm_jax.words import Words
 
 _ADAPTIVE = "adaptive"
+#: Options that may name a function of the user's own.
+_OWN = ("cell", "output")
 
 
 def settle(config: Config, words: Words) -> Config:
-    """The configuration with the cut-offs of an adaptive softmax in numbers, measured here if it has none.
+    """The configuration with what it leaves open.
+
+    References to the user's own cell and output layer get the digest of their source; the cut-offs of an adaptive
+    softmax are measured here if it has none.
 
     A run that is resumed, or opened elsewhere, has them from its configuration.
 
     Raises:
         UserError: if the vocabulary or the hidden state is too small to divide.
     """
+    own = {name: recorded(getattr(config.model, name)) for name in _OWN if is_reference(getattr(config.model, name))}
+    config = replace(config, model=own)
     if config.model.output != _ADAPTIVE or not are_open(config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": ()}).model
@@ -27,6 +35,9 @@ def settle(config: Config, words: Words) -> Config:
 
 def settle_as(begun: Config, config: Config) -> Config:
     """The configuration with what it leaves open as it was settled when the run was begun."""
+    own = {name: getattr(begun.model, name) for name in _OWN}
+    own = {name: value for name, value in own.items() if same_function(getattr(config.model, name), value)}
+    config = replace(config, model=own)
     both = config.model.output == begun.model.output == _ADAPTIVE
     if not both or not are_open(config.model.output_options):
         return config

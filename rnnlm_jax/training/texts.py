@@ -18,8 +18,10 @@ from rnnlm_jax.data import (
     Vocabulary,
     build_vocabulary,
     is_path,
+    is_pattern,
     load_corpus,
     read_tokenizer,
+    read_vocabulary_file,
     require_in_vocabulary,
 )
 from rnnlm_jax.data.records import RecordText, open_text
@@ -102,7 +104,7 @@ def vocabulary_at_hand(config: DataConfig) -> Vocabulary | None:
     if config.tokenizer is None:
         if config.vocabulary is None:
             return None
-        vocabulary = Vocabulary.load(config.vocabulary)
+        vocabulary = read_vocabulary_file(config.vocabulary)
         if config.level not in ("auto", vocabulary.level):
             raise UserError(
                 f"--vocabulary {config.vocabulary} has tokens of level {vocabulary.level}, and --level {config.level} "
@@ -147,7 +149,7 @@ def corpus_of_run(data: DataConfig, remedy: str) -> Corpus:
     Raises:
         UserError: if it is not there.
     """
-    if is_path(data.corpus) and not Path(data.corpus).exists():
+    if is_path(data.corpus) and not Path(data.corpus).exists() and not is_pattern(data.corpus):
         raise UserError(f"the text {data.corpus} of the run is not there: {remedy}")
     return load_corpus(data.corpus, data_dir=data.data_dir)
 

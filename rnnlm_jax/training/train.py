@@ -18,6 +18,7 @@ from rnnlm_jax.evaluation import Evaluation, evaluate
 from rnnlm_jax.flops import token_flops
 from rnnlm_jax.language_model import LanguageModel, parameter_count
 from rnnlm_jax.machine_memory import require_memory
+from rnnlm_jax.own_source import is_reference
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.run_identity import RunIdentity
 from rnnlm_jax.runs import (
@@ -246,7 +247,8 @@ def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
     devices = trainer.state.step.sharding.device_set
     peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)
     tokens = config.data.batch_size * config.data.window
-    flops = None if peak is None else token_flops(trainer.model, config.model, words, tokens).training
+    own = is_reference(config.model.output)  # whose operations are not known
+    flops = None if peak is None or own else token_flops(trainer.model, config.model, words, tokens).training
     return Capacity(len(devices), flops, peak)
 
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "import --vocabulary JSON": "import {torch2} --kind RNN_TANH --vocabulary {vocabulary} --run [out] --json",
     "ngram train": "ngram train {text} --out [out] --order 3",
     "ngram train --vocabulary": "ngram train {text} --vocabulary {vocabulary} --out [out]",
+    "ngram train --vocabulary WORDS": "ngram train {text} --vocabulary {words} --out [out]",
     "ngram train --tokenizer": "ngram train {text} --tokenizer {tokenizer} --out [out]",
     "ngram train --held-out": "ngram train {text} --model maxent --held-out {dev} --order 2 --out [out]",
     "ngram eval": "ngram eval {kn3} --data {text} --json",

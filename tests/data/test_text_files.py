@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rnnlm_jax.data import CORPORA, load_corpus, read_lines
+from rnnlm_jax.data import CORPORA, load_corpus, read_lines, read_text
 from rnnlm_jax.errors import UserError
 
 SPLITS = ("train", "valid", "test")
@@ -216,3 +216,69 @@ def test_an_unknown_corpus_is_told_the_known_ones():
     with pytest.raises(UserError) as caught:
         load_corpus("no-such-corpus")
     assert all(name in str(caught.value) for name in CORPORA) and "\n" not in str(caught.value)
+
+
+def parts_of(folder, lines, sizes, names):
+    """Some lines as several files."""
+    folder.mkdir()
+    start = 0
+    for name, size in zip(names, sizes, strict=True):
+        part = "".join(f"{line}\n" for line in lines[start : start + size])
+        write(folder / name, gzip.compress(part.encode()) if name.endswith(".gz") else part)
+        start += size
+
+
+MANY = [f"{k} é" + "x" * (k % 13) for k in range(3000)]
+SIZES = (2890, 1, 9, 100)
+
+
+@pytest.mark.parametrize("size", [50, 2**20])
+@pytest.mark.parametrize("names", [("a1.txt", "a2.txt.gz", "a9.raw", "a10.txt"), ("1.txt", "2.txt", "3.txt", "10.txt")])
+def test_files_of_one_text_are_cut_like_one_file(tmp_path, monkeypatch, names, size):
+    monkeypatch.setattr("rnnlm_jax.data.corpora.text_reading.SIZE", size)  # many blocks, or one
+    expected = cut(write(tmp_path / "all.txt", "".join(f"{line}\n" for line in MANY)))
+    parts_of(tmp_path / "parts", MANY, SIZES, names)
+    assert cut(tmp_path / "parts") == expected
+    assert cut(tmp_path / "parts" / "*") == expected
+    assert list(read_text(tmp_path / "parts" / "*.[tr]*")) == MANY
+
+
+def test_a_pattern_may_name_files_of_one_split(tmp_path):
+    parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
+    assert list(chain(*cut(tmp_path / "parts" / "train-*.txt"))) == MANY
+    corpus = load_corpus(str(tmp_path / "parts"))
+    assert list(corpus.splits) == ["train"]
+    assert list(corpus.lines("train")) == MANY
+    write(tmp_path / "parts" / "valid.txt", "a\n")
+    assert list(load_corpus(str(tmp_path / "parts" / "*.txt")).splits) == ["train", "valid"]
+    write(tmp_path / "parts" / "more.txt", "a\n")
+    with pytest.raises(UserError, match="fits files of several splits, and .*more.txt, which is of none"):
+        load_corpus(str(tmp_path / "parts" / "*.txt"))
+
+
+def test_a_folder_a_split(tmp_path):
+    parts_of(tmp_path / "train", MANY, SIZES, ["one.txt", "two.txt.gz", "3.tokens", "4.raw"])
+    parts_of(tmp_path / "Valid", ["a"], [1], ["some.txt"])
+    parts_of(tmp_path / "other", ["b"], [1], ["train.txt"])
+    corpus = load_corpus(str(tmp_path))
+    assert sorted(corpus.lines("train")) == sorted(MANY)
+    assert list(corpus.lines("valid")) == ["a"]
+
+
+def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
+    with pytest.raises(UserError, match=r"no file has a name like .*news-\*.txt: check the pattern, and quote it"):
+        load_corpus(str(tmp_path / "news-*.txt"))
+    path = write(tmp_path / "text[1].txt", "a\n")
+    assert list(read_text(path)) == ["a"]
+    assert list(read_text(tmp_path / "text[[]1*")) == ["a"]
+
+
+def test_a_shard_that_is_empty_or_comes_twice(tmp_path):
+    parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
+    write(tmp_path / "parts" / "train-2.txt.gz", gzip.compress(b"a\n"))
+    with pytest.raises(UserError, match="two train files"):
+        load_corpus(str(tmp_path / "parts"))
+    (tmp_path / "parts" / "train-2.txt.gz").unlink()
+    write(tmp_path / "parts" / "train-2.txt", "")
+    with pytest.raises(UserError, match=r"train-2.txt is empty"):
+        list(load_corpus(str(tmp_path / "parts")).lines("train"))

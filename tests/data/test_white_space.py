@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.data import build_vocabulary, split_words, strip_space
-from rnnlm_jax.data.subwords import encode
+from rnnlm_jax.data import Vocabulary, build_vocabulary, read_vocabulary_file, split_words, strip_space
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting import read_vocabulary
 from rnnlm_jax.exporting.score import words as words_of_script
 from rnnlm_jax.rescoring import read_nbest, read_references, word_errors
 
@@ -45,7 +43,7 @@ def test_every_part_splits_alike(line, tmp_path):
     np.testing.assert_allclose(again.token_nats(text), model.token_nats(text), rtol=1e-7)
     list_words = tmp_path / "words"
     list_words.write_text("".join(f"{word}\n" for word in vocabulary.tokens))
-    assert read_vocabulary(list_words).tokens == vocabulary.tokens
+    assert read_vocabulary_file(list_words).tokens == vocabulary.tokens
 
 
 @pytest.mark.parametrize("line", LINES, ids=ascii)
@@ -68,7 +66,8 @@ def test_rescoring_counts_the_same_words(line, tmp_path):
 def test_words_of_subwords():
     tokenizers = pytest.importorskip("tokenizers")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, []))
-    assert encode(tokenizer.to_str(), LINES, None, 0).words == 5 * len(LINES)
+    words = Vocabulary("subword", ("a",), None, "a", tokenizer.to_str())
+    assert words.encode(LINES).words == 5 * len(LINES)
 
 
 def test_words_with_a_vertical_tab_are_refused(tmp_path):

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from rnnlm_jax.config import replace
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting import load_safetensors, read_vocabulary, save_safetensors, torch_run
+from rnnlm_jax.exporting import load_safetensors, save_safetensors, torch_run
 from rnnlm_jax.interop.torch_language_model import dump
 from rnnlm_jax.runs import build_model
 from tests.training.tiny import assert_same_bits, random_params, tiny_config, vocabulary
@@ -168,19 +168,3 @@ def test_a_torch_model_is_a_run():
     other = Vocabulary("word", (*words.tokens, "more"), words.unk, words.eos)
     with pytest.raises(UserError, match=f"model of {words.size} words, and the vocabulary has {words.size + 1}"):
         torch_run(dump(config, params), other, "torch.safetensors")
-
-
-def test_a_list_of_words(tmp_path):
-    path = tmp_path / "words.txt"
-    path.write_text("the\n<unk>\ncat \n<eos>\n")
-    assert read_vocabulary(path) == Vocabulary("word", ("the", "<unk>", "cat", "<eos>"), "<unk>", "<eos>")
-    path.write_text("the\ncat\n")
-    assert read_vocabulary(path) == Vocabulary("word", ("the", "cat"), None, None)
-    for content, said in (
-        ("the\n\ncat\n", "line 2 of .* is no word"),
-        ("the cat\n", "line 1 of .* is no word"),
-        ("the\ncat\nthe\n", "line 3 of .* repeats 'the' of line 1"),
-    ):
-        path.write_text(content)
-        with pytest.raises(UserError, match=said):
-            read_vocabulary(path)

@@ -2,6 +2,17 @@
 
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.loading import CORPORA, is_path, load_corpus
-from rnnlm_jax.data.corpora.text_files import lines_of, path_corpus, read_lines
+from rnnlm_jax.data.corpora.text_files import is_pattern, path_corpus, read_text
+from rnnlm_jax.data.corpora.text_reading import lines_of, read_lines
 
-__all__ = ["CORPORA", "Corpus", "is_path", "lines_of", "load_corpus", "path_corpus", "read_lines"]
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "is_path",
+    "is_pattern",
+    "lines_of",
+    "load_corpus",
+    "path_corpus",
+    "read_lines",
+    "read_text",
+]

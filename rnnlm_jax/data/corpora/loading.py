@@ -14,11 +14,11 @@ CORPORA = {
     "wikitext-2": "WikiText-2, word level, from your copy of the text",
     "tfds:NAME": "a text data set of TensorFlow Datasets, e.g. tfds:tiny_shakespeare",
 }
-"""The names that `load_corpus` knows, and what they are; a path to a file or directory is a corpus too."""
+"""The names that `load_corpus` knows, and what they are; files, directories and patterns are corpora too."""
 
 
 def is_path(name: str) -> bool:
-    """Return whether a corpus of that name is a file or a directory."""
+    """Return whether a corpus of that name is a file, a directory, or a pattern of file names."""
     return name not in CORPORA and not name.startswith("tfds:")
 
 
@@ -26,7 +26,7 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
     """Return a corpus by name or path.
 
     Args:
-        name: one of `CORPORA`, or the path of a text file or of a directory of train, valid and test files.
+        name: one of `CORPORA`, or what `path_corpus` takes: a file, a directory, a pattern of file names.
         data_dir: where the text of `ptb`, `wikitext-2` and `tfds:` corpora lies; default: the environment variable
             `RNNLM_JAX_DATA`.
         seed: of the generated corpus; the others ignore it.
@@ -51,9 +51,9 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
         from rnnlm_jax.data.corpora.tfds_text import tfds_corpus
 
         return tfds_corpus(name.removeprefix("tfds:"), data_dir)
-    from rnnlm_jax.data.corpora.text_files import path_corpus
+    from rnnlm_jax.data.corpora.text_files import is_pattern, path_corpus
 
-    if not Path(name).exists():
+    if not Path(name).exists() and not is_pattern(name):
         known = ", ".join(CORPORA)
         raise UserError(f"there is no corpus or file {name!r}: give one of {known}, or the path of a text")
     return path_corpus(name)

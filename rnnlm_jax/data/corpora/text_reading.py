@@ -1,0 +1,138 @@
+"""Text files to blocks of lines: UTF-8 checked, byte order marks dropped, a megabyte in memory at a time."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnlm_jax.data.text_blocks import SIZE, Block, TextBlocks, starts_character
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.input_files import BYTE_ORDER_MARK, open_input, told_errors
+
+
+def read_lines(path: str | Path) -> TextBlocks:
+    r"""Read the lines of a UTF-8 text file, plain or gzip, without their newlines.
+
+    Only `\n` and `\r\n` end a line: the other separators that `str.splitlines` knows (form feed, U+2028, ...) are
+    characters of the text. A byte order mark at the start is dropped. A pipe is read once.
+
+    Returns:
+        An iterator of lines; empty lines are lines.
+
+    Raises:
+        UserError: the file is missing, a directory, unreadable or empty (all at once), or damaged or not UTF-8 (on
+            reaching it).
+    """
+    return lines_of(open_input(path), path)
+
+
+def lines_of(file: io.BufferedReader, path: str | Path) -> TextBlocks:
+    """Return the lines of an open file; `path` is its name.
+
+    Raises:
+        UserError: as `read_lines`.
+    """
+    return TextBlocks(_blocks(_not_empty(file, path), path, FIRST))
+
+
+class Place(NamedTuple):
+    """The start of a line in a text of several files."""
+
+    file: int
+    """Its number, from 0."""
+    offset: int
+    """In bytes, of what is unpacked."""
+    line: int
+    """The number of the line in the file, from 1."""
+
+
+#: Where a text begins.
+FIRST = Place(0, 0, 1)
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """Some text files that are one text, one after the other; the last line of each ends where it does.
+
+    Attributes:
+        paths: of the files.
+        open_again: what opens each of them, any number of times.
+    """
+
+    paths: Sequence[Path]
+    open_again: Sequence[Callable[[], io.BufferedReader]]
+
+    def lines(self, start: Place | None = None, stop: Place | None = None) -> TextBlocks:
+        """Return the lines between two places; `None`: from the first, to the last.
+
+        Raises:
+            UserError: as `read_lines`.
+        """
+        first = start or FIRST
+        file = _not_empty(self.open_again[first.file](), self.paths[first.file])
+        return TextBlocks(self._blocks(file, first, stop or Place(len(self.paths), 0, 1)))
+
+    def _blocks(self, file: io.BufferedReader, start: Place, stop: Place) -> Iterator[Block]:
+        for number in range(start.file, len(self.paths)):
+            limit = stop.offset if number == stop.file else None
+            if number > stop.file or limit == 0:
+                break
+            path = self.paths[number]
+            if number > start.file:
+                file = _not_empty(self.open_again[number](), path)
+                start = Place(number, 0, 1)
+            yield from _blocks(file, path, start, limit)
+        file.close()
+
+
+def _not_empty(file: io.BufferedReader, path: str | Path) -> io.BufferedReader:
+    with told_errors(path):
+        beginning = file.peek(4)[:4]
+    if beginning in (b"", BYTE_ORDER_MARK):
+        file.close()
+        raise UserError(f"{path} is empty: give a text with at least one line")
+    return file
+
+
+def _blocks(file: io.BufferedReader, path: str | Path, start: Place, stop: int | None = None) -> Iterator[Block]:
+    """Yield the lines of an open file from a place to a byte, and close it; equal places begin equal blocks."""
+    with file, told_errors(path):
+        offset, line, pieces = start.offset, start.line, [b""]
+        if offset:
+            file.seek(offset)
+        left = math.inf if stop is None else stop - offset
+        while chunk := file.read(int(min(SIZE - len(pieces[-1]), left))):
+            left -= len(chunk)
+            cut = chunk.rfind(b"\n") + 1
+            if not cut:
+                pieces += [chunk, b""]
+                continue
+            block, size = _block(b"".join(pieces) + chunk[:cut], path, offset, line)
+            yield block
+            offset, line, pieces = offset + size, line + block.ends.size, [chunk[cut:]]
+        if last := b"".join(pieces):
+            yield _block(last + b"\n", path, offset, line)[0]
+
+
+def _block(raw: bytes, path: str | Path, offset: int, line: int) -> tuple[Block, int]:
+    r"""Return lines as they are in a file, each with its `\n`, as a block, and their size in bytes."""
+    skipped = len(BYTE_ORDER_MARK) if offset == 0 and raw.startswith(BYTE_ORDER_MARK) else 0
+    data = raw[skipped:]
+    if not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            where = offset + skipped + error.start
+            raise UserError(f"{path} is not UTF-8 (at byte {where}): convert it to UTF-8") from None
+    if b"\r\n" in data:
+        data = data.replace(b"\r\n", b"\n")
+    values = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(values == ord("\n"))
+    characters = values.size if data.isascii() else int(np.count_nonzero(starts_character(values)))
+    return Block(data, ends, characters - ends.size, str(path), line, offset), len(raw)
