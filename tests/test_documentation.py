@@ -1,7 +1,10 @@
 """What the documents say is so: their code runs, their tables are complete, their links lead somewhere."""
 
 import doctest
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -25,6 +28,14 @@ def test_the_readme_runs():
         outcome = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert outcome.attempted > 10
     assert outcome.failed == 0
+
+
+def test_inside_jax_programs():
+    """On four devices, which a process must ask for before it starts."""
+    page = str(ROOT / "docs" / "inside-jax-programs.md")
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-m", "doctest", page], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def names_in_table(head):
