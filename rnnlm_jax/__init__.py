@@ -10,6 +10,9 @@
 (5, 2, 8)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from rnnlm_jax import cells
 from rnnlm_jax.compilation import warn_of_faulty_jaxlib
 from rnnlm_jax.errors import UserError
@@ -17,5 +20,48 @@ from rnnlm_jax.unroll import unroll
 from rnnlm_jax.version import __version__
 
 __all__ = ["UserError", "__version__", "cells", "unroll"]
+
+#: Public modules that are imported when they are first used: ``rnnlm_jax.jacobians``.
+_MODULES = (
+    "analysis",
+    "checkpoints",
+    "comparison",
+    "config",
+    "data",
+    "dropout",
+    "evaluation",
+    "exporting",
+    "flops",
+    "generation",
+    "inputs",
+    "interop",
+    "jacobians",
+    "language_model",
+    "ngrams",
+    "outputs",
+    "plotting",
+    "presets",
+    "rescoring",
+    "runs",
+    "sentence_scores",
+    "sharding",
+    "training",
+    "words",
+)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those of modules that are not imported yet included."""
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
+
+
+if not TYPE_CHECKING:  # for type checkers, modules are to be imported: from rnnlm_jax import jacobians
+
+    def __getattr__(name: str) -> Any:
+        """Import a public module when it is first used."""
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 warn_of_faulty_jaxlib()

@@ -19,9 +19,11 @@ from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.outputs.output_layer import OutputLayer, WithPast
 from rnnlm_jax.outputs.softmax import softmax
 from rnnlm_jax.past import StateWithPast, no_words, past_after, past_at_each
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.unroll import unroll
 
 
+@serialized
 class LanguageModelParams(NamedTuple):
     """Parameters of the input layer, the cell (a tuple for a stack) and the output layer."""
 
@@ -31,6 +33,7 @@ class LanguageModelParams(NamedTuple):
     output: Tree
 
 
+@serialized
 class Scored(NamedTuple):
     """What goes with a sum of nats: over how many tokens, and the state after them."""
 

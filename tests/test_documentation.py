@@ -2,7 +2,10 @@
 
 import dataclasses
 import doctest
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -30,6 +33,14 @@ def test_the_readme_runs():
         outcome = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert outcome.attempted > 10
     assert outcome.failed == 0
+
+
+def test_inside_jax_programs():
+    """On four devices, which a process must ask for before it starts."""
+    page = str(ROOT / "docs" / "inside-jax-programs.md")
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-m", "doctest", page], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def names_in_table(head):

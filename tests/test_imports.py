@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
 BASE = {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "version"}
-BASE |= {"words", "sparse_rows", "past", "tanh", "own_source"}
+BASE |= {"mesh_axes", "own_source", "past", "serialized_types", "sparse_rows", "tanh", "words"}
 MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
@@ -25,6 +25,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "array_arguments": ({"array_types", "errors"}, JAX),
     "broadcasting": ({"array_types"}, {"jax"}),
     "cached_factory": ({"errors"}, JAX),
+    "mesh_axes": ({"array_types"}, {"jax"}),
+    "serialized_types": (set(), {"jax"}),
     "tanh": ({"array_types"}, {"jax"}),
     "progress": (set(), {"tqdm"}),
     # what is kept on disk between starts
@@ -32,20 +34,40 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "single_build": (set(), set()),
     "machine_memory": ({"errors"}, {"jax"}),
     # kernels know arrays only
-    "native": ({"array_types", "broadcasting", "cache_root", "errors", "single_build", "tanh"}, JAX | {"jaxlib"}),
+    "native": (
+        {"array_types", "broadcasting", "cache_root", "errors", "mesh_axes", "progress", "single_build", "tanh"},
+        JAX | {"jaxlib"},
+    ),
     # recurrence: cells know nothing of time, executors nothing of language
-    "cells": ({"array_types", "broadcasting", "cached_factory", "errors", "native", "own_source", "tanh"}, JAX),
-    "unroll": ({"array_arguments", "array_types", "compilation", "errors", "cells", "native"}, JAX),
+    "cells": (
+        {
+            "array_types",
+            "broadcasting",
+            "cached_factory",
+            "errors",
+            "mesh_axes",
+            "native",
+            "own_source",
+            "serialized_types",
+        }
+        | {"tanh"},
+        JAX,
+    ),
+    "unroll": ({"array_arguments", "array_types", "compilation", "errors", "cells", "mesh_axes", "native"}, JAX),
     "jacobians": ({"array_types", "compilation", "errors", "cells", "unroll"}, JAX),  # no training, no flax
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
-    "inputs": ({"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native", "tanh"}, JAX),
+    "inputs": (
+        {"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native", "serialized_types"}
+        | {"tanh"},
+        JAX,
+    ),
     "words": ({"errors"}, {"numpy"}),
     "sparse_rows": ({"array_types"}, JAX),
     "past": ({"array_types"}, JAX),
     "outputs": (
         {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "native"}
-        | {"own_source", "words", "sparse_rows"},
+        | {"own_source", "serialized_types", "words", "sparse_rows"},
         JAX | {"scipy"},
     ),
     "data": ({"errors", "cache_root", "input_files", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
@@ -156,6 +178,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "bench",
             "bench.measure",
             "bench.peers",
+            "native",
             "sharding",
             "sharding.distributed",
             "partners",

@@ -16,22 +16,24 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 from jax.export import is_symbolic_dim
 
-from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.array_types import Array, Key
 from rnnlm_jax.cached_factory import FactoryMade, cached_factory
 from rnnlm_jax.errors import UserError
 
-InitFn = Callable[[Key, int], Tree]  # (key, input_size) -> params
-StateFn = Callable[[tuple[int, ...]], Tree]  # batch_shape -> state
-ProjectFn = Callable[[Tree, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
-MixFn = Callable[[Tree, Tree], Array]  # (params, state) -> r[..., G*H]
-UpdateFn = Callable[[Tree, Tree, Array, Array], Tree]  # (params, state, z, r) -> state
-StepFn = Callable[[Tree, Tree, Array], Tree]  # (params, state, z) -> state
-ReadoutFn = Callable[[Tree, Tree], Array]  # (params, state) -> h[..., output_size]
+Params = TypeVar("Params")
+State = TypeVar("State")
+InitFn = Callable[[Key, int], Params]  # (key, input_size) -> params
+StateFn = Callable[[tuple[int, ...]], State]  # batch_shape -> state
+ProjectFn = Callable[[Params, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
+MixFn = Callable[[Params, State], Array]  # (params, state) -> r[..., G*H]
+UpdateFn = Callable[[Params, State, Array, Array], State]  # (params, state, z, r) -> state
+StepFn = Callable[[Params, State, Array], State]  # (params, state, z) -> state
+ReadoutFn = Callable[[Params, State], Array]  # (params, state) -> h[..., output_size]
 
 Arguments = ParamSpec("Arguments")
 CellType = TypeVar("CellType", bound="Cell")
@@ -52,21 +54,23 @@ class CellSpec:
 
 
 @dataclass(frozen=True)
-class Cell(FactoryMade):
+class Cell(FactoryMade, Generic[Params, State]):
     """A recurrent cell as pure functions; see the module's docstring for their meaning.
+
+    ``cells.lstm(650)`` is a ``Cell[LSTMParams, LSTMState]``.
 
     It is static and hashable: factories are cached, so equal arguments give the same object and ``jit`` does not
     retrace. All arrays live in ``params`` and ``state``, which are NamedTuples.
     """
 
     spec: CellSpec
-    init: InitFn
-    initial_state: StateFn
-    project: ProjectFn
-    readout: ReadoutFn
-    mix: MixFn | None = None
-    update: UpdateFn | None = None
-    whole_step: StepFn | None = None
+    init: InitFn[Params]
+    initial_state: StateFn[State]
+    project: ProjectFn[Params]
+    readout: ReadoutFn[Params, State]
+    mix: MixFn[Params, State] | None = None
+    update: UpdateFn[Params, State] | None = None
+    whole_step: StepFn[Params, State] | None = None
     additive: bool = False
     """Whether ``update`` reads ``z`` and ``r`` as their sum ``z + r`` only."""
 
@@ -75,7 +79,7 @@ class Cell(FactoryMade):
         """Whether the cell is two linear maps and an elementwise update."""
         return self.mix is not None and self.update is not None
 
-    def step(self, params: Tree, state: Tree, z: Array) -> Tree:
+    def step(self, params: Params, state: State, z: Array) -> State:
         """One step of time, ``update(params, state, z, mix(params, state))``, where ``z`` is ``project(params, x)``."""
         if self.mix is not None and self.update is not None:
             return self.update(params, state, z, self.mix(params, state))

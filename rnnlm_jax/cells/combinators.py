@@ -1,17 +1,18 @@
 """Cells made of cells: one above the other, or one in each direction of time."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.serialized_types import serialized
 
 
 @dataclass(frozen=True)
-class Stack(Cell):
+class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
     """A cell made of layers; ``unroll`` runs it layer by layer, ``step`` through all layers at once."""
 
     layers: tuple[Cell, ...] = field(kw_only=True)
@@ -19,13 +20,14 @@ class Stack(Cell):
 
 
 @dataclass(frozen=True)
-class Bidirectional(Cell):
+class Bidirectional(Cell["Directions", "Directions"]):
     """A pair of cells, one for each direction of time; only ``unroll`` can run it."""
 
     forward: Cell = field(kw_only=True)
     backward: Cell = field(kw_only=True)
 
 
+@serialized
 class Directions(NamedTuple):
     """Parameters, or states, of the two directions of a bidirectional cell."""
 
@@ -34,7 +36,7 @@ class Directions(NamedTuple):
 
 
 @cell_factory
-def stack(*layers: Cell, residual: bool = False) -> Cell:
+def stack(*layers: Cell, residual: bool = False) -> Stack:
     """Layers one above the other, ``h^k_t = cell_k(h^{k-1}_t)`` with ``h^0 = x`` (Graves 2013, section 2).
 
     Parameters and state are tuples, one entry a layer.
@@ -97,7 +99,7 @@ def stack(*layers: Cell, residual: bool = False) -> Cell:
 
 
 @cell_factory
-def bidirectional(forward: Cell, backward: Cell) -> Cell:
+def bidirectional(forward: Cell, backward: Cell) -> Bidirectional:
     """Two cells that read the sequence in opposite directions, outputs side by side (Schuster & Paliwal 1997).
 
         h_t = [forward(x_1 … x_t), backward(x_T … x_t)]

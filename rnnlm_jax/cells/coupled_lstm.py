@@ -10,9 +10,11 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class CoupledLSTMParams(NamedTuple):
     """Two linear maps and a bias; gates on the last axis in the order f, g, o."""
 
@@ -28,7 +30,7 @@ def coupled_lstm(
     recurrent_init: str | Initializer = "orthogonal",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[CoupledLSTMParams, LSTMState]:
     """The LSTM with coupled input and forget gates (Greff et al. 2017, section 3: CIFG).
 
     With ``f, g, o`` the three blocks of ``x_t W_x + h_{t-1} W_h + b``,

@@ -9,11 +9,13 @@ from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 ACTIVATIONS = {"identity": lambda a: a, "sigmoid": jax.nn.sigmoid, "tanh": tanh, "relu": jax.nn.relu}
 
 
+@serialized
 class ElmanParams(NamedTuple):
     """``w_x`` from the input, ``w_h`` from the hidden state, bias ``b`` (None: no bias)."""
 
@@ -22,6 +24,7 @@ class ElmanParams(NamedTuple):
     b: Float[Array, " H"] | None
 
 
+@serialized
 class ElmanState(NamedTuple):
     """The hidden state ``h``."""
 
@@ -36,7 +39,7 @@ def elman(
     bias: bool = True,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[ElmanParams, ElmanState]:
     """The simple recurrent network (Elman 1990), ``h_t = φ(x_t W_x + h_{t-1} W_h + b)``.
 
     Args:
@@ -83,6 +86,6 @@ def linear(
     bias: bool = True,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[ElmanParams, ElmanState]:
     """The linear recurrence, ``h_t = x_t W_x + h_{t-1} W_h + b``: an Elman cell whose activation is the identity."""
     return elman(hidden_size, "identity", recurrent_init, bias, dtype, param_dtype)

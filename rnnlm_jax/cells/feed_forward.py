@@ -9,9 +9,11 @@ from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import initializers, linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class FeedForwardParams(NamedTuple):
     """The window's K = n - 1 matrices ``W_0 … W_{n-2}`` side by side, the newest word's first; the bias ``b_h``."""
 
@@ -19,6 +21,7 @@ class FeedForwardParams(NamedTuple):
     b_h: Float[Array, " H"]
 
 
+@serialized
 class FeedForwardState(NamedTuple):
     """The hidden layer, and what the words seen so far will add to the next J = n - 2 of them.
 
@@ -35,7 +38,7 @@ def feed_forward(
     order: int = 5,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[FeedForwardParams, FeedForwardState]:
     """The hidden layer of the feed-forward n-gram network (Bengio et al. 2003, section 2, eq. 1).
 
         h_t = tanh(b + Σ_{k=0}^{n-2} W_k x_{t-k})

@@ -10,9 +10,11 @@ from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class GRUParams(NamedTuple):
     """Two linear maps and a bias, gates in the order r, z, n; and the recurrent candidate bias ``b_n``, or None."""
 
@@ -22,6 +24,7 @@ class GRUParams(NamedTuple):
     b_n: Float[Array, " H"] | None
 
 
+@serialized
 class GRUState(NamedTuple):
     """The hidden state ``h``."""
 
@@ -36,7 +39,7 @@ def gru(
     recurrent_init: str | Initializer = "orthogonal",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[GRUParams, GRUState]:
     """The gated recurrent unit (Cho et al. 2014, eqs. 5-8).
 
     With ``a_r, a_z, a_n`` the three blocks of ``x_t W_x + b`` and ``U_r, U_z, U_n`` those of ``W_h``,

@@ -11,12 +11,14 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 #: Added to the variance before its root is taken.
 EPSILON = 1e-5
 
 
+@serialized
 class LayerNormLSTMParams(NamedTuple):
     """Two linear maps, gates in the order i, f, g, o; gains of three normalisations; biases of gates and cell."""
 
@@ -43,7 +45,7 @@ def layer_norm_lstm(
     recurrent_init: str | Initializer = "orthogonal",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[LayerNormLSTMParams, LSTMState]:
     """The layer-normalised LSTM (Ba, Kiros & Hinton 2016, supplement, eqs. 20-22).
 
     With ``i, f, g, o`` the four blocks of ``LN(x_t W_x) + LN(h_{t-1} W_h) + b``, each LN over all 4H of them,

@@ -10,11 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cells import initializers
-from rnnlm_jax.cells.cell import InitFn, MixFn, ProjectFn, check_size
+from rnnlm_jax.cells.cell import InitFn, MixFn, Params, ProjectFn, check_size
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.mesh_axes import explicit_spec, without_explicit_axes
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.tanh import tanh
 
@@ -27,11 +29,15 @@ def product(x: Array, w: Array, dtype: Any) -> Array:
     """
     if x.shape[-1] != w.shape[0]:
         raise UserError(f"{x.shape[-1]} features do not fit parameters made for {w.shape[0]}: check input_size")
-    rows = matmul(x.astype(dtype).reshape(-1, x.shape[-1]), w.astype(dtype))
-    return rows.reshape(*x.shape[:-1], w.shape[1])
+
+    def by_rows(x: Array, w: Array) -> Array:
+        rows = matmul(x.astype(dtype).reshape(-1, x.shape[-1]), w.astype(dtype))
+        return rows.reshape(*x.shape[:-1], w.shape[1])
+
+    return without_explicit_axes(by_rows, (x, w), PartitionSpec(*explicit_spec(x)[:-1], None))
 
 
-def input_projection(dtype: Any) -> ProjectFn:
+def input_projection(dtype: Any) -> ProjectFn[Any]:
     """``project`` of a cell whose parameters hold ``w_x [D, G*H]`` and ``b [G*H]`` (or None): ``z = x w_x + b``."""
 
     def project(params: Tree, x: Array) -> Array:
@@ -44,7 +50,7 @@ def input_projection(dtype: Any) -> ProjectFn:
     return project
 
 
-def recurrent_product(dtype: Any) -> MixFn:
+def recurrent_product(dtype: Any) -> MixFn[Any, Any]:
     """``mix`` of a cell whose parameters hold ``w_h [H, G*H]``: ``r = h w_h``."""
 
     def mix(params: Tree, state: Tree) -> Array:
@@ -80,14 +86,14 @@ def squash(a: Array, gates: int, candidate: int) -> list[Array]:
 
 
 def initial_maps(
-    params_type: Callable[..., Tree],
+    params_type: Callable[..., Params],
     hidden_size: int,
     gate_biases: Sequence[float],
     recurrent_init: str | initializers.Initializer,
     dtype: Any,
     feedback_size: int | None = None,
     extra: Callable[[Key], Mapping[str, Array | None]] = lambda key: {},
-) -> InitFn:
+) -> InitFn[Params]:
     """``init`` of a cell: ``w_x [D, G*H]`` (Glorot), ``w_h [P, G*H]`` (as asked) and ``b [G*H]`` (a constant a gate).
 
     Each gate's block is drawn on its own, with its own fan-out: a fused matrix would make Glorot's limits too small.
@@ -104,7 +110,7 @@ def initial_maps(
     recurrent = initializers.recurrent_initializer(recurrent_init)
     gates = len(gate_biases)
 
-    def init(key: Key, input_size: int) -> Tree:
+    def init(key: Key, input_size: int) -> Params:
         check_size("input_size", input_size)
         key, extra_key = jax.random.split(key)
         keys = jax.random.split(key, 2 * gates)

@@ -8,9 +8,11 @@ from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class LSTMParams(NamedTuple):
     """Two linear maps and a bias; gates on the last axis in the order i, f, g, o."""
 
@@ -19,6 +21,7 @@ class LSTMParams(NamedTuple):
     b: Float[Array, " 4*H"]
 
 
+@serialized
 class LSTMState(NamedTuple):
     """What the cell shows (``hidden``) and what it keeps (``cell``, the constant error carousel)."""
 
@@ -26,7 +29,7 @@ class LSTMState(NamedTuple):
     cell: Float[Array, "*B H"]
 
 
-def zero_state(hidden_size: int, dtype: Any) -> StateFn:
+def zero_state(hidden_size: int, dtype: Any) -> StateFn[LSTMState]:
     """``initial_state`` of every LSTM: nothing shown, nothing kept."""
 
     def initial_state(batch_shape: tuple[int, ...]) -> LSTMState:
@@ -43,7 +46,7 @@ def lstm(
     recurrent_init: str | Initializer = "orthogonal",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[LSTMParams, LSTMState]:
     """The LSTM with a forget gate (Gers, Schmidhuber & Cummins 2000).
 
     With ``i, f, g, o`` the four blocks of ``x_t W_x + h_{t-1} W_h + b``,

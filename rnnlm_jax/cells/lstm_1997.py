@@ -9,9 +9,11 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class LSTM1997Params(NamedTuple):
     """Two linear maps and a bias; gates on the last axis in the order i, g, o."""
 
@@ -26,7 +28,7 @@ def lstm_1997(
     recurrent_init: str | Initializer = "orthogonal",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[LSTM1997Params, LSTMState]:
     """The LSTM without a forget gate (Hochreiter & Schmidhuber 1997).
 
     With ``i, g, o`` the three blocks of ``x_t W_x + h_{t-1} W_h + b``,

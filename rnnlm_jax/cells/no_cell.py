@@ -9,7 +9,7 @@ from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape
 
 
 @cell_factory
-def no_cell(dtype: Any = None, param_dtype: Any = jnp.float32) -> Cell:
+def no_cell(dtype: Any = None, param_dtype: Any = jnp.float32) -> Cell[tuple[()], tuple[()]]:
     """A cell without units, parameters and state: its output has size 0, and there is nothing to run over time.
 
     It is in no zoo: what holds for recurrences says nothing of it. A language model passes it over.

@@ -12,9 +12,11 @@ from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class PeepholeLSTMParams(NamedTuple):
     """Two linear maps and a bias, gates in the order i, f, g, o; and one peephole weight a unit for i, f and o."""
 
@@ -33,7 +35,7 @@ def peephole_lstm(
     recurrent_init: str | Initializer = "orthogonal",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[PeepholeLSTMParams, LSTMState]:
     """The LSTM with peephole connections (Gers, Schraudolph & Schmidhuber 2002; in this form Graves 2013, eqs. 7-11).
 
     With ``i, f, g, o`` the four blocks of ``x_t W_x + h_{t-1} W_h + b`` and diagonal peephole weights p,

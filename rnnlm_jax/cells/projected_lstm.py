@@ -9,9 +9,11 @@ from rnnlm_jax.cells import initializers, linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 
+@serialized
 class ProjectedLSTMParams(NamedTuple):
     """Two linear maps and a bias, gates in the order i, f, g, o; and the projection ``w_p``."""
 
@@ -29,7 +31,7 @@ def projected_lstm(
     recurrent_init: str | Initializer = "glorot",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> Cell:
+) -> Cell[ProjectedLSTMParams, LSTMState]:
     """The LSTM with a recurrent projection, LSTMP (Sak, Senior & Beaufays 2014, eqs. 1-7, without its peepholes).
 
     With ``i, f, g, o`` the four blocks of ``x_t W_x + (m_{t-1} W_p) W_h + b``,

@@ -29,10 +29,11 @@ COMMANDS = {
     "jacobians": "how far back gradients and information reach in trained models, and their Jacobians' spectra",
     "aot": "compile a training step for a TPU that is not there: memory, collectives, whether it fits",
     "bench": "time cells, training steps and inference on this machine, beside other libraries",
+    "build-kernels": "compile the native kernels of all dtypes into the cache, as for a container image",
 }
 
 #: Commands that time compilation, and so find nothing compiled, or that compile nothing.
-UNCACHED = {"aot", "bench", "ngram"}
+UNCACHED = {"aot", "bench", "build-kernels", "ngram"}
 
 INTERRUPTED = "interrupted; a training run goes on from its last checkpoint with --resume"
 
@@ -106,7 +107,7 @@ def _parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     for name, about in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=about, description=about)
         if name in words[:1]:
-            modules[name] = importlib.import_module(f"rnnlm_jax.cli.{name}")
+            modules[name] = importlib.import_module(f"rnnlm_jax.cli.{name.replace('-', '_')}")
             modules[name].add_arguments(subparser)
             if name not in UNCACHED:
                 compilation_cache.add_argument(subparser)

@@ -16,6 +16,7 @@ from rnnlm_jax.inputs.distinct_words import each_distinct_word
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
 from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.tanh import tanh
 
 #: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
@@ -27,6 +28,7 @@ MAXIMUM = 1.4
 GATE_BIAS = -2.0
 
 
+@serialized
 class HighwayParams(NamedTuple):
     """Matrices of the transformation and of its gate side by side, and their biases."""
 
@@ -34,6 +36,7 @@ class HighwayParams(NamedTuple):
     b: Float[Array, " 2*F"]
 
 
+@serialized
 class CharCNNParams(NamedTuple):
     """Character vectors, a filter bank ``[k*C, F_k]`` for each width k = 1, 2, …, biases, highways, projection."""
 

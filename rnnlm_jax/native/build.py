@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import jaxlib.version
 
 from rnnlm_jax.cache_root import cache_root, writable_folder
 from rnnlm_jax.errors import warn
+from rnnlm_jax.progress import token_bar
 from rnnlm_jax.single_build import single_build
 
 #: Below the cache's folder.
@@ -42,7 +44,9 @@ def build(data_type: str) -> Path:
     """The compiled library of one floating-point type: from the cache, or compiled now, in ten to twenty seconds.
 
     A library's name holds a digest of its bytes. A cached one that no longer has it, because a disk was full or a copy
-    was cut short, would end the process once its code ran: it is compiled again, after a warning.
+    was cut short, would end the process once its code ran: it is compiled again, after a warning. Where there is no
+    compiler, a cached one serves that any compiler made from these sources for this processor. On a terminal a line
+    shows how far compiling is; elsewhere it is logged, at the level INFO.
 
     Args:
         data_type: "F32" or "F64", as XLA names it.
@@ -51,13 +55,19 @@ def build(data_type: str) -> Path:
         NoCompilerError: if there is no C++ compiler.
         BuildError: if it fails, or there is no folder to write to.
     """
-    compiler = find_compiler()
-    name = f"{digest(compiler)}-{data_type.lower()}"
+    machine = machine_digest()
     try:
+        try:
+            compiler = find_compiler()
+        except NoCompilerError:
+            if library := _whole_library(cache_root() / FOLDER, f"{machine}-*-{data_type.lower()}"):
+                return library
+            raise
+        name = f"{machine}-{compiler_digest(compiler)}-{data_type.lower()}"
         if library := _whole_library(cache_root() / FOLDER, name):
             return library
         folder = writable_folder(FOLDER)
-        with single_build(folder, data_type.lower()) as building:
+        with single_build(folder, data_type.lower(), _say_waiting) as building:
             if library := _whole_library(folder, name):  # another process has compiled it meanwhile
                 return library
             logger.info("compiling native kernels with %s into %s", compiler, folder)
@@ -68,10 +78,17 @@ def build(data_type: str) -> Path:
         raise BuildError(f"cannot keep them: {error.filename or FOLDER}: {error.strerror or error}") from error
 
 
+def _say_waiting() -> None:
+    message = "another process is compiling the native kernels: waiting for it"
+    logger.info(message)
+    if sys.stderr.isatty():
+        print(f"rnnlm-jax: {message}", file=sys.stderr)
+
+
 def _whole_library(folder: Path, name: str) -> Path | None:
-    """A library of that name whose bytes have their digest; those that have not are deleted."""
+    """A library whose name fits a pattern and whose bytes have their digest; those that have not are deleted."""
     for path in sorted(folder.glob(f"{name}-*.so")):
-        if path.stem == f"{name}-{_file_digest(path)}":
+        if path.stem.rpartition("-")[2] == _file_digest(path):
             return path
         warn(f"the compiled kernels {path} are damaged ({path.stat().st_size:,} bytes, wrong digest): compiling anew")
         with contextlib.suppress(OSError):  # in a folder that others write
@@ -107,8 +124,15 @@ def compile_sources(compiler: str, target: Path, data_type: str) -> None:
     sources = sorted(SOURCES.glob("*.cc"))
     objects = [str(target.with_name(f"{source.stem}.o")) for source in sources]
     commands = [[*words, "-c", str(source), "-o", made] for source, made in zip(sources, objects, strict=True)]
-    with ThreadPoolExecutor(len(commands)) as pool:
-        errors = [error for error in pool.map(_run, commands) if error is not None]
+    about = f"compiling native kernels ({data_type.lower()}), once for this machine"
+    errors = []
+    with (
+        token_bar(about, len(commands), disable=not sys.stderr.isatty(), unit=" files") as bar,
+        ThreadPoolExecutor(len(commands)) as pool,
+    ):
+        for error in pool.map(_run, commands):
+            errors += [] if error is None else [error]
+            bar.update()
     if error := errors[0] if errors else _run([*words, "-shared", *objects, "-o", str(target)]):
         raise BuildError(f"{compiler} cannot compile them: {error}")
 
@@ -135,11 +159,19 @@ def source_digest() -> str:
     return found.hexdigest()[:12]
 
 
-def digest(compiler: str) -> str:
-    """Of all that decides the machine code: sources, compiler, flags, and the processor's abilities."""
+def machine_digest() -> str:
+    """Of what a library must fit: sources, and the processor's abilities."""
+    return _digest(source_digest(), platform.machine(), _processor_flags())
+
+
+def compiler_digest(compiler: str) -> str:
+    """Of what else decides the machine code: compiler and flags."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    told = (source_digest(), compiler, version, FLAGS, TUNINGS, platform.machine(), _processor_flags())
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+    return _digest(compiler, version, FLAGS, TUNINGS)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def _processor_flags() -> str:

@@ -81,7 +81,7 @@ def _run(
             after = jnp.where(count, after, last)
         return after, (after, jnp.concatenate([r, u, n], axis=-1), product, h)
 
-    inputs = (zs.reshape(-1, len(h0), zs.shape[-1]), truths(counts), truths(carries))
+    inputs = (zs.reshape(-1, h0.shape[0], zs.shape[-1]), truths(counts), truths(carries))
     _, (hs, gates, products, before) = jax.lax.scan(body, h0, inputs, reverse=reverse)
     return hs, as_rows(gates), products, before
 

@@ -79,7 +79,7 @@ def _run(
             after = jnp.where(count, after[0], state[0]), jnp.where(count, after[1], state[1])
         return after, (after[0], jnp.concatenate([i, f, g, o], axis=-1), after[1], h)
 
-    inputs = (zs.reshape(-1, len(h0), zs.shape[-1]), truths(counts), truths(carries))
+    inputs = (zs.reshape(-1, h0.shape[0], zs.shape[-1]), truths(counts), truths(carries))
     (_, c), (hs, gates, cs, before) = jax.lax.scan(body, (h0, c0), inputs, reverse=reverse)
     return hs, c, as_rows(gates), cs, before
 

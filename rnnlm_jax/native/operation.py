@@ -12,6 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, xla
 
 from rnnlm_jax.array_types import Array
+from rnnlm_jax.mesh_axes import vary_together
 from rnnlm_jax.native.library import target, unavailable
 
 Arrays = Sequence[Array]
@@ -43,8 +44,8 @@ class Operation:
     """A function of arrays that means ``meaning`` and runs as the native kernel ``name`` where that can be.
 
     On a CPU with one device the call becomes the kernel's, of the type of the first argument; on other devices, for
-    other types, or where kernels cannot be compiled, it is ``meaning`` itself. ``vmap`` and derivatives are those of
-    ``meaning``. Static arguments are numbers and truth values, passed by name.
+    other types, in programs of ``jax.export``, or where kernels cannot be compiled, it is ``meaning`` itself. ``vmap``
+    and derivatives are those of ``meaning``. Static arguments are numbers and truth values, passed by name.
 
     Args:
         name: of the kernel; None: there is none, and it runs by its meaning everywhere.
@@ -70,12 +71,10 @@ class Operation:
         """The results of ``meaning(*arrays, **static)``."""
         if is_by_meaning():
             return tuple(self.meaning(*arrays, **static))
-        return tuple(self.primitive.bind(*arrays, **static))
+        return tuple(self.primitive.bind(*vary_together(arrays), **static))
 
     def _abstract_eval(self, *arrays: Any, **static: Any) -> list[Any]:
-        described = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
-        results = jax.eval_shape(functools.partial(self.meaning, **static), *described)
-        return [jax.core.ShapedArray(r.shape, r.dtype) for r in results]
+        return jax.make_jaxpr(functools.partial(self.meaning, **static))(*arrays).out_avals
 
     def _jvp(self, primals: Arrays, tangents: Any, **static: Any) -> tuple[Any, Any]:
         return jax.jvp(functools.partial(self.meaning, **static), tuple(primals), _instantiate(tangents))
@@ -88,6 +87,7 @@ class Operation:
         data_type = DATA_TYPES.get(str(context.avals_in[0].dtype))
         if (
             data_type is None
+            or context.module_context.lowering_parameters.for_export  # a program that other machines run
             or _compiler_divides(context.module_context.axis_context)
             or unavailable(data_type) is not None
         ):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Bool, Float
+from rnnlm_jax.mesh_axes import zeros_of
 
 
 def as_rows(a: Float[Array, "T B F"]) -> Float[Array, "T*B F"]:
@@ -17,13 +18,12 @@ def dense(tangent: Any) -> Array:
     """A tangent, if it is a symbolic zero as an array of zeros."""
     if not isinstance(tangent, SymbolicZero):
         return tangent
-    aval: Any = tangent.aval
-    return jnp.zeros(aval.shape, aval.dtype)
+    return zeros_of(tangent.aval)
 
 
 def truths(control: Float[Array, "T B"]) -> Bool[Array, "T B 1"] | None:
     """Factors 0 and 1 of steps as truth values beside units; None where there are none, of shape [0, 0]."""
-    return (control != 0)[..., None] if control.size else None
+    return (control != 0)[..., None] if control.shape != (0, 0) else None
 
 
 def clear(carry: Bool[Array, "B 1"] | None, value: Float[Array, "B H"]) -> Float[Array, "B H"]:

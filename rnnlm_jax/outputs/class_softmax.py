@@ -16,9 +16,11 @@ from rnnlm_jax.outputs.class_products import class_products, tiles_of
 from rnnlm_jax.outputs.cross_entropy import cross_entropy
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.word_classes import WordClasses, bin_by_frequency
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.words import Words
 
 
+@serialized
 class ClassSoftmaxParams(NamedTuple):
     """Matrices and biases of classes and of words; words lie by rank, so that a class is a run of rows."""
 

@@ -16,12 +16,14 @@ from rnnlm_jax.outputs.distinct_rows import distinct_rows
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
 from rnnlm_jax.outputs.tree_paths import leaf_log_probs, path_nats, paths_of, weighted_path_nats
 from rnnlm_jax.outputs.word_tree import WordTree, huffman_tree
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.sparse_rows import RowGradient, read_rows
 from rnnlm_jax.words import Words
 
 TREES = ("huffman", "balanced")
 
 
+@serialized
 class HierarchicalParams(NamedTuple):
     """The vector and the bias of each inner node."""
 

@@ -22,9 +22,11 @@ from rnnlm_jax.outputs.class_softmax import (
 from rnnlm_jax.outputs.direct_features import DirectFeatures, Windows
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer, WithPast
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
+from rnnlm_jax.serialized_types import serialized
 from rnnlm_jax.words import Words
 
 
+@serialized
 class MaxEntParams(NamedTuple):
     """The table of features, and the softmax over hidden states; None where there are no hidden units."""
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from rnnlm_jax.array_types import Array, Int, Key, Tree
 from rnnlm_jax.cached_factory import FactoryMade
+from rnnlm_jax.serialized_types import serialized
 
 OutputInitFn = Callable[[Key, int, int], Tree]  # (key, hidden_size, vocab_size) -> params
 # Hidden states, and the targets of ``PickFn``, are arrays; or for a layer with a past ``WithPast``.
@@ -17,6 +18,7 @@ PickedLossFn = Callable[[Tree, Tree, Any, Array, Array], Array]  # (picked, ids,
 ScatterFn = Callable[[Tree, Tree], Tree]  # (gradient of picked, ids) -> gradient of params
 
 
+@serialized
 class WithPast(NamedTuple):
     """What a layer with a ``past`` is given in place of hidden states, or of targets in ``pick``."""
 

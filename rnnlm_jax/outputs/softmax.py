@@ -12,8 +12,10 @@ from rnnlm_jax.cached_factory import cached_factory
 from rnnlm_jax.outputs.affine_cross_entropy import affine_nats
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.training_loss import weighted_nats
+from rnnlm_jax.serialized_types import serialized
 
 
+@serialized
 class SoftmaxParams(NamedTuple):
     """The output matrix and its bias.
 

@@ -10,6 +10,7 @@ from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.mesh_axes import varying_axes
 from rnnlm_jax.unroll.control import Control
 
 
@@ -34,6 +35,8 @@ def cudnn_refuses(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: 
         return "it runs every sequence to its end, without a mask or lengths"
     if control.resets is not None:
         return "it cannot reset a state inside a sequence"
+    if varying_axes(xs):
+        return "inside jax.shard_map it needs check_vma=False, since jax does not tell what varies in its results"
     if platform not in ("gpu", "cuda"):
         return f"it needs an NVIDIA GPU, and this runs on {platform}"
     if (

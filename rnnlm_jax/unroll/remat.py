@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.errors import UserError
@@ -14,8 +15,11 @@ def chunk_length(steps: int, remat_chunk: int | str) -> int:
     """The number of steps in a chunk: as given, or ⌈√T⌉ for "sqrt", which makes residuals O(√T).
 
     Raises:
-        UserError: if it is neither "sqrt" nor a positive whole number.
+        UserError: if it is neither "sqrt" nor a positive whole number, or the number of steps is a symbol of
+            ``jax.export``.
     """
+    if is_symbolic_dim(steps):
+        raise UserError("remat_chunk needs a known number of steps: leave it out where T is a symbol of jax.export")
     if remat_chunk == "sqrt":
         return max(1, math.isqrt(max(steps - 1, 0)) + 1)
     if not isinstance(remat_chunk, int) or isinstance(remat_chunk, bool) or remat_chunk < 1:

@@ -10,6 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.mesh_axes import zeros_of
 from rnnlm_jax.unroll.control import Control, select
 
 
@@ -186,8 +187,7 @@ def instantiated(tangents: Tree) -> Tree:
     def instantiate(tangent: Any) -> Any:
         if not isinstance(tangent, SymbolicZero):
             return tangent
-        what: Any = tangent.aval
-        return jnp.zeros(what.shape, what.dtype)
+        return zeros_of(tangent.aval)
 
     return jax.tree.map(instantiate, tangents)
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from rnnlm_jax.array_arguments import as_floats
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
-from rnnlm_jax.cells.cell import Cell, check_cell, check_size
+from rnnlm_jax.cells.cell import Cell, Params, State, check_cell, check_size
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
 from rnnlm_jax.compilation import warn_of_float64
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.mesh_axes import explicit_spec, vary_together, without_explicit_axes
 from rnnlm_jax.unroll.batch_axes import merge_batch_axes, split_batch_axis
 from rnnlm_jax.unroll.control import Control, make_control, select
 from rnnlm_jax.unroll.equal_layers import FEWEST, runs_of_layers, scan_layers, takes_traced_layer
@@ -25,9 +27,9 @@ LayerInput = Callable[[Any, Array], Array]
 
 
 def unroll(
-    cell: Cell,
-    params: Tree,
-    state: Tree,
+    cell: Cell[Params, State],
+    params: Params,
+    state: State,
     xs: Float[Array, "T *B D"],
     *,
     mask: Bool[Array, "T *B"] | None = None,
@@ -38,7 +40,7 @@ def unroll(
     remat_chunk: int | str | None = None,
     layer_input: LayerInput | None = None,
     executor: str | None = None,
-) -> tuple[Tree, Float[Array, "T *B H"]]:
+) -> tuple[State, Float[Array, "T *B H"]]:
     """Run a cell over time-major inputs and return its last state and all outputs.
 
         s_t = step(s_{t-1}, project(x_t)),    h_t = readout(s_t),    t = 1 … T
@@ -196,12 +198,22 @@ class _Runner:
             last, hs = self.run_single(cell, params, state, self.layer_input(layer, xs), reverse)
             return last, hs + xs if stack.residual else hs
 
-        return scan_layers(run_one, [params[k] for k in run], [state[k] for k in run], xs, layer)
+        params, state, xs = vary_together(([params[k] for k in run], [state[k] for k in run], xs))
+        return scan_layers(run_one, params, state, xs, layer)
 
     def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool) -> tuple[Tree, Array]:
         """A cell that steps, in one run or in chunks; masked outputs are zero."""
+        params, state, xs, control = vary_together((params, state, xs, self.control))
+        run = functools.partial(self.run_merged, cell, reverse=reverse)
+        last, hs = without_explicit_axes(run, (params, state, xs, control), result_specs(state, xs))
+        return last, hs if control.mask is None else select(control.mask, hs, 0)
+
+    def run_merged(
+        self, cell: Cell, params: Tree, state: Tree, xs: Array, control: Control, reverse: bool
+    ) -> tuple[Tree, Array]:
+        """A cell that steps, its batch axes merged into one for the executor."""
         batch_shape = xs.shape[1:-1]
-        xs, control = merge_batch_axes((xs, self.control), batch_shape, before=1)
+        xs, control = merge_batch_axes((xs, control), batch_shape, before=1)
         state = merge_batch_axes(state, batch_shape, before=0)
         name = choose_executor(cell, params, xs, control, jax.default_backend(), self.executor)
         execute = EXECUTORS[name].run
@@ -214,6 +226,28 @@ class _Runner:
             last, hs = run(state, inputs)
         else:
             last, hs = scan_chunks(run, state, inputs, chunk_length(xs.shape[0], self.remat_chunk), reverse)
-        last = split_batch_axis(last, batch_shape, before=0)
-        hs = split_batch_axis(hs, batch_shape, before=1)
-        return last, hs if self.control.mask is None else select(self.control.mask, hs, 0)
+        return split_batch_axis(last, batch_shape, before=0), split_batch_axis(hs, batch_shape, before=1)
+
+
+def result_specs(state: Tree, xs: Array) -> tuple[Tree, PartitionSpec]:
+    """How the last state and the outputs lie on a mesh of explicit axes.
+
+    A state keeps its sharding; where a batch axis of it is whole, it takes that of the inputs. Outputs have the
+    sharding of the inputs, their features whole.
+    """
+    steps, *batch, _ = explicit_spec(xs)
+
+    def of_state(leaf: Array) -> PartitionSpec:
+        spec = explicit_spec(leaf)
+        used = mesh_axes(spec)
+        for axis, other in enumerate(batch):
+            if spec[axis] is None and not used & mesh_axes([other]):
+                spec[axis] = other
+        return PartitionSpec(*spec)
+
+    return jax.tree.map(of_state, state), PartitionSpec(steps, *batch, None)
+
+
+def mesh_axes(spec: list[Any]) -> set[str]:
+    """The names in a list of mesh axes, some of which may be tuples or None."""
+    return {name for entry in spec if entry for name in ((entry,) if isinstance(entry, str) else entry)}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm_jax.cli import build_kernels
+from rnnlm_jax.cli.main import main
 from rnnlm_jax.native import build as subject
 
 PROGRAM = """
@@ -109,6 +111,33 @@ def test_what_a_killed_build_left_is_cleared_away(quick_compiler):
     (left / "gru.o").touch()
     library = subject.build("F32")
     assert kept(cache) == [library.name]
+
+
+def test_cached_kernels_serve_without_a_compiler(quick_compiler, monkeypatch):
+    cache, log = quick_compiler
+    library = subject.build("F32")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert subject.build("F32") == library
+    with pytest.raises(subject.NoCompilerError):  # of this dtype there are none
+        subject.build("F64")
+    assert log.read_text().count("\n") == 1
+
+
+def test_the_command_builds_all_kernels(quick_compiler, capsys, monkeypatch):
+    """Into the cache; a second time nothing is compiled. Without a compiler: one line, and exit code 2."""
+    cache, log = quick_compiler
+    monkeypatch.setattr(build_kernels, "unavailable", lambda data_type: None)  # loaded in this process already
+    for _ in range(2):
+        assert main(["build-kernels"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.partition(": ")[0] for line in lines] == ["float32", "float64"]
+        assert sorted(Path(line.partition(": ")[2]).name for line in lines) == kept(cache)
+    assert log.read_text().count("\n") == 2
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("RNNLM_JAX_CACHE", str(cache / "other"))
+    assert main(["build-kernels"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "no float32 kernels: no C++ compiler (no-such-compiler): install a C++ compiler, or name one in CXX" in said
 
 
 def test_a_cache_that_cannot_be_written(quick_compiler):

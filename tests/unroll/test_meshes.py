@@ -1,0 +1,115 @@
+"""On a mesh of explicit axes and inside ``shard_map``, every cell gives what it gives on its own, with gradients.
+
+One device has the types of many: each test here would fail by an error of types. Numbers over several devices are
+those of ``docs/inside-jax-programs.md``, which ``tests/test_documentation.py`` runs.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from rnnlm_jax import cells, unroll
+from rnnlm_jax.unroll.control import Control
+from rnnlm_jax.unroll.cudnn import cudnn_refuses
+from tests.unroll.programs import CELLS, NAMES, B, T, make, random_arrays
+
+MESH = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
+WHOLE, BATCH, TIME_BATCH = PartitionSpec(), PartitionSpec("data"), PartitionSpec(None, "data")
+PAIR = cells.bidirectional(make("lstm"), make("gru-reset-before"))
+CONTROL = {"lengths": np.arange(B, dtype=np.int32) + 3, "resets": np.arange(T * B).reshape(T, B) % 5 == 3}
+SPECS = {"lengths": BATCH, "resets": TIME_BATCH}
+CASES = [(name, executor) for name in NAMES for executor in ("structured", "scan")]
+CASES += [(name, "native") for name in ("lstm", "gru", "elman-tanh", "residual-stack")]
+
+
+def loss_and_gradient(cell, executor, params, state, xs, control):
+    def loss(params, state, xs):
+        last, hs = unroll(cell, params, state, xs, executor=executor, **control)
+        return sum((a * a).sum() for a in jax.tree.leaves((last, hs)))
+
+    return jax.value_and_grad(loss, (0, 1, 2))(params, state, xs)
+
+
+def place(tree, spec):
+    return jax.device_put(tree, NamedSharding(MESH, spec))
+
+
+@pytest.mark.parametrize(("name", "executor"), [*CASES, ("pair", None)])
+def test_every_cell(name, executor):
+    cell = PAIR if name == "pair" else CELLS[name]
+    params, state, xs = random_arrays(cell, name)
+    control = jax.tree.map(jnp.asarray, CONTROL)
+    wanted = jax.jit(loss_and_gradient, static_argnums=(0, 1))(cell, executor, params, state, xs, control)
+
+    def local(params, state, xs, control):
+        loss, gradients = loss_and_gradient(cell, executor, params, state, xs, control)
+        return jax.lax.psum(loss, "data"), gradients
+
+    specs = (WHOLE, BATCH, TIME_BATCH)
+    arguments = tuple(place(tree, spec) for tree, spec in zip((params, state, xs), specs, strict=True))
+    placed = {key: place(value, SPECS[key]) for key, value in control.items()}
+    inside = jax.shard_map(local, mesh=MESH, in_specs=(*specs, SPECS), out_specs=(WHOLE, specs))
+    for found in (
+        jax.jit(loss_and_gradient, static_argnums=(0, 1))(cell, executor, *arguments, placed),
+        jax.jit(inside)(*arguments, placed),
+    ):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found, wanted)
+
+
+@pytest.mark.parametrize("remat_chunk", [None, 3])
+def test_a_state_made_inside(remat_chunk):
+    """It is the same on every device, the inputs are not; in chunks, too."""
+    cell = CELLS["stack"]
+    params, _, xs = random_arrays(cell, "stack")
+
+    def outputs(params, xs):
+        state = cell.initial_state((xs.shape[1],))
+        return unroll(cell, params, state, xs, remat_chunk=remat_chunk)[1]
+
+    inside = jax.shard_map(outputs, mesh=MESH, in_specs=(WHOLE, TIME_BATCH), out_specs=TIME_BATCH)
+    found = jax.jit(inside)(params, place(xs, TIME_BATCH))
+    np.testing.assert_allclose(found, jax.jit(outputs)(params, xs), rtol=1e-12)
+
+
+def test_results_are_sharded_as_the_inputs():
+    cell = make("lstm")
+    params, state, xs = random_arrays(cell, "lstm", batch=(2, B))
+    with jax.set_mesh(MESH):
+        xs = jax.device_put(xs, PartitionSpec(None, None, "data"))
+        last, hs = jax.jit(lambda *a: unroll(cell, *a))(params, state, xs)
+        assert jax.typeof(hs).sharding.spec == PartitionSpec(None, None, "data", None)
+        assert jax.typeof(last.cell).sharding.spec == PartitionSpec(None, "data", None)
+        eagerly = unroll(cell, params, state, xs)
+        stepped = cell.step(params, last, cell.project(params, xs[0]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), eagerly, (last, hs))
+    assert stepped.hidden.shape == last.hidden.shape
+
+
+def test_many_equal_layers():
+    """They run as one loop over layers."""
+    cell = cells.stack(*[cells.elman(3)] * 34)
+    params, xs = cell.init(jax.random.key(0), 3), jnp.ones((2, 2, 3), jnp.float32)
+
+    def outputs(params, xs):
+        return unroll(cell, params, cell.initial_state((xs.shape[1],)), xs)[1]
+
+    wanted = jax.jit(outputs)(params, xs)
+    inside = jax.shard_map(outputs, mesh=MESH, in_specs=(WHOLE, TIME_BATCH), out_specs=TIME_BATCH)
+    for function in (outputs, inside):
+        np.testing.assert_allclose(jax.jit(function)(params, place(xs, TIME_BATCH)), wanted, rtol=1e-6)
+
+
+def test_cudnn_says_what_to_do():
+    cell = cells.lstm(4)
+    reasons = []
+
+    def local(xs):
+        params = cell.init(jax.random.key(0), 3)
+        reasons.append(cudnn_refuses(cell, params, xs, Control(None, None), "cuda"))
+        return xs
+
+    xs = place(jnp.ones((2, 2, 3), jnp.float32), TIME_BATCH)
+    jax.eval_shape(jax.shard_map(local, mesh=MESH, in_specs=TIME_BATCH, out_specs=TIME_BATCH), xs)
+    assert "check_vma=False" in reasons[0]
