@@ -1,7 +1,4 @@
-"""Times programs whose names come on standard input, with the library that is imported; ``checkouts`` starts two of these.
-
-python -m benchmarks.timing_server
-"""
+"""Time programs whose names come on standard input, with the library that is imported; ``checkouts`` starts two."""
 
 import sys
 import time
