@@ -8,19 +8,17 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax import cells, unroll
+from benchmarks.timed_programs import Workload, jacobian_spectrum, layer
+from rnnlm_jax import cells
 from rnnlm_jax.bench.measure.timing import interleave
-from rnnlm_jax.cells import zoo
 from rnnlm_jax.cli.bench import FOLDER, file_name
 from rnnlm_jax.compilation import float64_is_miscompiled
 from rnnlm_jax.data import Batch
-from rnnlm_jax.jacobians import spectrum
 from rnnlm_jax.language_model import language_model
 from rnnlm_jax.loss_gradient import training_loss
 from rnnlm_jax.progress import token_bar
@@ -48,20 +46,6 @@ LAYERS = (
     ("elman-tanh", "structured"),
 )
 
-Workload = tuple[Callable[..., Any], tuple[Any, ...]]
-
-
-def layer(name: str, executor: str, dtype: str) -> Workload:
-    """Forward and backward pass of one layer."""
-    steps, batch, hidden = SHAPE
-    cell = zoo.make(name, hidden, param_dtype=dtype)
-    params, xs = cell.init(jax.random.key(0), hidden), jax.random.normal(jax.random.key(1), SHAPE, dtype)
-
-    def loss(params: Any, xs: Any) -> Any:
-        return jnp.square(unroll(cell, params, cell.initial_state((batch,)), xs, executor=executor)[1]).sum()
-
-    return jax.grad(loss, argnums=(0, 1)), (params, xs)
-
 
 def step(dtype: str) -> Workload:
     """Loss and gradient of a two-layer LSTM language model, V = 10,000."""
@@ -77,17 +61,10 @@ def step(dtype: str) -> Workload:
     return jax.value_and_grad(loss), (model.init(jax.random.key(0)),)
 
 
-def jacobian_spectrum(dtype: str) -> Workload:
-    """Every log singular value of an LSTM's product of 50 step Jacobians, n = 100."""
-    cell = cells.lstm(50, param_dtype=dtype)
-    params, xs = cell.init(jax.random.key(0), 50), jax.random.normal(jax.random.key(1), (50, 50), dtype)
-    return lambda params, xs: spectrum(cell, params, cell.initial_state(()), xs), (params, xs)
-
-
 def workloads(dtype: str) -> dict[str, Workload]:
     """What is timed, by name."""
-    layers = {f"{name}, {executor}": layer(name, executor, dtype) for name, executor in LAYERS}
-    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum(dtype)}
+    layers = {f"{name}, {executor}": layer(name, executor, SHAPE, dtype) for name, executor in LAYERS}
+    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum("lstm", 50, 50, dtype)}
 
 
 def measure(work: Workload, repeats: int) -> dict[str, dict[str, float]]:

@@ -77,7 +77,8 @@ def test_beside_every_peer(bench, monkeypatch):
         pytest.skip(f"{', '.join(missing)} not installed: pip install 'rnnlm_jax[bench]'")
     monkeypatch.setattr(layers, "EXECUTORS", ())
     monkeypatch.setattr(layers, "JOBS", (layers.BACKWARD,))
-    lines, record = bench("--what", "layers,steps,scoring,sampling", "--models", "tied")
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):  # keras promotes
+        lines, record = bench("--what", "layers,steps,scoring,sampling", "--models", "tied")
     found = names_of(record)
     everyone = ["ours", "floor", *peers.PEERS]
     assert found["layers", "lstm forward+backward"] == everyone

@@ -24,8 +24,8 @@ LAYERS = {
 
 @pytest.fixture(autouse=True)
 def as_keras_wants_it():
-    """Its own code mixes types, and its GRU cannot be without a bias where zeros are float64."""
-    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+    """Its own code mixes types and ranks, and its GRU cannot be without a bias where zeros are float64."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         yield
 
 
