@@ -3,7 +3,8 @@
 Random products that are singular, nearly so, or neither, of every type of numbers. Each is multiplied in whole numbers
 without rounding; its rank is found by elimination without fractions, its singular values by mpmath with as many digits
 as they need. A value that ``product_spectrum`` trusts is wrong if it is off by more than the documented tolerance,
-``n √ε`` of the arithmetic, and the rounding of the result's own type. One such value, and the exit code is 1.
+``n √ε`` of the arithmetic, and the rounding of the result's own type. One such value, or one that is off by more than
+its bound, and the exit code is 1.
 """
 
 import argparse
@@ -209,19 +210,24 @@ def exact_values(matrices: Matrices) -> np.ndarray:
 
 
 def judge(found: Any, wanted: np.ndarray, arithmetic: str) -> dict[str, int]:
-    """How many values there are, are right, are trusted, and are trusted but wrong."""
-    values, trusted = np.asarray(found.log_singular_values), int(found.trusted)
-    allowed = values.size * np.finfo(arithmetic).eps ** 0.5
+    """How many values there are, are right, are trusted, are trusted but wrong, and are off by more than their bound.
+
+    A value is right within ``n √ε`` of the arithmetic, and the rounding of the result's own type.
+    """
+    values, error = (np.asarray(part, np.float64) for part in (found.log_singular_values, found.error))
+    trusted = np.asarray(found.trusted)
+    rounding = np.finfo(found.log_singular_values.dtype).eps * np.where(np.isfinite(wanted), np.abs(wanted), 0)
     with np.errstate(invalid="ignore"):
-        off = np.where(values == wanted, 0, np.abs(values.astype(np.float64) - wanted))
-        right = off <= allowed + np.finfo(values.dtype).eps * np.abs(wanted)
-    leading = int(np.cumprod(right).sum())
+        off = np.where(values == wanted, 0, np.abs(values - wanted))
+    right = off <= values.size * np.finfo(arithmetic).eps ** 0.5 + rounding
     return {
         "products": 1,
         "values": values.size,
-        "right": leading,
-        "trusted": trusted,
-        "trusted_and_wrong": max(0, trusted - leading),
+        "right": int(right.sum()),
+        "trusted": int(trusted.sum()),
+        "bounded": int((error <= 1e-9).sum()),
+        "trusted_and_wrong": int((trusted & ~right).sum()),
+        "beyond_bound": int((~(off <= error)).sum()),
     }
 
 
@@ -265,10 +271,10 @@ def draws(rng: np.random.Generator, count: int, healthy_only: bool) -> list[tupl
 
 def table(counts: dict[str, collections.Counter[str]]) -> None:
     """Print the counts of each family or type."""
-    print(f"{'':<24}{'products':>9}{'values':>9}{'right':>9}{'trusted':>9}{'wrong':>7}")
+    print(f"{'':<24}{'products':>9}{'values':>9}{'right':>9}{'trusted':>9}{'1e-9':>9}{'wrong':>7}{'beyond':>7}")
     for name, row in counts.items():
-        shares = "".join(f"{row[key]:>9,}" for key in ("products", "values", "right", "trusted"))
-        print(f"{name:<24}{shares}{row['trusted_and_wrong']:>7}")
+        shares = "".join(f"{row[key]:>9,}" for key in ("products", "values", "right", "trusted", "bounded"))
+        print(f"{name:<24}{shares}{row['trusted_and_wrong']:>7}{row['beyond_bound']:>7}")
 
 
 def main() -> int:
@@ -301,7 +307,7 @@ def main() -> int:
                 row = judge(found, wanted, arithmetic)
                 families[f"{name}, {arithmetic}"].update(row)
                 types[f"{dtype}, {arithmetic}"].update(row)
-                if row["trusted_and_wrong"]:
+                if row["trusted_and_wrong"] or row["beyond_bound"]:
                     values = np.asarray(found.log_singular_values, np.float64).tolist()
                     about = {"family": name, "dtype": dtype, "arithmetic": arithmetic, "found": values}
                     wrong.append(about | {"exact": wanted.tolist(), "matrices": matrices.astype(float).tolist()})
@@ -314,7 +320,11 @@ def main() -> int:
         earlier = json.loads(arguments.before.read_text())
         record["before"] = {key: earlier[key] for key in ("products", "seed", "families", "types")}
     write_json(arguments.out, record | {"environment": environment()})
-    print(f"{sum(row['trusted_and_wrong'] for row in families.values())} trusted values are wrong")
+    for key, words in (
+        ("trusted_and_wrong", "trusted values are wrong"),
+        ("beyond_bound", "values exceed their bound"),
+    ):
+        print(f"{sum(row[key] for row in families.values())} {words}")
     print(f"recorded in {arguments.out}")
     return 1 if wrong else 0
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.analysis import places
-from rnnlm_jax.array_types import Array, Int
+from rnnlm_jax.array_types import Array, Bool, Int
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.encoded import require_ids_below
 from rnnlm_jax.errors import UserError
@@ -40,7 +40,7 @@ class TextSpectra(NamedTuple):
 
     lags: np.ndarray  # int [S]
     log_singular_values: np.ndarray  # [Q, S, n], or the largest of them
-    trusted: np.ndarray  # int [Q, S]
+    trusted: np.ndarray  # int [Q, S], how many from the largest on
     log_abs_det: np.ndarray | None  # [Q, S]
     step_eigenvalues: np.ndarray | None  # complex [Q, n], of ``∂s_t/∂s_{t-1}`` at each place
 
@@ -95,7 +95,8 @@ def _full(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
-        return found.log_singular_values, found.trusted, found.log_abs_det, jacobian
+        assert found.trusted is not None
+        return found.log_singular_values, _leading(found.trusted), found.log_abs_det, jacobian
 
     return jit(measure)
 
@@ -110,13 +111,18 @@ def _top(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable[
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         window = xs[warm_up : warm_up + lag]
         found = top_singular(model.cell, params.cell, state, window, TOP, jax.random.key(0))
-        return found.log_singular_values, jnp.cumprod(found.residual < TOLERANCE).sum()  # from the largest on
+        return found.log_singular_values, _leading(found.residual < TOLERANCE)
 
     def measure(params: LanguageModelParams, inputs: Array) -> tuple[np.ndarray, np.ndarray, None, None]:
         values, trusted = zip(*(at_lag(params, inputs, lag) for lag in lags), strict=True)
         return np.stack(values), np.stack(trusted), None, None
 
     return measure
+
+
+def _leading(right: Bool[Array, "*S n"]) -> Int[Array, "*S"]:
+    """How many from the largest on."""
+    return jnp.cumprod(right.astype(jnp.int32), axis=-1).sum(axis=-1, dtype=jnp.int32)
 
 
 def text_exponents(

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians import scales
-from rnnlm_jax.jacobians.qr_variance import qr_variance, row_variance
 from rnnlm_jax.jacobians.scales import Scales
 
 
@@ -23,8 +22,6 @@ class GradedProduct(NamedTuple):
     q: Float[Array, "n n"]
     d: Scales
     t: Float[Array, "n n"]
-    variance: Float[Array, " n"]
-    """Of the rounding errors (nats) that log d has gathered, see ``qr_variance``."""
 
 
 class GradedQR(NamedTuple):
@@ -34,35 +31,22 @@ class GradedQR(NamedTuple):
     d: Scales
     f: Float[Array, "n n"]
     order: Int[Array, " n"]
-    variance: Float[Array, " n"]
-    """Of the rounding errors (nats) of ``log|r_kk|``, see ``qr_variance``."""
+    r: Float[Array, "n n"]
+    """``A Π = q · r``, but for rounding errors; rows of null directions are zero."""
 
 
 def identity(n: int, dtype: Any) -> GradedProduct:
     """The empty product."""
-    return GradedProduct(
-        jnp.eye(n, dtype=dtype), scales.ones((n,), dtype), jnp.eye(n, dtype=dtype), jnp.zeros(n, dtype)
-    )
+    return GradedProduct(jnp.eye(n, dtype=dtype), scales.ones((n,), dtype), jnp.eye(n, dtype=dtype))
 
 
-def multiply(j: Float[Array, "n n"], product: GradedProduct, lost: Float[Array, ""] | float = 0.0) -> GradedProduct:
-    """``J · P``, by the graded QR of ``J Q`` with the scales d: ``P' = Q' · diag(d') · (F Πᵀ T)``.
-
-    ``lost`` bounds what the entries of J have lost to underflow.
-    """
-    done = graded_qr(j @ product.q, product.d, lost=lost)
-    t_before = product.t[done.order]
-    t = done.f @ t_before
-    variance = row_variance(done.f, t_before, t, product.variance[done.order]) + done.variance
-    return GradedProduct(done.q, done.d, t, variance)
+def multiply(j: Float[Array, "n n"], product: GradedProduct) -> tuple[GradedProduct, GradedQR]:
+    """``J · P``, by the graded QR of ``J Q`` with the scales d: ``P' = Q' · diag(d') · (F Πᵀ T)``; and this QR."""
+    done = graded_qr(j @ product.q, product.d)
+    return GradedProduct(done.q, done.d, done.f @ product.t[done.order]), done
 
 
-def graded_qr(
-    a: Float[Array, "n n"],
-    d: Scales,
-    inherited: Float[Array, " n"] | None = None,
-    lost: Float[Array, ""] | float = 0.0,
-) -> GradedQR:
+def graded_qr(a: Float[Array, "n n"], d: Scales) -> GradedQR:
     """QR of ``A diag(d)`` with its columns sorted by ``‖a_k‖ d_k``, no scale ever multiplied out.
 
         A Π = Q R,    d'_k = |r_kk| d_k,    F_kl = (r_kl / r_kk) (d_l / d_k)
@@ -70,12 +54,6 @@ def graded_qr(
     Rows are taken in the order of their size too: then Householder's error is small in each row, not only in the
     whole (Cox & Higham 1998), and rows that are zero give an ``r_kk`` that is zero. An ``r_kk`` below the rounding
     error of its row is the zero of an exactly singular matrix: its direction gets the scale zero.
-
-    Args:
-        a: A.
-        d: the scales.
-        inherited: variances of the relative errors that A's columns come with; none unless given.
-        lost: bound on what the entries of A have lost to underflow.
     """
     order = scales.order(d, _sizes(a))
     found = _row_wise_qr(a[:, order], scales.take(d, order))
@@ -86,9 +64,9 @@ def graded_qr(
     live = scales.times(d, jnp.where(null, zero, one))
     rows, columns = scales.take(live, (slice(None), None)), scales.take(d, (None, slice(None)))
     f = jnp.triu(scales.ratio(columns, rows, r / pivots[:, None]), 1) + jnp.eye(r.shape[0], dtype=a.dtype)
-    inherited = None if inherited is None else inherited[order]
-    variance = jnp.where(null, zero, qr_variance(q, r, pivots, inherited, lost))
-    return GradedQR(q * jnp.sign(pivots)[None, :], scales.times(live, jnp.abs(pivots)), f, order, variance)
+    signs = jnp.sign(pivots)
+    r = jnp.where(null[:, None], zero, jnp.triu(r) * signs[:, None])
+    return GradedQR(q * signs[None, :], scales.times(live, jnp.abs(pivots)), f, order, r)
 
 
 class _RowWiseQR(NamedTuple):

@@ -22,13 +22,11 @@ MOST_SWEEPS = 30
 
 
 class GradedValues(NamedTuple):
-    """Log singular values (nats, descending), and what is known of the error of each."""
+    """Log singular values (nats, descending)."""
 
     log_values: Float[Array, " n"]
     residual: Float[Array, " n"]
-    """Bound on what the iteration has left undone."""
-    rounding: Float[Array, " n"]
-    """Estimate of what rounding has done to this value, or to a larger one, on the way to here."""
+    """Bound (nats) on what the iteration has left undone."""
 
 
 class _Rows(NamedTuple):
@@ -36,8 +34,6 @@ class _Rows(NamedTuple):
 
     f: Float[Array, "n n"]
     d: Scales
-    variance: Float[Array, " n"]
-    """Of the rounding errors of log d."""
 
 
 def singular_values(product: GradedProduct) -> GradedValues:
@@ -50,8 +46,7 @@ def singular_values(product: GradedProduct) -> GradedValues:
     rows = _jacobi(_qr_steps(product))
     defects = jnp.sqrt(jnp.cumsum(jnp.square(_defect(rows)).sum(axis=1)))
     residual = jnp.where(defects < 1, -0.5 * jnp.log1p(-jnp.minimum(defects, 0.999)), jnp.inf)
-    rounding = jnp.sqrt(jax.lax.cummax(rows.variance))
-    return GradedValues(scales.log(rows.d), residual, rounding)
+    return GradedValues(scales.log(rows.d), residual)
 
 
 def _qr_steps(product: GradedProduct) -> _Rows:
@@ -63,10 +58,10 @@ def _qr_steps(product: GradedProduct) -> _Rows:
 
     def step(carry: tuple[_Rows, Array]) -> tuple[_Rows, Array]:
         rows, steps = carry
-        done = graded_qr(rows.f.T, rows.d, rows.variance)
-        return _normalised(done.f, done.d, done.variance), steps + 1
+        done = graded_qr(rows.f.T, rows.d)
+        return _normalised(done.f, done.d), steps + 1
 
-    start = step((_Rows(product.t, product.d, product.variance), jnp.zeros((), jnp.int32)))
+    start = step((_Rows(product.t, product.d), jnp.zeros((), jnp.int32)))
     return jax.lax.while_loop(unfinished, step, start)[0]
 
 
@@ -89,15 +84,15 @@ def _jacobi(rows: _Rows) -> _Rows:
     return jax.lax.while_loop(unfinished, sweep, (rows, _reach(rows), jnp.zeros((), jnp.int32)))[0]
 
 
-def _normalised(f: Array, d: Scales, variance: Array) -> _Rows:
+def _normalised(f: Array, d: Scales) -> _Rows:
     """Rows made of length one, their lengths moved into the scales, the largest first."""
     lengths = jnp.linalg.norm(f, axis=1)
-    return _sorted(_Rows(f / jnp.where(lengths > 0, lengths, 1)[:, None], scales.times(d, lengths), variance))
+    return _sorted(_Rows(f / jnp.where(lengths > 0, lengths, 1)[:, None], scales.times(d, lengths)))
 
 
 def _sorted(rows: _Rows) -> _Rows:
     order = scales.order(rows.d, jnp.ones_like(rows.d.mantissa))
-    return _Rows(rows.f[order], scales.take(rows.d, order), rows.variance[order])
+    return _Rows(rows.f[order], scales.take(rows.d, order))
 
 
 def _defect(rows: _Rows) -> Array:
@@ -124,7 +119,7 @@ def _rotate(rows: _Rows, distance: Array, parity: int) -> _Rows:
 
         f_p ← c (f_p + ρ² τ f_q),    f_q ← c (f_q - τ f_p).
     """
-    f, d, variance = rows
+    f, d = rows
     index = jnp.arange(d.mantissa.size, dtype=jnp.int32)
     first = (index // distance) % 2 == parity
     partner = jnp.where(first, index + distance, index - distance)
@@ -146,6 +141,4 @@ def _rotate(rows: _Rows, distance: Array, parity: int) -> _Rows:
     lengths = jnp.linalg.norm(turned, axis=1)
     lengths = jnp.where(paired, lengths, jnp.ones((), f.dtype))
     turned = jnp.where(paired[:, None], turned / jnp.where(lengths > 0, lengths, 1)[:, None], f)
-    mixed = jnp.square(rho * tau * cosine)  # sin²: so much of either logarithm comes from the other's
-    variance = variance + mixed * (variance[partner] - variance)
-    return _Rows(turned, scales.times(d, lengths), variance)
+    return _Rows(turned, scales.times(d, lengths))

@@ -13,12 +13,15 @@ from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
 from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.error_bound import Step
 from rnnlm_jax.jacobians.log_determinant import StepDeterminant, step_determinant
-from rnnlm_jax.jacobians.product_spectrum import ProductSpectrum, Running, certified, extend, start
+from rnnlm_jax.jacobians.product_spectrum import ProductSpectrum, finished
+from rnnlm_jax.jacobians.recorded_steps import along
+from rnnlm_jax.jacobians.running_product import Running, extend, start
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import jacobian_of
 from rnnlm_jax.jacobians.trajectory import trajectory
-from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
+from rnnlm_jax.jacobians.wide import arithmetic_dtype, wide
 
 
 def spectrum(
@@ -29,11 +32,12 @@ def spectrum(
     lags: Sequence[int] | None = None,
     tolerance: float | None = None,
     arithmetic: Any = None,
+    certify: bool = True,
 ) -> ProductSpectrum:
     """Log singular spectra of ``∂s_ℓ / ∂s_0 = J_ℓ ⋯ J_1`` at each lag ℓ, for the full state (h, and c of an LSTM).
 
     The cell runs once over the inputs; then each step's Jacobian is multiplied into a graded product and forgotten. The
-    log-determinant that the values are checked against is the cell's closed form where it has one.
+    log-determinant is the cell's closed form where it has one.
 
     Args:
         cell: any cell that can be stepped.
@@ -43,6 +47,8 @@ def spectrum(
         lags: the lags to report, each from 1 to T; all of T unless given.
         tolerance: see ``product_spectrum``.
         arithmetic: see ``product_spectrum``; the cell itself, and each Jacobian, are computed in the cell's own type.
+        certify: see ``product_spectrum``; the bounds of each lag are of rounding errors from the Jacobians on, and take
+            about as long as the product up to this lag.
 
     Returns:
         a ``ProductSpectrum`` whose fields have a leading axis, one entry a lag in ascending order; floats of the cell's
@@ -56,10 +62,10 @@ def spectrum(
     params, state = jax.tree.map(jnp.asarray, (params, state))  # in types of the caller's, before x64 is on
     dtype = arithmetic_dtype(arithmetic)
     with wide(dtype):
-        return _spectrum(cell, params, state, xs, tuple(wanted), tolerance, dtype)
+        return _spectrum(cell, params, state, xs, tuple(wanted), tolerance, dtype, certify)
 
 
-@compiled("cell", "wanted", "dtype")
+@compiled("cell", "wanted", "dtype", "certify")
 def _spectrum(
     cell: Cell,
     params: Tree,
@@ -68,26 +74,20 @@ def _spectrum(
     wanted: tuple[int, ...],
     tolerance: float | None,
     dtype: np.dtype,
+    certify: bool,
 ) -> ProductSpectrum:
     zs = cell.project(params, xs)
     before = trajectory(cell, params, state, zs).before
     determinants = step_determinant(cell, params, before, zs)
     jacobian = jacobian_of(cell, params)
 
-    def step(carry: tuple[Running, Running], inputs: tuple[Tree, Array, StepDeterminant, Array]) -> tuple[Any, None]:
-        running, kept = carry
-        state, z, (log_abs_det, null), row = inputs
-        running = extend(running, jacobian(state, z), dtype, log_abs_det, null)
-        return (running, jax.tree.map(lambda rows, new: rows.at[row].set(new), kept, running)), None
+    def step(running: Running, inputs: tuple[Tree, Array, StepDeterminant]) -> tuple[Running, Step]:
+        state, z, (log_abs_det, null) = inputs
+        return extend(running, jacobian(state, z), dtype, log_abs_det, null)
 
-    # Each product is kept in the row of the next lag, where later ones write over it until that lag is reached.
-    rows = np.searchsorted(wanted, np.arange(1, wanted[-1] + 1)).astype(np.int32)
-    empty = start(state_size(cell), dtype)
-    kept = jax.tree.map(lambda part: jnp.broadcast_to(part, (len(wanted), *part.shape)), empty)
-    steps = jax.tree.map(lambda part: part[: wanted[-1]], (before, zs, determinants))
-    (_, kept), _ = jax.lax.scan(step, (empty, kept), (*steps, jnp.asarray(rows)))
-    found = jax.lax.map(lambda each: certified(each, cell.spec.param_dtype, tolerance), kept)
-    return as_type(found, result_dtype(cell.spec.param_dtype))
+    found = along(step, start(state_size(cell), dtype), (before, zs, determinants), wanted, certify)
+    precision = cell.spec.param_dtype
+    return finished(found, precision, result_dtype(precision), tolerance)
 
 
 def check_lags(lags: Sequence[int], steps: int) -> list[int]:

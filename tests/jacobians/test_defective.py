@@ -1,4 +1,4 @@
-"""Nearly defective products, against exact arithmetic: a fault that is known, and told in the README."""
+"""Nearly defective products, against exact arithmetic: the bounds hold where the values are lost."""
 
 import mpmath
 import numpy as np
@@ -15,10 +15,12 @@ def log_singular_values_of_power(n, steps):
         return np.array([float(mpmath.log(value)) for value in mpmath.svd_r(power, compute_uv=False)])
 
 
-@pytest.mark.xfail(strict=True, reason="the certificate does not see it")
-def test_a_trusted_value_of_a_jordan_block_is_right():
-    n, steps = 8, 1000
+@pytest.mark.parametrize(("n", "steps", "lost"), [(8, 100, False), (8, 1000, True), (20, 500, True)])
+def test_a_jordan_block(n, steps, lost):
+    """A power of a Jordan block is off by 1e-7, by 2 nats or by 80, which no residual of its last step shows."""
     found = product_spectrum(np.broadcast_to(np.eye(n) / 2 + np.eye(n, k=1), (steps, n, n)))
-    trusted = int(found.trusted)
-    wanted = log_singular_values_of_power(n, steps)
-    np.testing.assert_allclose(found.log_singular_values[:trusted], wanted[:trusted], rtol=0, atol=1e-6)
+    off = np.abs(found.log_singular_values - log_singular_values_of_power(n, steps))
+    assert (off <= found.error).all()
+    assert (found.error == np.inf).all() == lost
+    assert lost or found.error.max() < 1e-5
+    assert off.max() > (0.1 if lost else 1e-9)

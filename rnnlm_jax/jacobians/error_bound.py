@@ -1,0 +1,187 @@
+"""Bounds on the errors of the log singular values of a product, to first order in every step's rounding errors.
+
+A product is computed by steps ``J_t Q_{t-1} = Q_t R_t + E_t``, so that its factors are not those given but
+``J_t - E_t Q_{t-1}ᵀ``. Of ``P = Q_T R_T ⋯ R_1`` the errors change ``R_T ⋯ R_1 = D T`` by the factor ``I + A``,
+
+    A = Σ_t W_t Q_tᵀ E_t Y_{t-1},    W_t = R_T ⋯ R_{t+1},    Y_{t-1} = (R_T ⋯ R_t)⁻¹,
+
+two recurrences back through time that are triangular and start from the identity. ``|E_t|`` is measured, entry by
+entry, and the products with W and Y are formed with their signs before absolute values are taken: a product whose
+factors have a cancelling history (a Jordan block, a delay line) has large W and Y in opposite directions, which no
+residual of the last step shows. With ``D T = U Σ Vᵀ`` the error of ``log σ_i`` is ``(Uᵀ A U)_ii``.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Float, Int
+from rnnlm_jax.jacobians import scales
+from rnnlm_jax.jacobians.graded import GradedProduct, GradedQR
+from rnnlm_jax.jacobians.graded_svd import GradedValues
+from rnnlm_jax.jacobians.power_of_two import times_power_of_two
+from rnnlm_jax.jacobians.scales import Scales
+
+#: The first-order bound, multiplied by this, stands for the higher orders too, as long as it is below LARGEST (nats).
+SAFETY, LARGEST = 2.0, 0.1
+
+#: What all smaller directions may be uncertain by, as a part of a value that is certain.
+SWAMPED = 0.1
+
+#: The exponent that stands for a scale of zero: far below any other.
+NOTHING = -(1 << 26)
+
+
+class Step(NamedTuple):
+    """What one step of a graded product leaves for the bound."""
+
+    q: Float[Array, "n n"]
+    r: Float[Array, "n n"]
+    """Rows of null directions are zero."""
+    order: Int[Array, " n"]
+    error: Float[Array, "n n"]
+    """Bound on ``|J Q - Q' R|`` in exact arithmetic, columns in ``order``."""
+    growth: Float[Array, " n"]
+    """Bound on the rounding errors of the rows of T."""
+    exponent: Int[Array, ""]
+    """Of the power of two that J was divided by."""
+    d: Scales
+
+
+class Sums(NamedTuple):
+    """The recurrences under way: each row of W and column of Y with a power of two of its own."""
+
+    w: Float[Array, "n n"]
+    w_exponent: Int[Array, " n"]
+    y: Float[Array, "n n"]
+    y_exponent: Int[Array, " n"]
+    a: Float[Array, "n n"]
+    """``|A_kl|``, times ``d_l / d_k`` where that is below one."""
+    rows: Float[Array, " n"]
+    """Errors of the rows of T."""
+
+
+def recorded(
+    j: Float[Array, "n n"],
+    exponent: Int[Array, ""],
+    before: GradedProduct,
+    done: GradedQR,
+    d: Scales,
+    lost: Float[Array, ""],
+) -> Step:
+    """The record of one step.
+
+    Args:
+        j: the factor, divided by ``2**exponent``.
+        exponent: the power.
+        before: the product before it.
+        done: the QR decomposition of this step.
+        d: the scales of the product with it.
+        lost: bound on what the entries of j have lost to underflow.
+    """
+    n, about = j.shape[0], jnp.finfo(j.dtype)
+    gamma = jnp.asarray(min(n + 3, 6 * n**0.5) * about.eps / 2, j.dtype)
+    a = (j @ before.q)[:, done.order]
+    magnitude = (jnp.abs(j) @ jnp.abs(before.q))[:, done.order] + jnp.abs(done.q) @ jnp.abs(done.r)
+    error = jnp.abs(a - done.q @ done.r) + gamma * magnitude + (n * about.tiny + n**0.5 * lost)
+    lengths = jnp.linalg.norm(before.t, axis=1)[done.order]
+    growth = gamma * (jnp.abs(done.f) @ lengths)
+    return Step(done.q, done.r, done.order, error, growth, exponent, d)
+
+
+def start(n: int, dtype: np.dtype) -> Sums:
+    """The sums of no steps."""
+    eye, zeros = jnp.eye(n, dtype=dtype), jnp.zeros(n, jnp.int32)
+    return Sums(eye, zeros, eye, zeros, jnp.zeros((n, n), dtype), jnp.zeros(n, dtype))
+
+
+def earlier(step: Step, sums: Sums, end: Scales) -> Sums:
+    """The sums with one step more, the one before those so far.
+
+    Args:
+        step: its record.
+        sums: of all later steps.
+        end: the scales d of the whole product.
+    """
+    w, w_exponent, y, y_exponent, a, rows = sums
+    null = jnp.diagonal(step.r) == 0
+    triangle = step.r + jnp.diag(null.astype(step.r.dtype))
+    solved = jax.scipy.linalg.solve_triangular(triangle, y)
+    term = jnp.abs(w @ step.q.T) @ (step.error @ jnp.abs(solved))
+    last = _exponents(end)
+    shrink = jnp.minimum(last[None, :] - last[:, None], 0)
+    a = a + times_power_of_two(term, w_exponent[:, None] + y_exponent[None, :] + shrink)
+    powers = w_exponent[:, None] + _exponents(step.d)[None, :] - last[:, None]
+    rows = rows + times_power_of_two(jnp.abs(w) * step.d.mantissa[None, :], powers) @ step.growth
+    before = jnp.argsort(step.order)
+    w, w_shift = _scaled((w @ step.r)[:, before], axis=1)
+    y, y_shift = _scaled(solved[before], axis=0)
+    return Sums(w, w_exponent + step.exponent + w_shift, y, y_exponent - step.exponent + y_shift, a, rows)
+
+
+def bound(sums: Sums, product: GradedProduct, found: GradedValues) -> Float[Array, " n"]:
+    """Bounds (nats) on the errors of the log singular values of a product; inf where nothing can be said.
+
+    No singular vector is needed: ``D T = U Σ Vᵀ`` says that ``|U_ki|`` is at most 1, ``‖T_k‖ d_k / σ_i`` and
+    ``‖(T⁻¹)_k‖ σ_i / d_k``.
+    """
+    d, t = product.d, product.t
+    n, eps = t.shape[0], float(jnp.finfo(t.dtype).eps)
+    logs, last, live = found.log_values, _exponents(d), d.mantissa != 0
+    lengths = jnp.linalg.norm(t, axis=1)
+    inverse = jnp.linalg.norm(jnp.linalg.inv(t), axis=0)
+    scale = jnp.where(live, last, 0).astype(t.dtype) * jnp.asarray(np.log(2), t.dtype)
+    apart = scale[:, None] - logs[None, :]  # log d_k / σ_i
+    limits = jnp.minimum(jnp.log(lengths)[:, None] + apart, jnp.log(2 * inverse)[:, None] - apart)
+    limits = jnp.where(live[:, None], jnp.minimum(limits, 0), -jnp.inf)
+    alike = limits == 0
+
+    def size(factor: Array | float) -> Array:
+        return jnp.where(live[:, None], jnp.exp(limits + factor), 0)
+
+    same, larger, smaller = size(0.0), size(apart), size(-apart)
+    below = last[None, :] >= last[:, None]
+    parts = [(jnp.where(below, sums.a, 0), same, same), (jnp.where(below, 0, sums.a), larger, smaller)]
+    entries = sum((left * (a @ right)).sum(axis=0) for a, left, right in parts)
+    squares = sum((left**2 * (a**2 @ right**2)).sum(axis=0) for a, left, right in parts)
+    others = (~alike & live[:, None]).sum(axis=0).astype(t.dtype)
+    norms = (1 + others) * jnp.sqrt(2 * squares)
+    rows = jnp.where(live, sums.rows, 0)
+    through_steps = jnp.minimum(entries, norms) + (larger * rows[:, None]).sum(axis=0)
+    first = through_steps + 8 * n * eps * _condition(product) + 2 * eps * jnp.abs(logs)
+    total = SAFETY * first + found.residual
+    swamped = ~(_below(sums, d) <= SWAMPED)
+    uncertain = jax.lax.cummax((~(total <= LARGEST)).astype(jnp.int32)) > 0
+    return jnp.where(uncertain | swamped, jnp.inf, total)
+
+
+def _exponents(d: Scales) -> Int[Array, " n"]:
+    return jnp.where(d.mantissa == 0, NOTHING, d.exponent)
+
+
+def _scaled(matrix: Float[Array, "n n"], axis: int) -> tuple[Float[Array, "n n"], Int[Array, " n"]]:
+    """Rows (axis 1) or columns (axis 0) divided by powers of two, and these powers."""
+    largest = jnp.abs(matrix).max(axis=axis)
+    _, exponents = jnp.frexp(largest)
+    return times_power_of_two(matrix, -jnp.expand_dims(exponents, axis)), exponents
+
+
+def _condition(product: GradedProduct) -> Float[Array, " n"]:
+    """``‖T̂⁻¹‖_F`` of the rows of T, made of length one, down to each: what Jacobi's errors are multiplied by."""
+    order = scales.order(product.d, jnp.ones_like(product.d.mantissa))
+    rows = product.t[order]
+    rows = rows / jnp.linalg.norm(rows, axis=1)[:, None]
+    r = jnp.linalg.qr(rows.T, mode="r")
+    inverse = jax.scipy.linalg.solve_triangular(r.T, jnp.eye(r.shape[0], dtype=r.dtype), lower=True)
+    return jnp.sqrt(jnp.cumsum(jnp.square(inverse).sum(axis=1)))
+
+
+def _below(sums: Sums, d: Scales) -> Float[Array, " n"]:
+    """What is uncertain of all directions below each, in units of its own scale."""
+    order = scales.order(d, jnp.ones_like(d.mantissa))
+    a, exponents = sums.a[order][:, order], _exponents(d)[order]
+    hooks = jnp.triu(a).sum(axis=1) + jnp.tril(a, -1).sum(axis=0)
+    later = jnp.tril(jnp.ones_like(a), -1).T
+    return times_power_of_two(later * hooks[None, :], exponents[None, :] - exponents[:, None]).sum(axis=1)
