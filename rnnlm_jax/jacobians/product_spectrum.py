@@ -76,7 +76,11 @@ def finished(
         results: the type of the results.
         tolerance: see ``product_spectrum``.
     """
-    return jax.lax.map(lambda each: _finished(*each, precision, results, tolerance), found)
+
+    def one(each: tuple[Running, error_bound.Sums | None]) -> ProductSpectrum:
+        return _finished(*each, precision, results, tolerance)
+
+    return jax.lax.map(one, found)
 
 
 def _finished(

@@ -61,17 +61,22 @@ def along(
     kept = None if len(lags) == 1 and padded == steps else jax.tree.map(lambda p: jnp.stack([p] * len(lags)), empty)
     if length == steps:
         (last, kept), records = jax.lax.scan(step, (empty, kept), (inputs, rows))
+
+        def records_of(number: Array) -> Any:
+            return records
+
     else:
         cut = jax.tree.map(lambda part: part.reshape(-1, length, *part.shape[1:]), (inputs, rows))
         (last, kept), (starts, _) = jax.lax.scan(segment, (empty, kept), cut)
+
+        def records_of(number: Array) -> Any:
+            at = jax.tree.map(lambda part: part[number], (starts, cut[0]))
+            return jax.lax.stop_gradient(jax.lax.scan(extend, *at)[1])
+
     if kept is None:
         kept = jax.tree.map(lambda part: part[None], last)
     if not certify:
         return kept, None
-
-    def again(number: Array) -> Step:
-        at = jax.tree.map(lambda part: part[number], (starts, cut[0]))
-        return jax.lax.stop_gradient(jax.lax.scan(extend, *at)[1])
 
     def sums(each: tuple[Array, Running]) -> Sums:
         lag, running = each
@@ -80,8 +85,7 @@ def along(
 
         def back(k: Array, found: Sums) -> Sums:
             number = segments - 1 - k
-            of_segment = records if length == steps else again(number)
-            return _backwards(of_segment, jnp.minimum(lag - number * length, length), found, end)
+            return _backwards(records_of(number), jnp.minimum(lag - number * length, length), found, end)
 
         return jax.lax.fori_loop(0, segments, back, error_bound.start(n, running.product.t.dtype))
 
