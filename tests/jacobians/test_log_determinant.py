@@ -11,6 +11,7 @@ import pytest
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells import zoo
+from rnnlm_jax.jacobians.bounds import decay_rates
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.unroll.programs import jit
@@ -78,6 +79,7 @@ def test_a_variant_of_a_kind_is_not_judged_by_the_closed_form_of_the_kind():
         one = functools.partial(autodiff_jacobian, changed, at[0])
         matrices = jax.vmap(jax.vmap(one))(at[1], at[2])
         assert not has_closed_form(changed)
+        assert decay_rates(changed, at[0]) is None
         np.testing.assert_allclose(LOG_DET(changed, *at), np.linalg.slogdet(matrices)[1], rtol=0, atol=1e-11)
 
 
