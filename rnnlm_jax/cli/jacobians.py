@@ -151,10 +151,16 @@ def print_table(reports: dict[str, Report], options: Options) -> None:
             f"{name:{width}}  {near['5%'] or most:>6} {near['1%'] or most:>6}  {cells} "
             f"{report.summary['perplexity_full_context']:8.1f}"
         )
+        errors = report.summary["perplexity_standard_errors"]
+        cells = " ".join(f"{errors.get(str(k), math.nan):8.1f}" for k in contexts)
+        full = report.summary["perplexity_full_context_standard_error"]
+        print(f"{'':{width}}  {'± s.e.':>13}  {cells} {full:8.1f}")
     for name, report in reports.items():
         if "lyapunov" in report.summary:
             found, trusted = report.summary["lyapunov"], np.array(report.summary["trusted"])
             exponent = f"{found['largest']:+.4f} ± {found['standard_error']:.4f} nats a step"
+            if found["long_correlations"]:
+                exponent += " (the error at least: correlations outlast its blocks, more text would tell)"
             print(
                 f"{name:{width}}  largest Lyapunov exponent {exponent}; {trusted.min()} of "
                 f"{report.summary['singular_values']} singular values trusted to 0.01 nats at every lag"
