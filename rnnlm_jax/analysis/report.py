@@ -99,6 +99,7 @@ def analyse(run: Run, name: str, data: str, text: EncodedText, options: Options,
         "step": run.position.step,
         "model": dataclasses.asdict(run.config.model),
         "cell": run.config.model.cell,
+        "level": run.vocabulary.level,
         "largest_lag": max(options.lags),
     }
     for part in (_gradients, _contexts, _spectra):

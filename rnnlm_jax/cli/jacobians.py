@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="best",
         help="which parameters; init: before training; all: those and every checkpoint kept (default: best)",
     )
+    parser.add_argument(
+        "--format", choices=("png", "pdf", "svg"), default="png", help="format of the figures (default: png)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summaries as one JSON object, the last line")
 
 
@@ -100,9 +103,9 @@ def main(arguments: argparse.Namespace) -> int:
             reports[name].write(out / name)
             for array, draw in FIGURES.items():
                 if array in reports[name].arrays:
-                    draw(out / name, out / name / f"{draw.__name__}.png")
+                    draw(out / name, out / name / f"{draw.__name__}.{arguments.format}")
     if len(reports) > 1:
-        figure = out / "horizons.png"
+        figure = out / f"horizons.{arguments.format}"
         plotting.horizons([out / name for name in reports], figure, sequential=len(arguments.runs) == 1)
     print_table(reports, options)
     print(f"arrays, summaries and figures: {out}")

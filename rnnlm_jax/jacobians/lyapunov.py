@@ -243,7 +243,7 @@ def _standard_errors(logs: Float[Array, "N k"], blocks: int) -> tuple[Float[Arra
         return jnp.full(logs.shape[1:], jnp.inf, logs.dtype), jnp.zeros(logs.shape[1:], bool)
     used = logs[-blocks * (logs.shape[0] // blocks) :]
     means = used.reshape(blocks, -1, logs.shape[1]).mean(axis=1)
-    centred = means - means.mean(axis=0)
+    centred = means - means.mean(axis=0, keepdims=True)
     variance = jnp.square(centred).mean(axis=0)
     r = (centred[1:] * centred[:-1]).sum(axis=0) / (blocks * jnp.where(variance > 0, variance, 1))
     r = jnp.where(r > blocks**-0.5, jnp.minimum(r, 0.99), 0)  # NaN, of exponents of -inf, counts as none
