@@ -16,7 +16,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from jax.export import is_symbolic_dim
@@ -27,13 +27,25 @@ from rnnlm_jax.errors import UserError
 
 Params = TypeVar("Params")
 State = TypeVar("State")
-InitFn = Callable[[Key, int], Params]  # (key, input_size) -> params
-StateFn = Callable[[tuple[int, ...]], State]  # batch_shape -> state
+Made = TypeVar("Made", covariant=True)
 ProjectFn = Callable[[Params, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
 MixFn = Callable[[Params, State], Array]  # (params, state) -> r[..., G*H]
 UpdateFn = Callable[[Params, State, Array, Array], State]  # (params, state, z, r) -> state
 StepFn = Callable[[Params, State, Array], State]  # (params, state, z) -> state
 ReadoutFn = Callable[[Params, State], Array]  # (params, state) -> h[..., output_size]
+
+
+class InitFn(Protocol[Made]):
+    """Draws fresh parameters."""
+
+    def __call__(self, key: Key, input_size: int) -> Made: ...
+
+
+class StateFn(Protocol[Made]):
+    """Makes the state before the first step."""
+
+    def __call__(self, batch_shape: tuple[int, ...]) -> Made: ...
+
 
 Arguments = ParamSpec("Arguments")
 CellType = TypeVar("CellType", bound="Cell")
