@@ -73,7 +73,8 @@ def gru(
 
     def gates(a: Array) -> tuple[Array, Array, Array]:
         """``r, u, 1 - u``."""
-        return (*linear_maps.split_gates(sigmoid(a), 2), sigmoid(-linear_maps.split_gates(a, 2)[1]))
+        reset_gate, u = linear_maps.split_gates(sigmoid(a), 2)
+        return reset_gate, u, sigmoid(-linear_maps.split_gates(a, 2)[1])
 
     def update(params: GRUParams, state: GRUState, z: Array, r: Array) -> GRUState:
         z_gates, z_n = jnp.split(z.astype(param_dtype), [2 * hidden_size], axis=-1)
