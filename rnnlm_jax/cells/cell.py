@@ -22,7 +22,7 @@ import numpy as np
 from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Key
-from rnnlm_jax.cached_factory import FactoryMade, cached_factory
+from rnnlm_jax.cached_factory import FactoryMade, cached_factory, made_by
 from rnnlm_jax.errors import UserError
 
 Params = TypeVar("Params")
@@ -85,6 +85,15 @@ class Cell(FactoryMade, Generic[Params, State]):
     whole_step: StepFn[Params, State] | None = None
     additive: bool = False
     """Whether ``update`` reads ``z`` and ``r`` as their sum ``z + r`` only."""
+
+    @property
+    def is_of_the_library(self) -> bool:
+        """Whether it is what a factory of this library returned, so that kernels and closed forms of its kind hold.
+
+        A cell that ``dataclasses.replace`` has changed keeps its kind, and computes something else.
+        """
+        factory = made_by(self)
+        return factory is not None and factory.__module__.startswith("rnnlm_jax.")
 
     @property
     def splits(self) -> bool:

@@ -30,13 +30,14 @@ def decay_rates(cell: Cell, params: Tree) -> DecayRates | None:
     for it to explode.
 
     Returns:
-        None for a cell that is no simple recurrent network: gates leave no bound of this kind.
+        None for a cell that is no simple recurrent network of this library: gates, or an update of one's own, leave
+        no bound of this kind.
 
     Raises:
         UserError: if the recurrent matrix is not finite.
     """
     activation = dict(cell.spec.variant).get("activation")
-    if cell.spec.kind != "elman" or activation not in LARGEST_SLOPE:
+    if cell.spec.kind != "elman" or not cell.is_of_the_library or activation not in LARGEST_SLOPE:
         return None
     w_h = np.asarray(jax.device_get(params.w_h), np.float64)
     if not np.isfinite(w_h).all():

@@ -127,9 +127,12 @@ def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
 
 
 def _closed_form(cell: Cell) -> tuple[UnitLogs, Callable[[Cell, Tree], Array]] | None:
+    if not cell.is_of_the_library:
+        return None
     if cell.spec.kind == "elman":
-        return ELMAN_UNITS[dict(cell.spec.variant)["activation"]], _log_det_output_block
-    units = LSTM_UNITS.get(cell.spec.kind)
+        units = ELMAN_UNITS.get(dict(cell.spec.variant)["activation"])
+    else:
+        units = LSTM_UNITS.get(cell.spec.kind)
     return None if units is None else (units, _log_det_output_block)
 
 

@@ -1,5 +1,6 @@
 """log|det J| of a step: closed forms against LU of autodiff Jacobians, and against mpmath where LU fails."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells import zoo
+from rnnlm_jax.jacobians.bounds import decay_rates
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.unroll.programs import jit
@@ -59,6 +61,25 @@ def test_it_is_that_of_the_autodiff_jacobian(name):
         atol = 1e-8 if name == "lstm-layer-norm" else 1e-11  # normalisation leaves nearly singular matrices
         np.testing.assert_allclose(found, np.linalg.slogdet(matrices)[1], rtol=0, atol=atol)
     assert has_closed_form(cell) == (name in CLOSED or name in ("residual", "nested", "wide projection"))
+
+
+def test_a_changed_cell_is_not_judged_by_the_closed_form_of_its_kind():
+    """An LSTM that forgets half as much, and an Elman cell with another activation."""
+    cell, params, states, zs = case("lstm")
+    halved = dataclasses.replace(
+        cell, update=lambda params, s, z, r: cell.update(params, s._replace(cell=0.5 * s.cell), z, r)
+    )
+    sine = dataclasses.replace(
+        make("elman-tanh"),
+        update=lambda params, s, z, r: s._replace(hidden=jnp.sin(z + r)),
+        spec=dataclasses.replace(make("elman-tanh").spec, variant=(("activation", "sin"),)),
+    )
+    assert decay_rates(sine, case("elman-tanh")[1]) is None
+    for changed, at in ((halved, (params, states, zs)), (sine, case("elman-tanh")[1:])):
+        one = functools.partial(autodiff_jacobian, changed, at[0])
+        matrices = jax.vmap(jax.vmap(one))(at[1], at[2])
+        assert not has_closed_form(changed)
+        np.testing.assert_allclose(LOG_DET(changed, *at), np.linalg.slogdet(matrices)[1], rtol=0, atol=1e-11)
 
 
 def exact_lstm(a, c, u_o):
