@@ -52,8 +52,21 @@ def sigmoid(x: Array) -> Array:
 @sigmoid.defjvp
 def _sigmoid_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
-    value = sigmoid(x)
-    return value, dx * (value * sigmoid(-x))
+    return sigmoid(x), dx * sigmoid_slope(x)
+
+
+@jax.custom_jvp
+def sigmoid_slope(x: Array) -> Array:
+    """``σ(x) σ(-x)``, elementwise, of the one exponential that ``sigmoid`` takes."""
+    e = _decay(x)
+    return e / ((1 + e) * (1 + e))
+
+
+@sigmoid_slope.defjvp
+def _sigmoid_slope_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (dx,) = primals, tangents
+    slope = sigmoid_slope(x)
+    return slope, dx * (-tanh(0.5 * x) * slope)
 
 
 @jax.custom_jvp

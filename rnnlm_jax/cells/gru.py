@@ -72,9 +72,10 @@ def gru(
         return GRUState(jnp.zeros((*check_batch_shape(batch_shape), hidden_size), param_dtype))
 
     def gates(a: Array) -> tuple[Array, Array, Array]:
-        """``r, u, 1 - u``."""
-        reset_gate, u = linear_maps.split_gates(sigmoid(a), 2)
-        return reset_gate, u, sigmoid(-linear_maps.split_gates(a, 2)[1])
+        """``r, u, 1 - u``, of one sigmoid: it vectorises on CPUs, one of a slice does not."""
+        both = jnp.concatenate([a, -linear_maps.split_gates(a, 2)[1]], axis=-1)
+        reset_gate, u, new = linear_maps.split_gates(sigmoid(both), 3)
+        return reset_gate, u, new
 
     def update(params: GRUParams, state: GRUState, z: Array, r: Array) -> GRUState:
         z_gates, z_n = jnp.split(z.astype(param_dtype), [2 * hidden_size], axis=-1)
