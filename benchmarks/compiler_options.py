@@ -53,7 +53,7 @@ def step(dtype: str) -> Workload:
     layers = (cells.lstm(hidden, param_dtype=dtype), cells.lstm(hidden, param_dtype=dtype))
     model = language_model(cells.stack(*layers), 10_000)
     tokens = jax.random.randint(jax.random.key(0), (steps + 1, batch), 0, 10_000, jnp.int32)
-    data: Any = Batch(tokens[:-1], tokens[1:], jnp.ones((steps, batch), bool))  # pyright: ignore[reportArgumentType]
+    data = Batch(tokens[:-1], tokens[1:], jnp.ones((steps, batch), bool))
 
     def loss(params: Any) -> Any:
         return training_loss(model, params, model.initial_state((batch,)), data, None)[0]

@@ -14,6 +14,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
     Raises:
         UserError: if ``path`` is a folder or a device.
+        OSError: if it cannot be written, with its name.
     """
     path = Path(path)
     require_file_name(path)
@@ -24,6 +25,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:  # of a full disk no name is told, and of the temporary file nobody has heard
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
 BASE = {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "version"}
-BASE |= {"mesh_axes", "own_source", "past", "serialized_types", "sparse_rows", "tanh", "words"}
+BASE |= {"activations", "mesh_axes", "own_source", "past", "serialized_types", "sparse_rows", "words"}
 MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
@@ -27,7 +27,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cached_factory": ({"errors"}, JAX),
     "mesh_axes": ({"array_types"}, {"jax"}),
     "serialized_types": (set(), {"jax"}),
-    "tanh": ({"array_types"}, {"jax"}),
+    "activations": ({"array_types"}, {"jax"}),
     "progress": (set(), {"tqdm"}),
     # what is kept on disk between starts
     "cache_root": ({"errors"}, set()),
@@ -35,7 +35,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "machine_memory": ({"errors"}, {"jax"}),
     # kernels know arrays only
     "native": (
-        {"array_types", "broadcasting", "cache_root", "errors", "mesh_axes", "progress", "single_build", "tanh"},
+        {"array_types", "broadcasting", "cache_root", "errors", "mesh_axes", "progress", "single_build", "activations"},
         JAX | {"jaxlib"},
     ),
     # recurrence: cells know nothing of time, executors nothing of language
@@ -50,7 +50,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "own_source",
             "serialized_types",
         }
-        | {"tanh"},
+        | {"activations"},
         JAX,
     ),
     "unroll": ({"array_arguments", "array_types", "compilation", "errors", "cells", "mesh_axes", "native"}, JAX),
@@ -59,7 +59,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "dropout": ({"array_types", "errors"}, JAX),
     "inputs": (
         {"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native", "serialized_types"}
-        | {"tanh"},
+        | {"activations"},
         JAX,
     ),
     "words": ({"errors"}, {"numpy"}),

@@ -2,6 +2,8 @@
 
 import dataclasses
 import doctest
+import errno
+import os
 import shutil
 
 import jax
@@ -14,6 +16,7 @@ from rnnlm_jax import UserError, runs
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cells.zoo import CELLS
 from rnnlm_jax.checkpoints import CheckpointFolder
+from rnnlm_jax.cli.failures import describe
 from rnnlm_jax.config import Config, ModelConfig, replace
 from rnnlm_jax.language_model import LanguageModel
 from rnnlm_jax.runs import (
@@ -30,6 +33,7 @@ from rnnlm_jax.runs import (
     write_text,
 )
 from rnnlm_jax.training.step import initial_train_state
+from rnnlm_jax.whole_file import written_whole
 from tests.training.tiny import assert_same_bits, identity_of, random_params, vocabulary
 
 
@@ -104,6 +108,16 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         write_text(path, "half of it \ud800")
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("told", ["nothing", "temporary"])
+def test_an_error_in_writing_names_the_file(tmp_path, told):
+    """A full disk tells no name, and a folder without permission that of the temporary file."""
+    path = tmp_path / "results.json"
+    with pytest.raises(OSError, match="No space left") as caught, written_whole(path) as temporary:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(temporary)] if told == "temporary" else []))
+    assert describe(caught.value)[1].startswith(f"{path}: No space left on device; check")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -31,8 +31,11 @@ class InformationDecay(NamedTuple):
 
     contexts: np.ndarray  # int [K]
     nats: np.ndarray  # float64 [K]
+    standard_errors: np.ndarray  # float64 [K]
+    """Of ``nats``, from the scatter over the tokens: they stand far apart in the text."""
     full_nats: float
     """With everything read from the beginning of the text."""
+    full_standard_error: float
     tokens: int
 
 
@@ -67,22 +70,31 @@ def information_decay(
     chosen = places.evenly(text.tokens, vocabulary.start_id, longest, count)
     tokens = chosen.targets.size
     batches = places.batches(chosen, min(BATCH, tokens))
-    score, sums = _score(model), []
+    score, rows = _score(model), []
     for k in possible:
         parts = []
         for batch in batches:
             nats = np.asarray(score(params, batch.inputs[longest - k :], batch.targets), np.float64)
             parts.append(nats)
             progress(k * nats.size)
-        sums.append(math.fsum(np.concatenate(parts)[:tokens]))
-    everything = np.concatenate(score_sentences(model, params, text, vocabulary, carry=True))
+        rows.append(np.concatenate(parts)[:tokens])
+    rows.append(np.concatenate(score_sentences(model, params, text, vocabulary, carry=True))[chosen.indices])
     progress(len(text))
+    means, errors = zip(*map(_mean_and_error, rows), strict=True)
     return InformationDecay(
         contexts=np.array(possible),
-        nats=np.array(sums) / tokens,
-        full_nats=math.fsum(everything[chosen.indices]) / tokens,
+        nats=np.array(means[:-1]),
+        standard_errors=np.array(errors[:-1]),
+        full_nats=means[-1],
+        full_standard_error=errors[-1],
         tokens=tokens,
     )
+
+
+def _mean_and_error(nats: np.ndarray) -> tuple[float, float]:
+    """The mean, and its standard error, infinite from a single number."""
+    error = float(np.std(nats, ddof=1)) / math.sqrt(nats.size) if nats.size > 1 else math.inf
+    return math.fsum(nats) / nats.size, error
 
 
 @functools.lru_cache(maxsize=8)

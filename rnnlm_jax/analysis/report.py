@@ -99,6 +99,7 @@ def analyse(run: Run, name: str, data: str, text: EncodedText, options: Options,
         "step": run.position.step,
         "model": dataclasses.asdict(run.config.model),
         "cell": run.config.model.cell,
+        "level": run.vocabulary.level,
         "largest_lag": max(options.lags),
     }
     for part in (_gradients, _contexts, _spectra):
@@ -151,12 +152,21 @@ def _contexts(run: Run, text: EncodedText, options: Options, bar: Bar) -> Measur
         found = information_decay(
             run.model, run.params, text, run.vocabulary, options.positions, contexts, progress.update
         )
-    arrays = {"context": found.contexts, "context_nats": found.nats, "full_nats": np.array(found.full_nats)}
+    arrays = {
+        "context": found.contexts,
+        "context_nats": found.nats,
+        "context_standard_errors": found.standard_errors,
+        "full_nats": np.array(found.full_nats),
+        "full_standard_error": np.array(found.full_standard_error),
+    }
+    columns = found.contexts.tolist(), found.nats.tolist(), found.standard_errors.tolist()
     summary = {
-        "perplexity_by_context": {
-            str(k): perplexity(n, 1) for k, n in zip(found.contexts.tolist(), found.nats.tolist(), strict=True)
+        "perplexity_by_context": {str(k): perplexity(nats, 1) for k, nats, _ in zip(*columns, strict=True)},
+        "perplexity_standard_errors": {
+            str(k): perplexity(nats, 1) * error for k, nats, error in zip(*columns, strict=True)
         },
         "perplexity_full_context": perplexity(found.full_nats, 1),
+        "perplexity_full_context_standard_error": perplexity(found.full_nats, 1) * found.full_standard_error,
         "context_tokens": found.tokens,
         "context_horizon": {
             label: context_horizon(found.contexts, found.nats, found.full_nats, tolerance)
@@ -200,6 +210,7 @@ def _spectra(run: Run, text: EncodedText, options: Options, bar: Bar) -> Measure
         summary["lyapunov"] = {
             "largest": float(exponents.exponents[0]),
             "standard_error": float(exponents.standard_errors[0]),
+            "long_correlations": bool(exponents.long_correlations[0]),
             "kaplan_yorke_dimension": float(exponents.kaplan_yorke_dimension),
         }
     return arrays, summary

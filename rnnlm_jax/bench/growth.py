@@ -3,7 +3,7 @@
 All of an LSTM, forward and backward. ``time ~ size^exponent`` is fitted by least squares of the logarithms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,7 @@ def sweeps(sizes: Sizes, dtype: str, repeats: int) -> Iterator[Growth]:
 
 
 def _sweep(
-    what: str, others: str, subjects: dict[int, tuple[Cell, Shape]], repeats: int, remat: bool = False
+    what: str, others: str, subjects: Mapping[int, tuple[Cell, Shape]], repeats: int, remat: bool = False
 ) -> Growth:
     programs, calls = {}, {}
     for size, (cell, shape) in subjects.items():

@@ -16,24 +16,36 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Key
-from rnnlm_jax.cached_factory import FactoryMade, cached_factory
+from rnnlm_jax.cached_factory import FactoryMade, cached_factory, made_by
 from rnnlm_jax.errors import UserError
 
 Params = TypeVar("Params")
 State = TypeVar("State")
-InitFn = Callable[[Key, int], Params]  # (key, input_size) -> params
-StateFn = Callable[[tuple[int, ...]], State]  # batch_shape -> state
+Made = TypeVar("Made", covariant=True)
 ProjectFn = Callable[[Params, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
 MixFn = Callable[[Params, State], Array]  # (params, state) -> r[..., G*H]
 UpdateFn = Callable[[Params, State, Array, Array], State]  # (params, state, z, r) -> state
 StepFn = Callable[[Params, State, Array], State]  # (params, state, z) -> state
 ReadoutFn = Callable[[Params, State], Array]  # (params, state) -> h[..., output_size]
+
+
+class InitFn(Protocol[Made]):
+    """Draws fresh parameters."""
+
+    def __call__(self, key: Key, input_size: int) -> Made: ...
+
+
+class StateFn(Protocol[Made]):
+    """Makes the state before the first step."""
+
+    def __call__(self, batch_shape: tuple[int, ...]) -> Made: ...
+
 
 Arguments = ParamSpec("Arguments")
 CellType = TypeVar("CellType", bound="Cell")
@@ -73,6 +85,15 @@ class Cell(FactoryMade, Generic[Params, State]):
     whole_step: StepFn[Params, State] | None = None
     additive: bool = False
     """Whether ``update`` reads ``z`` and ``r`` as their sum ``z + r`` only."""
+
+    @property
+    def is_of_the_library(self) -> bool:
+        """Whether it is what a factory of this library returned, so that kernels and closed forms of its kind hold.
+
+        A cell that ``dataclasses.replace`` has changed keeps its kind, and computes something else.
+        """
+        factory = made_by(self)
+        return factory is not None and factory.__module__.startswith("rnnlm_jax.")
 
     @property
     def splits(self) -> bool:

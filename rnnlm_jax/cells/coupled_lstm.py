@@ -3,15 +3,14 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
+from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
 from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.tanh import tanh
 
 
 @serialized
@@ -56,7 +55,7 @@ def coupled_lstm(
         del params
         a = linear_maps.preactivation(z, r, state.cell)
         f, g, o = linear_maps.squash(a, 3, candidate=1)
-        write = sigmoid(-a[..., :hidden_size])  # 1 - σ(f) without the cancellation
+        write = sigmoid(-linear_maps.split_gates(a, 3)[0])  # 1 - σ(f)
         cell = f * state.cell + write * g
         return LSTMState(o * tanh(cell), cell)
 

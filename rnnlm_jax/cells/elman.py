@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.tanh import tanh
 
-ACTIVATIONS = {"identity": lambda a: a, "sigmoid": jax.nn.sigmoid, "tanh": tanh, "relu": jax.nn.relu}
+ACTIVATIONS = {"identity": lambda a: a, "sigmoid": sigmoid, "tanh": tanh, "relu": jax.nn.relu}
 
 
 @serialized

@@ -3,15 +3,14 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
+from rnnlm_jax.activations import interpolate, sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.tanh import tanh
 
 
 @serialized
@@ -72,24 +71,28 @@ def gru(
     def initial_state(batch_shape: tuple[int, ...]) -> GRUState:
         return GRUState(jnp.zeros((*check_batch_shape(batch_shape), hidden_size), param_dtype))
 
-    def interpolate(u: Array, n: Array, state: GRUState) -> GRUState:
-        return GRUState(n + u * (state.hidden - n))
+    def gates(a: Array) -> tuple[Array, Array, Array]:
+        """``r, u, 1 - u``, of one sigmoid: it vectorises on CPUs, one of a slice does not."""
+        both = jnp.concatenate([a, -linear_maps.split_gates(a, 2)[1]], axis=-1)
+        reset_gate, u, new = linear_maps.split_gates(sigmoid(both), 3)
+        return reset_gate, u, new
 
     def update(params: GRUParams, state: GRUState, z: Array, r: Array) -> GRUState:
         z_gates, z_n = jnp.split(z.astype(param_dtype), [2 * hidden_size], axis=-1)
         r_gates, r_n = jnp.split(r.astype(param_dtype), [2 * hidden_size], axis=-1)
-        reset_gate, u = linear_maps.split_gates(sigmoid(z_gates + r_gates), 2)
+        reset_gate, u, new = gates(z_gates + r_gates)
         if params.b_n is not None:
             r_n = r_n + over_batch(params.b_n, r_n)
-        return interpolate(u, tanh(z_n + reset_gate * r_n), state)
+        return GRUState(interpolate(u, new, state.hidden, tanh(z_n + reset_gate * r_n)))
 
     def step_before(params: GRUParams, state: GRUState, z: Array) -> GRUState:
         w_gates, w_n = jnp.split(params.w_h, [2 * hidden_size], axis=-1)
         z_gates, z_n = jnp.split(z, [2 * hidden_size], axis=-1)
         r_gates = linear_maps.product(state.hidden, w_gates, dtype)
-        reset_gate, u = linear_maps.split_gates(sigmoid(linear_maps.preactivation(z_gates, r_gates, state.hidden)), 2)
+        reset_gate, u, new = gates(linear_maps.preactivation(z_gates, r_gates, state.hidden))
         r_n = linear_maps.product(reset_gate * state.hidden, w_n, dtype)
-        return interpolate(u, tanh(linear_maps.preactivation(z_n, r_n, state.hidden)), state)
+        n = tanh(linear_maps.preactivation(z_n, r_n, state.hidden))
+        return GRUState(interpolate(u, new, state.hidden, n))
 
     return Cell(
         spec=CellSpec("gru", hidden_size, hidden_size, dtype, param_dtype, (("reset", reset),)),

@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cells import initializers
 from rnnlm_jax.cells.cell import InitFn, MixFn, Params, ProjectFn, check_size
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.mesh_axes import explicit_spec, without_explicit_axes
 from rnnlm_jax.native.matmul import matmul
-from rnnlm_jax.tanh import tanh
 
 
 def product(x: Array, w: Array, dtype: Any) -> Array:
@@ -80,7 +80,7 @@ def squash(a: Array, gates: int, candidate: int) -> list[Array]:
 
     One sigmoid of the whole, of which the candidate's block goes unused, vectorises on CPUs; three of slices do not.
     """
-    blocks = split_gates(jax.nn.sigmoid(a), gates)
+    blocks = split_gates(sigmoid(a), gates)
     blocks[candidate] = tanh(split_gates(a, gates)[candidate])
     return blocks
 

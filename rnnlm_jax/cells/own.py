@@ -5,7 +5,6 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from rnnlm_jax.cached_factory import made_by
 from rnnlm_jax.cells.cell import Cell, cell_factory
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.own_source import call, shown
@@ -45,8 +44,7 @@ def own_cell(
                 f"{name} returned a cell whose spec has {field} {getattr(spec, field)}, not {value}: let it use its "
                 f"argument {field}"
             )
-    factory = made_by(found)
-    if spec.kind in library_kinds and not (factory and factory.__module__.startswith("rnnlm_jax.")):
+    if spec.kind in library_kinds and not found.is_of_the_library:
         raise UserError(
             f"{name} returned a cell of kind {spec.kind!r}, one of the library's: give it a kind of its own"
         )

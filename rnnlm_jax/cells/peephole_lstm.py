@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.nn import sigmoid
 
+from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.cells import linear_maps
@@ -13,7 +13,6 @@ from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
 from rnnlm_jax.cells.initializers import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
 from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.tanh import tanh
 
 
 @serialized

@@ -18,7 +18,7 @@ from rnnlm_jax.cells.own import own_cell
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.own_source import is_reference
+from rnnlm_jax.own_source import is_reference, load, recorded
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def make(name: str, hidden_size: int, **options: Any) -> Cell:
         UserError: for an unknown name, or an option that the cell does not have; as ``own_cell`` for a function.
     """
     if is_reference(name):
+        name = recorded(name)  # what is cached goes by the source's digest
+        load(name)
         types = {key: options.pop(key) for key in ("dtype", "param_dtype") if key in options}
         return own_cell(name, hidden_size, tuple(sorted(options.items())), _kinds(), **types)
     if name not in CELLS:

@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="best",
         help="which parameters; init: before training; all: those and every checkpoint kept (default: best)",
     )
+    parser.add_argument(
+        "--format", choices=("png", "pdf", "svg"), default="png", help="format of the figures (default: png)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summaries as one JSON object, the last line")
 
 
@@ -100,9 +103,9 @@ def main(arguments: argparse.Namespace) -> int:
             reports[name].write(out / name)
             for array, draw in FIGURES.items():
                 if array in reports[name].arrays:
-                    draw(out / name, out / name / f"{draw.__name__}.png")
+                    draw(out / name, out / name / f"{draw.__name__}.{arguments.format}")
     if len(reports) > 1:
-        figure = out / "horizons.png"
+        figure = out / f"horizons.{arguments.format}"
         plotting.horizons([out / name for name in reports], figure, sequential=len(arguments.runs) == 1)
     print_table(reports, options)
     print(f"arrays, summaries and figures: {out}")
@@ -151,10 +154,16 @@ def print_table(reports: dict[str, Report], options: Options) -> None:
             f"{name:{width}}  {near['5%'] or most:>6} {near['1%'] or most:>6}  {cells} "
             f"{report.summary['perplexity_full_context']:8.1f}"
         )
+        errors = report.summary["perplexity_standard_errors"]
+        cells = " ".join(f"{errors.get(str(k), math.nan):8.1f}" for k in contexts)
+        full = report.summary["perplexity_full_context_standard_error"]
+        print(f"{'':{width}}  {'± s.e.':>13}  {cells} {full:8.1f}")
     for name, report in reports.items():
         if "lyapunov" in report.summary:
             found, trusted = report.summary["lyapunov"], np.array(report.summary["trusted"])
             exponent = f"{found['largest']:+.4f} ± {found['standard_error']:.4f} nats a step"
+            if found["long_correlations"]:
+                exponent += " (the error at least: correlations outlast its blocks, more text would tell)"
             print(
                 f"{name:{width}}  largest Lyapunov exponent {exponent}; {trusted.min()} of "
                 f"{report.summary['singular_values']} singular values trusted to 0.01 nats at every lag"

@@ -6,7 +6,7 @@ This is the one place where rows of text become columns of a time-major array.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,21 +14,26 @@ from rnnlm_jax.data.buckets import EpochOrder, LengthBuckets, padded
 from rnnlm_jax.data.encoded import EncodedText
 from rnnlm_jax.errors import UserError
 
+ArrayType = TypeVar("ArrayType")
 
-class Batch(NamedTuple):
-    """What one training or evaluation step reads, time-major."""
 
-    inputs: np.ndarray  # int32 [T, B], the token before each target
-    targets: np.ndarray  # int32 [T, B]; 0 where masked, a valid id that counts for nothing
-    mask: np.ndarray  # bool [T, B], which targets count
+class Batch(NamedTuple, Generic[ArrayType]):
+    """What one training or evaluation step reads, time-major.
+
+    Texts give a ``Batch[np.ndarray]``; models take a ``Batch[jax.Array]`` as well.
+    """
+
+    inputs: ArrayType  # int32 [T, B], the token before each target
+    targets: ArrayType  # int32 [T, B]; 0 where masked, a valid id that counts for nothing
+    mask: ArrayType  # bool [T, B], which targets count
 
 
 class BatchSequence(Protocol):
     """The batches of one epoch, at random access: a resumed job jumps to its position."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, i: int, /) -> Batch: ...
-    def after(self, first: int, /) -> Iterator[Batch]: ...
+    def __getitem__(self, i: int, /) -> Batch[np.ndarray]: ...
+    def after(self, first: int, /) -> Iterator[Batch[np.ndarray]]: ...
 
 
 class Batches(Protocol):
@@ -95,7 +100,7 @@ class StreamBatches:
         """Return the number of windows an epoch."""
         return self._windows
 
-    def __getitem__(self, i: int) -> Batch:
+    def __getitem__(self, i: int) -> Batch[np.ndarray]:
         """Return window `i` of every stream."""
         start = checked_index(i, len(self)) * self.window
         targets = np.zeros((self.window, self._starts.size), np.int32)
@@ -115,11 +120,11 @@ class StreamBatches:
             part.setflags(write=False)
         return batch
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch[np.ndarray]]:
         """Yield the windows in the order of the text."""
         return self.after(0)
 
-    def after(self, first: int) -> Iterator[Batch]:
+    def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
         """Yield the windows after the `first` ones."""
         return (self[i] for i in range(first, len(self)))
 
@@ -184,7 +189,7 @@ class SentenceBatches:
         require_not_negative(epoch=epoch)
         return SentenceEpoch(self, self._buckets.order(self.seed, epoch, self.batch_size))
 
-    def assemble(self, length: int, rows: np.ndarray) -> Batch:
+    def assemble(self, length: int, rows: np.ndarray) -> Batch[np.ndarray]:
         """Return the batch of some sentences, given by line number, padded to `length` tokens."""
         own = rows[self._columns[self._columns < rows.size]]
         lines = [self._tokens[self._ends[row - 1] if row else 0 : self._ends[row]] for row in own.tolist()]
@@ -206,15 +211,15 @@ class SentenceEpoch:
         """Return the number of batches."""
         return len(self._order)
 
-    def __getitem__(self, i: int) -> Batch:
+    def __getitem__(self, i: int) -> Batch[np.ndarray]:
         """Return batch `i`."""
         return self._batches.assemble(*self._order[checked_index(i, len(self))])
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch[np.ndarray]]:
         """Yield the batches in order."""
         return self.after(0)
 
-    def after(self, first: int) -> Iterator[Batch]:
+    def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
         """Yield the batches after the `first` ones."""
         return (self[i] for i in range(first, len(self)))
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnlm_jax.activations import interpolate, sigmoid, tanh
 from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.broadcasting import over_batch
@@ -17,7 +18,6 @@ from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.tanh import tanh
 
 #: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
 POSITIONS = 8
@@ -149,8 +149,7 @@ def _char_cnn(
         for layer in params.highways:
             both = product(y, layer.w)
             candidate, gate = jnp.split(both + over_batch(layer.b, both), 2, axis=-1)
-            gate = jax.nn.sigmoid(gate)
-            y = y + gate * (jax.nn.relu(candidate) - y)
+            y = interpolate(sigmoid(gate), sigmoid(-gate), jax.nn.relu(candidate), y)
         vectors = product(y, params.w_p)
         return vectors + over_batch(params.b_p, vectors)
 

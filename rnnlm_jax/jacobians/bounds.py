@@ -6,9 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from rnnlm_jax import cells
 from rnnlm_jax.array_types import Tree
-from rnnlm_jax.cached_factory import made_by
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 
@@ -32,13 +30,14 @@ def decay_rates(cell: Cell, params: Tree) -> DecayRates | None:
     for it to explode.
 
     Returns:
-        None for a cell that ``cells.elman`` has not made: gates, or another update, leave no bound of this kind.
+        None for a cell that is no simple recurrent network of this library: gates, or an update of one's own, leave
+        no bound of this kind.
 
     Raises:
         UserError: if the recurrent matrix is not finite.
     """
     activation = dict(cell.spec.variant).get("activation")
-    if made_by(cell) is not cells.elman or activation not in LARGEST_SLOPE:
+    if cell.spec.kind != "elman" or not cell.is_of_the_library or activation not in LARGEST_SLOPE:
         return None
     w_h = np.asarray(jax.device_get(params.w_h), np.float64)
     if not np.isfinite(w_h).all():

@@ -25,6 +25,9 @@ STEP_LENGTHS = 24
 #: The line search takes the longest step that lowers ``‖F‖`` by this part of what its slope promises (Armijo 1966).
 SUFFICIENT_DECREASE = 1e-4
 
+#: Beyond so many times the tolerance a residual says that a state is no longer at the fixed point beside it.
+BEYOND = 2
+
 
 class FixedPoints(NamedTuple):
     """Where each of P starts ended, ``F(s) = step(s, x) - s`` there, and whether that is a fixed point."""
@@ -37,6 +40,10 @@ class FixedPoints(NamedTuple):
     """Whether the residual is within the tolerance."""
     iterations: Int[Array, " P"]
     """Newton steps taken."""
+    distance: Float[Array, " P"]
+    """How far the fixed point may lie: so far along the weakest direction of ``J - I``, to a factor of two and at most
+    2, residuals stay within twice the tolerance. For a simple fixed point that is about ``2 tolerance ‖(J - I)⁻¹‖``, at
+    a multiple one, where ``J - I`` is singular, much more. Inf of a start that did not converge."""
 
 
 class _Search(NamedTuple):
@@ -91,6 +98,7 @@ def _fixed_points(
     z, unravel = cell.project(params, x), from_vector(cell)
     mixing = mixing_matrix(cell, params) if cell.splits else None
     lengths = jnp.asarray(0.5 ** np.arange(STEP_LENGTHS), dtype)
+    radii = jnp.asarray(0.5 ** np.arange(jnp.finfo(dtype).nmant, -1, -1), dtype)
 
     def difference(s: Array) -> Array:
         return to_vector(cell.step(params, unravel(s), z)) - s
@@ -99,11 +107,7 @@ def _fixed_points(
         return (jnp.abs(at.f).max() > enough) & (at.iterations < max_steps) & ~at.stuck
 
     def newton(at: _Search) -> _Search:
-        if mixing is not None:
-            j = structured_jacobian(cell, params, unravel(at.s), z, mixing)
-        else:
-            j = autodiff_jacobian(cell, params, unravel(at.s), z)
-        step = jnp.linalg.solve(j - jnp.eye(at.s.size, dtype=dtype), -at.f)
+        step = jnp.linalg.solve(jacobian(at.s) - jnp.eye(at.s.size, dtype=dtype), -at.f)
         trials = at.s[None, :] + lengths[:, None] * step[None, :]
         values = jax.vmap(difference)(trials)
         allowed = (1 - SUFFICIENT_DECREASE * lengths) * norm(at.f)
@@ -117,12 +121,27 @@ def _fixed_points(
             stuck,
         )
 
+    def jacobian(s: Array) -> Array:
+        if mixing is not None:
+            return structured_jacobian(cell, params, unravel(s), z, mixing)
+        return autodiff_jacobian(cell, params, unravel(s), z)
+
+    def reach(s: Array) -> Array:
+        """Twice the longest of the lengths ½ᵏ up to which residuals on a side are not beyond the tolerance."""
+        weakest = jnp.linalg.svd(jacobian(s) - jnp.eye(s.size, dtype=dtype))[2][-1]
+        trials = s[None, None, :] + radii[:, None, None] * jnp.stack([weakest, -weakest])[None]
+        residuals = jnp.abs(jax.vmap(jax.vmap(difference))(trials)).max(axis=2)
+        within = jnp.cumprod((residuals <= BEYOND * enough).astype(jnp.int32), axis=0).any(axis=1)
+        return 2 * jnp.where(within, radii, radii[0]).max()
+
     def search(start: Tree) -> FixedPoints:
         s = to_vector(start)
         first = _Search(s, difference(s), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
         last = jax.lax.while_loop(unfinished, newton, first)
         residual = jnp.abs(last.f).max()
-        return FixedPoints(unravel(last.s), residual, residual <= enough, last.iterations)
+        converged = residual <= enough
+        distance = jnp.where(converged, reach(last.s), jnp.asarray(jnp.inf, dtype))
+        return FixedPoints(unravel(last.s), residual, converged, last.iterations, distance)
 
     return jax.vmap(search)(starts)
 
@@ -146,14 +165,17 @@ def _jacobians(cell: Cell, params: Tree, x: Array, states: Tree) -> Float[Array,
 
 
 def distinct(points: FixedPoints, tolerance: float = 1e-6) -> FixedPoints:
-    """Those that converged, each once: the first of any that differ by no more than ``tolerance`` in every entry.
+    """Those that converged, each once: the first of any that are the same as far as their residuals can say.
 
-    On the host: how many are left depends on the numbers.
+    Two are the same if no entry differs by more than ``tolerance``, or than their two distances. On the host: how many
+    are left depends on the numbers.
     """
     rows = np.concatenate([np.asarray(part) for part in jax.tree.leaves(points.states)], axis=1)
+    distance = np.asarray(points.distance)
     kept: list[int] = []
     for row in np.flatnonzero(points.converged):
-        if not kept or np.abs(rows[kept] - rows[row]).max(axis=1).min() > tolerance:
+        apart = np.abs(rows[kept] - rows[row]).max(axis=1)
+        if (apart > np.maximum(distance[kept] + distance[row], tolerance)).all():
             kept.append(int(row))
     index = np.asarray(kept, np.int32)
     return jax.tree.map(lambda part: part[index], points)

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Int, Tree
-from rnnlm_jax.cached_factory import made_by
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cells.linear_maps import preactivation, split_gates
@@ -128,9 +127,7 @@ def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
 
 
 def _closed_form(cell: Cell) -> tuple[UnitLogs, Callable[[Cell, Tree], Array]] | None:
-    """That of a cell as this package's factories make it: one with an own ``update`` has another, of whatever kind."""
-    factory = made_by(cell)
-    if factory is None or not factory.__module__.startswith("rnnlm_jax.cells."):
+    if not cell.is_of_the_library:
         return None
     if cell.spec.kind == "elman":
         units = ELMAN_UNITS.get(dict(cell.spec.variant)["activation"])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians.arguments import (
@@ -38,6 +38,9 @@ from rnnlm_jax.jacobians.power_of_two import power_of_two
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import trajectory
 
+#: Neighbouring blocks of time that are correlated more than this are too short for a standard error.
+LONG_CORRELATION = 0.65
+
 
 class LyapunovSpectrum(NamedTuple):
     """Lyapunov exponents and what goes with them; natural logs, per step."""
@@ -45,7 +48,8 @@ class LyapunovSpectrum(NamedTuple):
     exponents: Float[Array, " k"]
     """Descending; -inf for directions that singular Jacobians map to zero (see ``frames.mean_exponents``)."""
     standard_errors: Float[Array, " k"]
-    """Of the time mean, from the scatter of block means; 0 for an exponent of -inf, inf from fewer than two blocks."""
+    """Of the time mean, from the scatter of block means and the correlation of neighbouring ones; 0 for an exponent of
+    -inf, inf from fewer than two blocks."""
     mean_log_abs_det: Float[Array, ""] | None
     """Time mean of log|det J|, which the sum of all n exponents must equal; computed without them. None if fewer than n
     were asked for and only factoring a matrix a step would give it."""
@@ -53,6 +57,9 @@ class LyapunovSpectrum(NamedTuple):
     """See ``kaplan_yorke_dimension``; a lower bound where it equals the number k < n of exponents asked for."""
     steps: Int[Array, ""]
     """Steps in the means, burn-in left out."""
+    long_correlations: Bool[Array, " k"]
+    """Whether correlations outlast the blocks so far that the standard error is a lower bound: take more steps, or
+    fewer blocks."""
 
 
 def lyapunov_spectrum(
@@ -209,7 +216,7 @@ def _summary(
     if blocks is None:
         blocks = min(max(2, math.isqrt(intervals)), intervals)
     exponents = mean_exponents(frames, qr_interval)
-    errors = _standard_errors(frames.log_r / qr_interval, blocks)
+    errors, long_correlations = _standard_errors(frames.log_r / qr_interval, blocks)
     errors = jnp.where(exponents == -jnp.inf, jnp.zeros((), errors.dtype), errors)
     order = jnp.argsort(-exponents)
     return LyapunovSpectrum(
@@ -218,15 +225,27 @@ def _summary(
         mean_log_abs_det=log_det,
         kaplan_yorke_dimension=_dimension(exponents[order]),
         steps=jnp.asarray(intervals * qr_interval, jnp.int32),
+        long_correlations=long_correlations[order],
     )
 
 
-def _standard_errors(logs: Float[Array, "N k"], blocks: int) -> Float[Array, " k"]:
-    """``std(block means) / √blocks``: blocks are long, so that their means, unlike the steps, are nearly independent.
+def _standard_errors(logs: Float[Array, "N k"], blocks: int) -> tuple[Float[Array, " k"], Bool[Array, " k"]]:
+    """``std(block means) √((1 + r) / (1 - r)) / √blocks``, r the correlation of neighbouring block means.
 
-    Intervals that fill no block are left out, the first ones.
+    Blocks are long, so that their means, unlike the steps, are nearly independent. Where correlations outlast a block,
+    r says by how much the sum of all of them exceeds the scatter, as in an autoregressive process of order one; an r
+    within its own error ``1/√blocks`` counts as none. Intervals that fill no block are left out, the first ones.
+
+    Returns:
+        the standard errors, and whether r is so large that they are lower bounds.
     """
     if blocks < 2:
-        return jnp.full(logs.shape[1:], jnp.inf, logs.dtype)
+        return jnp.full(logs.shape[1:], jnp.inf, logs.dtype), jnp.zeros(logs.shape[1:], bool)
     used = logs[-blocks * (logs.shape[0] // blocks) :]
-    return used.reshape(blocks, -1, logs.shape[1]).mean(axis=1).std(axis=0, ddof=1) / math.sqrt(blocks)
+    means = used.reshape(blocks, -1, logs.shape[1]).mean(axis=1)
+    centred = means - means.mean(axis=0, keepdims=True)
+    variance = jnp.square(centred).mean(axis=0)
+    r = (centred[1:] * centred[:-1]).sum(axis=0) / (blocks * jnp.where(variance > 0, variance, 1))
+    r = jnp.where(r > blocks**-0.5, jnp.minimum(r, 0.99), 0)  # NaN, of exponents of -inf, counts as none
+    errors = means.std(axis=0, ddof=1) / math.sqrt(blocks)
+    return errors * jnp.sqrt((1 + r) / (1 - r)), r > LONG_CORRELATION

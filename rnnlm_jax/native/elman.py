@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
-from rnnlm_jax.tanh import tanh
 
 #: By number, as the kernels know them: φ, and its derivative where its value is h.
 ACTIVATIONS = {
     "identity": (lambda a: a, jnp.ones_like),
-    "sigmoid": (jax.nn.sigmoid, lambda h: h * (1 - h)),
+    "sigmoid": (sigmoid, lambda h: h * (1 - h)),
     "tanh": (tanh, lambda h: 1 - h * h),
     "relu": (jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
 }

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
-from rnnlm_jax.tanh import tanh
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(7,))
@@ -74,7 +74,7 @@ def _run(
         z, count, carry = inputs
         h = clear(carry, last)
         (a_r, a_u, a_n), (p_r, p_u, p_n) = jnp.split(z + over_batch(b, z), 3, axis=-1), jnp.split(h @ w_h, 3, axis=-1)
-        r, u, product = jax.nn.sigmoid(a_r + p_r), jax.nn.sigmoid(a_u + p_u), p_n + over_batch(b_n, p_n)
+        r, u, product = sigmoid(a_r + p_r), sigmoid(a_u + p_u), p_n + over_batch(b_n, p_n)
         n = tanh(a_n + r * product)
         after = n + u * (h - n)
         if count is not None:

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from rnnlm_jax.activations import sigmoid, tanh, tanh_slope
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.broadcasting import over_batch
 from rnnlm_jax.native.matmul import matmul
 from rnnlm_jax.native.operation import LinearOperation, Operation
 from rnnlm_jax.native.sequences import as_rows, clear, dense, truths
-from rnnlm_jax.tanh import tanh
 
 State = tuple[Array, Array]  # h, c, each [B, H]
 
@@ -72,7 +72,7 @@ def _run(
         z, count, carry = inputs
         h, c = clear(carry, state[0]), clear(carry, state[1])
         i, f, g, o = jnp.split(z + h @ w_h + over_batch(b, z), 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), tanh(g), jax.nn.sigmoid(o)
+        i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
         carousel = f * c + i * g
         after = o * tanh(carousel), carousel
         if count is not None:
@@ -111,7 +111,7 @@ def _move(
         di, df, dg, do = jnp.split(moved + dh @ w_h, 4, axis=-1)
         shown = tanh(after)
         dc = f * dc + clear(carry, before) * (f * (1 - f)) * df + g * (i * (1 - i)) * di + i * (1 - g * g) * dg
-        dh = o * (1 - shown * shown) * dc + shown * (o * (1 - o)) * do
+        dh = o * tanh_slope(after) * dc + shown * (o * (1 - o)) * do
         if count is not None:
             dh, dc = jnp.where(count, dh, state[0]), jnp.where(count, dc, state[1])
         return (dh, dc), dh

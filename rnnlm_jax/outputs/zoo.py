@@ -16,7 +16,7 @@ from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.own import own_output
 from rnnlm_jax.outputs.sampled_softmax import blackout, importance_sampling, noise_contrastive
 from rnnlm_jax.outputs.softmax import softmax
-from rnnlm_jax.own_source import is_reference, load
+from rnnlm_jax.own_source import is_reference, load, recorded, shown
 from rnnlm_jax.words import Words
 
 
@@ -82,18 +82,18 @@ def make(
     known = entry.options()
     for option in options:
         if option not in known:
-            raise UserError(f"output {name!r} has no option {option!r}: it has {', '.join(known) or 'none'}")
+            raise UserError(f"output {shown(name)!r} has no option {option!r}: it has {', '.join(known) or 'none'}")
     if entry.takes("words"):
         needed = inspect.signature(entry.factory).parameters["words"].default is inspect.Parameter.empty
         if words is None and needed:
-            raise UserError(f"output {name!r} is made from word counts, and there are none: restore counts.json")
+            raise UserError(f"output {shown(name)!r} is made from word counts, and there are none: restore counts.json")
         options["words"] = words
     if entry.takes("tied"):
         options["tied"] = tied
     elif tied:
-        raise UserError(f"output {name!r} cannot be tied to the embedding: leave --tie-embeddings out")
+        raise UserError(f"output {shown(name)!r} cannot be tied to the embedding: leave --tie-embeddings out")
     if is_reference(name):
-        return own_output(name, tuple(sorted(options.items())), dtype=dtype, param_dtype=param_dtype)
+        return own_output(recorded(name), tuple(sorted(options.items())), dtype=dtype, param_dtype=param_dtype)
     try:
         return entry.factory(dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(param_dtype), **options)
     except (TypeError, ValueError) as error:

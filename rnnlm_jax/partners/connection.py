@@ -34,13 +34,21 @@ class Connection:
             line = self._reader.readline(LINE_BYTES)
             message = json.loads(line) if line.endswith(b"\n") else None
         except (OSError, ValueError):
-            return None
-        return message if isinstance(message, dict) else None
+            message = None
+        if isinstance(message, dict):
+            return message
+        self.release()
+        return None
 
     def close(self) -> None:
-        """End both directions, also for a thread that is receiving."""
+        """End both directions; a thread that is receiving then releases the socket."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Give the socket back, when no thread is receiving."""
+        self._reader.close()
+        self.socket.close()
 
 
 class Silence:

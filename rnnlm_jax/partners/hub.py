@@ -94,7 +94,7 @@ class Hub:
                 connection.send(refused=refusal)
                 if not self._complete:  # or else a job is under way, which goes on
                     self._refuse_all(refusal)
-                connection.close()
+                connection.release()
                 return False
             self._members[process], self._silences[process] = connection, Silence()
             if len(self._members) == self.processes:

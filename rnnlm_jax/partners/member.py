@@ -74,6 +74,7 @@ class Member:
                 self._lost(message["lost"], message["reason"])
             elif "done" in message:
                 self._all_done.set()
+                self._connection.release()
                 return
         self._lost(0, "its connection is closed")
 
@@ -124,6 +125,7 @@ def join_partners(
     if message is None:
         raise UserError(f"process 0 at {host}:{port} has ended, or is not one of this job: {_HOW}")
     if "welcome" not in message:
+        connection.release()
         raise UserError(f"cannot join the other processes ({message.get('refused')}): {_HOW}")
     connection.socket.settimeout(None)
     return Member(connection, limits, listener, lost)

@@ -55,8 +55,16 @@ def splice(near: socket.socket, far: socket.socket, keep_open: bool = False) -> 
     """
     for each in (near, far):
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    threading.Thread(target=_copy, args=(near, far, False), name="tunnel", daemon=True).start()
-    threading.Thread(target=_copy, args=(far, near, keep_open), name="tunnel", daemon=True).start()
+    threading.Thread(target=_copy_both_ways, args=(near, far, keep_open), name="tunnel", daemon=True).start()
+
+
+def _copy_both_ways(near: socket.socket, far: socket.socket, keep_open: bool) -> None:
+    back = threading.Thread(target=_copy, args=(far, near, keep_open), name="tunnel", daemon=True)
+    back.start()
+    _copy(near, far, False)
+    back.join()
+    near.close()
+    far.close()
 
 
 def _copy(source: socket.socket, target: socket.socket, keep_open: bool) -> None:

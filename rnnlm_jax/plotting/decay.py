@@ -75,10 +75,13 @@ def draw_decay_curves(measured: Measurement) -> "Figure":
     lag = measured.arrays["lag"]
     for part, curve in norms.items():
         _draw_curve(axes, part, lag, curve, measured.horizons(part))
+    low, high = _limits(list(norms.values()))
+    last = _last_shown(list(norms.values()), lag, low)
     for key, (dashes, formula) in BOUNDS.items():
         if key in measured.arrays:
             logs = np.asarray(measured.arrays[key], np.float64)
             label = rf"${formula} = {np.exp(logs[1]):.3g}^\ell$" if len(logs) > 1 else f"${formula}$"
+            label += _leaving(logs[: last + 1], low, high)
             axes.plot(lag, line(logs), color=GREY, ls=dashes, lw=1.2, label=label, zorder=1.5)
     for name in MARKERS:
         axes.axhline(threshold(name), color=GREY, lw=0.5, zorder=1)
@@ -86,12 +89,13 @@ def draw_decay_curves(measured: Measurement) -> "Figure":
             1.01, threshold(name), spelt(name), transform=axes.get_yaxis_transform(), va="center", color=GREY, size=8
         )
     axes.set_yscale("log")
-    axes.set_ylim(*_limits(list(norms.values())))
-    axes.set_xlim(0, lag[-1])
+    axes.set_ylim(low, high)
+    axes.set_xlim(0, lag[last])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     count = len(measured.arrays[f"log_norm_{next(iter(norms))}"])
     axes.set(
-        xlabel=r"lag $\ell$ (steps)",
+        xlabel=r"lag $\ell$ (steps)"
+        + (f"; from there to {lag[-1]} all curves are below" if last < len(lag) - 1 else ""),
         ylabel="norm, relative to the mean at the first lag",
         title=f"{measured.name}: mean over {count} positions, and 10 % to 90 % quantiles",
     )
@@ -117,6 +121,22 @@ def _draw_curve(
     if part != "carousel":
         axes.fill_between(lag, magnitude(norms.low), line(norms.high), color=colour, alpha=0.15, lw=0)
     mark_horizons(axes, horizons, MARKERS, lag, line(norms.mean), colour)
+
+
+def _last_shown(norms: list[RelativeNorms], lag: np.ndarray, low: float) -> int:
+    """Where the x axis ends: a little beyond the last point that any mean or band has on the axes."""
+    reached = [np.flatnonzero(np.fmax(each.mean, each.high) >= np.log(low)) for each in norms]
+    last = max((int(each[-1]) for each in reached if each.size), default=len(lag) - 1)
+    shown = max(last + 1, round(1.1 * last), 2)
+    return len(lag) - 1 if shown > 0.8 * (len(lag) - 1) else shown
+
+
+def _leaving(logs: np.ndarray, low: float, high: float) -> str:
+    """Where a bound leaves the axes, for the legend."""
+    outside = np.flatnonzero((logs > np.log(high)) | (logs < np.log(low)))
+    if not outside.size:
+        return ""
+    return f", {'above' if logs[outside[0]] > 0 else 'below'} the axis from lag {outside[0]}"
 
 
 def _limits(norms: list[RelativeNorms]) -> tuple[float, float]:

@@ -82,7 +82,11 @@ def draw_horizons(runs: Sequence[Measurement], sequential: bool = False) -> "Fig
         *_reached("norm", NORM_MARKERS, [run.horizons(part) for run in runs] if with_norms else []),
         *_reached("perplexity +", CONTEXT_MARKERS, [run.context_horizons() for run in runs] if with_context else []),
     ]
-    legend_below(figure, names, [*reached, Line2D([], [], **THUMB_LINE, label="rule of thumb")])
+    if _of_words(runs):
+        for axes in panels:
+            _rules_of_thumb(axes)
+        reached.append(Line2D([], [], **THUMB_LINE, label="rule of thumb"))
+    legend_below(figure, names, reached)
     return figure
 
 
@@ -109,7 +113,6 @@ def _draw_norms(axes: "Axes", runs: Sequence[Measurement], part: str, lines: Seq
     )
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     axes.set_ylim(max(lowest / 2, FLOOR), min(highest * 2, 1 / FLOOR))
-    _rules_of_thumb(axes)
 
 
 def _draw_context(axes: "Axes", runs: Sequence[Measurement], lines: Sequence[dict[str, Any]]) -> None:
@@ -137,11 +140,15 @@ def _draw_context(axes: "Axes", runs: Sequence[Measurement], lines: Sequence[dic
     axes.yaxis.set_major_locator(FixedLocator(EXCESSES))
     axes.yaxis.set_major_formatter(_percent)
     axes.set(xlabel="context $k$ (tokens)", ylabel="perplexity, above that of the full context")
-    _rules_of_thumb(axes)
 
 
 def _percent(excess: float, _: float) -> str:
     return f"{100 * excess:+g} %".replace("-", "−") if excess else "0"
+
+
+def _of_words(runs: Sequence[Measurement]) -> bool:
+    """Whether all runs read words, which the rules of thumb count; a result that does not say is of words."""
+    return all(run.facts.get("level", "word") == "word" for run in runs)
 
 
 def _rules_of_thumb(axes: "Axes") -> None:

@@ -20,6 +20,9 @@ FEW = 8
 #: Up to so many lags have a line of their own in the note on values of -inf.
 FEW_LINES = 3
 
+#: Exponents (nats a step) below minus this make the y axis logarithmic, but for those within ±LINEAR.
+FAR_DOWN, LINEAR = 2.0, 0.1
+
 #: More Lyapunov exponents than this would hide the curves: so many are drawn, evenly over a log axis.
 MOST_MARKS = 16
 
@@ -64,6 +67,7 @@ def draw_spectra(measured: Measurement) -> "Figure":
     for axes in (rates, raw):
         axes.set_xlabel("index $k$" if size == n else f"index $k$, of {size}")
         axes.axhline(0, color="black", lw=0.5, zorder=1)
+    _make_room_near_zero(rates)
     rates.set_xscale("log")  # room for the largest, which decide what is left of a gradient
     rates.set_xlim(0.9, n / 0.9)
     rates.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -76,6 +80,21 @@ def draw_spectra(measured: Measurement) -> "Figure":
     figure.suptitle(measured.name)
     legend_below(figure, rates.get_legend_handles_labels()[0])
     return figure
+
+
+def _make_room_near_zero(axes: "Axes") -> None:
+    """A y axis that is logarithmic away from zero, where exponents reach so far down that it would flatten the rest."""
+    from matplotlib.ticker import FixedLocator, StrMethodFormatter
+
+    low, high = axes.get_ylim()
+    if low > -FAR_DOWN:
+        return
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1)
+    ticks = [sign * digit * 10.0**power for power in range(-2, 6) for digit in (1, 3) for sign in (-1, 1)]
+    axes.yaxis.set_major_locator(FixedLocator([0, *(t for t in ticks if abs(t) >= LINEAR)]))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(FixedLocator([]))
+    axes.set_ylim(1.3 * low, max(high, 2 * LINEAR))
 
 
 def _draw_spectrum(axes: "Axes", logs: np.ndarray, colour: str, trusted: int) -> None:

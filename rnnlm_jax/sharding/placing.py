@@ -38,14 +38,14 @@ def own_columns(mesh: Mesh, batch_size: int) -> np.ndarray:
     return np.unique(np.concatenate([columns[index[1]] for index in mine if index is not None]))
 
 
-def placed_batch(batch: Batch, mesh: Mesh, batch_size: int) -> Batch:
+def placed_batch(batch: Batch[np.ndarray], mesh: Mesh, batch_size: int) -> Batch[jax.Array]:
     """A batch of ``batch_size`` columns on a mesh, out of those that each process has (``own_columns``)."""
 
     def place(part: np.ndarray) -> jax.Array:
         shape = (part.shape[0], batch_size)
         return jax.make_array_from_process_local_data(batch_sharding(mesh), part, shape)
 
-    return Batch(*map(place, batch))  # pyright: ignore[reportArgumentType]
+    return Batch(*map(place, batch))
 
 
 def placed(array: np.ndarray | jax.Array, sharding: NamedSharding) -> jax.Array:

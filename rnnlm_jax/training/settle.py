@@ -23,7 +23,7 @@ def settle(config: Config, words: Words) -> Config:
         UserError: if the vocabulary or the hidden state is too small to divide.
     """
     own = {name: recorded(getattr(config.model, name)) for name in _OWN if is_reference(getattr(config.model, name))}
-    config = replace(config, model=own)
+    config = replace(config, model=own) if own else config
     if config.model.output != _ADAPTIVE or not are_open(config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": ()}).model
@@ -37,7 +37,7 @@ def settle_as(begun: Config, config: Config) -> Config:
     """The configuration with what it leaves open as it was settled when the run was begun."""
     own = {name: getattr(begun.model, name) for name in _OWN}
     own = {name: value for name, value in own.items() if same_function(getattr(config.model, name), value)}
-    config = replace(config, model=own)
+    config = replace(config, model=own) if own else config
     both = config.model.output == begun.model.output == _ADAPTIVE
     if not both or not are_open(config.model.output_options):
         return config

@@ -27,6 +27,8 @@ def cudnn_refuses(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: 
     dtypes = {cell.spec.dtype, cell.spec.param_dtype, xs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(params))}
     if cell.spec.kind != "lstm" or not isinstance(params, LSTMParams):
         return f"it runs the plain LSTM only, and this is a {cell.spec.kind} cell"
+    if not cell.is_of_the_library:
+        return "it runs the plain LSTM only, and this one was changed after it was made"
     if dtypes != {jnp.dtype("float32")}:
         return f"it computes in float32 only, not in {', '.join(sorted(map(str, dtypes - {jnp.dtype('float32')})))}"
     if 0 in xs.shape:

@@ -84,6 +84,8 @@ def _refuses_cell(cell: Cell, params: Tree, xs: Float[Array, "T B D"]) -> str | 
     kernel = _KERNELS.get(cell.spec.kind)
     if kernel is None or not isinstance(params, kernel.params):
         return f"it runs the Elman network, the plain LSTM and the GRU only, and the cell is of kind {cell.spec.kind}"
+    if not cell.is_of_the_library:
+        return f"it runs {cell.spec.kind} cells as this library makes them, and this one was changed"
     if not cell.splits:
         return "it runs the GRU whose reset gate comes after the recurrent product, and in this one it comes before"
     dtypes = {cell.spec.dtype, cell.spec.param_dtype, xs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(params))}

@@ -27,12 +27,14 @@ def test_each_context_is_all_that_is_read(monkeypatch):
 
     tokens, by_hand = TEXT.tokens, ElmanByHand(PARAMS)
 
-    def mean(steps):
+    def nats(steps):
         read = [read_before(tokens, WORDS.start_id, i, steps or i + 1) for i in indices]
-        return np.mean([by_hand.nats(inputs, tokens[i]) for inputs, i in zip(read, indices, strict=True)])
+        return np.array([by_hand.nats(inputs, tokens[i]) for inputs, i in zip(read, indices, strict=True)])
 
-    np.testing.assert_allclose(found.nats, [mean(1), mean(3), mean(8)], rtol=1e-12)
-    np.testing.assert_allclose(found.full_nats, mean(None), rtol=1e-12)
+    rows = np.stack([nats(1), nats(3), nats(8), nats(None)])
+    np.testing.assert_allclose([*found.nats, found.full_nats], rows.mean(axis=1), rtol=1e-12)
+    errors = np.sqrt(np.square(rows - rows.mean(axis=1, keepdims=True)).sum(axis=1) / 5 / 6)
+    np.testing.assert_allclose([*found.standard_errors, found.full_standard_error], errors, rtol=1e-10)
     assert np.ptp([*found.nats, found.full_nats]) > 0.01  # the past makes a difference here
     assert sum(told) == (1 + 3 + 8) * 8 + len(TEXT)  # the second batch is filled up
 

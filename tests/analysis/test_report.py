@@ -41,7 +41,9 @@ def measured(monkeypatch):
     norms["cell"][:, 0] = -INF
     found = {
         "gradient_decay": GradientDecay(np.arange(6), norms, np.zeros((4, 6))),
-        "information_decay": InformationDecay(np.array([1, 5]), np.array([3.0, 2.02]), 2.0, 4),
+        "information_decay": InformationDecay(
+            np.array([1, 5]), np.array([3.0, 2.02]), np.array([0.5, 0.25]), 2.0, 0.125, 4
+        ),
         "text_spectra": None,
         "text_exponents": None,
     }

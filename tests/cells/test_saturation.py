@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, unroll
+from rnnlm_jax.activations import tanh
 from rnnlm_jax.cells import LSTMState, zoo
-from rnnlm_jax.tanh import tanh
 from tests.cells import hyper_dual, reference
 
 T, D, H = 3, 2, 3

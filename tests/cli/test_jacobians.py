@@ -30,7 +30,7 @@ SPECTRA = {
 }
 ARRAYS = {
     *("lag", "log_norm_hidden", "log_norm_inputs", "log_bound_sigma", "log_bound_rho"),
-    *("context", "context_nats", "full_nats"),
+    *("context", "context_nats", "context_standard_errors", "full_nats", "full_standard_error"),
     *SPECTRA,
 }
 
@@ -87,12 +87,12 @@ def by_hand(run, text):
 
 def test_what_is_written(trained, corpus, tmp_path, jacobians):
     out = tmp_path / "new" / "out"
-    lines, printed = jacobians(trained, "--data", corpus, "--out", out, "--sequences", "2")
+    lines, printed = jacobians(trained, "--data", corpus, "--out", out, "--sequences", "2", "--format", "svg")
     folder, run = out / "run", open_run(trained)
     assert [path.name for path in out.iterdir()] == ["run"]  # no comparison of one run
-    figures = {"decay_curves.png", "spectra.png", "eigenvalues.png"}
+    figures = {"decay_curves.svg", "spectra.svg", "eigenvalues.svg"}
     assert {path.name for path in folder.iterdir()} == {"jacobians.npz", "jacobians.json", *figures}
-    assert all(is_png(folder / name) for name in figures)
+    assert all(b"<svg" in (folder / name).read_bytes() for name in figures)
     found, facts = arrays_of(folder), json.loads((folder / "jacobians.json").read_text())
     assert found.keys() == ARRAYS
 
@@ -122,6 +122,10 @@ def test_what_is_written(trained, corpus, tmp_path, jacobians):
     assert (facts["name"], facts["cell"], facts["step"]) == ("run", "elman-tanh", run.position.step)
     assert (facts["positions"], facts["context_tokens"], facts["largest_lag"], facts["state_size"]) == (6, 6, 5, 8)
     assert facts["data"] == str(corpus)
+    assert facts["level"] == run.vocabulary.level
+    for k, mean, error in zip(CONTEXTS, found["context_nats"], found["context_standard_errors"], strict=True):
+        assert facts["perplexity_standard_errors"][str(k)] == pytest.approx(np.exp(mean) * error)
+    assert any(line.split()[:2] == ["±", "s.e."] for line in lines)
     relative = np.exp(norms).mean(axis=1) / np.exp(norms[..., :1]).mean(axis=1)
     for part, curve in zip(("hidden", "inputs"), relative, strict=True):
         assert [facts["relative_norms"][part][str(lag)] for lag in LAGS] == pytest.approx(curve[list(LAGS)], rel=1e-4)

@@ -34,6 +34,9 @@ def too_wide(hidden_size, dtype=None, param_dtype="float32"):
 def no_cell(hidden_size, dtype=None, param_dtype="float32"):
     return hidden_size
 
+def without_arguments():
+    return mine(3)
+
 def failing(hidden_size, dtype=None, param_dtype="float32"):
     return {}["width"]
 
@@ -67,13 +70,14 @@ def test_the_same_call_is_the_same_cell_also_when_pickled(source):
     [
         ("{}:nothing", "has no function nothing"),
         ("{}:no-name", "names no function"),
-        ("nowhere.py:mine", "there is no source file nowhere.py"),
+        ("nowhere.py:mine", "there is no source file .*nowhere.py"),
         ("no.such_module:mine", "there is no module no.such_module with a source file"),
         ("{}:too_wide", "hidden_size 4, not 3"),
         ("{}:no_cell", "must return a rnnlm_jax.cells.Cell, not int"),
         ("{}:failing", "failed with KeyError: 'width'"),
         ("{}:named_lstm", "a cell of kind 'lstm', one of the library's"),
-        ("{}:layer", "failed with TypeError"),
+        ("{}:layer", "must return a rnnlm_jax.cells.Cell, not OutputLayer"),
+        ("{}:without_arguments", "failed with TypeError"),
     ],
 )
 def test_what_is_no_cell_is_refused_in_one_line(source, name, said):
@@ -95,6 +99,13 @@ def test_sources_that_fail(tmp_path):
     path.write_text("def layer(dtype, param_dtype): return 3")
     with pytest.raises(UserError, match=r"must return a rnnlm_jax.outputs.OutputLayer, not int"):
         outputs.make(f"{path}:layer")
+
+
+def test_a_source_that_was_edited_is_another_cell(source):
+    before = zoo.make(f"{source}:mine", 4)
+    assert zoo.make(f"{source}:mine", 4) is before
+    source.write_text(SOURCE + "\n# edited\n")
+    assert zoo.make(f"{source}:mine", 4) is not before
 
 
 def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, rnnlm, refuse, monkeypatch):

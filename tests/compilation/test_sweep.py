@@ -13,7 +13,7 @@ import pytest
 from benchmarks import compiler_sweep
 from benchmarks.sweep_programs import Program, draw_program
 
-PROGRAMS = 30
+PROGRAMS = 15
 
 
 def test_programs_compiled_as_users_compile_them_are_right():

@@ -95,6 +95,36 @@ def test_float32():
     np.testing.assert_allclose(found.states.hidden, [[0.95750402]], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_distinct_points_are_counted(dtype):
+    """In float32 it once found 49 for the 9 of W = 2 I, and 305 at the triple root of W = I."""
+    cell, rng = cells.elman(2, param_dtype=dtype), np.random.default_rng(0)
+    starts = ElmanState(jnp.asarray(rng.uniform(-1.2, 1.2, (300, 2)), dtype))
+    for diagonal, count in (([2.0, 2.0], 9), ([1.0, 1.0], 1), ([2.0, 1.0], 3), ([1.25, 2.0], 9)):
+        params = ElmanParams(jnp.zeros((1, 2), dtype), jnp.diag(jnp.asarray(diagonal, dtype)), jnp.zeros(2, dtype))
+        found = SOLVE(cell, params, jnp.zeros(1, dtype), starts)
+        points = distinct(found)
+        assert len(points.converged) == count, diagonal
+        if 1.0 in diagonal:
+            continue
+        h = np.asarray(points.states.hidden, np.float64)
+        assert points.distance.max() < 1e-3 if dtype == "float32" else 1e-11
+        for w, entries in zip(diagonal, h.T, strict=True):
+            exact = np.array([0.0, 0.95750402 if w == 2 else 0.71041178])
+            assert (np.abs(np.abs(entries)[:, None] - exact).min(axis=1) <= points.distance + 1e-8).all()
+
+
+def test_the_distance_is_a_bound_of_searches_that_stop_early():
+    """A coarse tolerance, a fine reference."""
+    found = SOLVE(SCALAR, TWO, jnp.zeros(1), scalar(np.linspace(-1.5, 1.5, 60)), tolerance=1e-3)
+    assert found.converged.all()
+    exact = np.array([-0.9575040240, 0.0, 0.9575040240])
+    error = np.abs(np.asarray(found.states.hidden) - exact).min(axis=1)
+    assert (error <= found.distance).all()
+    assert found.distance.max() < 1e-2
+    assert len(distinct(found).converged) == 3
+
+
 def test_bad_numbers():
     with pytest.raises(UserError, match="max_steps must be at least 1"):
         fixed_points(SCALAR, TWO, jnp.zeros(1), scalar([0.0]), max_steps=0)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from scipy.special import polygamma, psi
 
 from rnnlm_jax import UserError, cells
@@ -165,16 +166,16 @@ def test_float32_stays_float32():
     matrices = np.random.default_rng(0).normal(size=(240, 5, 5))
     wanted = OF_MATRICES(jnp.asarray(matrices), key=KEY, burn_in=120)
     narrow = OF_MATRICES(jnp.asarray(matrices, jnp.float32), key=KEY, burn_in=120)
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(narrow)} == {"float32", "int32"}
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(narrow)} == {"float32", "int32", "bool"}
     np.testing.assert_allclose(narrow.exponents.sum(), wanted.exponents.sum(), rtol=0, atol=1e-5)
 
 
 def test_block_means():
     logs = jnp.asarray([[0.5, 0.5], [1.5, 0.5], [0.5, 0.5], [1.5, 0.5]])
-    np.testing.assert_allclose(_standard_errors(logs, 4), [np.sqrt(1 / 12), 0])
-    np.testing.assert_allclose(_standard_errors(logs, 2), [0, 0])
-    np.testing.assert_allclose(_standard_errors(logs, 3), [np.sqrt(1 / 9), 0])  # of the last three
-    np.testing.assert_allclose(_standard_errors(logs[:1], 1), [np.inf, np.inf])
+    np.testing.assert_allclose(_standard_errors(logs, 4)[0], [np.sqrt(1 / 12), 0])
+    np.testing.assert_allclose(_standard_errors(logs, 2)[0], [0, 0])
+    np.testing.assert_allclose(_standard_errors(logs, 3)[0], [np.sqrt(1 / 9), 0])  # of the last three
+    np.testing.assert_allclose(_standard_errors(logs[:1], 1)[0], [np.inf, np.inf])
 
 
 def test_a_pivot_that_is_small_by_chance_counts_as_it_stands():
@@ -207,3 +208,18 @@ def test_bad_numbers(options, message):
 def test_matrices_must_be_square():
     with pytest.raises(UserError, match="square"):
         lyapunov_of_matrices(jnp.zeros((8, 3, 2)), key=KEY)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999])
+def test_standard_errors_of_correlated_steps(rho):
+    """An autoregressive process, 10,000 steps, 200 times: the errors within 20 % of the true one, or flagged."""
+    steps, rng = 10_000, np.random.default_rng(3)
+    series = lfilter([1.0], [1.0, -rho], rng.normal(size=(steps + 10_000, 200)), axis=0)[10_000:]
+    errors, flagged = _standard_errors(jnp.asarray(series), 100)
+    k = np.arange(1, steps)
+    variance = (1 + 2 * ((1 - k / steps) * rho**k).sum()) / (1 - rho**2) / steps
+    ratio = float(np.median(errors)) / np.sqrt(variance)
+    if rho <= 0.99:
+        assert 0.8 < ratio < 1.2, ratio
+    assert flagged.mean() > 0.95 if rho > 0.99 else flagged.mean() < 0.3
+    assert rho > 0.98 or not flagged.any()

@@ -62,7 +62,7 @@ def test_bounds_are_dotted_and_grey(elman):
     for line in (sigma, rho):
         assert line.is_dashed() and len(set(to_hex(line.get_color())[1::2])) == 1
     assert [text for text in legend_texts(figure) if "W_h" in text] == [
-        r"$(\gamma\,\sigma_{\max}(W_h))^\ell = 1.3^\ell$",
+        r"$(\gamma\,\sigma_{\max}(W_h))^\ell = 1.3^\ell$, above the axis from lag 6",
         r"$\rho(W_h)^\ell = 0.9^\ell$",
     ]
 
@@ -114,3 +114,15 @@ def test_without_norms_there_is_no_figure(lstm, tmp_path):
 def test_the_file(lstm, tmp_path):
     decay_curves(write(lstm), tmp_path / "decay.pdf")
     assert (tmp_path / "decay.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_lags_that_show_nothing_are_left_out_and_bounds_that_leave_are_named(elman):
+    """140 of 200 lags were empty, and a bound of 17^lag left no trace of where it went."""
+    lag = elman.arrays["lag"]
+    arrays = {"lag": lag, "log_norm_hidden": -0.6 * lag[None] * np.ones((5, 1)), "log_bound_sigma": lag * np.log(17.0)}
+    figure = draw_decay_curves(elman._replace(arrays=arrays))
+    (axes,) = figure.axes
+    assert 46 < axes.get_xlim()[1] < 52  # the last norm above 1e-12 is at lag 46
+    assert axes.get_xlabel().endswith("from there to 120 all curves are below")
+    assert legend_texts(figure)[-1].endswith("= 17^\\ell$, above the axis from lag 1")
+    assert_tidy(figure)

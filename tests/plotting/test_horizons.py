@@ -136,3 +136,12 @@ def test_the_file(runs, tmp_path):
     horizons(folders, tmp_path / "checkpoints.svg", sequential=True)
     assert (tmp_path / "horizons.png").read_bytes().startswith(b"\x89PNG")
     assert b"training step" in (tmp_path / "checkpoints.svg").read_bytes()
+
+
+def test_rules_of_thumb_are_of_words(runs):
+    """About 7 and 100 words are said to be used, not characters."""
+    for run in runs:
+        run.facts["level"] = "char"
+    figure = draw_horizons(runs)
+    assert "rule of thumb" not in legend_texts(figure)
+    assert not any("about" in text.get_text() for axes in figure.axes for text in axes.texts)

@@ -140,3 +140,16 @@ def test_the_file(lstm, tmp_path):
     del lstm.arrays["log_singular_values"]
     with pytest.raises(UserError, match="no singular values in .*lstm"):
         spectra(write(lstm), tmp_path / "none.png")
+
+
+def test_exponents_near_zero_have_room_beside_those_far_down(elman):
+    """An axis from 0 to -16 shows those that matter as one line."""
+    assert draw_spectra(elman).axes[0].get_yscale() == "linear"
+    elman.arrays["log_singular_values"][:, :, -5:] = -16.0 * elman.arrays["spectrum_lag"][None, :, None]
+    figure = draw_spectra(elman)
+    rates = figure.axes[0]
+    figure.draw_without_rendering()
+    zero, tenth, least = rates.transData.transform([[1, 0], [1, -0.1], [1, -16]])[:, 1]
+    assert (zero - tenth) > 0.2 * (zero - least)
+    assert rates.get_ylim()[0] <= -16
+    assert_tidy(figure)

@@ -58,24 +58,22 @@ class Asked(StopRequest):
 
     def __init__(self, step=None, question=None):
         super().__init__()
-        self.step, self.question, self.found = step, question, False
-
-    @property
-    def asked(self):
-        return self.found
+        self.step, self.question = step, question
 
     @property
     def name(self):
         return "somebody"
 
     def before(self, step):
-        self.found = self.found or step == self.step
+        if step == self.step:
+            self.halt_at(0)
         return super().before(step)
 
     def check(self, *done):
-        if done:
-            self.question = None if self.question is None else self.question - 1
-            self.found = self.found or self.question == 0
+        if done and self.question is not None:
+            self.question -= 1
+            if self.question == 0:
+                self.halt_at(0)
         super().check()
 
 

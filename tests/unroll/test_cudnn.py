@@ -1,5 +1,6 @@
 """The cuDNN executor: what it hands over, held to jax's plain reference of it; itself where there is a GPU."""
 
+import dataclasses
 import types
 
 import jax
@@ -86,6 +87,7 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
         (shapes(cells.gru(H)), FREE, "gpu", "this is a gru cell"),
         (shapes(cells.peephole_lstm(H)), FREE, "gpu", "plain LSTM only"),
         (shapes(make("stack", param_dtype="float32")), FREE, "gpu", "this is a stack cell"),
+        (shapes(dataclasses.replace(CELL)), FREE, "gpu", "this one was changed"),
         (shapes(cells.lstm(H, param_dtype="float64"), dtype="float64"), FREE, "gpu", "not in float64"),
         (shapes(cells.lstm(H, dtype="bfloat16")), FREE, "gpu", "not in bfloat16"),
         (shapes(CELL, dtype="float16"), FREE, "gpu", "not in float16"),

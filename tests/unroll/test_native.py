@@ -1,11 +1,13 @@
 """The native executor: equal to the scan, by name and by itself, and what it refuses."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax import cells
+from rnnlm_jax import cells, unroll
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.native import unavailable
 from rnnlm_jax.unroll.control import Control
@@ -88,6 +90,15 @@ def test_what_it_refuses():
     assert "float32, float64" in (refusal(CELL, dtype="float32") or "")
     assert "empty" in (refusal(CELL, steps=0) or "")
     assert "gpu" in (refusal(CELL, platform="gpu") or "")
+    assert "this one was changed" in (refusal(dataclasses.replace(cells.lstm(H))) or "")
     with pytest.raises(UserError, match="the GRU only"):
         params, state, xs = random_arrays(make("lstm-coupled"))
         native(make("lstm-coupled"), params, state, jnp.asarray(xs), Control(None, None))
+
+
+def test_a_changed_cell_is_run_as_it_is():
+    """An LSTM with another update was run by the plain LSTM's kernel."""
+    half = dataclasses.replace(CELL, update=lambda *a: jax.tree.map(lambda leaf: 0.5 * leaf, CELL.update(*a)))
+    params, state, xs = random_arrays(CELL)
+    assert_close(unroll(half, params, state, xs), unroll(half, params, state, xs, executor="scan"))
+    assert not np.allclose(unroll(half, params, state, xs)[1], unroll(CELL, params, state, xs)[1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from rnnlm_jax.data.batching import Batch, checked_index, require_not_negative
 from rnnlm_jax.data.records.blocks import Block, Blocks
 from rnnlm_jax.data.records.pipeline import Pipeline
@@ -63,16 +65,16 @@ class RecordEpoch:
         """Return the number of batches."""
         return self._blocks.batches
 
-    def __getitem__(self, i: int) -> Batch:
+    def __getitem__(self, i: int) -> Batch[np.ndarray]:
         """Return batch `i`, made here and now."""
         number = checked_index(i, len(self))
         return self._blocks.block(self._epoch, range(number, number + 1)).batches()[0]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch[np.ndarray]]:
         """Yield the batches in order."""
         return self.after(0)
 
-    def after(self, first: int) -> Iterator[Batch]:
+    def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
         """Yield the batches after the `first` ones, made ahead of time."""
         blocks, a_block = self._blocks.blocks, self._blocks.a_block
         for block in range(first // a_block, blocks):

@@ -27,7 +27,7 @@ class Block(NamedTuple):
     mask: np.ndarray
     lengths: np.ndarray
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[Batch[np.ndarray]]:
         """Return them one by one, in memory of this process."""
         ends = np.cumsum(self.lengths)
         parts = [np.array(part) for part in self[:3]]  # what a worker made lies in memory that is taken back

@@ -91,15 +91,15 @@ struct LstmBackward {
     const bool reset = shape.reset(t, row);
     const Vector<T> i = load_some(gates + gate, n), f = load_some(gates + gate + H, n);
     const Vector<T> g = load_some(gates + gate + 2 * H, n), o = load_some(gates + gate + 3 * H, n);
-    const Vector<T> shown = tanh<T>(load_some(cs + t * shape.batch * H + at, n));
+    const TanhAndSlope<T> shown(load_some(cs + t * shape.batch * H + at, n));
     Vector<T> old = {};
     if (!reset) old = load_some((step > 0 ? cs + shape.at(step - 1) * shape.batch * H : c0) + at, n);
-    const Vector<T> dc = load_some(dc0 + at, n) + dh * o * (1 - shown * shown);
+    const Vector<T> dc = load_some(dc0 + at, n) + dh * o * shown.slope;
     T* const du = loop.du + gate;
     store_some(du, dc * g * (i * (1 - i)), n);
     store_some(du + H, dc * old * (f * (1 - f)), n);
     store_some(du + 2 * H, dc * i * (1 - g * g), n);
-    store_some(du + 3 * H, dh * shown * (o * (1 - o)), n);
+    store_some(du + 3 * H, dh * shown.value * (o * (1 - o)), n);
     store_some(dc0 + at, reset ? Vector<T>{} : dc * f, n);
     return Vector<T>{};
   }

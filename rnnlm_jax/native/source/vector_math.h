@@ -108,12 +108,23 @@ inline Vector<T> sigmoid(Vector<T> x) {
   return inverse<T>(1 + exp<T>(-at_least(-ExpConstants<T>::largest, x)));
 }
 
+// tanh x, and its derivative sech^2 x = e^(-2|x|) (2 / (m + 2))^2, which 1 - tanh^2 x would cancel.
+template <typename T>
+struct TanhAndSlope {
+  explicit TanhAndSlope(Vector<T> x) {
+    const Bits<T> sign = (Bits<T>)x & ExpConstants<T>::sign;
+    const Vector<T> y = -2 * (Vector<T>)((Bits<T>)x ^ sign);
+    const Exponential<T> e(at_least(-ExpConstants<T>::largest, y));
+    const Vector<T> m = e.scale * e.fraction + (e.scale - 1), half = inverse<T>(m + 2);
+    value = (Vector<T>)((Bits<T>)(-m * half) ^ sign);
+    slope = y < -ExpConstants<T>::largest ? Vector<T>{} : (e.scale * e.fraction + e.scale) * (4 * half * half);
+  }
+  Vector<T> value, slope;
+};
+
 template <typename T>
 inline Vector<T> tanh(Vector<T> x) {
-  const Bits<T> sign = (Bits<T>)x & ExpConstants<T>::sign;
-  const Exponential<T> e(at_least(-ExpConstants<T>::largest, -2 * (Vector<T>)((Bits<T>)x ^ sign)));
-  const Vector<T> m = e.scale * e.fraction + (e.scale - 1);
-  return (Vector<T>)((Bits<T>)(-m * inverse<T>(m + 2)) ^ sign);
+  return TanhAndSlope<T>(x).value;
 }
 
 }  // namespace rnnlm
