@@ -21,7 +21,7 @@ from rnnlm_jax.array_types import Array, Float, Int
 from rnnlm_jax.jacobians import scales
 from rnnlm_jax.jacobians.graded import GradedProduct, GradedQR
 from rnnlm_jax.jacobians.graded_svd import GradedValues
-from rnnlm_jax.jacobians.power_of_two import times_power_of_two
+from rnnlm_jax.jacobians.power_of_two import PowerOfTwo, times_power_of_two
 from rnnlm_jax.jacobians.scales import Scales
 
 #: The first-order bound, multiplied by this, stands for the higher orders too, as long as it is below LARGEST (nats).
@@ -37,16 +37,34 @@ NOTHING = -(1 << 26)
 class Step(NamedTuple):
     """What one step of a graded product leaves for the bound."""
 
+    j: Float[Array, "n n"]
+    """The factor, divided by ``2**exponent``."""
+    exponent: Int[Array, ""]
+    a: Float[Array, "n n"]
+    """``J Q`` of the Q before."""
     q: Float[Array, "n n"]
     r: Float[Array, "n n"]
     """Rows of null directions are zero."""
-    order: Int[Array, " n"]
-    error: Float[Array, "n n"]
-    """Bound on ``|J Q - Q' R|`` in exact arithmetic, columns in ``order``."""
+    places: Int[Array, " n"]
+    """Where each column of ``J Q`` stands in R."""
     growth: Float[Array, " n"]
     """Bound on the rounding errors of the rows of T."""
-    exponent: Int[Array, ""]
-    """Of the power of two that J was divided by."""
+    lost: Float[Array, ""]
+    """Bound on what the entries of the factor have lost to underflow."""
+    d: Scales
+
+
+class Records(NamedTuple):
+    """Steps one after the other, ready for the sums; the columns of R stand where those of J Q stand."""
+
+    q: Float[Array, "C n n"]
+    r: Float[Array, "C n n"]
+    inverse: Float[Array, "C n n"]
+    """Of R, whose null directions count as ones."""
+    error: Float[Array, "C n n"]
+    """Bound on ``|J Q - Q' R|`` in exact arithmetic."""
+    growth: Float[Array, "C n"]
+    exponent: Int[Array, " C"]
     d: Scales
 
 
@@ -63,32 +81,39 @@ class Sums(NamedTuple):
     """Errors of the rows of T."""
 
 
-def recorded(
-    j: Float[Array, "n n"],
-    exponent: Int[Array, ""],
-    before: GradedProduct,
-    done: GradedQR,
-    d: Scales,
-    lost: Float[Array, ""],
-) -> Step:
+def recorded(scaled: PowerOfTwo, before: GradedProduct, done: GradedQR, d: Scales, lost: Float[Array, ""]) -> Step:
     """The record of one step.
 
     Args:
-        j: the factor, divided by ``2**exponent``.
-        exponent: the power.
+        scaled: the factor.
         before: the product before it.
         done: the QR decomposition of this step.
         d: the scales of the product with it.
-        lost: bound on what the entries of j have lost to underflow.
+        lost: bound on what the entries of the scaled factor have lost to underflow.
     """
-    n, about = j.shape[0], jnp.finfo(j.dtype)
-    gamma = jnp.asarray(min(n + 3, 6 * n**0.5) * about.eps / 2, j.dtype)
-    a = (j @ before.q)[:, done.order]
-    magnitude = (jnp.abs(j) @ jnp.abs(before.q))[:, done.order] + jnp.abs(done.q) @ jnp.abs(done.r)
-    error = jnp.abs(a - done.q @ done.r) + gamma * magnitude + (n * about.tiny + n**0.5 * lost)
     lengths = jnp.linalg.norm(before.t, axis=1)[done.order]
-    growth = gamma * (jnp.abs(done.f) @ lengths)
-    return Step(done.q, done.r, done.order, error, growth, exponent, d)
+    growth = _gamma(before.t) * (jnp.abs(done.f) @ lengths)
+    places = jnp.zeros_like(done.order).at[done.order].set(jnp.arange(done.order.size, dtype=done.order.dtype))
+    a = scaled.matrix @ before.q  # as it was decomposed: compilers see that it is the same product
+    return Step(scaled.matrix, scaled.exponent, a, done.q, done.r, places, growth, lost, d)
+
+
+def records(steps: Step, first: Float[Array, "n n"]) -> Records:
+    """The records of steps ``[C, ...]``, all at once; ``first`` is Q before them."""
+    q = steps.q
+    n, about = q.shape[-1], jnp.finfo(q.dtype)
+    null = jnp.diagonal(steps.r, axis1=1, axis2=2) == 0
+    eye = jnp.eye(n, dtype=q.dtype)
+    inverse = jax.scipy.linalg.solve_triangular(
+        steps.r + jnp.where(null[:, :, None], eye, 0), jnp.broadcast_to(eye, q.shape)
+    )
+    r = jax.vmap(lambda matrix, places: matrix[:, places])(steps.r, steps.places)
+    inverse = jax.vmap(lambda matrix, places: matrix[places])(inverse, steps.places)
+    before = jnp.concatenate([first[None], q[:-1]])
+    magnitude = jnp.abs(steps.j) @ jnp.abs(before) + jnp.abs(q) @ jnp.abs(r)
+    error = jnp.abs(steps.a - q @ r) + _gamma(q) * magnitude
+    error = error + (n * about.tiny + n**0.5 * steps.lost[:, None, None])
+    return Records(q, r, inverse, error, steps.growth, steps.exponent, steps.d)
 
 
 def start(n: int, dtype: np.dtype) -> Sums:
@@ -97,28 +122,43 @@ def start(n: int, dtype: np.dtype) -> Sums:
     return Sums(eye, zeros, eye, zeros, jnp.zeros((n, n), dtype), jnp.zeros(n, dtype))
 
 
-def earlier(step: Step, sums: Sums, end: Scales) -> Sums:
-    """The sums with one step more, the one before those so far.
+def earlier(found: Records, count: Int[Array, ""], sums: Sums, end: Scales) -> Sums:
+    """The sums with steps more, those before the ones so far.
 
     Args:
-        step: its record.
+        found: their records, of which only the first ``count`` are taken.
+        count: how many.
         sums: of all later steps.
         end: the scales d of the whole product.
     """
-    w, w_exponent, y, y_exponent, a, rows = sums
-    null = jnp.diagonal(step.r) == 0
-    triangle = step.r + jnp.diag(null.astype(step.r.dtype))
-    solved = jax.scipy.linalg.solve_triangular(triangle, y)
-    term = jnp.abs(w @ step.q.T) @ (step.error @ jnp.abs(solved))
+    steps, n, _ = found.q.shape
+    counts = jnp.arange(steps, dtype=jnp.int32) < count
+    eye = jnp.eye(n, dtype=found.q.dtype)
+    r, inverse = (jnp.where(counts[:, None, None], part, eye) for part in (found.r, found.inverse))
+    exponents = jnp.where(counts, found.exponent, 0)
+
+    def back(carry: tuple[Array, ...], step: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        w, w_exponent, y, y_exponent = carry
+        r, inverse, exponent = step
+        before, w_shift = _scaled(w @ r, axis=1)
+        solved, y_shift = _scaled(inverse @ y, axis=0)
+        y_exponent = y_exponent + y_shift
+        return (before, w_exponent + exponent + w_shift, solved, y_exponent - exponent), (
+            w,
+            w_exponent,
+            solved,
+            y_exponent,
+        )
+
+    carry, (w, w_exponent, y, y_exponent) = jax.lax.scan(back, sums[:4], (r, inverse, exponents), reverse=True)
     last = _exponents(end)
     shrink = jnp.minimum(last[None, :] - last[:, None], 0)
-    a = a + times_power_of_two(term, w_exponent[:, None] + y_exponent[None, :] + shrink)
-    powers = w_exponent[:, None] + _exponents(step.d)[None, :] - last[:, None]
-    rows = rows + times_power_of_two(jnp.abs(w) * step.d.mantissa[None, :], powers) @ step.growth
-    before = jnp.argsort(step.order)
-    w, w_shift = _scaled((w @ step.r)[:, before], axis=1)
-    y, y_shift = _scaled(solved[before], axis=0)
-    return Sums(w, w_exponent + step.exponent + w_shift, y, y_exponent - step.exponent + y_shift, a, rows)
+    term = jnp.abs(w @ found.q.mT) @ (jnp.where(counts[:, None, None], found.error, 0) @ jnp.abs(y))
+    a = times_power_of_two(term, w_exponent[:, :, None] + y_exponent[:, None, :] + shrink).sum(axis=0)
+    powers = w_exponent[:, :, None] + _exponents(found.d)[:, None, :] - last[:, None]
+    shares = times_power_of_two(jnp.abs(w) * found.d.mantissa[:, None, :], powers)
+    rows = (shares * jnp.where(counts[:, None], found.growth, 0)[:, None, :]).sum(axis=(0, 2))
+    return Sums(*carry, sums.a + a, sums.rows + rows)
 
 
 def bound(sums: Sums, product: GradedProduct, found: GradedValues) -> Float[Array, " n"]:
@@ -155,6 +195,12 @@ def bound(sums: Sums, product: GradedProduct, found: GradedValues) -> Float[Arra
     swamped = ~(_below(sums, d) <= SWAMPED)
     uncertain = jax.lax.cummax((~(total <= LARGEST)).astype(jnp.int32)) > 0
     return jnp.where(uncertain | swamped, jnp.inf, total)
+
+
+def _gamma(like: Array) -> Array:
+    """Bound on the relative error of an inner product of n terms."""
+    n = like.shape[-1]
+    return jnp.asarray(min(n + 3, 6 * n**0.5) * float(jnp.finfo(like.dtype).eps) / 2, like.dtype)
 
 
 def _exponents(d: Scales) -> Int[Array, " n"]:

@@ -7,12 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float
-from rnnlm_jax.jacobians import compensated, error_bound, graded_svd
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians import compensated, error_bound, graded_svd, multiprecision
 from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
 from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.log_abs_det import log_abs_det_of_scaled
+from rnnlm_jax.jacobians.power_of_two import power_of_two
 from rnnlm_jax.jacobians.recorded_steps import along
 from rnnlm_jax.jacobians.running_product import Running, extend, start
+from rnnlm_jax.jacobians.short_products import MOST_FACTORS, plain_spectrum
 from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
+
+#: The ``arithmetic`` that is no type.
+MULTIPRECISION = "multiprecision"
 
 
 class ProductSpectrum(NamedTuple):
@@ -37,7 +44,9 @@ def product_spectrum(
     Args:
         matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any type, the first to act first.
         tolerance: nats by which a value may be off for it to be trusted; ``n √ε`` unless given.
-        arithmetic: the type to compute in; float64 unless given (see ``wide``).
+        arithmetic: "float32" or "float64" (so unless given, see ``wide``), or "multiprecision": as many bits as the
+            values need, on the host, outside of jax's transformations. It takes seconds, and every value is right,
+            those of nearly defective products too (see ``multiprecision``).
         certify: whether to bound the errors, which takes about as long again and stores 3 n² numbers a step (of long
             products, about √T of them at a time).
 
@@ -45,10 +54,17 @@ def product_spectrum(
         floats of the matrices' type; float32 for narrower ones, jax's default for whole numbers and booleans.
 
     Raises:
-        UserError: if the matrices are not square, not real, or have batch axes.
+        UserError: if the matrices are not square, not real, or have batch axes; under a transformation where
+            "multiprecision" is asked for.
     """
-    matrices, dtype = square_matrices(matrices), arithmetic_dtype(arithmetic)
+    matrices = square_matrices(matrices)
     results = result_dtype(matrices.dtype)
+    if matrices.shape[0] == 0:
+        matrices = np.eye(matrices.shape[1], dtype=matrices.dtype)[None]
+    if arithmetic == MULTIPRECISION:
+        found = in_multiprecision(matrices, (matrices.shape[0],), tolerance, results, certify)
+        return jax.tree.map(lambda part: part[0], found)
+    dtype = arithmetic_dtype(arithmetic)
     with wide(dtype):
         return _product_spectrum(matrices, tolerance, dtype, results, certify)
 
@@ -60,9 +76,39 @@ def _product_spectrum(
     def step(running: Running, j: Array) -> tuple[Running, error_bound.Step]:
         return extend(running, j, dtype)
 
-    steps = matrices.shape[0]
-    found = along(step, start(matrices.shape[1], dtype), jnp.asarray(matrices), (steps,), certify)
-    return jax.tree.map(lambda part: part[0], finished(found, dtype, results, tolerance))
+    def by_graded_product(matrices: Array) -> ProductSpectrum:
+        found = along(step, start(n, dtype), matrices, (steps,), certify)
+        return jax.tree.map(lambda part: part[0], finished(found, dtype, results, tolerance))
+
+    (steps, n, _), matrices = matrices.shape, jnp.asarray(matrices)
+    if steps > MOST_FACTORS:
+        return by_graded_product(matrices)
+    plain = plain_spectrum(matrices, dtype)
+
+    def as_it_is(matrices: Array) -> ProductSpectrum:
+        log_abs_det = sum(log_abs_det_of_scaled(power_of_two(matrix.astype(dtype))) for matrix in matrices)
+        return judged(plain.log_values, log_abs_det, plain.error if certify else None, dtype, results, tolerance)
+
+    return jax.lax.cond(plain.good, as_it_is, by_graded_product, matrices)
+
+
+def in_multiprecision(
+    matrices: Array | np.ndarray, lags: tuple[int, ...], tolerance: float | None, results: np.dtype, certify: bool
+) -> ProductSpectrum:
+    """The spectra of ``J_{ℓ-1} ⋯ J_0`` at several lags; everything has a leading axis.
+
+    Raises:
+        UserError: if jax is tracing.
+    """
+    if isinstance(matrices, jax.core.Tracer):
+        raise UserError("multiprecision is computed on the host: call it outside of jit, vmap, grad and scan")
+    found = multiprecision.spectra(np.asarray(matrices), lags)
+    values, log_abs_dets, errors = (np.stack(part) for part in zip(*found, strict=True))
+    trusted = errors <= (_allowed(values.shape[1], results) if tolerance is None else tolerance)
+    errors = errors + _rounding(values, results)
+    with wide(np.dtype("float64")):
+        spectrum = ProductSpectrum(*(jnp.asarray(part) for part in (values, log_abs_dets, errors, trusted)))
+        return as_type(spectrum if certify else spectrum._replace(error=None, trusted=None), results)
 
 
 def finished(
@@ -98,10 +144,28 @@ def _finished(
     known = jnp.where(jnp.isfinite(log_abs_det), 0, running.null.known)
     null = jnp.arange(n, dtype=jnp.int32) >= n - known
     values = jnp.where(null & ~jnp.isnan(found.log_values), -jnp.inf, found.log_values)
-    if sums is None:
+    error = None
+    if sums is not None:
+        error = error_bound.bound(sums, *jax.lax.stop_gradient((running.product, found)))
+        error = jnp.where(null, jnp.where(jnp.isnan(values), jnp.inf, 0), jnp.where(values == -jnp.inf, jnp.inf, error))
+    return judged(values, log_abs_det, error, precision, results, tolerance)
+
+
+def judged(
+    values: Array, log_abs_det: Array, error: Array | None, precision: Any, results: np.dtype, tolerance: float | None
+) -> ProductSpectrum:
+    """A spectrum in the type of the results, and which of its values are trusted (without ``error``, none is said)."""
+    if error is None:
         return as_type(ProductSpectrum(values, log_abs_det, None, None), results)
-    error = error_bound.bound(sums, *jax.lax.stop_gradient((running.product, found)))
-    error = jnp.where(null, jnp.where(jnp.isnan(values), jnp.inf, 0), jnp.where(values == -jnp.inf, jnp.inf, error))
-    allowed = n * float(jnp.finfo(precision).eps) ** 0.5 if tolerance is None else tolerance
-    rounding = float(jnp.finfo(results).eps) * jnp.where(jnp.isfinite(values), jnp.abs(values), 0)
-    return as_type(ProductSpectrum(values, log_abs_det, error + rounding, error <= allowed), results)
+    trusted = error <= (_allowed(values.size, precision) if tolerance is None else tolerance)
+    return as_type(ProductSpectrum(values, log_abs_det, error + _rounding(values, results), trusted), results)
+
+
+def _allowed(n: int, precision: Any) -> float:
+    """Nats by which a value may be off to be trusted, unless the caller says so."""
+    return n * float(jnp.finfo(precision).eps) ** 0.5
+
+
+def _rounding(values: Any, results: np.dtype) -> Any:
+    """What values lose on their way into the type of the results."""
+    return float(jnp.finfo(results).eps) * jnp.where(jnp.isfinite(values), jnp.abs(values), 0)

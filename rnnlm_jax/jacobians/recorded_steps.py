@@ -1,7 +1,8 @@
 """A product along its steps, forwards, and then the bounds on its errors, backwards over the records of the steps.
 
-The records take 3 n² numbers a step. Of a long product only the state between segments of about √T steps is kept, and
-each segment is computed again when its turn comes.
+Steps are taken in chunks, whose records are made all at once: small matrices cost little more together than one does.
+The records take 4 n² numbers a step. Of a long product only the state between segments is kept, and the records of each
+segment are computed again when its turn comes.
 """
 
 import math
@@ -14,11 +15,13 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Int, Tree
 from rnnlm_jax.jacobians import error_bound
-from rnnlm_jax.jacobians.error_bound import Step, Sums
+from rnnlm_jax.jacobians.error_bound import Records, Step, Sums
 from rnnlm_jax.jacobians.running_product import Running
 
 #: Bytes that the records of all steps may take; beyond, those of a segment are kept at a time.
 RECORDS = 1 << 28
+#: Numbers in one of the matrices of a chunk, and the most steps in it.
+CHUNK, MOST_STEPS = 1 << 14, 64
 
 Extend = Callable[[Running, Tree], tuple[Running, Step]]  # (product, inputs of one step) -> (product, its record)
 
@@ -38,78 +41,79 @@ def along(
     Returns:
         both with a leading axis, one entry a lag.
     """
-    steps = lags[-1]
-    inputs = jax.tree.map(lambda part: part[:steps], inputs)
-    length = _segment_length(steps, empty) if certify else steps
-    if length < steps:
-        inputs = jax.tree.map(lambda part: _filled(part, -steps % length), inputs)
+    segments, chunks, steps = _cut(lags[-1], empty) if certify else (1, 1, lags[-1])
+    padded = segments * chunks * steps
+    inputs = jax.tree.map(lambda part: _filled(part[: lags[-1]], padded - lags[-1]), inputs)
+    # Each product is kept in the row of the next lag, where later ones write over it until that lag is reached.
+    rows = jnp.asarray(np.searchsorted(lags, np.arange(1, padded + 1)), jnp.int32)
+    kept = None if len(lags) == 1 and padded == lags[-1] else jax.tree.map(lambda p: jnp.stack([p] * len(lags)), empty)
 
     def step(carry: tuple[Running, Running | None], each: tuple[Tree, Array]) -> tuple[Any, Step | None]:
         running, kept = carry
         running, record = extend(running, each[0])
         if kept is not None:
             kept = jax.tree.map(lambda rows, new: rows.at[each[1]].set(new, mode="drop"), kept, running)
-        return (running, kept), jax.lax.stop_gradient(record) if certify and length == steps else None
+        return (running, kept), record if certify else None
+
+    def chunk(carry: Any, each: Any) -> tuple[Any, Records | None]:
+        after, found = jax.lax.scan(step, carry, each)
+        return after, error_bound.records(*jax.lax.stop_gradient((found, carry[0].product.q))) if certify else None
 
     def segment(carry: Any, each: Any) -> tuple[Any, Any]:
-        after, records = jax.lax.scan(step, carry, each)
-        return after, (carry[0], records)
+        after, found = jax.lax.scan(chunk, carry, each)
+        return after, found if segments == 1 else carry[0]
 
-    # Each product is kept in the row of the next lag, where later ones write over it until that lag is reached.
-    padded = jax.tree.leaves(inputs)[0].shape[0]
-    rows = jnp.asarray(np.searchsorted(lags, np.arange(1, padded + 1)), jnp.int32)
-    kept = None if len(lags) == 1 and padded == steps else jax.tree.map(lambda p: jnp.stack([p] * len(lags)), empty)
-    if length == steps:
-        (last, kept), records = jax.lax.scan(step, (empty, kept), (inputs, rows))
-
-        def records_of(number: Array) -> Any:
-            return records
-
-    else:
-        cut = jax.tree.map(lambda part: part.reshape(-1, length, *part.shape[1:]), (inputs, rows))
-        (last, kept), (starts, _) = jax.lax.scan(segment, (empty, kept), cut)
-
-        def records_of(number: Array) -> Any:
-            at = jax.tree.map(lambda part: part[number], (starts, cut[0]))
-            return jax.lax.stop_gradient(jax.lax.scan(extend, *at)[1])
-
+    cut = jax.tree.map(lambda part: part.reshape(segments, chunks, steps, *part.shape[1:]), (inputs, rows))
+    (last, kept), found = jax.lax.scan(segment, (empty, kept), cut)
     if kept is None:
         kept = jax.tree.map(lambda part: part[None], last)
     if not certify:
         return kept, None
 
+    def records_of(number: Array) -> Records:
+        at = jax.tree.map(lambda part: part[number], (found, cut))
+        return at[0] if segments == 1 else jax.lax.scan(chunk, (at[0], None), at[1])[1]
+
     def sums(each: tuple[Array, Running]) -> Sums:
         lag, running = each
         end, n = running.product.d, running.product.t.shape[0]
-        segments = (lag + length - 1) // length
 
-        def back(k: Array, found: Sums) -> Sums:
-            number = segments - 1 - k
-            return _backwards(records_of(number), jnp.minimum(lag - number * length, length), found, end)
+        def back(number: Array, found: Sums) -> Sums:
+            records, before = records_of(number), number * chunks * steps
 
-        return jax.lax.fori_loop(0, segments, back, error_bound.start(n, running.product.t.dtype))
+            def chunk_back(index: Array, found: Sums) -> Sums:
+                chunk = jax.tree.map(lambda part: part[index], records)
+                count = jnp.minimum(lag - before - index * steps, steps)
+                return error_bound.earlier(chunk, count, found, end)
+
+            return _downwards(chunk_back, jnp.minimum(_over(lag - before, steps), chunks), found)
+
+        return _downwards(back, _over(lag, chunks * steps), error_bound.start(n, running.product.t.dtype))
 
     return kept, jax.lax.map(sums, (jnp.asarray(lags, jnp.int32), jax.lax.stop_gradient(kept)))
 
 
-def _backwards(records: Step, count: Int[Array, ""], sums: Sums, end: Any) -> Sums:
-    """The sums over the first ``count`` of the records, the last of them first."""
-
-    def back(k: Array, found: Sums) -> Sums:
-        record = jax.tree.map(lambda part: jax.lax.dynamic_index_in_dim(part, count - 1 - k, keepdims=False), records)
-        return error_bound.earlier(record, found, end)
-
-    return jax.lax.fori_loop(0, count, back, sums)
+def _downwards(body: Callable[[Array, Sums], Sums], count: Int[Array, ""], sums: Sums) -> Sums:
+    """``body(0, … body(count - 1, sums))``."""
+    return jax.lax.fori_loop(0, count, lambda k, found: body(count - 1 - k, found), sums)
 
 
-def _segment_length(steps: int, empty: Running) -> int:
-    """All steps if their records are small, else about the square root of their number."""
+def _over(number: Int[Array, ""], divisor: int) -> Int[Array, ""]:
+    """The quotient rounded up."""
+    return (number + divisor - 1) // divisor
+
+
+def _cut(steps: int, empty: Running) -> tuple[int, int, int]:
+    """Segments, chunks of each, steps of each chunk: a few steps more than there are, if need be."""
     q = empty.product.q
-    if 3 * steps * q.size * q.dtype.itemsize <= RECORDS:
-        return steps
-    return math.isqrt(steps - 1) + 1
+    chunks = -(-steps // max(1, min(CHUNK // q.size, MOST_STEPS, steps)))
+    length = -(-steps // chunks)
+    if 4 * steps * q.size * q.dtype.itemsize <= RECORDS:
+        return 1, chunks, length
+    segments = math.isqrt(chunks - 1) + 1
+    return segments, -(-chunks // segments), length
 
 
 def _filled(part: Array, count: int) -> Array:
     """The last entry repeated at the end."""
-    return jnp.concatenate([part, jnp.broadcast_to(part[-1:], (count, *part.shape[1:]))])
+    return jnp.concatenate([part, jnp.broadcast_to(part[-1:], (count, *part.shape[1:]))]) if count else part

@@ -46,7 +46,7 @@ def extend(
     lost = _lost(nonzero, scaled.matrix, j.dtype, scaled.exponent)
     product, done = graded.multiply(scaled.matrix, running.product)
     product = product._replace(d=scales.shifted(product.d, scaled.exponent))
-    step = error_bound.recorded(scaled.matrix, scaled.exponent, running.product, done, product.d, lost)
+    step = error_bound.recorded(scaled, running.product, done, product.d, lost)
     if log_abs_det is None:
         log_abs_det = log_abs_det_of_scaled(scaled)
     total = compensated.add(running.log_abs_det, log_abs_det.astype(dtype))

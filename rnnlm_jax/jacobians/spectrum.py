@@ -15,7 +15,8 @@ from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.error_bound import Step
 from rnnlm_jax.jacobians.log_determinant import StepDeterminant, step_determinant
-from rnnlm_jax.jacobians.product_spectrum import ProductSpectrum, finished
+from rnnlm_jax.jacobians.product_spectrum import MULTIPRECISION, ProductSpectrum, finished, in_multiprecision
+from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.recorded_steps import along
 from rnnlm_jax.jacobians.running_product import Running, extend, start
 from rnnlm_jax.jacobians.state_vector import state_size
@@ -60,6 +61,10 @@ def spectrum(
     xs = inputs_over_time(cell, state, xs, batched=False)
     wanted = check_lags([xs.shape[0]] if lags is None else lags, xs.shape[0])
     params, state = jax.tree.map(jnp.asarray, (params, state))  # in types of the caller's, before x64 is on
+    if arithmetic == MULTIPRECISION:
+        precision = result_dtype(cell.spec.param_dtype)
+        factors = step_jacobians(cell, params, state, xs[: wanted[-1]])
+        return in_multiprecision(factors, tuple(wanted), tolerance, precision, certify)
     dtype = arithmetic_dtype(arithmetic)
     with wide(dtype):
         return _spectrum(cell, params, state, xs, tuple(wanted), tolerance, dtype, certify)
