@@ -61,6 +61,12 @@ def delay_line(rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(0.8, 1.0, (STEPS, SIZE, 1)) * line
 
 
+def conditioned(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """Factors with singular values between 1 and 10⁻¹⁵ at the least."""
+    turns = np.linalg.qr(rng.normal(size=(2, steps, SIZE, SIZE)))[0]
+    return turns[0] * 10.0 ** -rng.uniform(0, rng.uniform(0, 15), (steps, 1, SIZE)) @ turns[1]
+
+
 LONG: dict[str, Long] = {
     "gaussian_long": lambda rng: rng.normal(size=(STEPS, SIZE, SIZE)),
     "orthogonal_long": lambda rng: np.linalg.qr(rng.normal(size=(STEPS, SIZE, SIZE)))[0],
@@ -85,6 +91,8 @@ LONG: dict[str, Long] = {
     "one_matrix": lambda rng: repeated(rng.normal(size=(SIZE, SIZE))),
     "symmetric": lambda rng: repeated((lambda a: a + a.T)(rng.normal(size=(SIZE, SIZE)))),
     "sizes_1e200": lambda rng: rng.normal(size=(STEPS, SIZE, SIZE)) * 10.0 ** rng.uniform(-200, 200, (STEPS, 1, 1)),
+    "one_factor": lambda rng: conditioned(rng, 1),
+    "three_factors": lambda rng: conditioned(rng, 3),
     "saturated": lambda rng: np.exp(-rng.uniform(0, 20, (STEPS, SIZE, 1))) * repeated(rng.normal(size=(SIZE, SIZE))),
 }
 
