@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks.singular_products import ARITHMETIC, HEALTHY, OF_FLOATS, SINGULAR, exact_values, judge, networks, table
+from benchmarks.trained_networks import jacobians_of_trained
 from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import write_json
@@ -91,6 +92,7 @@ LONG: dict[str, Long] = {
     "one_matrix": lambda rng: repeated(rng.normal(size=(SIZE, SIZE))),
     "symmetric": lambda rng: repeated((lambda a: a + a.T)(rng.normal(size=(SIZE, SIZE)))),
     "sizes_1e200": lambda rng: rng.normal(size=(STEPS, SIZE, SIZE)) * 10.0 ** rng.uniform(-200, 200, (STEPS, 1, 1)),
+    "trained": lambda rng: jacobians_of_trained(rng, STEPS),
     "one_factor": lambda rng: conditioned(rng, 1),
     "three_factors": lambda rng: conditioned(rng, 3),
     "saturated": lambda rng: np.exp(-rng.uniform(0, 20, (STEPS, SIZE, 1))) * repeated(rng.normal(size=(SIZE, SIZE))),

@@ -23,8 +23,7 @@ import numpy as np
 
 from rnnlm_jax import cells
 from rnnlm_jax.jacobians import product_spectrum
-from rnnlm_jax.jacobians.step_jacobian import jacobian_of
-from rnnlm_jax.jacobians.trajectory import trajectory
+from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.progress import token_bar
 from rnnlm_jax.runs import write_json
 from rnnlm_jax.training.train import environment
@@ -159,9 +158,7 @@ def networks(rng: np.random.Generator) -> dict[str, Matrices]:
         key = jax.random.key(int(rng.integers(2**31)))
         params = cell.init(key, 3)
         xs = jax.random.normal(key, (NETWORK_STEPS, 3), jnp.float32)
-        zs = cell.project(params, xs)
-        before = trajectory(cell, params, cell.initial_state(()), zs).before
-        found[name] = np.asarray(jax.vmap(jacobian_of(cell, params))(before, zs))
+        found[name] = np.asarray(step_jacobians(cell, params, cell.initial_state(()), xs))
     return found
 
 
