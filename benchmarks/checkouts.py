@@ -2,7 +2,8 @@
 
 Layers forward and backward, training steps and Jacobian spectra, each compiled once in a process of either checkout.
 The processes are timed in turn, so that a machine whose speed drifts is fair to both; what is printed is the median
-over the rounds of this checkout's time divided by that of OTHER, a folder with the other version.
+over the rounds of this checkout's time divided by that of OTHER, a folder with the other version, and the ratio of the
+memory that the compiled programs take beside arguments and results.
 """
 
 import argparse
@@ -38,11 +39,12 @@ class Server:
             text=True,
         )
 
-    def time(self, name: str) -> float:
-        """Seconds of a program, the least of one turn."""
+    def time(self, name: str) -> tuple[float, float]:
+        """Seconds of a program, the least of one turn, and bytes beside its arguments and results."""
         assert self._process.stdin is not None and self._process.stdout is not None
         print(name, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
+        seconds, memory = self._process.stdout.readline().split()
+        return float(seconds), float(memory)
 
 
 def main() -> int:
@@ -59,16 +61,21 @@ def main() -> int:
     if not chosen:
         parser.error(f"no program has {arguments.only!r} in its name: {'; '.join(programs())}")
     record: dict[str, Any] = {}
-    print(f"{'':44s}{'other ms':>10s}{'ours ms':>10s}{'ratio':>8s}")
+    print(f"{'':52s}{'other ms':>10s}{'ours ms':>10s}{'ratio':>8s}{'memory':>8s}")
     with tempfile.TemporaryDirectory() as name:
         ours = Server(OURS, Path(name) / "ours")
         other = Server(arguments.other.resolve(), Path(name) / "other")
         for program in chosen:
-            times = np.array([[ours.time(program), other.time(program)] for _ in range(arguments.rounds + 1)])[1:]
+            found = np.array([[ours.time(program), other.time(program)] for _ in range(arguments.rounds + 1)])[1:]
+            times, (my_bytes, their_bytes) = found[..., 0], found[0, :, 1]
             mine, theirs = np.median(times, axis=0)
             ratio = float(np.median(times[:, 0] / times[:, 1]))
             record[program] = {"ours": float(mine), "other": float(theirs), "ratio": ratio}
-            print(f"{program:44s}{1e3 * theirs:10.3f}{1e3 * mine:10.3f}{ratio:8.3f}", flush=True)
+            line = f"{program:52s}{1e3 * theirs:10.3f}{1e3 * mine:10.3f}{ratio:8.3f}"
+            if their_bytes:
+                record[program] |= {"memory": my_bytes, "other_memory": their_bytes}
+                line += f"{my_bytes / their_bytes:8.2f}"
+            print(line, flush=True)
     if arguments.out:
         write_json(arguments.out, {"environment": environment(), "rounds": arguments.rounds, "seconds": record})
     return 0
