@@ -129,7 +129,7 @@ def in_multiprecision(matrices: np.ndarray) -> np.ndarray:
     return np.asarray(product_spectrum(matrices, arithmetic="multiprecision").log_singular_values)
 
 
-def logs(matrix: mpmath.matrix) -> np.ndarray:
+def logs(matrix: Any) -> np.ndarray:
     """Log singular values, -inf for zeros."""
     return np.array([float(mpmath.log(v)) if v else -np.inf for v in mpmath.svd_r(matrix, compute_uv=False)])
 
@@ -147,7 +147,7 @@ def by_another_version(folder: Path, given: dict[str, np.ndarray]) -> dict[str, 
     """Its values, and how many of them it trusts."""
     with tempfile.TemporaryDirectory() as name:
         asked, answer = Path(name) / "asked.npz", Path(name) / "answer.npz"
-        np.savez(asked, **given)
+        np.savez(asked, allow_pickle=False, **given)
         search = {"PYTHONPATH": str(folder.resolve())}
         subprocess.run([sys.executable, "-c", QUESTION, asked, answer], check=True, cwd=name, env=os.environ | search)
         with np.load(answer) as found:

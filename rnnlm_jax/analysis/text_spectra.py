@@ -95,7 +95,6 @@ def _full(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
-        assert found.trusted is not None
         return found.log_singular_values, _leading(found.trusted), found.log_abs_det, jacobian
 
     return jit(measure)

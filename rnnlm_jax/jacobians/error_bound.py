@@ -158,7 +158,7 @@ def earlier(found: Records, count: Int[Array, ""], sums: Sums, end: Scales) -> S
     powers = w_exponent[:, :, None] + _exponents(found.d)[:, None, :] - last[:, None]
     shares = times_power_of_two(jnp.abs(w) * found.d.mantissa[:, None, :], powers)
     rows = (shares * jnp.where(counts[:, None], found.growth, 0)[:, None, :]).sum(axis=(0, 2))
-    return Sums(*carry, sums.a + a, sums.rows + rows)
+    return Sums(carry[0], carry[1], carry[2], carry[3], sums.a + a, sums.rows + rows)
 
 
 def bound(sums: Sums, product: GradedProduct, found: GradedValues) -> Float[Array, " n"]:

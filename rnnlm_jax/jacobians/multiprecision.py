@@ -7,10 +7,12 @@ powers of two, so a product can be formed with as many bits as its least singula
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mpmath
 import numpy as np
+
+Real = Any  # mpmath's numbers, which have no types
 
 #: Bits of the first attempt, and what every later one has beyond its need.
 FIRST, SPARE = 256, 64
@@ -35,7 +37,7 @@ class _Product(NamedTuple):
 
     matrix: np.ndarray
     exponent: int
-    error: mpmath.mpf
+    error: Real
 
 
 class _Factor(NamedTuple):
@@ -43,7 +45,7 @@ class _Factor(NamedTuple):
 
     matrix: np.ndarray
     exponent: int
-    norm: mpmath.mpf
+    norm: Real
 
 
 def spectra(matrices: np.ndarray, lags: tuple[int, ...]) -> list[Spectrum]:
@@ -66,7 +68,7 @@ def spectra(matrices: np.ndarray, lags: tuple[int, ...]) -> list[Spectrum]:
             resolved = sum(value > 2 * error for value, error in zip(values, errors, strict=True))
             if resolved < n and not ranks:
                 ranks = _ranks(factors, wanted)
-            rank = max(resolved, ranks.get(lag, n))
+            rank = max(resolved, ranks[lag]) if ranks else n
             short = _bits_short(values[:rank], errors[:rank])
             if short > 0:
                 missing = max(missing, short)
@@ -107,7 +109,7 @@ def _products(factors: list[_Factor], lags: list[int], bits: int) -> Iterator[_P
             yield _Product(matrix, exponent, error)
 
 
-def _singular_values(product: _Product, bits: int) -> tuple[list[mpmath.mpf], list[mpmath.mpf]]:
+def _singular_values(product: _Product, bits: int) -> tuple[list[Real], list[Real]]:
     """Singular values of the whole matrix, and a bound on the error of each, measured: by Weyl and Ostrowski.
 
     ``M = U S V + E`` with ``UᵀU = I + F`` and ``V Vᵀ = I + G`` says that each value is off by at most
@@ -124,11 +126,11 @@ def _singular_values(product: _Product, bits: int) -> tuple[list[mpmath.mpf], li
         return values, [2 * (off + share * value) + product.error for value in values]
 
 
-def _norm(matrix: mpmath.matrix) -> mpmath.mpf:
-    return mpmath.mnorm(matrix, "f")
+def _norm(matrix: Any) -> Real:
+    return mpmath.sqrt(mpmath.fsum(entry**2 for entry in matrix))
 
 
-def _bits_short(values: list[mpmath.mpf], errors: list[mpmath.mpf]) -> int:
+def _bits_short(values: list[Real], errors: list[Real]) -> int:
     """How many more bits the values need to be right to the tolerance."""
     worst = 0
     for value, error in zip(values, errors, strict=True):
@@ -138,7 +140,7 @@ def _bits_short(values: list[mpmath.mpf], errors: list[mpmath.mpf]) -> int:
     return worst
 
 
-def _spectrum(values: list[mpmath.mpf], errors: list[mpmath.mpf], rank: int, exponent: int) -> Spectrum:
+def _spectrum(values: list[Real], errors: list[Real], rank: int, exponent: int) -> Spectrum:
     n = len(values)
     log_values, bounds = np.full(n, -np.inf), np.zeros(n)
     with mpmath.workprec(128):

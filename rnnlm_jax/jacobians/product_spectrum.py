@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from rnnlm_jax.array_types import Array, Bool, Float
 from rnnlm_jax.errors import UserError
@@ -29,10 +30,10 @@ class ProductSpectrum(NamedTuple):
     """Nats, descending; -inf for the null directions of an exactly singular product."""
     log_abs_det: Float[Array, ""]
     """``Σ_t log|det J_t|``, computed from each factor alone: what the values must sum to."""
-    error: Float[Array, " n"] | None
-    """Bound (nats) on the error of each value, see ``error_bound``; inf where nothing can be said, and where a factor
-    is not finite. None without a certificate."""
-    trusted: Bool[Array, " n"] | None
+    error: Float[Array, " n"]
+    """Bound (nats) on the error of each value, see ``error_bound``; inf where nothing can be said, where a factor is
+    not finite, and without a certificate."""
+    trusted: Bool[Array, " n"]
     """Whether each value is right to the tolerance, but for the rounding of the value to its type."""
 
 
@@ -86,7 +87,7 @@ def _product_spectrum(
     plain = plain_spectrum(matrices, dtype)
 
     def as_it_is(matrices: Array) -> ProductSpectrum:
-        log_abs_det = sum(log_abs_det_of_scaled(power_of_two(matrix.astype(dtype))) for matrix in matrices)
+        log_abs_det = jnp.stack([log_abs_det_of_scaled(power_of_two(each.astype(dtype))) for each in matrices]).sum()
         return judged(plain.log_values, log_abs_det, plain.error if certify else None, dtype, results, tolerance)
 
     return jax.lax.cond(plain.good, as_it_is, by_graded_product, matrices)
@@ -100,15 +101,17 @@ def in_multiprecision(
     Raises:
         UserError: if jax is tracing.
     """
-    if isinstance(matrices, jax.core.Tracer):
+    if isinstance(matrices, Tracer):
         raise UserError("multiprecision is computed on the host: call it outside of jit, vmap, grad and scan")
     found = multiprecision.spectra(np.asarray(matrices), lags)
     values, log_abs_dets, errors = (np.stack(part) for part in zip(*found, strict=True))
+    if not certify:
+        errors = np.full_like(errors, np.inf)
     trusted = errors <= (_allowed(values.shape[1], results) if tolerance is None else tolerance)
     errors = errors + _rounding(values, results)
     with wide(np.dtype("float64")):
         spectrum = ProductSpectrum(*(jnp.asarray(part) for part in (values, log_abs_dets, errors, trusted)))
-        return as_type(spectrum if certify else spectrum._replace(error=None, trusted=None), results)
+        return as_type(spectrum, results)
 
 
 def finished(
@@ -154,9 +157,9 @@ def _finished(
 def judged(
     values: Array, log_abs_det: Array, error: Array | None, precision: Any, results: np.dtype, tolerance: float | None
 ) -> ProductSpectrum:
-    """A spectrum in the type of the results, and which of its values are trusted (without ``error``, none is said)."""
+    """A spectrum in the type of the results, and which of its values are trusted: none where errors are not known."""
     if error is None:
-        return as_type(ProductSpectrum(values, log_abs_det, None, None), results)
+        error = jnp.full_like(values, jnp.inf)
     trusted = error <= (_allowed(values.size, precision) if tolerance is None else tolerance)
     return as_type(ProductSpectrum(values, log_abs_det, error + _rounding(values, results), trusted), results)
 

@@ -56,8 +56,10 @@ def along(
         return (running, kept), record if certify else None
 
     def chunk(carry: Any, each: Any) -> tuple[Any, Records | None]:
-        after, found = jax.lax.scan(step, carry, each)
-        return after, error_bound.records(*jax.lax.stop_gradient((found, carry[0].product.q))) if certify else None
+        after, steps = jax.lax.scan(step, carry, each)
+        if steps is None:
+            return after, None
+        return after, error_bound.records(*jax.lax.stop_gradient((steps, carry[0].product.q)))
 
     def segment(carry: Any, each: Any) -> tuple[Any, Any]:
         after, found = jax.lax.scan(chunk, carry, each)
@@ -70,7 +72,7 @@ def along(
     if not certify:
         return kept, None
 
-    def records_of(number: Array) -> Records:
+    def records_of(number: Array) -> Any:
         at = jax.tree.map(lambda part: part[number], (found, cut))
         return at[0] if segments == 1 else jax.lax.scan(chunk, (at[0], None), at[1])[1]
 

@@ -12,6 +12,7 @@ from rnnlm_jax.jacobians import (
     log_eigenvalue_moduli,
     lyapunov_of_matrices,
     product_spectrum,
+    recorded_steps,
     spectrum,
     step_log_abs_det,
     top_singular,
@@ -185,3 +186,30 @@ def test_a_projected_cell_has_as_many_null_directions_as_its_projection_leaves_o
     assert found.trusted.all()
     assert (found.error[0, -3:] == 0).all()
     assert found.log_abs_det.tolist() == [-np.inf]
+
+
+def test_without_a_certificate_the_values_are_the_same():
+    cell = cells.lstm(3)
+    given = cell, cell.init(jax.random.key(0), 2), cell.initial_state(()), jax.random.normal(jax.random.key(1), (9, 2))
+    certified, alone = (spectrum(*given, lags=[1, 5, 9], certify=asked) for asked in (True, False))
+    np.testing.assert_allclose(alone.log_singular_values, certified.log_singular_values, rtol=1e-6)
+    assert certified.trusted.all()
+    assert not alone.trusted.any()
+    assert np.isinf(alone.error).all()
+
+
+@pytest.mark.parametrize("records", [1 << 28, 1 << 10])
+def test_bounds_do_not_depend_on_how_steps_are_cut(monkeypatch, records):
+    """Those of several lags, within a segment or across many, are those of each product by itself."""
+    monkeypatch.setattr(recorded_steps, "RECORDS", records)
+    monkeypatch.setattr(recorded_steps, "CHUNK", 40)
+    cell = cells.elman(3, param_dtype="float64")
+    params = jax.tree.map(lambda a: 2 * a, cell.init(jax.random.key(0), 2))
+    given = cell, params, cell.initial_state(()), jax.random.normal(jax.random.key(records), (50, 2))
+    lags = [4, 5, 21, 50]
+    found = spectrum(*given, lags=lags)
+    for at, lag in enumerate(lags):
+        alone = spectrum(*given, lags=[lag])
+        np.testing.assert_allclose(found.error[at], alone.error[0], rtol=1e-10)
+        np.testing.assert_allclose(found.log_singular_values[at], alone.log_singular_values[0], rtol=1e-12)
+    assert found.trusted.all()
