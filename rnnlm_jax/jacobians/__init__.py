@@ -1,6 +1,7 @@
 """Jacobians of a cell through time: exact step Jacobians, their products, and what gradients do along the way."""
 
 from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
+from rnnlm_jax.jacobians.controlled import Controlled, controlled
 from rnnlm_jax.jacobians.eigenvalues import EigenvalueModuli, eigenvalue_moduli, log_eigenvalue_moduli
 from rnnlm_jax.jacobians.fixed_points import FixedPoints, distinct, fixed_point_eigenvalues, fixed_points
 from rnnlm_jax.jacobians.flossing import gradient_flossing
@@ -23,6 +24,7 @@ from rnnlm_jax.jacobians.step_jacobian import StepOperator, step_jacobian, step_
 from rnnlm_jax.jacobians.top_singular import TopSingular, top_singular
 
 __all__ = [
+    "Controlled",
     "DecayRates",
     "Eigenbasis",
     "EigenvalueModuli",
@@ -33,6 +35,7 @@ __all__ = [
     "ScaledMatrix",
     "StepOperator",
     "TopSingular",
+    "controlled",
     "decay_rates",
     "distinct",
     "eigenbasis",

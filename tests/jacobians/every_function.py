@@ -91,6 +91,7 @@ def calls():
     points = jacobians.fixed_points(CELL, params, xs[0], states)
     part = jacobians.part_of
     others = {
+        "controlled": lambda: jacobians.controlled(CELL, xs, mask=np.arange(T) > 2).xs,
         "decay_rates": lambda: jacobians.decay_rates(SIMPLE, SIMPLE.init(KEY, D)),
         "distinct": lambda: jacobians.distinct(points),
         "eigenbasis": lambda: jacobians.eigenbasis(matrices[0]),
