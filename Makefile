@@ -43,7 +43,7 @@ test: install ## the whole suite; parity with peer libraries is skipped where th
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-peers: $(VENV)/installed-peers ## install the peer libraries and run the parity tests
-	$(BIN)/python -m pytest -m peers
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m peers $$(grep -rlF --include='test_*.py' mark.peers tests)
 
 lint: install ## ruff and pyright
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,15 @@ from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.only_trainer import LOCK
 from rnnlm_jax.training.train import environment
 
-#: The command, in a process whose files may be limited.
+#: The command, in a process whose files may be limited; without the figure, which takes longer than a run's steps.
 PROGRAM = """
 import resource, sys
 if sys.argv[1] != "None":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 del sys.argv[1]
 from rnnlm_jax.cli.main import run
+from rnnlm_jax.training import train
+train.learning_curve = lambda metrics, names, path: None
 run()
 """
 
@@ -78,7 +81,7 @@ class Laboratory:
             run = folder / f"killed-{k}"
             process = self.start(run, resume=False)
             while process.poll() is None and lines_of(run) < lines * (k + 1) // (snapshots + 1):
-                pass
+                time.sleep(0.001)
             process.kill()
             process.wait()
             self.snapshots.append(run)

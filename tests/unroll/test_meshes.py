@@ -13,23 +13,38 @@ from jax.sharding import NamedSharding, PartitionSpec
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.cudnn import cudnn_refuses
-from tests.unroll.programs import CELLS, NAMES, B, T, make, random_arrays
+from tests.unroll.programs import (
+    CELLS,
+    NAMES,
+    B,
+    T,
+    assert_close,
+    dot,
+    everything,
+    make,
+    random_arrays,
+    random_weights,
+    run_with_gradients,
+)
 
 MESH = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
 WHOLE, BATCH, TIME_BATCH = PartitionSpec(), PartitionSpec("data"), PartitionSpec(None, "data")
 PAIR = cells.bidirectional(make("lstm"), make("gru-reset-before"))
 CONTROL = {"lengths": np.arange(B, dtype=np.int32) + 3, "resets": np.arange(T * B).reshape(T, B) % 5 == 3}
-SPECS = {"lengths": BATCH, "resets": TIME_BATCH}
+SPECS = {"mask": TIME_BATCH, "lengths": BATCH, "resets": TIME_BATCH}
 CASES = [(name, executor) for name in NAMES for executor in ("structured", "scan")]
 CASES += [(name, "native") for name in ("lstm", "gru", "elman-tanh", "residual-stack")]
 
 
-def loss_and_gradient(cell, executor, params, state, xs, control):
-    def loss(params, state, xs):
-        last, hs = unroll(cell, params, state, xs, executor=executor, **control)
-        return sum((a * a).sum() for a in jax.tree.leaves((last, hs)))
+def outputs_and_gradients(cell, executor, params, state, xs, weights, control):
+    """What ``run_with_gradients`` gives, which is compiled for each cell once, for all tests of this folder."""
 
-    return jax.value_and_grad(loss, (0, 1, 2))(params, state, xs)
+    def loss(params, state, xs):
+        outputs = unroll(cell, params, state, xs, executor=executor, **control)
+        return dot(weights, outputs), outputs
+
+    gradients, outputs = jax.grad(loss, (0, 1, 2), has_aux=True)(params, state, xs)
+    return outputs, gradients
 
 
 def place(tree, spec):
@@ -39,23 +54,19 @@ def place(tree, spec):
 @pytest.mark.parametrize(("name", "executor"), [*CASES, ("pair", None)])
 def test_every_cell(name, executor):
     cell = PAIR if name == "pair" else CELLS[name]
-    params, state, xs = random_arrays(cell, name)
-    control = jax.tree.map(jnp.asarray, CONTROL)
-    wanted = jax.jit(loss_and_gradient, static_argnums=(0, 1))(cell, executor, params, state, xs, control)
+    control = {**everything(), **jax.tree.map(jnp.asarray, CONTROL)}
+    arguments = (*random_arrays(cell, name), random_weights(cell, name))
+    wanted = run_with_gradients(cell, *arguments, **control)
 
-    def local(params, state, xs, control):
-        loss, gradients = loss_and_gradient(cell, executor, params, state, xs, control)
-        return jax.lax.psum(loss, "data"), gradients
+    def local(*arguments):
+        return outputs_and_gradients(cell, executor, *arguments)
 
-    specs = (WHOLE, BATCH, TIME_BATCH)
-    arguments = tuple(place(tree, spec) for tree, spec in zip((params, state, xs), specs, strict=True))
-    placed = {key: place(value, SPECS[key]) for key, value in control.items()}
-    inside = jax.shard_map(local, mesh=MESH, in_specs=(*specs, SPECS), out_specs=(WHOLE, specs))
-    for found in (
-        jax.jit(loss_and_gradient, static_argnums=(0, 1))(cell, executor, *arguments, placed),
-        jax.jit(inside)(*arguments, placed),
-    ):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found, wanted)
+    results = (BATCH, TIME_BATCH)
+    specs = (WHOLE, BATCH, TIME_BATCH, results, SPECS)
+    placed = jax.tree.map(lambda spec, tree: place(tree, spec), specs, (*arguments, control))
+    inside = jax.shard_map(local, mesh=MESH, in_specs=specs, out_specs=(results, specs[:3]))
+    for found in (jax.jit(local)(*placed), jax.jit(inside)(*placed)):
+        assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("remat_chunk", [None, 3])
