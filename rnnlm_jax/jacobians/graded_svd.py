@@ -49,6 +49,30 @@ def singular_values(product: GradedProduct) -> GradedValues:
     return GradedValues(scales.log(rows.d), residual)
 
 
+def right_vectors(product: GradedProduct) -> tuple[Float[Array, "n n"], Scales]:
+    """V of ``diag(d) T = U Σ Vᵀ``, and Σ, descending: right to the gaps between the values, relative to the values.
+
+    Two steps of QR, ``M' = Q₂ᵀ (Q₁ᵀ Mᵀ Π₁)ᵀ Π₂``, leave V as it is but for ``V' = Π₂ᵀ Q₁ᵀ V``.
+    """
+    n = product.t.shape[0]
+
+    def unfinished(carry: tuple[_Rows, Array, Array]) -> Array:
+        rows, _, steps = carry
+        return (steps == 0) | (steps < MOST_QR_STEPS) & (_reach(rows) > NEAR)
+
+    def two_steps(carry: tuple[_Rows, Array, Array]) -> tuple[_Rows, Array, Array]:
+        rows, turned, steps = carry
+        first = graded_qr(rows.f.T, rows.d)
+        between = _unit_rows(first.f, first.d)
+        second = graded_qr(between.f.T, between.d)
+        return _normalised(second.f, second.d), (first.q.T @ turned)[second.order], steps + 2
+
+    start = (_Rows(product.t, product.d), jnp.eye(n, dtype=product.t.dtype), jnp.zeros((), jnp.int32))
+    rows, turned, _ = jax.lax.while_loop(unfinished, two_steps, start)
+    rows = _jacobi(rows)
+    return (rows.f @ turned).T, rows.d
+
+
 def _qr_steps(product: GradedProduct) -> _Rows:
     """QR of the transpose, again and again, until only neighbours are coupled."""
 
@@ -86,8 +110,12 @@ def _jacobi(rows: _Rows) -> _Rows:
 
 def _normalised(f: Array, d: Scales) -> _Rows:
     """Rows made of length one, their lengths moved into the scales, the largest first."""
+    return _sorted(_unit_rows(f, d))
+
+
+def _unit_rows(f: Array, d: Scales) -> _Rows:
     lengths = jnp.linalg.norm(f, axis=1)
-    return _sorted(_Rows(f / jnp.where(lengths > 0, lengths, 1)[:, None], scales.times(d, lengths)))
+    return _Rows(f / jnp.where(lengths > 0, lengths, 1)[:, None], scales.times(d, lengths))
 
 
 def _sorted(rows: _Rows) -> _Rows:

@@ -19,6 +19,20 @@ def log_abs_det(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
 def log_abs_det_of_scaled(scaled: PowerOfTwo) -> Float[Array, ""]:
     """The same of ``2**exponent · matrix``."""
     matrix = scaled.matrix
-    pivots = jnp.diagonal(jax.lax.linalg.lu(matrix)[0])
     log_scale = scaled.exponent.astype(matrix.dtype) * jnp.log(jnp.full((), 2, matrix.dtype))
-    return jnp.log(jnp.abs(pivots)).sum() + matrix.shape[0] * log_scale
+    return _of_pivots(matrix) + matrix.shape[0] * log_scale
+
+
+@jax.custom_jvp
+def _of_pivots(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+    return jnp.log(jnp.abs(jnp.diagonal(jax.lax.linalg.lu(matrix)[0]))).sum()
+
+
+@_of_pivots.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """``d ln|det A| = tr(A⁻¹ dA)``; 0 for a singular A."""
+    (matrix,), (moved,) = primals, tangents
+    value = _of_pivots(matrix)
+    singular = value == -jnp.inf
+    inverse = jnp.linalg.inv(jnp.where(singular, jnp.eye(matrix.shape[0], dtype=matrix.dtype), matrix))
+    return value, jnp.where(singular, jnp.zeros((), matrix.dtype), jnp.vdot(inverse.T, moved))

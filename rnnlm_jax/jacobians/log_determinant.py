@@ -165,9 +165,10 @@ def log_tanh_slope(a: Array) -> Array:
 
 
 def log_abs_tanh(a: Array) -> Array:
-    """``ln|tanh a|``, -inf at zero."""
-    doubled = -2 * jnp.abs(a)
-    return jnp.log(-jnp.expm1(doubled)) - jnp.log1p(jnp.exp(doubled))
+    """``ln|tanh a|``; -inf, with a derivative of 0, at zero."""
+    zero = a == 0
+    doubled = -2 * jnp.abs(jnp.where(zero, jnp.ones_like(a), a))
+    return jnp.where(zero, -jnp.inf, jnp.log(-jnp.expm1(doubled)) - jnp.log1p(jnp.exp(doubled)))
 
 
 def log_relu_slope(a: Array) -> Array:

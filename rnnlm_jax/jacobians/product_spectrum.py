@@ -1,5 +1,6 @@
 """The singular spectrum of a product of matrices, in logarithms, with a bound on the error of each value."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +13,13 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians import compensated, error_bound, graded_svd, multiprecision
 from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.log_abs_det import log_abs_det_of_scaled
-from rnnlm_jax.jacobians.power_of_two import power_of_two
+from rnnlm_jax.jacobians.differentiable import infinite_are_constant, with_derivative
+from rnnlm_jax.jacobians.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.recorded_steps import along
 from rnnlm_jax.jacobians.running_product import Running, extend, start
 from rnnlm_jax.jacobians.short_products import MOST_FACTORS, plain_spectrum
 from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
+from rnnlm_jax.jacobians.wide_program import wide_program
 
 #: The ``arithmetic`` that is no type.
 MULTIPRECISION = "multiprecision"
@@ -42,13 +44,17 @@ def product_spectrum(
 ) -> ProductSpectrum:
     """Log singular values of ``J_{T-1} ⋯ J_0``, at any length, by a graded product (see ``graded``).
 
+    It can be transformed by ``vmap``, ``jit`` and both modes of differentiation in any order, also where x64 is off.
+    Derivatives of the values are right at any length and spread (see ``sensitivities``); those of equal values belong
+    to one choice of vectors, those of -inf are 0, and so are those of the certificate. They store 8 n² numbers a step.
+
     Args:
         matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any type, the first to act first.
         tolerance: nats by which a value may be off for it to be trusted; ``n √ε`` unless given.
         arithmetic: "float32" or "float64" (so unless given, see ``wide``), or "multiprecision": as many bits as the
             values need, on the host, outside of jax's transformations. It takes seconds, and every value is right,
             those of nearly defective products too (see ``multiprecision``).
-        certify: whether to bound the errors, which takes about as long again and stores 3 n² numbers a step (of long
+        certify: whether to bound the errors, which takes about as long again and stores 4 n² numbers a step (of long
             products, about √T of them at a time).
 
     Returns:
@@ -71,26 +77,57 @@ def product_spectrum(
 
 
 @compiled("dtype", "results", "certify")
+@infinite_are_constant
+@wide_program("dtype", "results", "certify")
 def _product_spectrum(
     matrices: Array, tolerance: float | None, dtype: np.dtype, results: np.dtype, certify: bool
 ) -> ProductSpectrum:
     def step(running: Running, j: Array) -> tuple[Running, error_bound.Step]:
         return extend(running, j, dtype)
 
-    def by_graded_product(matrices: Array) -> ProductSpectrum:
-        found = along(step, start(n, dtype), matrices, (steps,), certify)
-        return jax.tree.map(lambda part: part[0], finished(found, dtype, results, tolerance))
+    def compute(inputs: tuple[Array, float | None]) -> ProductSpectrum:
+        matrices, tolerance = inputs
 
-    (steps, n, _), matrices = matrices.shape, jnp.asarray(matrices)
-    if steps > MOST_FACTORS:
-        return by_graded_product(matrices)
+        def by_graded_product() -> ProductSpectrum:
+            found = along(step, start(matrices.shape[1], dtype), matrices, lags, certify)
+            return finished(found, dtype, results, tolerance)
+
+        if lags[0] > MOST_FACTORS:
+            return by_graded_product()
+        total = log_abs_dets(inputs).sum()
+        return short_product(matrices, total, by_graded_product, dtype, dtype, results, tolerance, certify)
+
+    def factors(inputs: tuple[Array, Any]) -> Array:
+        return inputs[0].astype(dtype)
+
+    def log_abs_dets(inputs: tuple[Array, Any]) -> Array:
+        return jax.vmap(log_abs_det)(factors(inputs))
+
+    lags = (matrices.shape[0],)
+    inputs = (jnp.asarray(matrices), tolerance)
+    found = with_derivative(compute, factors, log_abs_dets, lags, dtype, inputs)
+    return jax.tree.map(lambda part: part[0], found)
+
+
+def short_product(
+    matrices: Float[Array, "T n n"],
+    log_abs_det: Float[Array, ""],
+    otherwise: Callable[[], ProductSpectrum],
+    dtype: np.dtype,
+    precision: Any,
+    results: np.dtype,
+    tolerance: float | None,
+    certify: bool,
+) -> ProductSpectrum:
+    """The spectrum of a few factors, with a leading axis: by a plain product where that is good, ``otherwise`` else."""
     plain = plain_spectrum(matrices, dtype)
 
-    def as_it_is(matrices: Array) -> ProductSpectrum:
-        log_abs_det = jnp.stack([log_abs_det_of_scaled(power_of_two(each.astype(dtype))) for each in matrices]).sum()
-        return judged(plain.log_values, log_abs_det, plain.error if certify else None, dtype, results, tolerance)
+    def as_it_is() -> ProductSpectrum:
+        error = plain.error if certify else None
+        found = judged(plain.log_values, log_abs_det.astype(dtype), error, precision, results, tolerance)
+        return jax.tree.map(lambda part: part[None], found)
 
-    return jax.lax.cond(plain.good, as_it_is, by_graded_product, matrices)
+    return jax.lax.cond(plain.good, as_it_is, otherwise)
 
 
 def in_multiprecision(

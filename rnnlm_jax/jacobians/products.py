@@ -17,6 +17,7 @@ from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians.arguments import inputs_over_time
 from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.power_of_two import PowerOfTwo, power_of_two
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import jacobian_of
@@ -220,7 +221,10 @@ def _multiplied(left: PowerOfTwo, right: PowerOfTwo) -> PowerOfTwo:
 
 
 def _scaled(product: PowerOfTwo) -> ScaledMatrix:
-    norm = jnp.linalg.norm(product.matrix, axis=(-2, -1))  # entries are below 1 and one is not small: no underflow
-    log_scale = product.exponent.astype(norm.dtype) * jnp.log(jnp.full((), 2, norm.dtype)) + jnp.log(norm)
-    divisor = jnp.where(norm == 0, jnp.ones((), norm.dtype), norm)
+    *batch_shape, rows, columns = product.matrix.shape
+    size = norm(product.matrix.reshape(*batch_shape, rows * columns))
+    zero = size == 0
+    divisor = jnp.where(zero, jnp.ones((), size.dtype), size)
+    log_scale = product.exponent.astype(size.dtype) * jnp.log(jnp.full((), 2, size.dtype)) + jnp.log(divisor)
+    log_scale = jnp.where(zero, -jnp.inf, log_scale)
     return ScaledMatrix(log_scale, product.matrix / divisor[..., None, None])

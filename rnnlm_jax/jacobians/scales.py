@@ -57,14 +57,16 @@ def take(scales: Scales, index: Any) -> Scales:
 
 
 def log(scales: Scales) -> Float[Array, "*n"]:
-    """Natural logarithms, -inf for zero, right to the last digit that the type can hold."""
+    """Natural logarithms, right to the last digit that the type can hold; -inf, with a derivative of 0, for zero."""
     dtype = scales.mantissa.dtype
     high, low = (jnp.asarray(part, dtype) for part in LN2[dtype.name])
     # a mantissa between √½ and √2: a power of two has no logarithm left to round
     small = scales.mantissa < jnp.asarray(0.5**0.5, dtype)
     mantissa = jnp.where(small, 2 * scales.mantissa, scales.mantissa)
     exponent = (scales.exponent - small.astype(jnp.int32)).astype(dtype)
-    return exponent * high + (exponent * low + jnp.log(mantissa))
+    zero = mantissa == 0
+    logs = jnp.log(jnp.where(zero, jnp.ones((), dtype), mantissa))
+    return jnp.where(zero, -jnp.inf, exponent * high + (exponent * low + logs))
 
 
 def order(scales: Scales, factors: Float[Array, "*n"]) -> Int[Array, "*n"]:
