@@ -103,7 +103,7 @@ def records(steps: Step, first: Float[Array, "n n"]) -> Records:
     q = steps.q
     n, about = q.shape[-1], jnp.finfo(q.dtype)
     null = jnp.diagonal(steps.r, axis1=1, axis2=2) == 0
-    eye = jnp.eye(n, dtype=q.dtype)
+    eye = jnp.eye(n, dtype=q.dtype)[None]
     inverse = jax.scipy.linalg.solve_triangular(
         steps.r + jnp.where(null[:, :, None], eye, 0), jnp.broadcast_to(eye, q.shape)
     )
@@ -133,7 +133,7 @@ def earlier(found: Records, count: Int[Array, ""], sums: Sums, end: Scales) -> S
     """
     steps, n, _ = found.q.shape
     counts = jnp.arange(steps, dtype=jnp.int32) < count
-    eye = jnp.eye(n, dtype=found.q.dtype)
+    eye = jnp.eye(n, dtype=found.q.dtype)[None]
     r, inverse = (jnp.where(counts[:, None, None], part, eye) for part in (found.r, found.inverse))
     exponents = jnp.where(counts, found.exponent, 0)
 
@@ -154,8 +154,8 @@ def earlier(found: Records, count: Int[Array, ""], sums: Sums, end: Scales) -> S
     last = _exponents(end)
     shrink = jnp.minimum(last[None, :] - last[:, None], 0)
     term = jnp.abs(w @ found.q.mT) @ (jnp.where(counts[:, None, None], found.error, 0) @ jnp.abs(y))
-    a = times_power_of_two(term, w_exponent[:, :, None] + y_exponent[:, None, :] + shrink).sum(axis=0)
-    powers = w_exponent[:, :, None] + _exponents(found.d)[:, None, :] - last[:, None]
+    a = times_power_of_two(term, w_exponent[:, :, None] + y_exponent[:, None, :] + shrink[None]).sum(axis=0)
+    powers = w_exponent[:, :, None] + _exponents(found.d)[:, None, :] - last[None, :, None]
     shares = times_power_of_two(jnp.abs(w) * found.d.mantissa[:, None, :], powers)
     rows = (shares * jnp.where(counts[:, None], found.growth, 0)[:, None, :]).sum(axis=(0, 2))
     return Sums(carry[0], carry[1], carry[2], carry[3], sums.a + a, sums.rows + rows)

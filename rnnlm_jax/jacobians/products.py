@@ -46,6 +46,11 @@ def scaled(matrix: Float[Array, "*B m n"]) -> ScaledMatrix:
 def step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"]) -> Float[Array, "T *B n n"]:
     """Every ``J_t = ∂s_t / ∂s_{t-1}`` along a sequence, stored: the state before step 1 is ``state``."""
 
+    return _step_jacobians(cell, params, state, inputs_over_time(cell, state, xs, batched=True))
+
+
+@compiled("cell")
+def _step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Array) -> Float[Array, "T *B n n"]:
     def one(state: Tree, xs: Array) -> Array:
         jacobian = jacobian_of(cell, params)
 
@@ -54,7 +59,6 @@ def step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B
 
         return jax.lax.scan(step, state, cell.project(params, xs))[1]
 
-    xs = inputs_over_time(cell, state, xs, batched=True)
     return _over_batch(one, state, xs, out_axes=1)
 
 
