@@ -54,8 +54,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         JAX,
     ),
     "unroll": ({"array_arguments", "array_types", "compilation", "errors", "cells", "mesh_axes", "native"}, JAX),
-    "jacobians": ({"array_arguments", "array_types", "compilation", "errors", "cells", "unroll"}, JAX),  # no training
-    "jacobians.multiprecision": (set(), {"mpmath", "numpy"}),
+    # no training, no flax
+    "jacobians": ({"array_arguments", "array_types", "compilation", "errors", "cells", "unroll"}, JAX | {"mpmath"}),
     # language: outputs know no cells, data know nothing but themselves
     "dropout": ({"array_types", "errors"}, JAX),
     "inputs": (

@@ -9,6 +9,9 @@ two recurrences back through time that are triangular and start from the identit
 entry, and the products with W and Y are formed with their signs before absolute values are taken: a product whose
 factors have a cancelling history (a Jordan block, a delay line) has large W and Y in opposite directions, which no
 residual of the last step shows. With ``D T = U Σ Vᵀ`` the error of ``log σ_i`` is ``(Uᵀ A U)_ii``.
+
+A direction whose ``r_kk`` is no more than rounding error is dropped, as the zero of a singular matrix. What it held is
+bounded in absolute terms, by the scales and rows of the product before it, and followed by W like the errors of T.
 """
 
 from typing import NamedTuple
@@ -17,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Float, Int
+from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians import scales
 from rnnlm_jax.jacobians.graded import GradedProduct, GradedQR
 from rnnlm_jax.jacobians.graded_svd import GradedValues
@@ -44,14 +47,16 @@ class Step(NamedTuple):
     """``J Q`` of the Q before."""
     q: Float[Array, "n n"]
     r: Float[Array, "n n"]
-    """Rows of null directions are zero."""
+    """Rows of null directions are as they were found."""
+    null: Bool[Array, " n"]
     places: Int[Array, " n"]
     """Where each column of ``J Q`` stands in R."""
     growth: Float[Array, " n"]
-    """Bound on the rounding errors of the rows of T."""
+    """Bound on the rounding errors of the rows of T; of null directions, on the rows that are dropped."""
     lost: Float[Array, ""]
     """Bound on what the entries of the factor have lost to underflow."""
     d: Scales
+    """Of the rows; of null directions, that of ``growth``."""
 
 
 class Records(NamedTuple):
@@ -78,7 +83,7 @@ class Sums(NamedTuple):
     a: Float[Array, "n n"]
     """``|A_kl|``, times ``d_l / d_k`` where that is below one."""
     rows: Float[Array, " n"]
-    """Errors of the rows of T."""
+    """Errors of the rows of T, where a null direction at the end has the largest of all scales."""
 
 
 def recorded(scaled: PowerOfTwo, before: GradedProduct, done: GradedQR, d: Scales, lost: Float[Array, ""]) -> Step:
@@ -92,20 +97,26 @@ def recorded(scaled: PowerOfTwo, before: GradedProduct, done: GradedQR, d: Scale
         lost: bound on what the entries of the scaled factor have lost to underflow.
     """
     lengths = jnp.linalg.norm(before.t, axis=1)[done.order]
-    growth = _gamma(before.t) * (jnp.abs(done.f) @ lengths)
+    null = jnp.diagonal(done.r) == 0
+    held = scales.times(scales.take(before.d, done.order), lengths)
+    top = jax.lax.cummax(_exponents(held), reverse=True)
+    shares = times_power_of_two(jnp.abs(done.whole_r) * held.mantissa[None], _exponents(held)[None] - top[:, None])
+    growth = jnp.where(null, shares.sum(axis=1), _gamma(before.t) * (jnp.abs(done.f) @ lengths))
+    one = jnp.ones((), d.mantissa.dtype)
+    rows = Scales(jnp.where(null, one, d.mantissa), jnp.where(null, top + scaled.exponent, d.exponent))
     places = jnp.zeros_like(done.order).at[done.order].set(jnp.arange(done.order.size, dtype=done.order.dtype))
     a = scaled.matrix @ before.q  # as it was decomposed: compilers see that it is the same product
-    return Step(scaled.matrix, scaled.exponent, a, done.q, done.r, places, growth, lost, d)
+    return Step(scaled.matrix, scaled.exponent, a, done.q, done.whole_r, null, places, growth, lost, rows)
 
 
 def records(steps: Step, first: Float[Array, "n n"]) -> Records:
     """The records of steps ``[C, ...]``, all at once; ``first`` is Q before them."""
     q = steps.q
     n, about = q.shape[-1], jnp.finfo(q.dtype)
-    null = jnp.diagonal(steps.r, axis1=1, axis2=2) == 0
+    kept = jnp.where(steps.null[:, :, None], 0, steps.r)
     eye = jnp.eye(n, dtype=q.dtype)[None]
     inverse = jax.scipy.linalg.solve_triangular(
-        steps.r + jnp.where(null[:, :, None], eye, 0), jnp.broadcast_to(eye, q.shape)
+        kept + jnp.where(steps.null[:, :, None], eye, 0), jnp.broadcast_to(eye, q.shape)
     )
     r = jax.vmap(lambda matrix, places: matrix[:, places])(steps.r, steps.places)
     inverse = jax.vmap(lambda matrix, places: matrix[places])(inverse, steps.places)
@@ -155,7 +166,7 @@ def earlier(found: Records, count: Int[Array, ""], sums: Sums, end: Scales) -> S
     shrink = jnp.minimum(last[None, :] - last[:, None], 0)
     term = jnp.abs(w @ found.q.mT) @ (jnp.where(counts[:, None, None], found.error, 0) @ jnp.abs(y))
     a = times_power_of_two(term, w_exponent[:, :, None] + y_exponent[:, None, :] + shrink[None]).sum(axis=0)
-    powers = w_exponent[:, :, None] + _exponents(found.d)[:, None, :] - last[None, :, None]
+    powers = w_exponent[:, :, None] + _exponents(found.d)[:, None, :] - _row_scales(end)[None, :, None]
     shares = times_power_of_two(jnp.abs(w) * found.d.mantissa[:, None, :], powers)
     rows = (shares * jnp.where(counts[:, None], found.growth, 0)[:, None, :]).sum(axis=(0, 2))
     return Sums(carry[0], carry[1], carry[2], carry[3], sums.a + a, sums.rows + rows)
@@ -188,8 +199,11 @@ def bound(sums: Sums, product: GradedProduct, found: GradedValues) -> Float[Arra
     squares = sum((left**2 * (a**2 @ right**2)).sum(axis=0) for a, left, right in parts)
     others = (~alike & live[:, None]).sum(axis=0).astype(t.dtype)
     norms = (1 + others) * jnp.sqrt(2 * squares)
+    top = last.max().astype(t.dtype) * jnp.asarray(np.log(2), t.dtype)
+    lost = jnp.where(live, 0, sums.rows).sum()
+    dropped = jnp.where(lost == 0, 0, lost * jnp.exp(top - logs))
     rows = jnp.where(live, sums.rows, 0)
-    through_steps = jnp.minimum(entries, norms) + (larger * rows[:, None]).sum(axis=0)
+    through_steps = jnp.minimum(entries, norms) + (larger * rows[:, None]).sum(axis=0) + dropped
     first = through_steps + 8 * n * eps * _condition(product) + 2 * eps * jnp.abs(logs)
     total = SAFETY * first + found.residual
     swamped = ~(_below(sums, d) <= SWAMPED)
@@ -205,6 +219,11 @@ def _gamma(like: Array) -> Array:
 
 def _exponents(d: Scales) -> Int[Array, " n"]:
     return jnp.where(d.mantissa == 0, NOTHING, d.exponent)
+
+
+def _row_scales(d: Scales) -> Int[Array, " n"]:
+    """The exponents that ``Sums.rows`` are relative to."""
+    return jnp.where(d.mantissa == 0, _exponents(d).max(), d.exponent)
 
 
 def _scaled(matrix: Float[Array, "n n"], axis: int) -> tuple[Float[Array, "n n"], Int[Array, " n"]]:

@@ -33,6 +33,8 @@ class GradedQR(NamedTuple):
     order: Int[Array, " n"]
     r: Float[Array, "n n"]
     """``A Π = q · r``, but for rounding errors; rows of null directions are zero."""
+    whole_r: Float[Array, "n n"]
+    """The same with these rows as they were found."""
 
 
 def identity(n: int, dtype: Any) -> GradedProduct:
@@ -65,8 +67,9 @@ def graded_qr(a: Float[Array, "n n"], d: Scales) -> GradedQR:
     rows, columns = scales.take(live, (slice(None), None)), scales.take(d, (None, slice(None)))
     f = jnp.triu(scales.ratio(columns, rows, r / pivots[:, None]), 1) + jnp.eye(r.shape[0], dtype=a.dtype)
     signs = jnp.sign(pivots)
-    r = jnp.where(null[:, None], zero, jnp.triu(r) * signs[:, None])
-    return GradedQR(q * signs[None, :], scales.times(live, jnp.abs(pivots)), f, order, r)
+    whole = jnp.triu(r) * signs[:, None]
+    r = jnp.where(null[:, None], zero, whole)
+    return GradedQR(q * signs[None, :], scales.times(live, jnp.abs(pivots)), f, order, r, whole)
 
 
 class _RowWiseQR(NamedTuple):
