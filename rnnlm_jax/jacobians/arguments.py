@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -26,6 +27,17 @@ def real_array(value: Any, name: str) -> Array | np.ndarray:
         raise UserError(f"{name} must be real, not {value.dtype}: complex Jacobians are not supported")
     if not (jnp.issubdtype(value.dtype, jnp.number) or value.dtype == bool):
         raise UserError(f"{name} must be numbers, not of type {value.dtype}")
+    return value
+
+
+def on_host(value: Tree, what: str) -> Tree:
+    """``value`` itself, if its numbers are known: what is computed in NumPy cannot be traced.
+
+    Raises:
+        UserError: under jit, vmap, grad or scan.
+    """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        raise UserError(f"{what} on the host, in NumPy: call this outside of jit, vmap, grad and scan")
     return value
 
 

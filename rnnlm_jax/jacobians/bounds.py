@@ -9,6 +9,7 @@ import numpy as np
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.jacobians.arguments import on_host
 
 #: The largest slope of each activation, γ: the sigmoid's is 1/4, reached at 0.
 LARGEST_SLOPE = {"identity": 1.0, "tanh": 1.0, "relu": 1.0, "sigmoid": 0.25}
@@ -39,7 +40,7 @@ def decay_rates(cell: Cell, params: Tree) -> DecayRates | None:
     activation = dict(cell.spec.variant).get("activation")
     if cell.spec.kind != "elman" or not cell.is_of_the_library or activation not in LARGEST_SLOPE:
         return None
-    w_h = np.asarray(jax.device_get(params.w_h), np.float64)
+    w_h = np.asarray(jax.device_get(on_host(params.w_h, "decay rates are computed")), np.float64)
     if not np.isfinite(w_h).all():
         raise UserError("the recurrent matrix is not finite: it has no bounds")
     gamma, largest = LARGEST_SLOPE[activation], float(np.linalg.svd(w_h, compute_uv=False)[0])

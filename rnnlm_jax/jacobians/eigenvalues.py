@@ -16,7 +16,7 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.arguments import inputs_over_time, square_matrices
+from rnnlm_jax.jacobians.arguments import inputs_over_time, on_host, square_matrices
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.wide import arithmetic_dtype, wide
@@ -101,7 +101,7 @@ def log_eigenvalue_moduli(matrices: Any, tolerance: float | None = None, arithme
     Raises:
         UserError: if the matrices are not square, or not finite.
     """
-    matrices = np.asarray(square_matrices(matrices))
+    matrices = np.asarray(on_host(square_matrices(matrices), "eigenvalues are computed"))
     if not matrices.shape[0]:
         raise UserError(f"expected square matrices [T, n, n], T at least 1, not an array of shape {matrices.shape}")
     if not np.isfinite(matrices.astype(np.float64)).all():

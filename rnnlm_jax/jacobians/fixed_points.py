@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.arguments import check_factored, check_start_states, one_input, result_dtype
+from rnnlm_jax.jacobians.arguments import check_factored, check_start_states, on_host, one_input, result_dtype
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.norms import norm
 from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
@@ -68,6 +68,10 @@ def fixed_points(
     It finds stable and unstable points alike; another start finds another. A search ends when it converges, when no
     length of its step lowers ``‖F‖`` (a local minimum, or a Jacobian with an eigenvalue 1), or after ``max_steps``.
 
+    Derivatives of the states, in either mode, are those of the implicit function, ``(I - J)⁻¹ ∂step``: with respect to
+    the parameters and x. They are 0 with respect to the starts, where a search has not converged, and where ``I - J``
+    is singular.
+
     Args:
         cell: any cell that can be stepped.
         params: its parameters.
@@ -95,7 +99,8 @@ def _fixed_points(
 ) -> FixedPoints:
     dtype = cell.spec.param_dtype
     enough = jnp.asarray(enough, dtype)
-    z, unravel = cell.project(params, x), from_vector(cell)
+    given, unravel = (params, cell.project(params, x)), from_vector(cell)
+    (params, z), starts = jax.lax.stop_gradient((given, starts))
     mixing = mixing_matrix(cell, params) if cell.splits else None
     lengths = jnp.asarray(0.5 ** np.arange(STEP_LENGTHS), dtype)
     radii = jnp.asarray(0.5 ** np.arange(jnp.finfo(dtype).nmant, -1, -1), dtype)
@@ -134,6 +139,14 @@ def _fixed_points(
         within = jnp.cumprod((residuals <= BEYOND * enough).astype(jnp.int32), axis=0).any(axis=1)
         return 2 * jnp.where(within, radii, radii[0]).max()
 
+    def moving(s: Array, converged: Array) -> Array:
+        """s, with the derivative of a fixed point, ``(I - J)⁻¹ ∂step``: of one Newton step from it."""
+        params, z = given
+        after = to_vector(cell.step(params, unravel(s), z))
+        inverse = jnp.linalg.inv(jnp.eye(s.size, dtype=dtype) - jacobian(s))
+        inverse = jnp.where(converged & jnp.isfinite(inverse).all(), inverse, jnp.zeros((), dtype))
+        return s + inverse @ (after - jax.lax.stop_gradient(after))
+
     def search(start: Tree) -> FixedPoints:
         s = to_vector(start)
         first = _Search(s, difference(s), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
@@ -141,7 +154,7 @@ def _fixed_points(
         residual = jnp.abs(last.f).max()
         converged = residual <= enough
         distance = jnp.where(converged, reach(last.s), jnp.asarray(jnp.inf, dtype))
-        return FixedPoints(unravel(last.s), residual, converged, last.iterations, distance)
+        return FixedPoints(unravel(moving(last.s, converged)), residual, converged, last.iterations, distance)
 
     return jax.vmap(search)(starts)
 
@@ -152,6 +165,7 @@ def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"], sta
     On the host, in NumPy: accelerators have no eigenvalues of non-symmetric matrices.
     """
     matrices = _jacobians(cell, params, one_input(cell, x), check_start_states(cell, states))
+    on_host(matrices, "eigenvalues are computed")
     if not np.isfinite(matrices).all():
         raise UserError("a step Jacobian is not finite: it has no eigenvalues")
     matrices = np.asarray(matrices, result_dtype(matrices.dtype))
@@ -170,6 +184,7 @@ def distinct(points: FixedPoints, tolerance: float = 1e-6) -> FixedPoints:
     Two are the same if no entry differs by more than ``tolerance``, or than their two distances. On the host: how many
     are left depends on the numbers.
     """
+    on_host(points, "points are counted")
     rows = np.concatenate([np.asarray(part) for part in jax.tree.leaves(points.states)], axis=1)
     distance = np.asarray(points.distance)
     kept: list[int] = []

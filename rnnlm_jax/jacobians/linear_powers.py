@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jacobians.arguments import real_array, result_dtype
+from rnnlm_jax.jacobians.arguments import on_host, real_array, result_dtype
 
 
 class Eigenbasis(NamedTuple):
@@ -42,7 +42,7 @@ def eigenbasis(matrix: Float[Array, "n n"]) -> Eigenbasis:
     Raises:
         UserError: if the matrix is not square, or not finite.
     """
-    j = np.asarray(real_array(matrix, "the matrix"))
+    j = np.asarray(on_host(real_array(matrix, "the matrix"), "an eigenbasis is computed"))
     j = j.astype(result_dtype(j.dtype) if jnp.issubdtype(j.dtype, jnp.floating) else np.float64)
     if j.ndim != 2 or j.shape[0] != j.shape[1]:
         raise UserError(f"expected one square matrix [n, n], not an array of shape {j.shape}")

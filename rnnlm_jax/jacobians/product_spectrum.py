@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from rnnlm_jax.array_types import Array, Bool, Float
-from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians import compensated, error_bound, graded_svd, multiprecision
-from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
+from rnnlm_jax.jacobians.arguments import on_host, result_dtype, square_matrices
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.differentiable import infinite_are_constant, with_derivative
 from rnnlm_jax.jacobians.log_abs_det import log_abs_det
@@ -138,9 +136,7 @@ def in_multiprecision(
     Raises:
         UserError: if jax is tracing.
     """
-    if isinstance(matrices, Tracer):
-        raise UserError("multiprecision is computed on the host: call it outside of jit, vmap, grad and scan")
-    found = multiprecision.spectra(np.asarray(matrices), lags)
+    found = multiprecision.spectra(np.asarray(on_host(matrices, "multiprecision is computed")), lags)
     values, log_abs_dets, errors = (np.stack(part) for part in zip(*found, strict=True))
     if not certify:
         errors = np.full_like(errors, np.inf)
