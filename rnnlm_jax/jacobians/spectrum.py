@@ -114,9 +114,10 @@ def _spectrum(
             found = along(step, start(state_size(cell), dtype), steps, wanted, certify)
             return finished(found, precision, results, inputs.tolerance)
 
-        if len(wanted) > 1 or wanted[0] > MOST_FACTORS:
+        first, last = wanted[0], wanted[-1]
+        if first != last or last > MOST_FACTORS:
             return by_graded_product()
-        matrices, total = factors(inputs)[: wanted[0]], log_abs_dets(inputs)[: wanted[0]].sum()
+        matrices, total = factors(inputs)[:last], log_abs_dets(inputs)[:last].sum()
         return short_product(matrices, total, by_graded_product, dtype, precision, results, inputs.tolerance, certify)
 
     def factors(inputs: _Inputs) -> Array:
