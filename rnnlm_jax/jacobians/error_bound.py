@@ -98,12 +98,16 @@ def recorded(scaled: PowerOfTwo, before: GradedProduct, done: GradedQR, d: Scale
     """
     lengths = jnp.linalg.norm(before.t, axis=1)[done.order]
     null = jnp.diagonal(done.r) == 0
-    held = scales.times(scales.take(before.d, done.order), lengths)
-    top = jax.lax.cummax(_exponents(held), reverse=True)
-    shares = times_power_of_two(jnp.abs(done.whole_r) * held.mantissa[None], _exponents(held)[None] - top[:, None])
-    growth = jnp.where(null, shares.sum(axis=1), _gamma(before.t) * (jnp.abs(done.f) @ lengths))
-    one = jnp.ones((), d.mantissa.dtype)
-    rows = Scales(jnp.where(null, one, d.mantissa), jnp.where(null, top + scaled.exponent, d.exponent))
+
+    def with_dropped(growth: Array, d: Scales) -> tuple[Array, Scales]:
+        held = scales.times(scales.take(before.d, done.order), lengths)
+        top = jax.lax.cummax(_exponents(held), reverse=True)
+        shares = times_power_of_two(jnp.abs(done.whole_r) * held.mantissa[None], _exponents(held)[None] - top[:, None])
+        one, exponents = jnp.ones((), growth.dtype), jnp.where(null, top + scaled.exponent, d.exponent)
+        return jnp.where(null, shares.sum(axis=1), growth), Scales(jnp.where(null, one, d.mantissa), exponents)
+
+    growth = _gamma(before.t) * (jnp.abs(done.f) @ lengths)
+    growth, rows = jax.lax.cond(null.any(), with_dropped, lambda growth, d: (growth, d), growth, d)
     places = jnp.zeros_like(done.order).at[done.order].set(jnp.arange(done.order.size, dtype=done.order.dtype))
     a = scaled.matrix @ before.q  # as it was decomposed: compilers see that it is the same product
     return Step(scaled.matrix, scaled.exponent, a, done.q, done.whole_r, null, places, growth, lost, rows)
