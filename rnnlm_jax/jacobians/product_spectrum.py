@@ -52,8 +52,8 @@ def product_spectrum(
         arithmetic: "float32" or "float64" (so unless given, see ``wide``), or "multiprecision": as many bits as the
             values need, on the host, outside of jax's transformations. It takes seconds, and every value is right,
             those of nearly defective products too (see ``multiprecision``).
-        certify: whether to bound the errors, which takes about as long again and stores 4 n² numbers a step (of long
-            products, about √T of them at a time).
+        certify: whether to bound the errors, which takes two to five times as long and stores 4 n² numbers a step (of
+            long products, about √T of them at a time).
 
     Returns:
         floats of the matrices' type; float32 for narrower ones, jax's default for whole numbers and booleans.
