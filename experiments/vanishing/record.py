@@ -53,10 +53,15 @@ def model_results(run: Path, trained: Path, initial: Path) -> dict[str, Any]:
         "valid_perplexity": found["valid_perplexity"],
         "seconds": found["seconds"],
         "environment": found["environment"],
-        "config": _read(RunFolder(run).config),
+        "config": _without_folders(_read(RunFolder(run).config)),
         "trained": _kept(_read(trained / "jacobians.json")),
         "initial": _kept(_read(initial / "jacobians.json")),
     }
+
+
+def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the folder of the machine that the texts lay in."""
+    return config | {"data": config["data"] | {"data_dir": None}}
 
 
 def descent(run: Path) -> dict[str, Any]:
