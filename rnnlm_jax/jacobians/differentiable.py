@@ -31,7 +31,7 @@ def with_derivative(
         compute: the spectra at the lags, one after the other.
         factors: the matrices whose products they are.
         log_abs_dets: ``ln|det|`` of each.
-        lags: how many factors each product has, ascending.
+        lags: how many factors each product has, ascending; the last has all.
         dtype: the type to compute in.
         inputs: what the three are functions of; they close over nothing that is being differentiated.
     """
@@ -45,8 +45,8 @@ def with_derivative(
         found = values(*primals)
         matrices, moved = jax.jvp(factors, primals, tangents)
         _, moved_logs = jax.jvp(log_abs_dets, primals, tangents)
-        products, steps = graded_steps(matrices[: lags[-1]], dtype)
-        moved = moved[: lags[-1]].astype(dtype)
+        products, steps = graded_steps(matrices, dtype)
+        moved = moved.astype(dtype)
 
         def at(lag: Array) -> Float[Array, " n"]:
             product = jax.tree.map(lambda part: part[lag - 1], products)

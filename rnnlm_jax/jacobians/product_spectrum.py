@@ -69,7 +69,7 @@ def product_spectrum(
     if arithmetic == MULTIPRECISION:
         found = in_multiprecision(matrices, (matrices.shape[0],), tolerance, results, certify)
         return jax.tree.map(lambda part: part[0], found)
-    dtype = arithmetic_dtype(arithmetic)
+    dtype = arithmetic_dtype(arithmetic, MULTIPRECISION)
     with wide(dtype):
         return _product_spectrum(matrices, tolerance, dtype, results, certify)
 

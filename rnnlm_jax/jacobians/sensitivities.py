@@ -72,8 +72,7 @@ def graded_steps(matrices: Float[Array, "T n n"], dtype: Any) -> tuple[GradedPro
         after, done = graded.multiply(scaled.matrix, before)
         after = after._replace(d=scales.shifted(after.d, scaled.exponent))
         earlier = scales.take(before.d, done.order).mantissa == 0
-        whole = jnp.triu(done.q.T @ (scaled.matrix @ before.q)[:, done.order])
-        whole = jnp.where(earlier[:, None], whole, done.r)
+        whole = jnp.where(earlier[:, None], done.whole_r, done.r)
         return after, (after, Step(before, done.q, done.r, whole, done.order, scaled.exponent))
 
     return jax.lax.scan(step, graded.identity(matrices.shape[-1], dtype), matrices)[1]

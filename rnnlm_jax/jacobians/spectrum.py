@@ -73,12 +73,13 @@ def spectrum(
     """
     xs = inputs_over_time(cell, state, xs, batched=False)
     wanted = check_lags([xs.shape[0]] if lags is None else lags, xs.shape[0])
+    xs = xs[: wanted[-1]]
     params, state = jax.tree.map(jnp.asarray, (params, state))  # in types of the caller's, before x64 is on
     if arithmetic == MULTIPRECISION:
         precision = result_dtype(cell.spec.param_dtype)
-        factors = step_jacobians(cell, params, state, xs[: wanted[-1]])
+        factors = step_jacobians(cell, params, state, xs)
         return in_multiprecision(factors, tuple(wanted), tolerance, precision, certify)
-    dtype = arithmetic_dtype(arithmetic)
+    dtype = arithmetic_dtype(arithmetic, MULTIPRECISION)
     with wide(dtype):
         return _spectrum(cell, params, state, xs, tuple(wanted), tolerance, dtype, certify)
 
@@ -117,7 +118,7 @@ def _spectrum(
         first, last = wanted[0], wanted[-1]
         if first != last or last > MOST_FACTORS:
             return by_graded_product()
-        matrices, total = factors(inputs)[:last], log_abs_dets(inputs)[:last].sum()
+        matrices, total = factors(inputs), log_abs_dets(inputs).sum()
         return short_product(matrices, total, by_graded_product, dtype, precision, results, inputs.tolerance, certify)
 
     def factors(inputs: _Inputs) -> Array:

@@ -17,15 +17,15 @@ from rnnlm_jax.compilation import under_jit, warn_of_float64
 from rnnlm_jax.errors import UserError
 
 
-def arithmetic_dtype(asked: Any = None) -> np.dtype:
+def arithmetic_dtype(asked: Any = None, *others: str) -> np.dtype:
     """The type that was asked for; else float64, or float32 on a TPU, which has no other.
 
     Raises:
-        UserError: for any other type than these two.
+        UserError: for any other type than these two; it names ``others``, what else the caller takes.
     """
     if asked is not None:
         if asked not in ("float32", "float64", np.float32, np.float64):
-            raise UserError(f"arithmetic must be float32 or float64, not {asked!r}")
+            raise UserError(f"arithmetic must be {' or '.join(('float32', 'float64', *others))}, not {asked!r}")
         return np.dtype(asked)
     return np.dtype("float32" if jax.default_backend() == "tpu" else "float64")
 
