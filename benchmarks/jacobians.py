@@ -37,7 +37,7 @@ VOCABULARY = 10_000
 
 
 def full_spectrum() -> dict[str, Callable[[], Any]]:
-    """The log spectrum of an LSTM over 100 steps, and as many QR factorisations and products, all in float64."""
+    """The log spectrum of an LSTM over 100 steps, without bounds, and as many QR factorisations and products, all in float64."""
     hidden, steps = SPECTRUM
     with jax.enable_x64(True):
         cell = cells.lstm(hidden, param_dtype="float64")
@@ -55,7 +55,7 @@ def full_spectrum() -> dict[str, Callable[[], Any]]:
 
         @jax.jit
         def ours(params: Any, xs: jax.Array) -> Any:
-            return spectrum(cell, params, cell.initial_state(()), xs)
+            return spectrum(cell, params, cell.initial_state(()), xs, certify=False)
 
     def in_float64(run: Callable[..., Any], *arguments: Any) -> Any:
         with jax.enable_x64(True):
