@@ -37,7 +37,7 @@ VOCABULARY = 10_000
 
 
 def full_spectrum() -> dict[str, Callable[[], Any]]:
-    """The log spectrum of an LSTM over 100 steps, without bounds, and as many QR factorisations and products, all in float64."""
+    """The log spectrum of an LSTM over 100 steps, without bounds, and as many QRs and products, all in float64."""
     hidden, steps = SPECTRUM
     with jax.enable_x64(True):
         cell = cells.lstm(hidden, param_dtype="float64")
