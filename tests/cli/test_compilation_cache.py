@@ -15,7 +15,7 @@ from rnnlm_jax.cli import cache_folder
 from rnnlm_jax.cli.compilation_cache import ENABLED, FOLDER, OFF, _settings, kept_programs
 from rnnlm_jax.cli.main import COMMANDS, UNCACHED
 from tests.cli.conftest import one_line
-from tests.training.tiny import PROGRAM, TINY
+from tests.training.tiny import TINY, TRAINING_PROGRAM
 
 SAID = re.compile(r"^rnnlm-jax: (\d+) compiled programs read from (.+), (\d+) compiled anew$", re.MULTILINE)
 
@@ -48,7 +48,7 @@ def test_training_again_compiles_nothing(corpus, tmp_path):
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
 
     def start(run):
-        done = subprocess.run([*PROGRAM, *words, run], capture_output=True, env=environment, text=True)
+        done = subprocess.run([*TRAINING_PROGRAM, *words, run], capture_output=True, env=environment, text=True)
         assert done.returncode == 0, done.stderr
         for line in done.stderr.replace("\r", "\n").splitlines():  # jax loads programs without a word
             assert not line.strip() or line.startswith(("rnnlm-jax: ", "training"))

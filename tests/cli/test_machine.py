@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import pytest
@@ -16,7 +17,7 @@ from rnnlm_jax.cli import train as training
 from rnnlm_jax.cli.failures import BUG
 from rnnlm_jax.runs import RunFolder
 from tests.cli.conftest import everything, one_line
-from tests.training.tiny import PROGRAM, TINY, assert_same_run
+from tests.training.tiny import PROGRAM, TINY, TRAINING_PROGRAM, assert_same_run
 
 UNSET = ("LC_ALL", "LANG", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE", "RNNLM_JAX_TRACEBACK")
 
@@ -25,8 +26,9 @@ def start(*words, before="", after="", **environment):
     """A process of its own, through a shell, as a user has it; ``after`` redirects."""
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
     command = f'{before} "$@" {after}'
+    program = TRAINING_PROGRAM if words[0] == "train" else PROGRAM
     return subprocess.run(
-        ["bash", "-c", command, "bash", *PROGRAM, *map(str, words), *([] if "--help" in words else QUIET)],
+        ["bash", "-c", command, "bash", *program, *map(str, words), *([] if "--help" in words else QUIET)],
         capture_output=True,
         env=kept | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "0", **environment},
         timeout=600,
@@ -91,7 +93,7 @@ def test_training_stops_in_order_as_its_terminal_closes(corpus, tmp_path):
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
         signal.signal(signal.SIGHUP, ours)
         while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
-            pass
+            time.sleep(0.01)
         process.send_signal(signal.SIGHUP)
         errors = process.stderr.read().decode()
     assert process.returncode == 75, errors

@@ -14,9 +14,9 @@ from rnnlm_jax.data import load_corpus
 from rnnlm_jax.stopping import STOPPED
 from tests.cli.conftest import everything
 from tests.sharding.processes import finish, free_port, start
-from tests.training.tiny import TINY, last_checkpoint, records, text
+from tests.training.tiny import TINY, TRAINING_PROGRAM, last_checkpoint, records, text
 
-PROGRAM = ["-c", "from rnnlm_jax.cli.main import run; run()", "train"]
+PROGRAM = [*TRAINING_PROGRAM[1:], "train"]
 OPTIONS = [*TINY, "--epochs=3", "--log-every=1", "--checkpoint-every=3", "--dropout-output=0.2"]
 pytestmark = pytest.mark.xdist_group("jobs")
 
@@ -62,6 +62,17 @@ def alone(corpus, tmp_path_factory):
     return run
 
 
+#: A mesh that divides tables, of two processes with two devices each.
+DIVIDED = "--mesh=data=2,model=2"
+
+
+@pytest.fixture(scope="module")
+def two_epochs(corpus, tmp_path_factory):
+    """Two epochs in two processes of two devices; and exit code, output and errors of each."""
+    run = tmp_path_factory.mktemp("two_epochs") / "run"
+    return run, finish(begin(run, corpus, "--epochs=2", DIVIDED, devices=2))
+
+
 def assert_like(run, whole, corpus):
     """Parameters to 1e-6, every step's loss, every token read once an epoch, and the figures at the end."""
     tokens = sum(len(line.split()) + 1 for line in load_corpus(str(corpus)).lines("train"))  # an end of line each
@@ -80,20 +91,20 @@ def assert_like(run, whole, corpus):
     assert ours["test_perplexity"] == pytest.approx(theirs["test_perplexity"], rel=1e-5)
 
 
-def test_two_processes_and_a_change_of_mesh(alone, corpus, tmp_path):
+def test_two_processes_and_a_change_of_mesh(alone, two_epochs, corpus, tmp_path):
     """Two epochs in two processes of two devices; the third on one, from a checkpoint of tables that were divided."""
-    run = tmp_path / "run"
-    first, second = finish(begin(run, corpus, "--epochs=2", "--mesh=data=2,model=2", devices=2))
+    begun, (first, second) = two_epochs
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "mesh data=2, model=2 (4 devices, 2 processes); divided over model: " in first[1]
     assert second[1] == ""  # the first one prints
+    run = shutil.copytree(begun, tmp_path / "run")
     train(run, corpus, "--resume", "--mesh=none")
     assert_like(run, alone, corpus)
 
 
 def test_a_killed_process_and_the_job_begun_again_with_one(alone, corpus, tmp_path, capsys):
     run = tmp_path / "run"
-    job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000", "--mesh=data=2,model=2", devices=2)
+    job = begin(run, corpus, "--checkpoint-every=1", "--epochs=1000", DIVIDED, devices=2)
     try:
         wait_until(job, lambda: has_checkpoint(run))  # amid the first epoch
         job[1].send_signal(signal.SIGKILL)
@@ -116,14 +127,13 @@ def told(err):
     return [line.rstrip() for line in lines if not line.startswith("training: ")]
 
 
-def test_sigterm_to_one_process_stops_the_job_which_goes_on_to_the_bit(corpus, tmp_path):
+def test_sigterm_to_one_process_stops_the_job_which_goes_on_to_the_bit(two_epochs, corpus, tmp_path):
     """All processes save one checkpoint together; the same command goes on."""
-    runs = {name: tmp_path / name for name in ("whole", "stopped")}
-    words = ["--resume-or-start", "--epochs=1", "--checkpoint-every=1000"]
-    assert [code for code, _, _ in finish(begin(runs["whole"], corpus, *words))] == [0, 0]
-    job = begin(runs["stopped"], corpus, *words)
+    whole, run = two_epochs[0], tmp_path / "run"
+    words = ["--resume-or-start", "--epochs=2", "--checkpoint-every=1000", DIVIDED]
+    job = begin(run, corpus, *words, devices=2)
     try:
-        wait_until(job, lambda: (runs["stopped"] / "metrics.jsonl").exists() and len(records(runs["stopped"])) >= 2)
+        wait_until(job, lambda: (run / "metrics.jsonl").exists() and len(records(run)) >= 2)
         job[1].send_signal(signal.SIGTERM)
         ended = finish(job, seconds=100)
     finally:
@@ -132,12 +142,12 @@ def test_sigterm_to_one_process_stops_the_job_which_goes_on_to_the_bit(corpus, t
     for code, out, err in ended:
         assert code == STOPPED, out + err
         assert "stopped by SIGTERM in process 1 after step" in err.splitlines()[-1]
-    assert has_checkpoint(runs["stopped"])
-    (code, out, err), second = finish(begin(runs["stopped"], corpus, *words))
+    assert has_checkpoint(run)
+    (code, out, err), second = finish(begin(run, corpus, *words, devices=2))
     assert (code, second[0]) == (0, 0), err + second[2]
     assert "resuming at step" in out
     with jax.enable_x64(False):
-        (state, _), (other, _) = (last_checkpoint(run) for run in runs.values())
+        (state, _), (other, _) = (last_checkpoint(each) for each in (whole, run))
     for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

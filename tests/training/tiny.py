@@ -31,6 +31,12 @@ TINY = [
 #: A process of its own, as a user has.
 PROGRAM = [sys.executable, "-c", "from rnnlm_jax.cli.main import run; run()"]
 
+#: The same for training, without the figure, which takes longer to draw than a tiny model to train.
+TRAINING_PROGRAM = [
+    *PROGRAM[:2],
+    "from rnnlm_jax.training import train; train.learning_curve = lambda metrics, names, path: None; " + PROGRAM[2],
+]
+
 
 def text(repeats=8):
     """Some lines, not quite the same over and over."""
