@@ -210,6 +210,7 @@ def test_bounds_do_not_depend_on_how_steps_are_cut(monkeypatch, records):
     found = spectrum(*given, lags=lags)
     for at, lag in enumerate(lags):
         alone = spectrum(*given, lags=[lag])
-        np.testing.assert_allclose(found.error[at], alone.error[0], rtol=1e-10)
+        # A bound is made of measured rounding errors, which differ where the compiler orders sums differently.
+        np.testing.assert_allclose(found.error[at], alone.error[0], rtol=0.1)
         np.testing.assert_allclose(found.log_singular_values[at], alone.log_singular_values[0], rtol=1e-12)
     assert found.trusted.all()
