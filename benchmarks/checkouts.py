@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing_server import programs
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.training.train import environment
 
 OURS = Path(__file__).parents[1]

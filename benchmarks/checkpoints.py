@@ -19,13 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.checkpoints import CheckpointFolder
-from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder
+from rnnlm_jax.jobs.run_folder import START, build_model, write_json
+from rnnlm_jax.jobs.run_identity import RunIdentity
+from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import preset
-from rnnlm_jax.run_identity import RunIdentity
-from rnnlm_jax.runs import START, build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.training.train import environment
 from rnnlm_jax.training.trees import split_state

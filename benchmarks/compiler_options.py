@@ -15,14 +15,14 @@ import jax.numpy as jnp
 
 from benchmarks.timed_programs import Workload, jacobian_spectrum, layer
 from rnnlm_jax import cells
-from rnnlm_jax.bench.measure.timing import interleave
-from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.benchmarking.measure.timing import interleave
+from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.compilation import float64_is_miscompiled
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.loss_gradient import training_loss
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
+from rnnlm_jax.language_model.loss_gradient import training_loss
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.train import environment
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -28,8 +28,8 @@ import numpy as np
 
 from benchmarks.sweep_programs import TRANSFORMATIONS, Program, draw_program
 from rnnlm_jax.compilation import RIGHT_OPTIONS, float64_is_miscompiled
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
+from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.train import environment
 
 UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}

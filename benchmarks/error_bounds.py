@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.singular_products import ARITHMETIC, HEALTHY, OF_FLOATS, SINGULAR, exact_values, judge, networks, table
 from benchmarks.trained_networks import jacobians_of_trained
 from rnnlm_jax.jacobians import product_spectrum
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
+from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.train import environment
 
 #: Factors of the long products, and their rows and columns: one shape, one compilation.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnlm_jax.stopping import STOPPED
+from rnnlm_jax.jobs.stopping import STOPPED
 
 #: Begins a command of the run, its files limited to so many bytes where a number is given.
 Start = Callable[[int | None], subprocess.Popen]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_kinds import DAMAGE, MIXED, PROCESS, SHARES, Missed, WrongExit
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.only_trainer import LOCK
 from rnnlm_jax.training.train import environment

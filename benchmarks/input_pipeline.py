@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
 
-from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.data import Batch, Corpus, build_vocabulary, load_corpus, read_lines
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.records import RecordBatches, open_text
+from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
-from rnnlm_jax.runs import build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.training.train import environment
 

@@ -18,14 +18,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax import cells, json_text
-from rnnlm_jax.analysis.gradient_decay import sweep
-from rnnlm_jax.bench.measure.timing import Timing, interleave
-from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax import cells
+from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
+from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.data import Batch
+from rnnlm_jax.evaluation.horizons.gradient_decay import sweep
 from rnnlm_jax.jacobians import spectrum, top_singular
+from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
-from rnnlm_jax.runs import build_model, write_json
+from rnnlm_jax.system import json_text
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 from rnnlm_jax.training.train import environment
 

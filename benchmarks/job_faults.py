@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.fault_kinds import Missed, WrongExit
 from benchmarks.faults import MODEL, Outcome, final, lines_of, records, sentences
-from rnnlm_jax.partners import free_local_port
-from rnnlm_jax.runs import write_json
-from rnnlm_jax.stopping import STOPPED
+from rnnlm_jax.jobs.partners import free_local_port
+from rnnlm_jax.jobs.run_folder import write_json
+from rnnlm_jax.jobs.stopping import STOPPED
 from rnnlm_jax.training.only_trainer import LOCK
 from rnnlm_jax.training.train import environment
 

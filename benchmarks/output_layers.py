@@ -17,17 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, outputs
-from rnnlm_jax.bench.facts import facts
-from rnnlm_jax.bench.measure.timing import Timing, interleave
-from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.benchmarking.facts import facts
+from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
+from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import language_model
+from rnnlm_jax.jobs.run_folder import write_json
+from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.product_cost import ProductCost, measure_cost
 from rnnlm_jax.outputs.settle_cutoffs import settle_cutoffs
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.step import initial_train_state, make_train_step
-from rnnlm_jax.words import Words
 
 #: What is timed: a line in the table, the layer's name, its options. The first is what the others are divided into.
 LAYERS: dict[str, tuple[str, dict[str, Any]]] = {

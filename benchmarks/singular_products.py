@@ -24,8 +24,8 @@ import numpy as np
 from rnnlm_jax import cells
 from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.jacobians.products import step_jacobians
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
+from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.train import environment
 
 Matrices = np.ndarray

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, jacobians, unroll
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.data.batching import Batch
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.loss_gradient import training_loss
-from rnnlm_jax.outputs import zoo as output_zoo
+from rnnlm_jax.language_model.loss_gradient import training_loss
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.outputs import output_registry as output_zoo
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.unroll.native import native_refuses
-from rnnlm_jax.words import Words
 
 Function = Callable[..., Any]
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax import unroll
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians import spectrum
 
 Workload = tuple[Callable[..., Any], tuple[Any, ...]]  # a function, and arguments to call it with

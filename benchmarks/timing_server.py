@@ -15,7 +15,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jacobians import product_spectrum
-from rnnlm_jax.language_model import language_model
+from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 
 #: Seconds of calls in one turn of a program, of which the least is kept.

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from rnnlm_jax import unroll
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians.products import step_jacobians
 

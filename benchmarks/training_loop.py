@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm_jax.cli.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.config import Config, replace
-from rnnlm_jax.runs import RunFolder, write_json
+from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 from rnnlm_jax.training.train import environment, train
 
 EPOCHS, LINES = 3, 6000

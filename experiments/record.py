@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.runs import RunFolder, write_json
+from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 
 #: What is kept of a run's results: figures, and what they were measured on.
 KEPT = ("test_perplexity", "valid_perplexity", "steps", "seconds", "parameters", "test", "valid", "baselines")

@@ -23,30 +23,21 @@ __all__ = ["UserError", "__version__", "cells", "unroll"]
 
 #: Public modules that are imported when they are first used: ``rnnlm_jax.jacobians``.
 _MODULES = (
-    "analysis",
-    "checkpoints",
-    "comparison",
+    "benchmarking",
     "config",
     "data",
-    "dropout",
     "evaluation",
-    "exporting",
-    "flops",
-    "generation",
     "inputs",
     "interop",
     "jacobians",
+    "jobs",
+    "kernels",
     "language_model",
     "ngrams",
     "outputs",
     "plotting",
     "presets",
-    "rescoring",
-    "runs",
-    "sentence_scores",
-    "sharding",
     "training",
-    "words",
 )
 
 

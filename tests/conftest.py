@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("suite")
 #: Directories and files whose tests may promote: arrays of another rank ("rank") or dtype ("dtype") implicitly.
 MAY_PROMOTE = {
     "jacobians": ("rank", "dtype"),
-    "analysis": ("rank", "dtype"),
+    "horizons": ("rank", "dtype"),
     "test_coming_from.py": ("dtype",),  # readers' programs, ``nats / tokens``
     "test_documentation.py": ("rank", "dtype"),  # spectra too, as in jacobians
     "test_log_jacobian.py": ("rank", "dtype"),

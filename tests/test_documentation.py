@@ -12,7 +12,8 @@ import jax
 import pytest
 
 from rnnlm_jax import jacobians
-from rnnlm_jax.cells import Cell, CellSpec, zoo
+from rnnlm_jax.cells import Cell, CellSpec
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.data import Batch
 from rnnlm_jax.outputs import OutputLayer

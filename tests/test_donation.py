@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import pytest
 
 from rnnlm_jax import cells, inputs, outputs
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import OptimizerConfig
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.outputs.zoo import OUTPUTS
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.outputs.output_registry import OUTPUTS
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.optimizer import make_optimizer
-from rnnlm_jax.words import Words
 
 WORDS = Words([f"w{i}" for i in range(20)], range(20))
 KEY = jax.random.key(0)

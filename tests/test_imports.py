@@ -10,190 +10,94 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 
 #: Module or package -> what it may import of this library, and what of others. The longest name that fits rules, so a
 #: module may have a row of its own inside its package. Imports within one row are free, but for cycles.
-BASE = {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "version"}
-BASE |= {"activations", "mesh_axes", "own_source", "past", "serialized_types", "sparse_rows", "words"}
-MODEL = BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "ngrams", "config", "language_model"}
+GROUND = {"array_types", "errors", "version", "system", "arrays", "registry", "compilation"}
+RECURRENCE = GROUND | {"cells", "unroll"}
+MODEL = RECURRENCE | {"inputs", "outputs", "data", "config", "language_model"}
 JAX = {"jax", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # name: (may import here, may import elsewhere)
-    "": (BASE | {"cells", "unroll"}, set()),  # rnnlm_jax/__init__.py
+    "": ({"cells", "compilation", "errors", "unroll", "version"}, set()),  # rnnlm_jax/__init__.py
     "__main__": ({"cli"}, set()),
+    # the ground floor
     "version": (set(), set()),
     "errors": (set(), set()),
     "array_types": (set(), {"jaxtyping"}),
-    "compilation": (set(), JAX | {"jaxlib"}),
-    "array_arguments": ({"array_types", "errors"}, JAX),
-    "broadcasting": ({"array_types"}, {"jax"}),
-    "cached_factory": ({"errors"}, JAX),
-    "mesh_axes": ({"array_types"}, {"jax"}),
-    "serialized_types": (set(), {"jax"}),
-    "activations": ({"array_types"}, {"jax"}),
-    "progress": (set(), {"tqdm"}),
-    # what is kept on disk between starts
-    "cache_root": ({"errors"}, set()),
-    "single_build": (set(), set()),
-    "machine_memory": ({"errors"}, {"jax"}),
-    # kernels know arrays only
-    "native": (
-        {"array_types", "broadcasting", "cache_root", "errors", "mesh_axes", "progress", "single_build", "activations"},
-        JAX | {"jaxlib"},
-    ),
-    # recurrence: cells know nothing of time, executors nothing of language
-    "cells": (
-        {
-            "array_types",
-            "broadcasting",
-            "cached_factory",
-            "errors",
-            "mesh_axes",
-            "native",
-            "own_source",
-            "serialized_types",
-        }
-        | {"activations"},
-        JAX,
-    ),
-    "unroll": ({"array_arguments", "array_types", "compilation", "errors", "cells", "mesh_axes", "native"}, JAX),
-    # no training, no flax
-    "jacobians": ({"array_arguments", "array_types", "compilation", "errors", "cells", "unroll"}, JAX | {"mpmath"}),
-    # language: outputs know no cells, data know nothing but themselves
-    "dropout": ({"array_types", "errors"}, JAX),
-    "inputs": (
-        {"array_arguments", "array_types", "broadcasting", "cached_factory", "errors", "native", "serialized_types"}
-        | {"activations"},
-        JAX,
-    ),
-    "words": ({"errors"}, {"numpy"}),
-    "sparse_rows": ({"array_types"}, JAX),
-    "past": ({"array_types"}, JAX),
-    "outputs": (
-        {"array_arguments", "array_types", "broadcasting", "cached_factory", "compilation", "errors", "native"}
-        | {"own_source", "serialized_types", "words", "sparse_rows"},
-        JAX | {"scipy"},
-    ),
-    "data": ({"errors", "cache_root", "input_files", "whole_file"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
-    "data.records": (
-        {"errors", "data", "cache_root", "single_build"},
-        {"numpy", "grain", "absl"},
-    ),  # text on disk; grain is here alone
-    "ngrams": ({"array_types", "errors", "data", "input_files", "whole_file"}, JAX),
-    "json_text": (set(), set()),
-    "whole_file": ({"errors"}, set()),
-    "own_source": ({"errors", "input_files"}, set()),
-    "input_files": ({"errors"}, set()),
-    "finite": ({"array_types", "errors"}, JAX),
     "config": ({"errors"}, set()),
-    "run_identity": ({"config", "errors"}, set()),
-    "presets": ({"config", "errors"}, set()),  # configurations only
-    "language_model": (BASE | {"cells", "unroll", "dropout", "inputs", "outputs", "data", "config"}, JAX),
-    "loss_gradient": (MODEL, JAX),
-    # the processes of a job: sockets and threads, no arrays
-    "partners": ({"errors"}, set()),
-    # one program over many devices, whoever asks for it
-    "sharding.gather": ({"array_types", "compilation"}, JAX),
-    "sharding.distributed": ({"errors", "partners", "stopping"}, JAX),
-    "sharding": (MODEL | {"loss_gradient"}, JAX),
-    # what a step takes and what devices can do: shapes and tables only
-    "flops": (MODEL, JAX),
-    "accelerators": (set(), {"jax"}),
+    "system": ({"errors"}, {"jax", "tqdm", "filelock", "platformdirs"}),
+    "arrays": ({"array_types", "errors"}, JAX),
+    "registry": ({"errors", "system"}, JAX),
+    "compilation": (set(), JAX | {"jaxlib"}),
+    # kernels know arrays only
+    "kernels": ({"array_types", "arrays", "errors", "system"}, JAX | {"jaxlib"}),
+    # recurrence: cells know nothing of time, executors nothing of language, jacobians nothing of training
+    "cells": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
+    "unroll": ({"array_types", "arrays", "cells", "compilation", "errors", "kernels"}, JAX),
+    "jacobians": ({"array_types", "arrays", "cells", "compilation", "errors", "unroll"}, JAX | {"mpmath"}),
+    # language: layers know no cells, data and n-grams no jax model
+    "inputs": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
+    "outputs": ({"array_types", "arrays", "compilation", "errors", "kernels", "registry"}, JAX | {"scipy"}),
+    "data": ({"errors", "system"}, {"numpy", "tensorflow_datasets", "tokenizers"}),
+    "data.records": ({"data", "errors", "system"}, {"numpy", "grain", "absl"}),  # grain is imported here alone
+    "ngrams": ({"array_types", "data", "errors", "system"}, JAX),
+    "presets": ({"config", "errors"}, set()),
+    "language_model": (MODEL - {"language_model"}, JAX),
+    # what a job needs around training
+    "jobs": ({"config", "errors"}, {"jax", "numpy"}),
+    "jobs.sharding": (MODEL, JAX),
+    "jobs.checkpoints": (GROUND | {"jobs", "jobs.sharding"}, JAX | {"orbax"}),
+    "jobs.run_folder": (MODEL | {"jobs", "jobs.checkpoints", "jobs.sharding"}, JAX),
+    "jobs.ahead_of_time": (MODEL | {"jobs", "jobs.run_folder", "jobs.sharding", "training"}, JAX),
     # what is done with a model
-    "evaluation": (MODEL | {"sharding"}, JAX),
-    "sentence_scores": (MODEL | {"evaluation"}, JAX),
-    "generation": (MODEL, JAX),
-    # any model by its nats alone
-    "comparison": (MODEL | {"evaluation", "finite", "loss_gradient", "run_identity", "runs", "training"}, JAX),
-    "rescoring": (MODEL | {"evaluation", "comparison"}, JAX),
-    "aot": (MODEL | {"accelerators", "machine_memory", "flops", "runs", "sharding", "training"}, JAX),
-    "analysis": (MODEL | {"evaluation", "finite", "sentence_scores", "jacobians", "runs", "whole_file"}, JAX),
-    "plotting": ({"errors", "whole_file"}, {"numpy", "matplotlib"}),  # reads result files; the only one with matplotlib
-    "checkpoints": (BASE | {"run_identity", "sharding.distributed", "sharding.gather"}, JAX | {"orbax"}),
-    "stopping": (set(), {"jax"}),
-    "runs": (
-        MODEL | {"checkpoints", "json_text", "machine_memory", "run_identity", "sharding", "whole_file"},
-        JAX,
-    ),
+    "evaluation": (MODEL | {"jobs.sharding"}, JAX),
+    "evaluation.comparison": (MODEL | {"evaluation", "jobs", "jobs.run_folder", "ngrams", "training"}, JAX),
+    "evaluation.rescoring": (MODEL | {"evaluation", "evaluation.comparison", "ngrams"}, JAX),
+    "evaluation.horizons": (MODEL | {"evaluation", "jacobians", "jobs.run_folder"}, JAX),
     "training": (
         MODEL
-        | {
-            "loss_gradient",
-            "flops",
-            "accelerators",
-            "machine_memory",
-            "evaluation",
-            "generation",
-            "run_identity",
-            "runs",
-            "whole_file",
-            "plotting",
-            "progress",
-            "checkpoints",
-            "stopping",
-            "json_text",
-            "jacobians",
-            "sharding",
-            "sharding.distributed",
-            "data.records",
-        },
+        | {"data.records", "evaluation", "jacobians", "jobs", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding"}
+        | {"ngrams", "plotting"},
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
+    "plotting": (
+        {"errors", "system"},
+        {"numpy", "matplotlib"},
+    ),  # reads result files; matplotlib is imported here alone
     # the benchmark: measure knows no models, and each peer's files alone import its library
-    "bench.measure": (BASE, JAX),
-    "bench.peers": (BASE | {"bench.measure"}, JAX | {"torch", "flax", "optax", "haiku", "equinox", "keras"}),
-    "bench": (
-        MODEL
-        | {"flops", "presets", "sentence_scores", "generation", "runs", "training", "bench.measure", "bench.peers"},
+    "benchmarking.measure": (GROUND, JAX),
+    "benchmarking.peers": (
+        GROUND | {"benchmarking.measure"},
+        JAX | {"torch", "flax", "optax", "haiku", "equinox", "keras"},
+    ),
+    "benchmarking": (
+        MODEL | {"benchmarking.measure", "benchmarking.peers", "evaluation", "jobs.run_folder", "presets", "training"},
         JAX | {"torch", "tqdm"},
     ),
-    # other frameworks come in through one door, and nothing here depends on them
-    "interop": (MODEL | {"loss_gradient", "interop.fitting"}, JAX | {"flax"}),
-    "interop.fitting": ({"array_types", "errors", "cells"}, JAX),
-    "interop.weights": (
-        {"array_types", "errors", "cells", "input_files", "whole_file", "interop.fitting"},
-        JAX | {"safetensors"},
-    ),
-    "interop.torch_language_model": (MODEL | {"interop.weights", "interop.fitting"}, JAX),
-    # models that leave, and come back; the script goes along as it is, and knows nothing of this package
-    "exporting.score": (set(), JAX | {"tokenizers"}),
-    "exporting": (
+    # other frameworks: nothing outside imports these but the command line
+    "interop": (MODEL | {"interop.fitting"}, JAX | {"flax"}),
+    "interop.fitting": ({"array_types", "cells", "errors"}, JAX),
+    "interop.weights": ({"array_types", "cells", "errors", "interop.fitting", "system"}, JAX | {"safetensors"}),
+    "interop.torch_language_model": (MODEL | {"interop.fitting", "interop.weights"}, JAX),
+    # the script goes along with an exported model as it is, and knows nothing of this package
+    "interop.exporting.score": (set(), JAX | {"tokenizers"}),
+    "interop.exporting": (
         MODEL
-        | {"evaluation", "finite", "input_files", "native", "run_identity", "runs", "checkpoints", "version"}
-        | {"exporting.score"}
-        | {"interop.weights", "interop.torch_language_model"},
+        | {"evaluation", "interop.exporting.score", "interop.torch_language_model", "interop.weights", "jobs"}
+        | {"jobs.checkpoints", "jobs.run_folder", "kernels"},
         JAX | {"safetensors"},
     ),
     "cli": (
         MODEL
-        | {"presets", "evaluation", "sentence_scores", "generation", "plotting", "runs", "training", "progress"}
-        | {
-            "checkpoints",
-            "stopping",
-            "cache_root",
-            "machine_memory",
-            "json_text",
-            "whole_file",
-            "input_files",
-            "finite",
-            "analysis",
-            "comparison",
-            "rescoring",
-            "bench",
-            "bench.measure",
-            "bench.peers",
-            "native",
-            "sharding",
-            "sharding.distributed",
-            "partners",
-            "data.records",
-            "aot",
-            "exporting",
-        },
+        | {"benchmarking", "benchmarking.measure", "benchmarking.peers", "data.records", "evaluation", "ngrams"}
+        | {"evaluation.comparison", "evaluation.horizons", "evaluation.rescoring", "interop.exporting", "kernels"}
+        | {"jobs", "jobs.ahead_of_time", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding", "plotting", "presets"}
+        | {"training"},
         JAX,
     ),
 }
 
 #: Slow to import, and not needed by most: nobody who imports these modules gets them before asking.
 LAZY = {"tensorflow_datasets", "grain", "matplotlib", "tensorboardX", "tokenizers"}
-QUICK_MODULES = ("rnnlm_jax", "rnnlm_jax.data", "rnnlm_jax.language_model", "rnnlm_jax.cli.main")
+QUICK_MODULES = ("rnnlm_jax", "rnnlm_jax.data", "rnnlm_jax.language_model.model", "rnnlm_jax.cli.main")
 
 MODULES = {
     ".".join(("rnnlm_jax", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
@@ -319,9 +223,9 @@ def test_slow_libraries_are_imported_only_when_needed(module):
         ("rnnlm_jax.data.batching", "import jax", "imports jax"),
         ("rnnlm_jax.data.batching", "from rnnlm_jax.array_types import Array", "imports rnnlm_jax.array_types"),
         ("rnnlm_jax.jacobians.step", "from rnnlm_jax.training.step import TrainState", "imports rnnlm_jax.training"),
-        ("rnnlm_jax.evaluation", "from matplotlib import pyplot", "imports matplotlib"),
-        ("rnnlm_jax.evaluation", "from rnnlm_jax.cli import main", "imports rnnlm_jax.cli"),
-        ("rnnlm_jax.checkpoints", "from rnnlm_jax.training.loop import Trainer", "imports rnnlm_jax.training"),
+        ("rnnlm_jax.evaluation.perplexity", "from matplotlib import pyplot", "imports matplotlib"),
+        ("rnnlm_jax.evaluation.perplexity", "from rnnlm_jax.cli import main", "imports rnnlm_jax.cli"),
+        ("rnnlm_jax.jobs.checkpoints", "from rnnlm_jax.training.loop import Trainer", "imports rnnlm_jax.training"),
         ("rnnlm_jax.brand_new", "", "add one"),
         ("rnnlm_jax.cli.main", "from rnnlm_jax.brand_new import thing", "add one"),
     ],

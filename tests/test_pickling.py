@@ -12,14 +12,14 @@ import pytest
 from rnnlm_jax import cells, inputs, ngrams, outputs
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import EncodedText, build_vocabulary
-from rnnlm_jax.dropout import Dropout
-from rnnlm_jax.evaluation import Evaluation
-from rnnlm_jax.generation import Sampling
+from rnnlm_jax.evaluation.perplexity import Evaluation
 from rnnlm_jax.inputs.spellings import Spellings
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.outputs.zoo import OUTPUTS
+from rnnlm_jax.language_model.dropout import Dropout
+from rnnlm_jax.language_model.generation import Sampling
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.outputs.output_registry import OUTPUTS
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.presets import PRESETS, preset
-from rnnlm_jax.words import Words
 
 LINES = ["the cat sat on the mat", "a dog sat", "the dog ran to the cat"] * 3
 VOCABULARY = build_vocabulary(LINES, "word")

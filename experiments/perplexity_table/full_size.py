@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnnlm_jax.aot import zipf_words
 from rnnlm_jax.data import Batch
-from rnnlm_jax.flops import token_flops
-from rnnlm_jax.language_model import parameter_count
+from rnnlm_jax.jobs.ahead_of_time import zipf_words
+from rnnlm_jax.jobs.run_folder import build_model, write_json
+from rnnlm_jax.language_model.flops import token_flops
+from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import lm1b, preset
-from rnnlm_jax.runs import build_model, write_json
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 
 #: Of the papers, where they say: millions of parameters, and of how many words.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import jax
 
-from rnnlm_jax.aot import StepReport, compile_step, open_topology, zipf_words
 from rnnlm_jax.config import replace
+from rnnlm_jax.jobs.ahead_of_time import StepReport, compile_step, open_topology, zipf_words
+from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.presets import lm1b, preset
-from rnnlm_jax.runs import write_json
 
 #: Model, slice and mesh.
 CLAIMS: dict[str, tuple[str, str]] = {

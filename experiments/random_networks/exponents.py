@@ -16,7 +16,7 @@ from tqdm import tqdm
 from rnnlm_jax import cells
 from rnnlm_jax.cells import ElmanParams, ElmanState
 from rnnlm_jax.jacobians import LyapunovSpectrum, lyapunov_spectrum
-from rnnlm_jax.runs import write_json
+from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.training.train import environment
 
 RESULTS = Path(__file__).parent / "results.json"

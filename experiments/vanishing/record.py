@@ -18,7 +18,7 @@ import numpy as np
 from rnnlm_jax import cells, plotting
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians import decay_rates, state_product
-from rnnlm_jax.runs import RunFolder, write_json
+from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 
 STUDY = Path(__file__).parent
 MODELS = ("elman-sigmoid", "elman-tanh", "gru", "lstm")

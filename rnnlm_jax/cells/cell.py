@@ -22,8 +22,8 @@ import numpy as np
 from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Key
-from rnnlm_jax.cached_factory import FactoryMade, cached_factory, made_by
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.registry.cached_factory import FactoryMade, cached_factory, made_by
 
 Params = TypeVar("Params")
 State = TypeVar("State")

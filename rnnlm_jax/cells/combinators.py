@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 
 from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.serialized_types import serialized
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float, Key
+from rnnlm_jax.arrays.activations import sigmoid, tanh
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
-from rnnlm_jax.serialized_types import serialized
 
 ACTIVATIONS = {"identity": lambda a: a, "sigmoid": sigmoid, "tanh": tanh, "relu": jax.nn.relu}
 

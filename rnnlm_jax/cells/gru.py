@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from rnnlm_jax.activations import interpolate, sigmoid, tanh
 from rnnlm_jax.array_types import Array, Float, Key
-from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.arrays.activations import interpolate, sigmoid, tanh
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.initializers import Initializer
-from rnnlm_jax.serialized_types import serialized
 
 
 @serialized

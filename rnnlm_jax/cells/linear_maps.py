@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from rnnlm_jax.activations import sigmoid, tanh
 from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.arrays.activations import sigmoid, tanh
+from rnnlm_jax.arrays.mesh_axes import explicit_spec, without_explicit_axes
 from rnnlm_jax.cells import initializers
 from rnnlm_jax.cells.cell import InitFn, MixFn, Params, ProjectFn, check_size
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.mesh_axes import explicit_spec, without_explicit_axes
-from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.kernels.matmul import matmul
 
 
 def product(x: Array, w: Array, dtype: Any) -> Array:

@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from rnnlm_jax.activations import tanh
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.arrays.activations import tanh
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_batch_shape, check_size
 from rnnlm_jax.cells.initializers import Initializer
-from rnnlm_jax.serialized_types import serialized
 
 
 @serialized

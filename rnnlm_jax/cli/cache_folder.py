@@ -5,7 +5,7 @@ import hashlib
 import platform
 from pathlib import Path
 
-from rnnlm_jax.cache_root import named_root
+from rnnlm_jax.system.cache_root import named_root
 
 #: Bytes that the command's own folder may grow to; what was used longest ago goes first.
 LIMIT = 2**30

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from rnnlm_jax.cache_root import NoCacheError, require_writable, warn_unkept
 from rnnlm_jax.cli.cache_folder import own_folder, processor, prune
 from rnnlm_jax.errors import warn
-from rnnlm_jax.sharding.distributed import is_first
+from rnnlm_jax.jobs.distributed import is_first
+from rnnlm_jax.system.cache_root import NoCacheError, require_writable, warn_unkept
 
 OFF = "off"
 

@@ -3,13 +3,13 @@
 import argparse
 from typing import Any
 
-from rnnlm_jax.comparison import Dynamic, dynamic
-from rnnlm_jax.comparison.dynamic_evaluation import DEFAULTS
-from rnnlm_jax.comparison.trained_run import scale_of, training_text
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.language_model import LanguageModelParams
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.runs import Run
+from rnnlm_jax.evaluation.comparison import Dynamic, dynamic
+from rnnlm_jax.evaluation.comparison.dynamic_evaluation import DEFAULTS
+from rnnlm_jax.evaluation.comparison.trained_run import scale_of, training_text
+from rnnlm_jax.jobs.run_folder import Run
+from rnnlm_jax.language_model.model import LanguageModelParams
+from rnnlm_jax.system.progress import token_bar
 
 #: Option and the field of ``Dynamic`` that it sets.
 FIELDS = ("rate", "decay", "epsilon", "segment")

@@ -10,9 +10,9 @@ from typing import NoReturn
 import jax
 
 from rnnlm_jax.cli.failures import describe, print_error
-from rnnlm_jax.partners import Limits
-from rnnlm_jax.sharding import distributed
-from rnnlm_jax.stopping import STOPPED, Stopped, StopRequest, leave_at_once
+from rnnlm_jax.jobs import distributed
+from rnnlm_jax.jobs.partners import Limits
+from rnnlm_jax.jobs.stopping import STOPPED, Stopped, StopRequest, leave_at_once
 
 #: In the message of any error, what says that it comes from a connection to another process.
 _CONNECTION = ("Gloo ", "coordination service", "NCCL")

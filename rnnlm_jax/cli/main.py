@@ -11,8 +11,8 @@ from rnnlm_jax.cli import compilation_cache
 from rnnlm_jax.cli.failures import report
 from rnnlm_jax.cli.options import Parser
 from rnnlm_jax.cli.streams import OutputClosedError, guarded_streams, prepare_streams
-from rnnlm_jax.input_files import kept_inputs
-from rnnlm_jax.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
+from rnnlm_jax.jobs.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
+from rnnlm_jax.system.input_files import kept_inputs
 from rnnlm_jax.version import __version__
 
 #: Subcommand and what it does; each is a module of this package with ``add_arguments`` and ``main``.
@@ -107,7 +107,7 @@ def _parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     for name, about in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=about, description=about)
         if name in words[:1]:
-            modules[name] = importlib.import_module(f"rnnlm_jax.cli.{name.replace('-', '_')}")
+            modules[name] = importlib.import_module(f"rnnlm_jax.cli.commands.{name.replace('-', '_')}")
             modules[name].add_arguments(subparser)
             if name not in UNCACHED:
                 compilation_cache.add_argument(subparser)

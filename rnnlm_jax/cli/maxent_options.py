@@ -6,7 +6,7 @@ from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams import NgramModel, maxent
-from rnnlm_jax.progress import token_bar
+from rnnlm_jax.system.progress import token_bar
 
 
 def add_maxent_options(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from rnnlm_jax.config import Config, check_config, flag_of, replace
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import read_input
+from rnnlm_jax.system.input_files import read_input
 
 #: Metavariables of arguments that name files, folders, or corpora.
 _NAMES = {"CONFIG", "DATA", "DATA_DIR", "DIR", "FILE", "MODEL", "PATH", "RUN", "TOKENIZER", "VOCABULARY"}

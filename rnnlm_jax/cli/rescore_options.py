@@ -5,7 +5,7 @@ import math
 
 from rnnlm_jax.cli.written_files import add_json_option, check_files
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.rescoring import BASES
+from rnnlm_jax.evaluation.rescoring import BASES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

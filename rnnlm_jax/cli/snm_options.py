@@ -5,7 +5,7 @@ import argparse
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.ngrams import snm
-from rnnlm_jax.progress import token_bar
+from rnnlm_jax.system.progress import token_bar
 
 
 def add_snm_options(parser: argparse.ArgumentParser) -> None:

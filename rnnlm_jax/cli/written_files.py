@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from rnnlm_jax import json_text
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.runs import write_text
-from rnnlm_jax.whole_file import require_file_name
+from rnnlm_jax.jobs.run_folder import write_text
+from rnnlm_jax.system import json_text
+from rnnlm_jax.system.atomic_write import require_file_name
 
 #: The name of standard output, wherever a command writes a file; what ``--json`` writes to without a file.
 PRINTED = "-"

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rnnlm_jax.cache_root import writable_folder
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.system.cache_root import writable_folder
 
 MOST_IN_MEMORY = 2**24
 """Bytes of an array that stay in memory."""

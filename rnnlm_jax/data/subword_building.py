@@ -10,7 +10,7 @@ from typing import Any
 from rnnlm_jax.data.subwords import NEWLINE, library, opened
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import read_input
+from rnnlm_jax.system.input_files import read_input
 
 #: Subwords that are made where nobody says how many.
 DEFAULT_SIZE = 8000

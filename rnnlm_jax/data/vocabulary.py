@@ -18,8 +18,8 @@ from rnnlm_jax.data.spooled import SpooledArray
 from rnnlm_jax.data.text_blocks import Block, blocks_of
 from rnnlm_jax.data.word_table import WordTable
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import read_input
-from rnnlm_jax.whole_file import written_whole
+from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.input_files import read_input
 
 LEVELS = ("word", "char", "byte", "subword")
 _FORMAT = "rnnlm_jax vocabulary 1"

@@ -9,7 +9,7 @@ from rnnlm_jax.data.corpora.text_reading import lines_of
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.white_space import split_words
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import reopened
+from rnnlm_jax.system.input_files import reopened
 
 UNKNOWN = "<unk>"
 """The word of a list that unknown words become."""

@@ -4,7 +4,7 @@
 """
 
 from rnnlm_jax.inputs.input_layer import InputLayer
+from rnnlm_jax.inputs.input_registry import INPUTS, make
 from rnnlm_jax.inputs.no_input import no_input
-from rnnlm_jax.inputs.zoo import INPUTS, make
 
 __all__ = ["INPUTS", "InputLayer", "make", "no_input"]

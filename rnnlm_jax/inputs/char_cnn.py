@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.activations import interpolate, sigmoid, tanh
-from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.broadcasting import over_batch
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.activations import interpolate, sigmoid, tanh
+from rnnlm_jax.arrays.array_arguments import as_whole_numbers
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.inputs.distinct_words import each_distinct_word
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
-from rnnlm_jax.native.matmul import matmul
-from rnnlm_jax.serialized_types import serialized
+from rnnlm_jax.kernels.matmul import matmul
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 #: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
 POSITIONS = 8

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_arguments import as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.array_arguments import as_whole_numbers
 from rnnlm_jax.inputs.input_layer import InputLayer
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @cached_factory

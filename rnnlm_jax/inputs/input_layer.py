@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnnlm_jax.array_types import Array, Key, Tree
-from rnnlm_jax.cached_factory import FactoryMade
+from rnnlm_jax.registry.cached_factory import FactoryMade
 
 InputInitFn = Callable[[Key, int, int], Tree]  # (key, vocab_size, embedding_size) -> params
 EmbedFn = Callable[[Tree, Array], Array]  # (params, ids[*B]) -> xs[*B, D]

@@ -5,12 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_arguments import as_array
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
+from rnnlm_jax.arrays.array_arguments import as_array
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.language_model import LanguageModel, LanguageModelParams, Scored
-from rnnlm_jax.loss_gradient import training_loss
+from rnnlm_jax.language_model.loss_gradient import training_loss
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 
 
 def draws(model: LanguageModel) -> bool:

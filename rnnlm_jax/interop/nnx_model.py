@@ -8,7 +8,7 @@ from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.model_call import draws, model_log_probs, model_loss, model_step
 from rnnlm_jax.interop.nnx_weights import Holder, set_params, to_params
-from rnnlm_jax.language_model import LanguageModel, Scored
+from rnnlm_jax.language_model.model import LanguageModel, Scored
 
 
 class NnxLanguageModel(Holder):

@@ -4,8 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from rnnlm_jax.array_arguments import as_array
 from rnnlm_jax.array_types import Array, Float, Int, Tree
+from rnnlm_jax.arrays.array_arguments import as_array
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
 from rnnlm_jax.errors import UserError

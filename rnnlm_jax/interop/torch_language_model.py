@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import Cell, Stack, zoo
+from rnnlm_jax.cells import Cell, Stack
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop import weights
 from rnnlm_jax.interop.fitting import ANY, fitted, input_size_of
 from rnnlm_jax.interop.weights.arrays import flatten, one_dtype, some
-from rnnlm_jax.language_model import LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModelParams
 from rnnlm_jax.outputs.softmax import SoftmaxParams
 
 ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from rnnlm_jax.array_arguments import as_floats
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
+from rnnlm_jax.arrays.array_arguments import as_floats
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll.control import make_control, select

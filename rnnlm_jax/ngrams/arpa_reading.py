@@ -11,11 +11,11 @@ import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import BYTE_ORDER_MARK, input_lines, open_input
 from rnnlm_jax.ngrams.arpa_writing import END, START, UNKNOWN
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.ngrams.counts import NONE
 from rnnlm_jax.ngrams.levels_from_rows import NgramRows, levels_from_rows
+from rnnlm_jax.system.input_files import BYTE_ORDER_MARK, input_lines, open_input
 
 #: What this library calls the end of a line, and so the default of its vocabularies of words.
 EOS = "<eos>"

@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm_jax.data import Vocabulary, split_words
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams.backoff_model import NgramModel
-from rnnlm_jax.whole_file import written_whole
+from rnnlm_jax.system.atomic_write import written_whole
 
 #: What the format calls the start and the end of a sentence, and unknown words.
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"

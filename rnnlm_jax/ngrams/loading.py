@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import open_input, told_errors
 from rnnlm_jax.ngrams.arpa_reading import arpa_model, is_arpa
 from rnnlm_jax.ngrams.model_file import MAGIC, read_model
+from rnnlm_jax.system.input_files import open_input, told_errors
 
 
 def load(path: str | Path) -> Any:

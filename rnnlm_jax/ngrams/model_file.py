@@ -21,8 +21,8 @@ import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import told_errors
-from rnnlm_jax.whole_file import written_whole
+from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.input_files import told_errors
 
 FORMAT = "rnnlm_jax model of counts 1"
 #: How a file of ours begins: it is a zip archive.

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.clustered_loss import NOWHERE, Clusters, Tail, clustered_nats, row_nats
 from rnnlm_jax.outputs.cutoffs import AUTO, check_vocabulary, read_cutoffs, tail_sizes
 from rnnlm_jax.outputs.output_layer import OutputLayer
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @cached_factory

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int
-from rnnlm_jax.broadcasting import over_batch
-from rnnlm_jax.native.operation import Operation
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.kernels.operation import Operation
 from rnnlm_jax.outputs.cross_entropy import cross_entropy, softmax_rows
 
 #: A chunk of logits takes this much memory; where that is few rows, it has as many as w has, but no more than

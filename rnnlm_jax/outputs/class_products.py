@@ -15,7 +15,7 @@ from jax import lax
 from jax.interpreters import ad
 
 from rnnlm_jax.array_types import Array, Float, Int
-from rnnlm_jax.native.operation import Operation
+from rnnlm_jax.kernels.operation import Operation
 from rnnlm_jax.outputs.word_classes import WordClasses
 
 #: Rows a tile, at most.

@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
-from rnnlm_jax.broadcasting import over_batch
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.array_arguments import as_floats, as_whole_numbers
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.kernels.matmul import matmul
 from rnnlm_jax.outputs.class_products import class_products, tiles_of
 from rnnlm_jax.outputs.cross_entropy import cross_entropy
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.word_classes import WordClasses, bin_by_frequency
-from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @serialized

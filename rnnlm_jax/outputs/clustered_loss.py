@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from rnnlm_jax.array_types import Array, Float, Int
-from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.kernels.matmul import matmul
 from rnnlm_jax.outputs.affine_cross_entropy import affine_gradients, affine_nats
 
 #: Rows of a cluster that are taken at once: their number is known only as the program runs, so that they are taken

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
-from rnnlm_jax.broadcasting import over_batch
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, sum_duplicate_rows
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.native.operation import Operation
+from rnnlm_jax.kernels.operation import Operation
 from rnnlm_jax.outputs.word_classes import WordClasses
-from rnnlm_jax.sparse_rows import UNUSED, RowGradient, sum_duplicate_rows
 
 #: The table is an array [lines, LINE]: gradient and update go by line, 64 bytes in float32.
 LINE = 16

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Int
-from rnnlm_jax.sparse_rows import UNUSED
+from rnnlm_jax.arrays.sparse_rows import UNUSED
 
 
 def distinct_rows(ids: Int[Array, " E"], most: int) -> tuple[Int[Array, " M"], Int[Array, " E"]]:

@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.broadcasting import over_batch
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.array_arguments import as_floats, as_whole_numbers
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.serialized_types import serialized
+from rnnlm_jax.arrays.sparse_rows import RowGradient, read_rows
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.distinct_rows import distinct_rows
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
 from rnnlm_jax.outputs.tree_paths import leaf_log_probs, path_nats, paths_of, weighted_path_nats
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.outputs.word_tree import WordTree, huffman_tree
-from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.sparse_rows import RowGradient, read_rows
-from rnnlm_jax.words import Words
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 TREES = ("huffman", "balanced")
 

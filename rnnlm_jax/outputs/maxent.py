@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.class_softmax import (
     ClassSoftmaxParams,
@@ -22,8 +22,8 @@ from rnnlm_jax.outputs.class_softmax import (
 from rnnlm_jax.outputs.direct_features import DirectFeatures, Windows
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer, WithPast
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
-from rnnlm_jax.serialized_types import serialized
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @serialized

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rnnlm_jax.array_types import Array, Int, Key, Tree
-from rnnlm_jax.cached_factory import FactoryMade
-from rnnlm_jax.serialized_types import serialized
+from rnnlm_jax.arrays.serialized_types import serialized
+from rnnlm_jax.registry.cached_factory import FactoryMade
 
 OutputInitFn = Callable[[Key, int, int], Tree]  # (key, hidden_size, vocab_size) -> params
 # Hidden states, and the targets of ``PickFn``, are arrays; or for a layer with a past ``WithPast``.

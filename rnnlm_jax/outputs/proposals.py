@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Int, Key
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Int
-from rnnlm_jax.native.matmul import matmul
+from rnnlm_jax.arrays.sparse_rows import UNUSED
+from rnnlm_jax.kernels.matmul import matmul
 from rnnlm_jax.outputs.sampled_rules import Rule
-from rnnlm_jax.sparse_rows import UNUSED
 
 
 class Picked(NamedTuple):

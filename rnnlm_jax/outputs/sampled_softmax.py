@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.sparse_rows import sum_duplicate_rows
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
 from rnnlm_jax.outputs.proposals import proposal as make_proposal
@@ -16,8 +16,8 @@ from rnnlm_jax.outputs.sampled_loss import Drawn, Picked, Setting, summed_loss
 from rnnlm_jax.outputs.sampled_rules import Rule, blackout_rule, importance_rule, noise_contrastive_rule
 from rnnlm_jax.outputs.samplers import Sampler, make_sampler
 from rnnlm_jax.outputs.softmax import SoftmaxParams, softmax
-from rnnlm_jax.sparse_rows import sum_duplicate_rows
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @cached_factory

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Int, Key
+from rnnlm_jax.arrays.sparse_rows import UNUSED
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.proposals import Proposal
-from rnnlm_jax.sparse_rows import UNUSED
 
 #: Slots beyond the expected number of distinct words, in standard deviations of it: one batch in three million has
 #: more, of which the last ones by id are left out.

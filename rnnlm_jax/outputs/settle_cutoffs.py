@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from rnnlm_jax.outputs.choose_cutoffs import CostFn, choose_cutoffs
 from rnnlm_jax.outputs.cutoffs import AUTO, write_cutoffs
 from rnnlm_jax.outputs.product_cost import measure_cost
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 Options = tuple[tuple[str, Any], ...]
 

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_arguments import as_floats, as_whole_numbers
 from rnnlm_jax.array_types import Array, Float, Int, Key
-from rnnlm_jax.broadcasting import over_batch
-from rnnlm_jax.cached_factory import cached_factory
+from rnnlm_jax.arrays.array_arguments import as_floats, as_whole_numbers
+from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.outputs.affine_cross_entropy import affine_nats
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.training_loss import weighted_nats
-from rnnlm_jax.serialized_types import serialized
+from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @serialized

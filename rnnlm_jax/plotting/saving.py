@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlm_jax.whole_file import written_whole
+from rnnlm_jax.system.atomic_write import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

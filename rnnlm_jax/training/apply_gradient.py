@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
+from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, read_rows, write_rows
 from rnnlm_jax.config import OptimizerConfig
-from rnnlm_jax.sparse_rows import UNUSED, RowGradient, read_rows, write_rows
 from rnnlm_jax.training.optimizer import of_cells
 from rnnlm_jax.training.update_rules import Memory, update_rule
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from rnnlm_jax.evaluation import Evaluation, perplexity
+from rnnlm_jax.evaluation.perplexity import Evaluation, perplexity
 
 
 @dataclasses.dataclass(frozen=True)

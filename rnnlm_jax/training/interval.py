@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.evaluation import perplexity
+from rnnlm_jax.evaluation.perplexity import perplexity
 from rnnlm_jax.training.step_clock import StepTime
 
 PERCENTILES = (50, 90, 99)
@@ -19,7 +19,7 @@ class Capacity(NamedTuple):
 
     devices: int
     flops_per_token: float | None = None
-    """Of training, see ``rnnlm_jax.flops``."""
+    """Of training, see ``rnnlm_jax.language_model.flops``."""
     peak_flops: float | None = None
     """Of one device, a second; None where it is not known."""
 

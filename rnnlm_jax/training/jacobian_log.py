@@ -20,7 +20,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
-from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.training.step import TrainState, step_key
 
 #: Positions of a batch at which a layer's matrix is formed and factored, if it has no closed form.

@@ -16,18 +16,18 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rnnlm_jax.array_types import Array
-from rnnlm_jax.checkpoints import CheckpointFolder, Position
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch, Batches
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import Evaluation, evaluate
-from rnnlm_jax.language_model import LanguageModel
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.run_identity import RunIdentity
-from rnnlm_jax.runs import START, RunFolder
-from rnnlm_jax.sharding.distributed import AgreedError, from_first, is_first, on_first
-from rnnlm_jax.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
-from rnnlm_jax.stopping import Stopped, StopRequest
+from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position
+from rnnlm_jax.jobs.distributed import AgreedError, from_first, is_first, on_first
+from rnnlm_jax.jobs.run_folder import START, RunFolder
+from rnnlm_jax.jobs.run_identity import RunIdentity
+from rnnlm_jax.jobs.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
+from rnnlm_jax.jobs.stopping import Stopped, StopRequest
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity, Interval
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log

@@ -6,8 +6,8 @@ import jax
 from jax.sharding import Mesh
 
 from rnnlm_jax.config import Config
-from rnnlm_jax.language_model import LanguageModel
-from rnnlm_jax.machine_memory import bytes_on_each_device, size_text
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.system.machine_memory import bytes_on_each_device, size_text
 from rnnlm_jax.training.step import TrainState, initial_train_state, state_shardings
 
 

@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
-from rnnlm_jax import json_text
-from rnnlm_jax.checkpoints import Position
 from rnnlm_jax.errors import UserError, warn
-from rnnlm_jax.whole_file import written_whole
+from rnnlm_jax.jobs.checkpoints import Position
+from rnnlm_jax.system import json_text
+from rnnlm_jax.system.atomic_write import written_whole
 
 
 class Writer(Protocol):

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 
-from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.training.only_trainer import LOCK
 
 

@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any
 
 from rnnlm_jax.array_types import Tree
-from rnnlm_jax.checkpoints import CheckpointFolder, Position, Restored, restore_newest
 from rnnlm_jax.config import Config, options, replace
 from rnnlm_jax.errors import UserError, warn
-from rnnlm_jax.run_identity import RunIdentity
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position, Restored, restore_newest
+from rnnlm_jax.jobs.run_identity import RunIdentity
 
 
 def resumed_config(begun: Config, asked: Config) -> Config:

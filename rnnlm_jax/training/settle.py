@@ -1,10 +1,10 @@
 """What a configuration leaves to the device is measured when a run is begun, and kept in its configuration."""
 
 from rnnlm_jax.config import Config, replace
+from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.settle_cutoffs import are_open, settle_cutoffs
-from rnnlm_jax.own_source import is_reference, recorded, same_function
-from rnnlm_jax.runs import build_model
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
 
 _ADAPTIVE = "adaptive"
 #: Options that may name a function of the user's own.

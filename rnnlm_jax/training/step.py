@@ -13,12 +13,12 @@ from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import LanguageModel, LanguageModelParams
-from rnnlm_jax.loss_gradient import loss_and_gradient
-from rnnlm_jax.runs import initial_params
-from rnnlm_jax.sharding.data_parallel import divided_loss_and_gradient
-from rnnlm_jax.sharding.placing import batch_sharding, everywhere, model_state_shardings
-from rnnlm_jax.sharding.rules import parameter_shardings
+from rnnlm_jax.jobs.run_folder import initial_params
+from rnnlm_jax.jobs.sharding.data_parallel import divided_loss_and_gradient
+from rnnlm_jax.jobs.sharding.placing import batch_sharding, everywhere, model_state_shardings
+from rnnlm_jax.jobs.sharding.rules import parameter_shardings
+from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.update_rules import update_rule

@@ -26,10 +26,10 @@ from rnnlm_jax.data import (
 )
 from rnnlm_jax.data.records import RecordText, open_text
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import perplexity
+from rnnlm_jax.evaluation.perplexity import perplexity
 from rnnlm_jax.ngrams import BigramBaseline, UnigramBaseline
-from rnnlm_jax.progress import token_bar
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.system.progress import token_bar
 
 #: The name of a split here and what it is called.
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}

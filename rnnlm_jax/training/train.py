@@ -10,18 +10,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from rnnlm_jax.accelerators import peak_flops
 from rnnlm_jax.config import Config, check_config, flag_of, from_json, options, to_json
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import Evaluation, evaluate
-from rnnlm_jax.flops import token_flops
-from rnnlm_jax.language_model import LanguageModel, parameter_count
-from rnnlm_jax.machine_memory import require_memory
-from rnnlm_jax.own_source import is_reference
-from rnnlm_jax.plotting import learning_curve
-from rnnlm_jax.run_identity import RunIdentity
-from rnnlm_jax.runs import (
+from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate
+from rnnlm_jax.jobs.accelerators import peak_flops
+from rnnlm_jax.jobs.distributed import from_first, in_all, is_first, on_first, require_same, several
+from rnnlm_jax.jobs.run_folder import (
     RunFolder,
     build_model,
     open_run,
@@ -33,9 +28,15 @@ from rnnlm_jax.runs import (
     write_new_run,
     write_text,
 )
-from rnnlm_jax.sharding.distributed import from_first, in_all, is_first, on_first, require_same, several
-from rnnlm_jax.sharding.mesh import check_divides, divided_executor, mesh_for
-from rnnlm_jax.stopping import StopRequest
+from rnnlm_jax.jobs.run_identity import RunIdentity
+from rnnlm_jax.jobs.sharding.mesh import check_divides, divided_executor, mesh_for
+from rnnlm_jax.jobs.stopping import StopRequest
+from rnnlm_jax.language_model.flops import token_flops
+from rnnlm_jax.language_model.model import LanguageModel, parameter_count
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.plotting import learning_curve
+from rnnlm_jax.registry.user_source import is_reference
+from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity
 from rnnlm_jax.training.loop import Trainer
@@ -58,7 +59,6 @@ from rnnlm_jax.training.texts import (
 )
 from rnnlm_jax.unroll import describe_executor
 from rnnlm_jax.version import __version__
-from rnnlm_jax.words import Words
 
 #: What a text is given with that lies elsewhere now.
 _MOVED = "say with --data where it lies now"

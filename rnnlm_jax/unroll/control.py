@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_arguments import as_flags, as_whole_numbers
 from rnnlm_jax.array_types import Array, Bool, Int, Tree
+from rnnlm_jax.arrays.array_arguments import as_flags, as_whole_numbers
 from rnnlm_jax.errors import UserError
 
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax.experimental import rnn
 
 from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.arrays.mesh_axes import varying_axes
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.mesh_axes import varying_axes
 from rnnlm_jax.unroll.control import Control
 
 

@@ -12,11 +12,11 @@ from rnnlm_jax.cells.elman import ElmanParams, ElmanState
 from rnnlm_jax.cells.gru import GRUParams, GRUState
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.native import unavailable
-from rnnlm_jax.native.elman import elman
-from rnnlm_jax.native.gru import gru
-from rnnlm_jax.native.lstm import lstm
-from rnnlm_jax.native.operation import DATA_TYPES
+from rnnlm_jax.kernels import unavailable
+from rnnlm_jax.kernels.elman import elman
+from rnnlm_jax.kernels.gru import gru
+from rnnlm_jax.kernels.lstm import lstm
+from rnnlm_jax.kernels.operation import DATA_TYPES
 from rnnlm_jax.unroll.control import Control
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.arrays.mesh_axes import zeros_of
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.mesh_axes import zeros_of
 from rnnlm_jax.unroll.control import Control, select
 
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from rnnlm_jax.array_arguments import as_floats
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
+from rnnlm_jax.arrays.array_arguments import as_floats
+from rnnlm_jax.arrays.mesh_axes import explicit_spec, vary_together, without_explicit_axes
 from rnnlm_jax.cells.cell import Cell, Params, State, check_cell, check_size
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
 from rnnlm_jax.compilation import warn_of_float64
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.mesh_axes import explicit_spec, vary_together, without_explicit_axes
 from rnnlm_jax.unroll.batch_axes import merge_batch_axes, split_batch_axis
 from rnnlm_jax.unroll.control import Control, make_control, select
 from rnnlm_jax.unroll.equal_layers import FEWEST, runs_of_layers, scan_layers, takes_traced_layer

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from tests.cells import reference
 from tests.unroll.programs import (
     CELLS,

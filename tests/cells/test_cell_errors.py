@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, unroll
-from rnnlm_jax.cells import initializers, zoo
+from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax.cells import initializers
 
 KEY = jax.random.key(0)
 T, B, D = 4, 2, 3

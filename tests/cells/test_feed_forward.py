@@ -8,7 +8,7 @@ import pytest
 from rnnlm_jax import UserError, cells, unroll
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.jacobians.step_jacobian import step_jacobian
-from rnnlm_jax.runs import build_model
+from rnnlm_jax.jobs.run_folder import build_model
 from tests.unroll.programs import random_arrays, run
 from tests.unroll.test_structured import loops, products
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import initializers, zoo
+from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax.cells import initializers
 from tests.unroll.programs import jit
 
 KEY = jax.random.key(0)

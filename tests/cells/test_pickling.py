@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import initializers, zoo
+from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax.cells import initializers
 
 
 def constant_init(key, shape, dtype=jnp.float32):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, unroll
-from rnnlm_jax.activations import tanh
-from rnnlm_jax.cells import LSTMState, zoo
+from rnnlm_jax.arrays.activations import tanh
+from rnnlm_jax.cells import LSTMState
+from rnnlm_jax.cells import cell_registry as zoo
 from tests.cells import hyper_dual, reference
 
 T, D, H = 3, 2, 3

@@ -5,9 +5,9 @@ import json
 import jax
 import pytest
 
-from rnnlm_jax.bench import growth, layers, lm_cases, peers, run
-from rnnlm_jax.bench.layers import Shape
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.benchmarking import growth, layers, lm_cases, peers, run
+from rnnlm_jax.benchmarking.layers import Shape
+from rnnlm_jax.cells import cell_registry as zoo
 
 TINY = lm_cases.LMCase("tiny", 2, 4, 7, 3, 2)
 TIED = lm_cases.LMCase("tied", 1, 4, 7, 3, 2, tied=True)

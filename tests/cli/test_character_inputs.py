@@ -8,10 +8,10 @@ import numpy as np
 
 from rnnlm_jax import cells, inputs
 from rnnlm_jax.data import Batch
-from rnnlm_jax.evaluation import evaluate, text_nats
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.loss_gradient import loss_and_gradient
-from rnnlm_jax.runs import RunFolder, open_run
+from rnnlm_jax.evaluation.perplexity import evaluate, text_nats
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run
+from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
+from rnnlm_jax.language_model.model import language_model
 from tests.training.tiny import LINES, TINY, random_params, vocabulary
 
 VOCABULARY = vocabulary()

@@ -12,9 +12,9 @@ import pytest
 from rnnlm_jax.cli.main import COMMANDS
 from rnnlm_jax.cli.options import parse_pairs, value_parser
 from rnnlm_jax.config import Config, flag_of
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run, read_config
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.presets import preset
-from rnnlm_jax.runs import RunFolder, open_run, read_config
 from tests.training.tiny import LINES, TINY, text
 
 
@@ -126,7 +126,7 @@ def test_a_config_file_in_python(corpus, tmp_path, rnnlm):
 
 
 def test_the_forget_bias_is_an_option(corpus, tmp_path, rnnlm):
-    from rnnlm_jax.runs import build_model
+    from rnnlm_jax.jobs.run_folder import build_model
 
     config = dataclasses.replace(Config().model, hidden_size=3, cell_options=parse_pairs("forget_bias=-2.5"))
     spec = build_model(config, 5).cell.spec
@@ -188,7 +188,7 @@ def test_the_program_names_its_commands_and_version(rnnlm):
 
 
 def test_an_interrupt_is_told_in_one_line(trained, corpus, rnnlm, monkeypatch):
-    from rnnlm_jax.cli import eval as command
+    from rnnlm_jax.cli.commands import eval as command
 
     def interrupt(*arguments):
         raise KeyboardInterrupt

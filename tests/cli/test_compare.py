@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.comparison import dynamic_nats, fit_weights, mixture_nats, neural_cache
-from rnnlm_jax.comparison.dynamic_evaluation import dynamic
-from rnnlm_jax.evaluation import text_nats
-from rnnlm_jax.runs import RunFolder, open_run
+from rnnlm_jax.evaluation.comparison import dynamic_nats, fit_weights, mixture_nats, neural_cache
+from rnnlm_jax.evaluation.comparison.dynamic_evaluation import dynamic
+from rnnlm_jax.evaluation.perplexity import text_nats
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run
 from tests.cli.conftest import everything
 from tests.training.tiny import LINES
 

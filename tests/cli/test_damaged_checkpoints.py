@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm_jax.checkpoints import folder
 from rnnlm_jax.config import kept_digest, replace
-from rnnlm_jax.runs import RunFolder, read_begun, write_config
+from rnnlm_jax.jobs.checkpoints import folder
+from rnnlm_jax.jobs.run_folder import RunFolder, read_begun, write_config
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import assert_same_bits, last_checkpoint
 

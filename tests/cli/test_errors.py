@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.data import Vocabulary, build_vocabulary
 from rnnlm_jax.presets import PRESETS
 from tests.cli.conftest import everything, one_line

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rnnlm_jax.exporting import load_safetensors
+from rnnlm_jax.interop.exporting import load_safetensors
 from rnnlm_jax.interop.torch_language_model import dump
-from rnnlm_jax.runs import build_model, open_run
+from rnnlm_jax.jobs.run_folder import build_model, open_run
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import assert_same_bits, random_params, tiny_config
 

@@ -8,7 +8,7 @@ import sys
 import jax
 import pytest
 
-from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.jobs.run_folder import RunFolder
 from tests.cli.conftest import one_line
 from tests.training.tiny import TINY, assert_same_run, last_checkpoint
 

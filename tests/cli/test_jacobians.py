@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from rnnlm_jax import runs
-from rnnlm_jax.analysis import report
-from rnnlm_jax.checkpoints import CheckpointFolder
-from rnnlm_jax.cli import jacobians as command
+from rnnlm_jax.cli.commands import jacobians as command
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.runs import RunFolder, kept_steps, open_run, read_begun
-from tests.analysis.by_hand import ElmanByHand, read_before
+from rnnlm_jax.evaluation.horizons import report
+from rnnlm_jax.jobs import run_folder as runs
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder
+from rnnlm_jax.jobs.run_folder import RunFolder, kept_steps, open_run, read_begun
+from tests.evaluation.horizons.by_hand import ElmanByHand, read_before
 from tests.jacobians import exact
 from tests.training.tiny import TINY, last_checkpoint, random_params
 

@@ -12,10 +12,10 @@ import time
 import jax
 import pytest
 
-from rnnlm_jax.cli import sample as sampling
-from rnnlm_jax.cli import train as training
+from rnnlm_jax.cli.commands import sample as sampling
+from rnnlm_jax.cli.commands import train as training
 from rnnlm_jax.cli.failures import BUG
-from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.jobs.run_folder import RunFolder
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import PROGRAM, TINY, TRAINING_PROGRAM, assert_same_run
 
@@ -205,14 +205,14 @@ def test_what_cannot_fit_is_refused_before_anything_is_written(corpus, tmp_path,
 
 def test_a_step_that_cannot_fit_leaves_no_run(corpus, tmp_path, refuse, monkeypatch):
     """The gradients and activations are known once the step is compiled."""
-    monkeypatch.setattr("rnnlm_jax.machine_memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr("rnnlm_jax.system.machine_memory.machine_memory", lambda: 1000)
     monkeypatch.setattr("rnnlm_jax.training.train.require_memory", lambda *_: None)
     refuse(*words_of_training(corpus, tmp_path / "new"), saying="out of memory: a training step would take")
     assert not (tmp_path / "new").exists()
 
 
 def test_parameters_that_cannot_fit(trained, refuse, monkeypatch):
-    monkeypatch.setattr("rnnlm_jax.machine_memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr("rnnlm_jax.system.machine_memory.machine_memory", lambda: 1000)
     refuse("sample", trained, saying="out of memory: the parameters of")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import to_json
-from rnnlm_jax.runs import RunFolder, open_run, read_begun
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run, read_begun
 from tests.cli.conftest import everything
 from tests.training.tiny import TINY, last_checkpoint, text
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from rnnlm_jax.data import load_corpus
-from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from tests.cli.conftest import everything
 from tests.training.tiny import TINY, assert_same_run, text
 

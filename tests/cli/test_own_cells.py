@@ -5,10 +5,10 @@ import pickle
 import pytest
 
 from rnnlm_jax import outputs
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.own_source import parse, recorded
-from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.jobs.run_folder import RunFolder, read_config
+from rnnlm_jax.registry.user_source import parse, recorded
 from tests.cli.conftest import everything
 from tests.training.tiny import TINY
 

@@ -12,13 +12,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.cli import aot
+from rnnlm_jax.cli.commands import aot
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.config import to_json
 from rnnlm_jax.data import load_corpus, subword_building
-from rnnlm_jax.exporting import save_safetensors
+from rnnlm_jax.interop.exporting import save_safetensors
 from rnnlm_jax.interop.torch_language_model import dump
-from rnnlm_jax.runs import RunFolder, build_model, open_run
+from rnnlm_jax.jobs.run_folder import RunFolder, build_model, open_run
 from tests.training.tiny import PROGRAM, random_params, text, tiny_config
 
 LIST = "u1\t-1\tthe cat sat on a dog\nu1\t-2\tthe cat sat on the mat\nu2\t-1\ton the ran\nu2\t-1.5\ta dog ran\n"

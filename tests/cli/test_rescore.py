@@ -9,9 +9,9 @@ import pytest
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.rescoring import read_nbest, read_references
-from rnnlm_jax.runs import open_run
-from rnnlm_jax.sentence_scores import score_sentences
+from rnnlm_jax.evaluation.rescoring import read_nbest, read_references
+from rnnlm_jax.evaluation.sentence_scores import score_sentences
+from rnnlm_jax.jobs.run_folder import open_run
 from tests.cli.conftest import everything
 
 # One process for all of them: what the first has compiled the others use.
@@ -185,7 +185,7 @@ def test_what_cannot_be_is_refused_in_one_line(model, lists, refuse, options, sa
     before = everything(lists)
     files = {"MODEL": model, "LIST": lists / "list", "REF": lists / "ref", "SOME": "some", "OTHER": "other"}
     words = [files.get(word, word) for word in options]
-    monkeypatch.setattr("rnnlm_jax.cli.rescore.score_list", None)  # nothing is scored first
+    monkeypatch.setattr("rnnlm_jax.cli.commands.rescore.score_list", None)  # nothing is scored first
     refuse("rescore", model, "--nbest", lists / "list", "--out-nbest", "made", *words, saying=saying)
     assert everything(lists) == before
 

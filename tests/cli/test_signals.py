@@ -7,8 +7,8 @@ import time
 
 import jax
 
-from rnnlm_jax.cli import eval as evaluating
-from rnnlm_jax.stopping import STOPPED
+from rnnlm_jax.cli.commands import eval as evaluating
+from rnnlm_jax.jobs.stopping import STOPPED
 from tests.training.tiny import PROGRAM, TINY, assert_same_run
 
 

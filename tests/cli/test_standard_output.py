@@ -9,8 +9,8 @@ import pytest
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.exporting import read_tensors, save_safetensors
-from rnnlm_jax.runs import open_run
+from rnnlm_jax.interop.exporting import read_tensors, save_safetensors
+from rnnlm_jax.jobs.run_folder import open_run
 from tests.training.tiny import PROGRAM
 
 LIST = "u1\t-1\tthe cat sat on a dog\nu1\t-2\tthe cat sat on the mat\nu2\t-1\ton the ran\nu2\t-1.5\ta dog ran\n"

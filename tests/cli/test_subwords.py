@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("tokenizers")
 
 from rnnlm_jax.data import Vocabulary, subwords
-from rnnlm_jax.runs import RunFolder, open_run
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run
 from tests.cli.conftest import everything
 from tests.training.tiny import LINES, TINY
 

@@ -14,7 +14,7 @@ from rnnlm_jax.data.corpora import text_reading
 from rnnlm_jax.data.word_table import PADDING, WordTable
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams import BigramBaseline, baselines
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 #: Few letters, so that words repeat; a NUL, letters of two to four bytes, and white space of both kinds.
 LETTERS = "ab\0é\u3000\U0001f600 \t\r\u2028"

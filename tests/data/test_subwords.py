@@ -15,7 +15,7 @@ pytest.importorskip("tokenizers")
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines, subwords
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import evaluation_of
+from rnnlm_jax.evaluation.perplexity import evaluation_of
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
 #: Of the vocabularies of `["the cat saw the dog", "", "the dog <unk> ran"]` and their files, as the first version had

@@ -11,7 +11,7 @@ import tokenizers
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_tokenizer, require_in_vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation import evaluation_of
+from rnnlm_jax.evaluation.perplexity import evaluation_of
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
 VOCABULARY = build_vocabulary(LINES, "subword", max_size=300)

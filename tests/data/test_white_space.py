@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_vocabulary_file, split_words, strip_space
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.exporting.score import words as words_of_script
-from rnnlm_jax.rescoring import read_nbest, read_references, word_errors
+from rnnlm_jax.evaluation.rescoring import read_nbest, read_references, word_errors
+from rnnlm_jax.interop.exporting.score import words as words_of_script
 
 #: What Unicode has for white space and ASCII has not, or does not call so.
 OTHERS = "\u00a0\u3000\u2028\u2029\u0085\u001c\u001d\u001e\u001f\u1680\u2003\u202f\u205f"

@@ -4,8 +4,8 @@ import pytest
 
 from experiments.perplexity_table.full_size import PUBLISHED, parameters
 from rnnlm_jax.config import replace
+from rnnlm_jax.jobs.run_folder import open_run
 from rnnlm_jax.presets import preset
-from rnnlm_jax.runs import open_run
 from rnnlm_jax.training.train import train
 from tests.training.tiny import text
 

@@ -12,13 +12,13 @@ from flax.training.train_state import TrainState
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.data import Batch
-from rnnlm_jax.dropout import Dropout
 from rnnlm_jax.interop.linen import LinenLanguageModel, from_linen, to_linen
 from rnnlm_jax.interop.nnx import NnxLanguageModel, set_params, to_params
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.loss_gradient import loss_and_gradient, training_loss
+from rnnlm_jax.language_model.dropout import Dropout
+from rnnlm_jax.language_model.loss_gradient import loss_and_gradient, training_loss
+from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs import make
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 from tests.training.tiny import random_params
 from tests.unroll.programs import assert_close
 

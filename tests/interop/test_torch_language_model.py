@@ -7,7 +7,7 @@ import pytest
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop import torch_language_model, weights
-from rnnlm_jax.runs import build_model
+from rnnlm_jax.jobs.run_folder import build_model
 from tests.interop.weight_cases import random_like, same_bits
 
 V, D, H = 7, 3, 5

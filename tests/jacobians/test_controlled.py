@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, unroll
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians import (
     controlled,
     gradient_by_lag,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians.bounds import decay_rates
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells, jacobians
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.cells import hyper_dual, reference

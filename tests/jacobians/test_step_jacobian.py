@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians import state_size, step_jacobian, step_operator
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, structured_jacobian
 

@@ -9,7 +9,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs import clustered_loss
 from rnnlm_jax.outputs.adaptive_softmax import adaptive_softmax
 from rnnlm_jax.outputs.clustered_loss import Clusters, Tail
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 HIDDEN, VOCABULARY, CUTOFFS = 6, 17, (3, 8)
 LAYER = adaptive_softmax(CUTOFFS, 2, None, jnp.float64, jnp.float64)

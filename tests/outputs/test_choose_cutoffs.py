@@ -9,7 +9,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.choose_cutoffs import choose_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost, fit_cost
 from rnnlm_jax.outputs.settle_cutoffs import settle_cutoffs
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 COST = ProductCost(overhead=40.0, per_multiplication=1.0, per_word=3.0, per_parameter=0.2, least=60.0)
 COUNTS = (3000 / np.arange(1, 25) ** 1.2).astype(int)

@@ -8,7 +8,7 @@ import pytest
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.class_softmax import class_softmax
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 HIDDEN, ROWS = 3, 90
 

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs import tree_paths
 from rnnlm_jax.outputs.hierarchical_softmax import HierarchicalParams, hierarchical_softmax
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.outputs.word_tree import huffman_tree
-from rnnlm_jax.sparse_rows import UNUSED, RowGradient, dense_gradient
-from rnnlm_jax.words import Words
 from tests.outputs.test_word_tree import path
 
 HIDDEN, VOCABULARY = 5, 13

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnlm_jax.arrays.sparse_rows import UNUSED, dense_gradient
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.loss_gradient import loss_and_gradient
+from rnnlm_jax.jobs.run_folder import build_model
+from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.outputs.direct_features import DirectFeatures
 from rnnlm_jax.outputs.maxent import MaxEntParams, maxent
 from rnnlm_jax.outputs.output_layer import WithPast
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
-from rnnlm_jax.runs import build_model
-from rnnlm_jax.sparse_rows import UNUSED, dense_gradient
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 VOCABULARY, HIDDEN = 23, 3
 WORDS = Words([str(v) for v in range(VOCABULARY)], np.random.default_rng(0).integers(0, 50, VOCABULARY))

@@ -11,10 +11,10 @@ import pytest
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import build_vocabulary, read_lines
 from rnnlm_jax.data.batching import Batch
+from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs import OUTPUTS
-from rnnlm_jax.runs import build_model
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.step import initial_train_state, make_train_step
-from rnnlm_jax.words import Words
 
 STEPS, STREAMS, HIDDEN = 8, 2, 4
 OPTIONS = {

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError
+from rnnlm_jax.arrays.sparse_rows import UNUSED, dense_gradient
 from rnnlm_jax.outputs import OUTPUTS, SoftmaxParams, make
 from rnnlm_jax.outputs.proposals import proposal
 from rnnlm_jax.outputs.sampled_rules import blackout_rule, importance_rule, noise_contrastive_rule
 from rnnlm_jax.outputs.samplers import make_sampler
-from rnnlm_jax.sparse_rows import UNUSED, dense_gradient
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 from tests.outputs import sampled_reference as reference
 from tests.unroll.programs import jit
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError
+from rnnlm_jax.arrays.sparse_rows import UNUSED
 from rnnlm_jax.outputs.proposals import proposal
 from rnnlm_jax.outputs.samplers import make_sampler
-from rnnlm_jax.sparse_rows import UNUSED
-from rnnlm_jax.words import Words
+from rnnlm_jax.outputs.word_counts import Words
 
 COUNTS = [40, 0, 3, 17, 1, 9, 3]
 BATCHES = 20_000

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax.native import unavailable
+from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.outputs import SoftmaxParams, softmax
 from rnnlm_jax.outputs.training_loss import weighted_nats
 from tests.outputs.reference import problem, solution

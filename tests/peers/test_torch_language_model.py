@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.data import StreamBatches, build_vocabulary, read_lines
-from rnnlm_jax.evaluation import evaluate
+from rnnlm_jax.evaluation.perplexity import evaluate
 from rnnlm_jax.interop import torch_language_model
-from rnnlm_jax.runs import build_model
+from rnnlm_jax.jobs.run_folder import build_model
 
 torch = pytest.importorskip("torch")
 TEXT = Path(os.environ.get("RNNLM_JAX_DATA", "")) / "wikitext-2"

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient
 from rnnlm_jax.config import OptimizerConfig
-from rnnlm_jax.sparse_rows import UNUSED, RowGradient, dense_gradient
 from rnnlm_jax.training import apply_gradient as applying
 from rnnlm_jax.training.optimizer import make_optimizer
 

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 import pytest
 
+from rnnlm_jax.arrays.sparse_rows import sum_duplicate_rows
 from rnnlm_jax.config import OptimizerConfig
-from rnnlm_jax.language_model import LanguageModelParams
-from rnnlm_jax.sparse_rows import sum_duplicate_rows
+from rnnlm_jax.language_model.model import LanguageModelParams
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
 from rnnlm_jax.training.optimizer import make_optimizer
 from tests.training.tiny import assert_same_bits

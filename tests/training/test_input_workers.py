@@ -14,8 +14,8 @@ from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import kept_digest, replace
 from rnnlm_jax.data import build_vocabulary, load_corpus
 from rnnlm_jax.data.records import blocks
-from rnnlm_jax.native import unavailable
-from rnnlm_jax.runs import RunFolder, read_begun, write_config
+from rnnlm_jax.jobs.run_folder import RunFolder, read_begun, write_config
+from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.train import train
 from tests.cli.conftest import one_line

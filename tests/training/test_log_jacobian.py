@@ -12,7 +12,7 @@ from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import ModelConfig, replace
 from rnnlm_jax.data import Batch, StreamBatches
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
-from rnnlm_jax.runs import RunFolder, build_model
+from rnnlm_jax.jobs.run_folder import RunFolder, build_model
 from rnnlm_jax.training.jacobian_log import FACTORED, jacobian_figures, layer_runs, make_jacobian_log, spread
 from rnnlm_jax.training.step import initial_train_state, step_key
 from rnnlm_jax.training.texts import load_texts

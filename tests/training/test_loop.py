@@ -14,9 +14,9 @@ from rnnlm_jax import UserError
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import replace
 from rnnlm_jax.data import StreamBatches
-from rnnlm_jax.evaluation import evaluate
+from rnnlm_jax.evaluation.perplexity import evaluate
+from rnnlm_jax.jobs.run_folder import START, RunFolder, open_run
 from rnnlm_jax.plotting import read_metrics
-from rnnlm_jax.runs import START, RunFolder, open_run
 from rnnlm_jax.training import metrics
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.texts import load_texts

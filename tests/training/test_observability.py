@@ -8,8 +8,8 @@ import pytest
 
 from rnnlm_jax import UserError
 from rnnlm_jax.config import replace
+from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.plotting import read_metrics
-from rnnlm_jax.runs import RunFolder
 from rnnlm_jax.training import train as training
 from rnnlm_jax.training.memory import StepMemory, describe_memory, step_memory
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler, parse_steps

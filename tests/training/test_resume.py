@@ -12,9 +12,9 @@ import jax
 import pytest
 
 from rnnlm_jax import UserError
-from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import replace, to_json
-from rnnlm_jax.runs import RunFolder, read_config
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder
+from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.train import train
 from tests.training.tiny import PROGRAM, assert_same_bits, assert_same_run, last_checkpoint, records, tiny_config

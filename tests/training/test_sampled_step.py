@@ -13,13 +13,13 @@ import pytest
 from rnnlm_jax import UserError, cells, outputs
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.loss_gradient import OF_OUTPUT, loss_and_gradient
-from rnnlm_jax.runs import RunFolder, build_model, open_run
+from rnnlm_jax.jobs.run_folder import RunFolder, build_model, open_run
+from rnnlm_jax.language_model.loss_gradient import OF_OUTPUT, loss_and_gradient
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step, step_key
 from rnnlm_jax.training.train import train
-from rnnlm_jax.words import Words
 from tests.training.tiny import assert_same_run, fresh_state, records, tiny_config
 from tests.unroll.programs import assert_close, jit
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.dropout import Dropout
-from rnnlm_jax.language_model import language_model
-from rnnlm_jax.runs import build_model
+from rnnlm_jax.jobs.run_folder import build_model
+from rnnlm_jax.language_model.dropout import Dropout
+from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.training.step import make_train_step
 from tests.training.tiny import assert_same_bits, fresh_state
 

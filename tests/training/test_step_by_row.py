@@ -8,10 +8,11 @@ import numpy as np
 import optax
 import pytest
 
-from rnnlm_jax import cells, loss_gradient
+from rnnlm_jax import cells
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model import language_model
+from rnnlm_jax.language_model import loss_gradient
+from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step

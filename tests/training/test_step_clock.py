@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from rnnlm_jax.json_text import dumps
+from rnnlm_jax.system.json_text import dumps
 from rnnlm_jax.training import step_clock
 from rnnlm_jax.training.interval import PERCENTILES, Capacity, Interval
 from rnnlm_jax.training.step_clock import StepClock, StepTime

@@ -6,10 +6,11 @@ import shutil
 import jax
 import pytest
 
-from rnnlm_jax import UserError, evaluation
-from rnnlm_jax.checkpoints import CheckpointFolder
-from rnnlm_jax.runs import RunFolder, open_run
-from rnnlm_jax.stopping import Stopped, StopRequest
+from rnnlm_jax import UserError
+from rnnlm_jax.evaluation import perplexity as evaluation
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run
+from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.training.train import train
 from tests.training.tiny import assert_same_run, records, tiny_config
 

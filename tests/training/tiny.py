@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax.checkpoints import CheckpointFolder
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.data import build_vocabulary
-from rnnlm_jax.run_identity import RunIdentity
-from rnnlm_jax.runs import RunFolder
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder
+from rnnlm_jax.jobs.run_folder import RunFolder
+from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.training.interval import OF_THE_CLOCK
 from rnnlm_jax.training.step import initial_train_state
 from rnnlm_jax.training.trees import join_state, split_state
@@ -78,7 +78,7 @@ def tiny_config(corpus, **parts):
 
 def last_checkpoint(path, which="last"):
     """All that the newest checkpoint of a run holds, and its position."""
-    from rnnlm_jax.runs import build_model, read_begun, read_vocabulary, read_words
+    from rnnlm_jax.jobs.run_folder import build_model, read_begun, read_vocabulary, read_words
 
     folder = RunFolder(path)
     config, identity = read_begun(folder)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, unroll
-from rnnlm_jax.cells import zoo
+from rnnlm_jax.cells import cell_registry as zoo
 
 #: All different, so that no axis can pass for another.
 T, B, D, H = 8, 4, 3, 5

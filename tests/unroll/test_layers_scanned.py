@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells, unroll
-from rnnlm_jax.dropout import Dropout
-from rnnlm_jax.language_model import language_model
+from rnnlm_jax.language_model.dropout import Dropout
+from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.unroll.equal_layers import runs_of_layers
 from tests.training.tiny import random_params
 from tests.unroll.programs import B, D, H, T, assert_close, dot, make, random_arrays, random_weights

@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.native import unavailable
+from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.native import native, native_refuses
 from tests.unroll.programs import (

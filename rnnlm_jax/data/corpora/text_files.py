@@ -13,7 +13,7 @@ from rnnlm_jax.data.corpora.text_cuts import cut_in_three
 from rnnlm_jax.data.corpora.text_reading import TextFiles, read_lines
 from rnnlm_jax.data.text_blocks import TextBlocks
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import reopened
+from rnnlm_jax.system.input_files import reopened
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 """What a split may be called in a file name or data set, and what it is called here."""

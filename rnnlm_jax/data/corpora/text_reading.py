@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm_jax.data.text_blocks import SIZE, Block, TextBlocks, starts_character
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import BYTE_ORDER_MARK, open_input, told_errors
+from rnnlm_jax.system.input_files import BYTE_ORDER_MARK, open_input, told_errors
 
 
 def read_lines(path: str | Path) -> TextBlocks:

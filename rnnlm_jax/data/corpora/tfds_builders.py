@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from rnnlm_jax.cache_root import cache_root
 from rnnlm_jax.data.corpora.benchmark_texts import PENN_TREEBANK, WIKITEXT_2, BenchmarkText
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import read_lines
 from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
+from rnnlm_jax.system.cache_root import cache_root
 
 
 class LinesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

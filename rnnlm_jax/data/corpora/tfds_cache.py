@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm_jax.cache_root import CACHE_VARIABLE, cache_root, require_writable
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.system.cache_root import CACHE_VARIABLE, cache_root, require_writable
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import tensorflow_datasets as tfds
 
-from rnnlm_jax.cache_root import cache_root
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
@@ -21,6 +20,7 @@ from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
 from rnnlm_jax.data.corpora.tfds_local import LOCAL_BUILDERS, has_local_text
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.system.cache_root import cache_root
 
 _HELD_OUT = "99%"  # where train ends and valid begins, for data sets without a validation split
 _CHARACTER_LEVEL = {"tiny_shakespeare"}

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.cache_root import cache_root, require_writable
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.data.encoded import text_digest
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError, warn
-from rnnlm_jax.single_build import single_build
+from rnnlm_jax.system.build_lock import single_build
+from rnnlm_jax.system.cache_root import cache_root, require_writable
 
 _FORMAT = "rnnlm_jax record index 2"
 _AT_ONCE = 4096  # records of an element

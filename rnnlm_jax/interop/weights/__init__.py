@@ -3,7 +3,7 @@
 from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
 from rnnlm_jax.interop.weights.convert import dump, load
 from rnnlm_jax.interop.weights.files import read_safetensors, read_tensors, write_safetensors
-from rnnlm_jax.interop.weights.fitting import Loaded
+from rnnlm_jax.interop.weights.fit_cell import Loaded
 from rnnlm_jax.interop.weights.states import dump_state, load_state
 
 __all__ = [

@@ -13,9 +13,16 @@ from rnnlm_jax.cells import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights import checks, layout
 from rnnlm_jax.interop.weights.arrays import WIDE, below, flatten, nest, one_dtype, under
-from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of, rows_of_cell, rows_of_kind, system_of
+from rnnlm_jax.interop.weights.choose_convention import (
+    describe,
+    layers_of,
+    parts_of,
+    rows_of_cell,
+    rows_of_kind,
+    system_of,
+)
 from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
-from rnnlm_jax.interop.weights.fitting import Loaded, fit, own_arrays
+from rnnlm_jax.interop.weights.fit_cell import Loaded, fit, own_arrays
 from rnnlm_jax.interop.weights.layout import Place, Sizes
 
 PARAMS = {

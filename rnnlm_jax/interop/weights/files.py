@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, load_file, save_file
 
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.input_files import is_plain, read_input, told_errors
 from rnnlm_jax.interop.weights.arrays import flatten
-from rnnlm_jax.whole_file import written_whole
+from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.input_files import is_plain, read_input, told_errors
 
 _WHAT = "safetensors file"
 

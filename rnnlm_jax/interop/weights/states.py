@@ -8,7 +8,7 @@ import numpy as np
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.cells import Bidirectional, Cell, Directions, ElmanState, GRUState, LSTMState, Stack
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.interop.weights.choosing import describe, layers_of, parts_of, rows_of_cell
+from rnnlm_jax.interop.weights.choose_convention import describe, layers_of, parts_of, rows_of_cell
 from rnnlm_jax.interop.weights.conventions import SYSTEMS
 
 FIELDS = {"h": "hidden", "c": "cell"}

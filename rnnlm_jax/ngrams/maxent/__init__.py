@@ -4,7 +4,7 @@ model = maxent.train(text, vocabulary, order=5)                            # an 
 priors = maxent.choose_priors(text, vocabulary, 5, held_out)              # discounts and variances, on other text
 """
 
-from rnnlm_jax.ngrams.maxent.choosing import choose_priors
+from rnnlm_jax.ngrams.maxent.choose_prior import choose_priors
 from rnnlm_jax.ngrams.maxent.priors import Priors
 from rnnlm_jax.ngrams.maxent.training import train
 

@@ -1,0 +1,23 @@
+"""What stands beside the figures: device, versions, threads."""
+
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rnnlm_jax.benchmarking import peers
+from rnnlm_jax.training.train import environment
+
+
+def facts(names: Sequence[str], dtype: str, repeats: int) -> dict[str, Any]:
+    """By name, with the versions of the peers that take part."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    distributions = dict.fromkeys(peers.load(name).distribution for name in names)
+    found: dict[str, Any] = environment() | {"jaxlib": importlib.metadata.version("jaxlib")}
+    found |= {name: importlib.metadata.version(name) for name in distributions}
+    found |= {"cores": cores or 1, "dtype": dtype, "repeats": repeats}
+    if "torch" in names:
+        from rnnlm_jax.benchmarking.peers import torch_device
+
+        found |= torch_device.describe()
+    return found | ({"XLA_FLAGS": os.environ["XLA_FLAGS"]} if os.environ.get("XLA_FLAGS") else {})

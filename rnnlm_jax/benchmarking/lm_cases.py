@@ -1,0 +1,76 @@
+"""The language models that are trained, scored with and sampled from, and the arrays that everyone gets."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.benchmarking import floor
+from rnnlm_jax.config import ModelConfig
+from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.jobs.run_folder import build_model
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+
+
+@dataclass(frozen=True)
+class LMCase:
+    """An LSTM language model, its embedding as wide as its layers, and the windows it reads."""
+
+    name: str
+    layers: int
+    hidden: int
+    vocabulary: int
+    steps: int
+    batch: int
+    tied: bool = False
+    """Whether the embedding is the output matrix too."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a table says of it."""
+        return {"T": self.steps, "B": self.batch, "H": self.hidden, "layers": self.layers, "V": self.vocabulary}
+
+    def model(self, dtype: str) -> LanguageModel:
+        """Ours, without dropout."""
+        config = ModelConfig(
+            cell="lstm", hidden_size=self.hidden, layers=self.layers, tie_embeddings=self.tied, dtype=dtype
+        )
+        return build_model(config, self.vocabulary)
+
+    def tokens(self) -> np.ndarray:
+        """Ids ``[T + 1, B]``: inputs but for the last row, targets but for the first."""
+        shape = (self.steps + 1, self.batch)
+        return np.random.default_rng(3).integers(0, self.vocabulary, shape).astype(np.int32)
+
+
+#: Training: Zaremba et al. (2014), small and medium; the demo (words of Python 3.11); a hundred thousand words.
+STEPS = (
+    LMCase("small", 2, 200, 10_000, 20, 20),
+    LMCase("medium", 2, 650, 10_000, 35, 20),
+    LMCase("demo", 1, 200, 2_995, 25, 10, tied=True),
+    LMCase("large-vocabulary", 1, 512, 100_000, 20, 20),
+)
+
+#: One text alone, read and written.
+INFERENCE = LMCase("small", 2, 200, 10_000, 256, 1)
+
+
+def vocabulary(size: int) -> Vocabulary:
+    """Words without meaning; the first ends a line."""
+    return Vocabulary("word", ("</s>", *(f"w{k}" for k in range(1, size))), None, "</s>")
+
+
+def floor_matrices(params: LanguageModelParams, dtype: str) -> tuple[tuple[floor.LayerMatrices, ...], Any]:
+    """The floor's matrices of every layer, and of the output layer."""
+    cells = (params.cell,) if hasattr(params.cell, "_fields") else params.cell
+    layers = tuple(floor.layer_matrices(cell, dtype, seed) for seed, cell in enumerate(cells))
+    size, hidden = params.embedding.shape
+    w_out = np.random.default_rng(5).standard_normal((hidden, size), np.float32) / np.float32(np.sqrt(hidden))
+    return layers, jnp.asarray(w_out, dtype)
+
+
+def floor_inputs(case: LMCase, dtype: str) -> Any:
+    """What stands for embedded tokens, ``[T, B, H]``."""
+    shape = (case.steps, case.batch, case.hidden)
+    return jnp.asarray(np.random.default_rng(6).standard_normal(shape, np.float32), dtype)

@@ -1,0 +1,55 @@
+"""A layer as a JAX function, ours or a peer's: its forward pass, and its gradient, as subjects."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.benchmarking.measure.program import compile_program
+from rnnlm_jax.benchmarking.measure.subject import Numbers, Subject
+
+FORWARD, BACKWARD = "forward", "forward+backward"
+
+
+@dataclass(frozen=True)
+class JaxLayer:
+    """``apply(params, inputs) -> outputs`` in a library's own layout."""
+
+    name: str
+    apply: Callable[[Tree, Array], Array]
+    params: Tree
+    inputs: Array
+    named: Callable[[Tree], Mapping[str, Any]]
+    """Gradients of its parameters by the names and in the layout of ours."""
+    batch_first: bool = False
+    """Whether inputs and outputs are ``[B, T, ·]``."""
+
+    def subject(self, job: str) -> Subject:
+        """The forward pass, or the gradient of ``Σ h²`` with respect to parameters and inputs, compiled."""
+        function = self.apply if job == FORWARD else jax.grad(self._loss, argnums=(0, 1))
+        program = compile_program(function, self.params, self.inputs)
+        return Subject(
+            name=self.name,
+            call=lambda: program.call(self.params, self.inputs),
+            numbers=self._outputs if job == FORWARD else self._gradients,
+            compile_seconds=program.compile_seconds,
+            memory_bytes=program.memory_bytes,
+        )
+
+    def _loss(self, params: Tree, inputs: Array) -> Array:
+        return jnp.square(self.apply(params, inputs).astype(jnp.float32)).sum()
+
+    def _outputs(self, outputs: Array) -> Numbers:
+        return {"the output": self._time_first(outputs)}
+
+    def _gradients(self, result: tuple[Tree, Array]) -> Numbers:
+        params, inputs = result
+        named = {f"the gradient of {name}": np.asarray(value) for name, value in self.named(params).items()}
+        return named | {"the gradient of the inputs": self._time_first(inputs)}
+
+    def _time_first(self, array: Array) -> np.ndarray:
+        return np.swapaxes(np.asarray(array), 0, 1) if self.batch_first else np.asarray(array)

@@ -1,0 +1,78 @@
+"""Whole training steps: embedding, LSTM layers, full softmax, clipping by the global norm, SGD; no dropout."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.benchmarking import floor, flops, memory, peers
+from rnnlm_jax.benchmarking.lm_cases import LMCase, floor_inputs, floor_matrices
+from rnnlm_jax.benchmarking.measure.compare import tolerance
+from rnnlm_jax.benchmarking.measure.lm_weights import changes
+from rnnlm_jax.benchmarking.measure.program import compile_program
+from rnnlm_jax.benchmarking.measure.subject import OURS, Contest, Numbers, Say, Subject
+from rnnlm_jax.benchmarking.weights import model_params, plain
+from rnnlm_jax.config import OptimizerConfig
+from rnnlm_jax.data import Batch
+from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
+
+#: Of SGD: large enough that the step is not lost in the rounding of the parameters. And the norm to which gradients are
+#: cut, below that of the first step, so that the cut is compared too.
+LEARNING_RATE, CLIP_NORM = 10.0, 0.1
+
+
+def contests(cases: Sequence[LMCase], dtype: str, names: Sequence[str]) -> Iterator[Contest]:
+    """A contest for each model, with these peers, which must have a training step."""
+    for case in cases:
+        shapes = jax.eval_shape(case.model(dtype).init, jax.random.key(0))
+        tokens = case.steps * case.batch
+        yield Contest(
+            group="steps",
+            cell="lstm",
+            job=f"training step, {case.name}",
+            sizes=case.sizes,
+            tokens=tokens,
+            flops=flops.language_model(shapes.cell, case.hidden, case.vocabulary, tokens, backward=True),
+            tolerance=tolerance(dtype, jax.default_backend()),
+            build=functools.partial(_build, case, dtype, names),
+            torch_memory=functools.partial(memory.of_torch, "steps", case.name, dtype) if "torch" in names else None,
+        )
+
+
+def _build(case: LMCase, dtype: str, names: Sequence[str], say: Say) -> list[Subject]:
+    del say  # nobody is left out
+    params = model_params(case.model(dtype))
+    tokens = case.tokens()
+    layers, w_out = floor_matrices(params, dtype)
+    subjects = [
+        _ours(case, params, tokens, dtype),
+        floor.subject(floor.model_gradient, layers, w_out, floor_inputs(case, dtype)),
+    ]
+    for name in names:
+        models: Any = peers.load(name).models
+        subjects.append(models.training_step(plain(params), tokens, LEARNING_RATE, CLIP_NORM, dtype))
+    return subjects
+
+
+def _ours(case: LMCase, params: Any, tokens: np.ndarray, dtype: str) -> Subject:
+    model = case.model(dtype)
+    config = OptimizerConfig(optimizer="sgd", learning_rate=LEARNING_RATE, clip_norm=CLIP_NORM)
+    shapes = jax.eval_shape(lambda: initial_train_state(model, config, case.batch, seed=0))
+    blank: TrainState = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+    state = [blank._replace(params=jax.tree.map(jnp.array, params))]
+    batch = Batch(tokens[:-1], tokens[1:], np.ones(tokens[1:].shape, bool))
+    rate = jnp.float32(LEARNING_RATE)
+    program = compile_program(make_train_step(model, config, seed=0, carries_state=True), state[0], batch, rate)
+
+    def call() -> tuple[TrainState, StepInfo]:
+        state[0], info = program.call(state[0], batch, rate)
+        return state[0], info
+
+    def numbers(result: tuple[TrainState, StepInfo]) -> Numbers:
+        after, info = result
+        return changes(float(info.nats) / int(info.tokens), plain(params), plain(after.params))
+
+    return Subject(OURS, call, numbers, program.compile_seconds, program.memory_bytes)

@@ -1,0 +1,1 @@
+"""The subcommands of ``rnnlm-jax``, one a file."""

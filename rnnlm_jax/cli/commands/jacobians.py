@@ -1,0 +1,175 @@
+"""``rnnlm-jax jacobians``."""
+
+import argparse
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm_jax import plotting
+from rnnlm_jax.cli.text_input import encode_text
+from rnnlm_jax.cli.written_files import require_folder_name
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.evaluation.horizons.report import Options, Report, analyse, check
+from rnnlm_jax.jobs.run_folder import Run, kept_steps, open_run
+from rnnlm_jax.system import json_text
+from rnnlm_jax.system.progress import token_bar
+
+LAGS = "1,2,5,10,20,50,100"
+
+#: Array that a figure shows, and what draws it: a state too large for whole spectra has no eigenvalues.
+FIGURES = {
+    "lag": plotting.decay_curves,
+    "log_singular_values": plotting.spectra,
+    "step_eigenvalues": plotting.eigenvalues,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the analysis."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of trained models")
+    parser.add_argument("--data", required=True, metavar="FILE", help="a text file, or a split such as ptb:test")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds ptb/, wikitext-2/ … [$RNNLM_JAX_DATA]")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write: a folder a run, and figures")
+    parser.add_argument("--lags", type=_lags, default=LAGS, metavar="N,N,…", help=f"in tokens (default: {LAGS})")
+    parser.add_argument(
+        "--parts",
+        type=lambda word: tuple(word.split(",")),
+        metavar="NAME,…",
+        help="gradients with respect to hidden, cell or inputs (default: all that the cell has)",
+    )
+    parser.add_argument(
+        "--positions", type=_count, default=400, metavar="N", help="places of the text to average over (default: 400)"
+    )
+    parser.add_argument(
+        "--sequences",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="stretches with spectra, 0 for none (default: 3)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        choices=("best", "last", "init", "all"),
+        default="best",
+        help="which parameters; init: before training; all: those and every checkpoint kept (default: best)",
+    )
+    parser.add_argument(
+        "--format", choices=("png", "pdf", "svg"), default="png", help="format of the figures (default: png)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summaries as one JSON object, the last line")
+
+
+def _lags(words: str) -> tuple[int, ...]:
+    try:
+        lags = sorted({int(word) for word in words.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{words!r} is not whole numbers with commas between") from None
+    if lags[0] < 1:
+        raise argparse.ArgumentTypeError(f"a lag counts tokens back and is 1 or more, not {lags[0]}")
+    return tuple(lags)
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of 0 or more")
+    return int(word)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure every run, write arrays and figures, print a table of horizons."""
+    if arguments.positions == 0:
+        raise UserError("--positions must be 1 or more: there is no average over nothing")
+    require_folder_name(arguments.out, "--out")
+    options = Options(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
+    out = Path(arguments.out)
+    names = [Path(path).resolve().name for path in arguments.runs]
+    if len(set(names)) < len(names):
+        raise UserError(f"two runs have the same name ({', '.join(names)}): each needs a folder of its own in {out}")
+    checked = []
+    for path in arguments.runs:  # whatever is wrong with any of them shows before an hour's work on the first
+        for name, run in _opened(path, arguments.checkpoint):
+            check(run, name, encode_text(arguments.data, run.vocabulary, arguments.data_dir), options)
+            checked.append(name)
+    for name in checked:
+        (out / name).mkdir(parents=True, exist_ok=True)  # likewise a folder that cannot be made
+    reports: dict[str, Report] = {}
+    for path in arguments.runs:
+        for name, run in _opened(path, arguments.checkpoint):
+            text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
+            bar = _bar_of(name)
+            reports[name] = analyse(run, name, arguments.data, text, options, bar)
+            reports[name].write(out / name)
+            for array, draw in FIGURES.items():
+                if array in reports[name].arrays:
+                    draw(out / name, out / name / f"{draw.__name__}.{arguments.format}")
+    if len(reports) > 1:
+        figure = out / f"horizons.{arguments.format}"
+        plotting.horizons([out / name for name in reports], figure, sequential=len(arguments.runs) == 1)
+    print_table(reports, options)
+    print(f"arrays, summaries and figures: {out}")
+    if arguments.json:
+        print(json_text.dumps({name: report.summary for name, report in reports.items()}))
+    return 0
+
+
+def _opened(path: str, checkpoint: str) -> Iterator[tuple[str, Run]]:
+    """The runs to measure and their names: one, or one a checkpoint."""
+    name = Path(path).resolve().name
+    if checkpoint != "all":
+        yield name, open_run(path, checkpoint)
+        return
+    yield f"{name}-step-0", open_run(path, "init")
+    for step in kept_steps(path):
+        yield f"{name}-step-{step}", open_run(path, "last", step)
+
+
+def _bar_of(name: str) -> Any:
+    return lambda what, tokens: token_bar(f"{name}: {what}", tokens)
+
+
+def print_table(reports: dict[str, Report], options: Options) -> None:
+    """Horizons of all runs, and how the gradient falls by lag."""
+    width = max(len("run"), *map(len, reports))
+    print(f"{'':{width}}  {'gradient of':>11}  {'horizon':^13}  norm relative to the first lag, at lag")
+    print(
+        f"{'run':{width}}  {'the loss by':>11}  {'1/e':>6} {'1%':>6}  " + " ".join(f"{lag:>8}" for lag in options.lags)
+    )
+    for name, report in reports.items():
+        for part, found in report.summary["horizons"].items():
+            norms = report.summary["relative_norms"][part]
+            print(
+                f"{name:{width}}  {part:>11}  {_lag(found['1/e'], options):>6} {_lag(found['1%'], options):>6}  "
+                + " ".join(f"{norms[str(lag)]:8.2g}" for lag in options.lags)
+            )
+    contexts = sorted({int(k) for report in reports.values() for k in report.summary["perplexity_by_context"]})
+    print(f"\n{'':{width}}  {'context':^13}  perplexity with the last k tokens only, k =")
+    print(f"{'run':{width}}  {'to 5%':>6} {'to 1%':>6}  " + " ".join(f"{k:>8}" for k in contexts) + f" {'all':>8}")
+    for name, report in reports.items():
+        near, by_context = report.summary["context_horizon"], report.summary["perplexity_by_context"]
+        cells = " ".join(f"{by_context.get(str(k), math.nan):8.1f}" for k in contexts)
+        most = f">{max(contexts)}"
+        print(
+            f"{name:{width}}  {near['5%'] or most:>6} {near['1%'] or most:>6}  {cells} "
+            f"{report.summary['perplexity_full_context']:8.1f}"
+        )
+        errors = report.summary["perplexity_standard_errors"]
+        cells = " ".join(f"{errors.get(str(k), math.nan):8.1f}" for k in contexts)
+        full = report.summary["perplexity_full_context_standard_error"]
+        print(f"{'':{width}}  {'± s.e.':>13}  {cells} {full:8.1f}")
+    for name, report in reports.items():
+        if "lyapunov" in report.summary:
+            found, trusted = report.summary["lyapunov"], np.array(report.summary["trusted"])
+            exponent = f"{found['largest']:+.4f} ± {found['standard_error']:.4f} nats a step"
+            if found["long_correlations"]:
+                exponent += " (the error at least: correlations outlast its blocks, more text would tell)"
+            print(
+                f"{name:{width}}  largest Lyapunov exponent {exponent}; {trusted.min()} of "
+                f"{report.summary['singular_values']} singular values trusted to 0.01 nats at every lag"
+            )
+
+
+def _lag(value: int | None, options: Options) -> str:
+    return f">{max(options.lags)}" if value is None else str(value)

@@ -1,0 +1,201 @@
+"""``rnnlm-jax rescore``."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from rnnlm_jax.cli import rescore_options
+from rnnlm_jax.cli.written_files import standard_output, write_json, write_output
+from rnnlm_jax.evaluation.comparison import names_of, open_scorer
+from rnnlm_jax.evaluation.rescoring import (
+    BASES,
+    Measured,
+    NbestList,
+    ScoredList,
+    SentenceModel,
+    Weights,
+    best,
+    best_text,
+    default_score_weights,
+    fit_shares,
+    free_weights,
+    list_errors,
+    measured,
+    nbest_text,
+    ranked,
+    read_nbest,
+    read_references,
+    require_free,
+    require_weights,
+    score_list,
+    table,
+    totals,
+    tune_weights,
+)
+from rnnlm_jax.system.progress import token_bar
+
+add_arguments = rescore_options.add_arguments
+
+#: The share of --ngram, where there is nothing to fit it on.
+NGRAM_WEIGHT = 0.5
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Score each hypothesis by the model, choose the best of each utterance; write and measure what was asked for."""
+    rescore_options.check(arguments)
+    with standard_output(arguments.out, arguments.out_nbest) as out:
+        _rescore(arguments, out)
+    return 0
+
+
+def _rescore(arguments: argparse.Namespace, out: TextIO) -> None:
+    """Do all of it, and write what goes to standard output to ``out``."""
+    unit = (-1.0 if arguments.costs else 1.0) * BASES[arguments.score_base]
+    nbest = read_nbest(arguments.nbest, arguments.scores)
+    dev = _development_list(arguments, nbest)
+    weights = _given(arguments, nbest)
+    references = read_references(arguments.references)
+    dev_references = read_references(arguments.tune_references) or references
+    errors = list_errors(nbest, references) if _is_measured(arguments, nbest, references) else None
+    dev_errors = list_errors(dev, dev_references) if dev is not None else None
+    fixed = (arguments.score_weights, arguments.lm_weight, arguments.word_penalty)
+    free = free_weights(weights.scores, *(each is not None for each in fixed))
+    if dev is not None:
+        require_weights(weights, dev)
+        require_free(free)
+    model = _open(arguments)
+    shares = _shares(arguments, model, dev, dev_references)
+    about: dict[str, Any] = {}
+    lists: list[Measured] = []
+    scored: ScoredList | None = None
+    if dev is not None and dev_errors is not None:
+        scored = score_list(dev, model, shares, unit, token_bar)
+        weights, tuned = tune_weights(scored, dev_errors[0], weights, free, _search_bar)
+        lists.append(measured(dev, scored.rows, weights, *dev_errors))
+        about["development"] = {"list": dev.path, "line_searches": tuned.searches} | lists[0].summary()
+    if scored is None or dev is not nbest:
+        scored = score_list(nbest, model, shares, unit, token_bar)
+    if errors is not None:
+        found = measured(nbest, scored.rows, weights, *errors)
+        about["word_errors"] = found.summary()
+        if dev is not nbest:
+            lists.append(found)
+    chosen = _write(arguments, scored, weights, unit, out)
+    if not (lists or arguments.out or arguments.out_nbest):
+        print(best_text(nbest, chosen), end="")
+    if lists:
+        print(table(lists))
+    print(_told(scored, model, weights, shares))
+    extra = references.keys() - set(nbest.ids) - set(dev.ids if dev is not None else ())
+    if extra:
+        print(f"{len(extra):,} references have no hypotheses, and are not counted")
+    write_json(arguments.json, _summary(scored, model, weights, shares) | about)
+
+
+def _development_list(arguments: argparse.Namespace, nbest: NbestList) -> NbestList | None:
+    """The list to tune on; the very list that is rescored, if it is that file."""
+    if arguments.tune is None:
+        return None
+    if not arguments.tune_scores and Path(arguments.tune).resolve() == Path(arguments.nbest).resolve():
+        return nbest
+    return read_nbest(arguments.tune, arguments.tune_scores or arguments.scores)
+
+
+def _given(arguments: argparse.Namespace, nbest: NbestList) -> Weights:
+    """The weights that were given, and for the others what they are or where tuning begins."""
+    scores = rescore_options.score_weights(arguments)
+    weights = Weights(
+        default_score_weights(nbest) if scores is None else scores,
+        1.0 if arguments.lm_weight is None else arguments.lm_weight,
+        0.0 if arguments.word_penalty is None else arguments.word_penalty,
+    )
+    require_weights(weights, nbest)
+    return weights
+
+
+def _is_measured(arguments: argparse.Namespace, nbest: NbestList, references: Mapping[str, str]) -> bool:
+    """Whether references are of this list; they may be of the development list alone."""
+    if not arguments.references:
+        return False
+    shared = arguments.tune is not None and not arguments.tune_references
+    return not shared or any(name in references for name in nbest.ids)
+
+
+def _open(arguments: argparse.Namespace) -> SentenceModel:
+    paths = [arguments.run, *([arguments.ngram] if arguments.ngram else [])]
+    named = zip(paths, names_of(paths), strict=True)
+    return SentenceModel([open_scorer(path, name, arguments.checkpoint) for path, name in named])
+
+
+def _shares(
+    arguments: argparse.Namespace, model: SentenceModel, dev: NbestList | None, references: Mapping[str, str]
+) -> list[float]:
+    """Of each model in the mixture."""
+    if arguments.ngram is None:
+        return [1.0]
+    if arguments.ngram_weight is not None or dev is None:
+        share = NGRAM_WEIGHT if arguments.ngram_weight is None else arguments.ngram_weight
+        return [1.0 - share, share]
+    return fit_shares(model, dev, references).weights.tolist()
+
+
+def _search_bar(description: str, total: int) -> Any:
+    return token_bar(description, total or None, unit="line")
+
+
+def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, unit: float, out: TextIO) -> np.ndarray:
+    """Write the files that were asked for, and return the place of the best hypothesis of each utterance."""
+    nbest, scores = scored.nbest, totals(scored.rows, weights.vector())
+    chosen = best(scores, nbest.starts)
+    if arguments.out is not None:
+        write_output(arguments.out, best_text(nbest, chosen), out)
+    if arguments.out_nbest is not None:
+        order = ranked(scores, nbest.starts)
+        text = nbest_text(nbest, order, scored.rows[:, -2] / unit, scores / unit)
+        write_output(arguments.out_nbest, text, out)
+    return chosen
+
+
+def _told(scored: ScoredList, model: SentenceModel, weights: Weights, shares: Sequence[float]) -> str:
+    """What was scored, by what, and with which weights, in two lines."""
+    nbest = scored.nbest
+    listed = zip(weights.scores, nbest.score_names, strict=True)
+    names = [scorer.name for scorer in model.scorers]
+    mixed = " + ".join(f"{share:.3f} {name}" for share, name in zip(shares, names, strict=True))
+    terms = [
+        *((weight, name) for weight, name in listed if weight),
+        (weights.lm_weight, f"log P({mixed if names[1:] else names[0]})"),
+    ]
+    total = " + ".join(f"{weight:.6g} · {name}" for weight, name in [*terms, (weights.word_penalty, "words")])
+    impossible = f"{scored.impossible:,} without any probability; " if scored.impossible else ""
+    return (
+        f"total = {total}\n"
+        f"{len(nbest):,} hypotheses of {len(nbest.ids):,} utterances, {len(nbest.texts):,} texts, {scored.tokens:,} "
+        f"tokens; {scored.oov:,} OOV; {impossible}{model.vocabulary.describe()}; {scored.seconds:.1f} s, "
+        f"{len(nbest) / scored.seconds:,.0f} hypotheses a second"
+    )
+
+
+def _summary(scored: ScoredList, model: SentenceModel, weights: Weights, shares: Sequence[float]) -> dict[str, Any]:
+    nbest = scored.nbest
+    return {
+        "list": nbest.path,
+        "format": nbest.format,
+        "utterances": len(nbest.ids),
+        "hypotheses": len(nbest),
+        "texts": len(nbest.texts),
+        "tokens": scored.tokens,
+        "oov": scored.oov,
+        "without_probability": scored.impossible,
+        "policy": model.vocabulary.describe(),
+        "models": {scorer.name: share for scorer, share in zip(model.scorers, shares, strict=True)},
+        "scores": list(nbest.score_names),
+        "score_weights": list(weights.scores),
+        "lm_weight": weights.lm_weight,
+        "word_penalty": weights.word_penalty,
+        "seconds": scored.seconds,
+        "hypotheses_per_second": len(nbest) / scored.seconds,
+    }

@@ -1,0 +1,178 @@
+"""``rnnlm-jax train``."""
+
+import argparse
+import contextlib
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from rnnlm_jax.cli.job import add_job_options, joined
+from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
+from rnnlm_jax.cli.streams import unneeded_output
+from rnnlm_jax.cli.written_files import require_folder_name
+from rnnlm_jax.config import Config
+from rnnlm_jax.data.records import RecordText
+from rnnlm_jax.jobs.distributed import from_first, in_all, is_first
+from rnnlm_jax.jobs.run_folder import RunFolder, read_config
+from rnnlm_jax.jobs.sharding.mesh import describe_mesh
+from rnnlm_jax.jobs.sharding.rules import describe_divisions
+from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
+from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.presets import PRESETS, preset
+from rnnlm_jax.system import json_text
+from rnnlm_jax.system.machine_memory import require_memory
+from rnnlm_jax.training.epoch_report import EpochReport
+from rnnlm_jax.training.loop import Trainer
+from rnnlm_jax.training.memory import describe_memory, step_memory
+from rnnlm_jax.training.profiling import parse_steps
+from rnnlm_jax.training.train import Results, environment, train
+from rnnlm_jax.unroll import describe_executor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of training: where from, where to, and everything of the configuration."""
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help=f"a preset ({', '.join(PRESETS)}) or a Python file with get_config() (default: demo, whose values are the "
+        "defaults below)",
+    )
+    parser.add_argument("--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
+    how.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="go on with the run in DIR if one was begun there, or else begin it: one command for a job that is "
+        "started again and again",
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
+    parser.add_argument(
+        "--profile-steps",
+        metavar="FIRST:LAST",
+        help="write a profiler trace of these steps, both included, into DIR/plugins/profile (tensorboard, xprof)",
+    )
+    add_config_options(parser, preset("demo"))
+    add_job_options(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Train, print a table of epochs and the results."""
+    require_folder_name(arguments.run, "--run")
+    folder = RunFolder(Path(arguments.run))
+    goes_on = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
+    with (
+        stop_on_signals(_tell, nothing_to_lose=True) as stop,  # until the first step
+        joined(arguments, stop),
+        unneeded_output(goes_on),
+    ):
+        resume = arguments.resume
+        if arguments.resume_or_start:
+            resume = bool(from_first("begun" if folder.exists() else ""))
+        config = apply_options(in_all(lambda: _base_config(arguments, resume)), arguments)
+        profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
+        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_first()}
+        try:
+            results = train(config, arguments.run, resume=resume, stop=stop, profile=profile, **shown)
+        except Stopped as error:
+            again = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
+            raise Stopped(f"{error}; go on with {again}") from error
+        print_results(results)
+        print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
+        if arguments.json:
+            print(json_text.dumps(results.summary()))
+    return 0
+
+
+def _tell(message: str) -> None:
+    """A line on standard error, from whichever thread, in the place of a progress bar."""
+    width = 100 if os.isatty(2) else 0
+    with contextlib.suppress(OSError):  # whoever read it has gone
+        os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode(errors="backslashreplace"))
+
+
+def _base_config(arguments: argparse.Namespace, resume: bool) -> Config:
+    """The configuration that options change: the one named, or of the run to resume, or the demo."""
+    if arguments.config is None:
+        return read_config(RunFolder(Path(arguments.run))) if resume else preset("demo")
+    if arguments.config not in PRESETS and (arguments.config.endswith(".py") or Path(arguments.config).exists()):
+        return load_config_file(arguments.config)
+    return preset(arguments.config)
+
+
+def print_start(trainer: Trainer) -> None:
+    """What is about to be trained, on what, and the head of the table."""
+    texts, about = trainer.texts, environment()
+    where = ", ".join(f"{name} {value}" for name, value in about.items())
+    print(where)
+    print(
+        f"{texts.corpus.name}: {len(texts.train):,} training, {len(texts.valid):,} validation, {len(texts.test):,} "
+        f"test tokens ({texts.train.oov:,}, {texts.valid.oov:,} and {texts.test.oov:,} of them OOV); "
+        f"{texts.vocabulary.describe()}"
+    )
+    if texts.lossy_lines:
+        print(f"note: {texts.lossy_lines:,} lines do not come back from their tokens: figures are of an easier text")
+    if isinstance(texts.train, RecordText):
+        print(f"the training text stays on disk, read by {texts.train.describe_workers()}")
+    model = trainer.model
+    if trainer.mesh is not None:
+        divided = describe_divisions(trainer.model, trainer.mesh)
+        print(describe_mesh(trainer.mesh) + (f"; {divided}" if divided else ""))
+    memory = step_memory(trainer.state, trainer.compiled_step())
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    on_each = " on each device" if trainer.mesh is not None else ""
+    print(f"{parameter_count(trainer.state.params):,} parameters; memory{on_each}: {describe_memory(memory, limit)}")
+    require_memory(memory.total, "a training step")
+    print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
+    if model.output.sampled:
+        print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")
+    if trainer.position.step:
+        print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
+    end = trainer.config.training.epochs * len(trainer.batches)
+    if trainer.profiler is not None and not trainer.profiler.is_to_come(trainer.position.step, end):
+        print(f"note: --profile-steps are none of the steps to come, {trainer.position.step + 1} to {end}: no trace")
+    # A sampled loss is none of the text's nats: it is shown as what it is.
+    train = "smpl. loss" if model.output.sampled else "train ppl"
+    mfu = f" {'MFU':>6}" if trainer.capacity.peak_flops else ""
+    rates = f"{'tokens/s':>9} {'ms/step':>8} {'input':>6}{mfu}"
+    print(f"{'epoch':>5} {'step':>8} {'rate':>9} {train:>10} {'valid ppl':>10} {rates} {'minutes':>8}")
+
+
+def print_epoch(report: EpochReport) -> None:
+    """A row of the table."""
+    skipped = f"  {report.skipped} skipped" if report.skipped else ""
+    approximate = "~" if report.valid.streams > 1 else ""
+    train = report.train_loss if report.train_perplexity is None else report.train_perplexity
+    print(
+        f"{report.epoch:5d} {report.step:8,d} {report.learning_rate:9.4g} {train:10.2f} "
+        f"{approximate + format(report.valid.perplexity, '.2f'):>10} {report.tokens_per_second:9,.0f}"
+        f"{_rates(report.rates)} {report.seconds / 60:8.2f}{skipped}",
+        flush=True,
+    )
+
+
+def _rates(rates: dict[str, float]) -> str:
+    """The columns of a step's median time, and of its share that was a wait for input; of the peak, where known."""
+    if not rates:
+        return f" {'-':>8} {'-':>6}"
+    mfu = f" {100 * rates['mfu']:5.1f}%" if "mfu" in rates else ""
+    return f" {rates['step_ms_p50']:8.1f} {100 * rates['input_wait']:5.1f}%{mfu}"
+
+
+def print_results(results: Results) -> None:
+    """The final figures, beside the baselines."""
+    print(f"\nbest checkpoint of {results.run}, {results.parameters:,} parameters, {results.seconds / 60:.1f} minutes")
+    print(f"  valid  {results.valid}")
+    print(f"  test   {results.test}")
+    for name, value in results.baselines.items():
+        print(f"  test perplexity of the {name} baseline: {value:.3f}")
+    if "entropy_rate" in results.facts:
+        rate, test = results.facts["entropy_rate"], results.test
+        excess = 100 * (test.nats / test.tokens / rate - 1)
+        print(
+            f"  exact entropy rate {rate:.5f} nats a token; the model's {test.nats / test.tokens:.5f} ({excess:+.2f} %)"
+        )

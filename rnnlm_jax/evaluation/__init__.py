@@ -1,0 +1,1 @@
+"""Evaluating models: perplexity, sentence scores, comparison, rescoring, and horizons of trained models."""

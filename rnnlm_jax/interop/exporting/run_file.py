@@ -1,0 +1,144 @@
+"""A run in one file of safetensors: all parameters by path; all else that makes it a run, in the header."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.config import to_sealed_json, with_identity_from_json
+from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.errors import UserError
+from rnnlm_jax.interop.weights import read_tensors, write_safetensors
+from rnnlm_jax.jobs.checkpoints import Position
+from rnnlm_jax.jobs.checkpoints.digests import digests, named_leaves
+from rnnlm_jax.jobs.run_folder import Run, build_model
+from rnnlm_jax.jobs.run_identity import RunIdentity
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.outputs.word_counts import Words
+
+#: The text of the header that says what the file is, and of which version.
+KIND, VERSION = "rnnlm_jax", "run 2"
+
+
+def save_safetensors(run: Run, path: str | Path) -> None:
+    """Write a run as one file of safetensors, from which ``load_safetensors`` makes the same run.
+
+    Parameters are tensors by path (``embedding``, ``cell.0.w_x``, …), in their own dtype. The header has the
+    configuration, the run's identity, the vocabulary, the words' counts, the position, and a digest of each tensor.
+
+    Args:
+        run: what ``open_run`` gives.
+        path: the file to write, whole or not at all.
+
+    Raises:
+        UserError: for what is no run, or if it cannot be written.
+    """
+    require_run(run)
+    write_safetensors(path, named_leaves(run.params), run_texts(run))
+
+
+def require_run(run: object) -> None:
+    """Check that something is a run.
+
+    Raises:
+        UserError: if not, such as for its folder's name.
+    """
+    if not isinstance(run, Run):
+        raise UserError(
+            f"this takes a run, as rnnlm_jax.jobs.run_folder.open_run(folder) gives it, not a {type(run).__name__}"
+        )
+
+
+def run_texts(run: Run) -> dict[str, str]:
+    """All of a run but its parameters, as texts by name, with the parameters' digests."""
+    texts = {
+        KIND: VERSION,
+        "config": to_sealed_json(run.config, None if run.identity is None else run.identity.entry()),
+        "vocabulary": run.vocabulary.to_json(),
+        "position": json.dumps(dataclasses.asdict(run.position)),
+        "digests": json.dumps(digests(named_leaves(run.params))),
+    }
+    return texts if run.words is None else texts | {"counts": run.words.to_json()}
+
+
+def load_safetensors(path: str | Path) -> Run:
+    """The run that ``save_safetensors`` wrote: the same configuration, vocabulary and position, equal parameters.
+
+    Raises:
+        UserError: if there is no such file, it is damaged, or it holds no run of this version.
+    """
+    return run_of(*read_tensors(path), str(path))
+
+
+def is_run_file(texts: dict[str, str]) -> bool:
+    """Whether the header of a file says that a run is in it, of whatever version."""
+    return KIND in texts
+
+
+def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> Run:
+    """The run that the arrays and texts of a file make.
+
+    Args:
+        arrays: by path.
+        texts: of the header.
+        name: of the file, for errors.
+
+    Raises:
+        UserError: if they make none, or are not as they were written.
+    """
+    if texts.get(KIND) != VERSION:
+        raise UserError(
+            f"{name} holds no run of this version: write one with rnnlm-jax export RUN --format safetensors"
+        )
+    try:
+        position = Position(**json.loads(texts["position"]))
+        written: dict[str, str] = dict(json.loads(texts["digests"]))
+        config, entry = with_identity_from_json(texts["config"], f"the configuration in {name}")
+        identity = None if entry is None else RunIdentity.from_entry(entry)
+        vocabulary = _vocabulary_of(texts["vocabulary"], name)
+    except (ValueError, TypeError, KeyError) as error:
+        raise error if isinstance(error, UserError) else _damaged(name, f"its header: {error}") from error
+    counts = texts.get("counts")
+    words = None if counts is None else Words.from_json(counts, vocabulary.tokens, f"the word counts in {name}")
+    model = build_model(config.model, vocabulary.size, words=words)
+    params = fitted(model, arrays, name)
+    for leaf, found in digests(arrays).items():
+        if written.get(leaf) != found:
+            raise _damaged(name, f"wrong digest of {leaf}")
+    return Run(config, vocabulary, model, params, position, words, identity)
+
+
+def fitted(model: LanguageModel, arrays: dict[str, np.ndarray], name: str) -> LanguageModelParams:
+    """Arrays by path as the parameters of a model.
+
+    Raises:
+        UserError: if one is missing, or there is one too many, or one is of another shape or dtype.
+    """
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    wanted = named_leaves(like)
+    missing, unknown = sorted(wanted.keys() - arrays.keys()), sorted(arrays.keys() - wanted.keys())
+    if missing or unknown:
+        what = f"lacks {missing[0]}" if missing else f"has {unknown[0]}, which the model has not"
+        raise UserError(f"{name} does not hold the parameters of its model ({what}): export the run again")
+    for leaf, want in wanted.items():
+        have = arrays[leaf]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            raise UserError(
+                f"{leaf} in {name} is {have.dtype}{list(have.shape)}, and its model has {want.dtype}"
+                f"{list(want.shape)}: export the run again"
+            )
+    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(arrays[leaf]) for leaf in wanted])
+
+
+def _vocabulary_of(text: str, name: str) -> Vocabulary:
+    try:
+        return Vocabulary.from_json(text, name)
+    except UserError:
+        raise _damaged(name, "its vocabulary") from None
+
+
+def _damaged(name: str, what: str) -> UserError:
+    return UserError(f"{name} is damaged ({what}): restore it from a copy, or export the run again")

@@ -1,0 +1,62 @@
+"""Matrix products, by a kernel of our own on a CPU: wider vectors than those of XLA's library."""
+
+from typing import Any
+
+import jax
+from jax.interpreters import ad
+
+from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.kernels.operation import Operation, is_by_meaning
+
+#: Left to XLA are products of fewer rows, or of fewer multiplications: packing would cost more than it saves.
+FEWEST_ROWS, SMALLEST = 128, 2**20
+
+
+def matmul(
+    a: Float[Array, "M K"], b: Float[Array, "K N"], transpose_a: bool = False, transpose_b: bool = False
+) -> Float[Array, "M N"]:
+    """``a b``, or with ``transpose_a`` ``aᵀ b`` for ``a [K, M]``, with ``transpose_b`` ``a bᵀ`` for ``b [N, K]``.
+
+    On a CPU large products with a plain ``b`` go to the kernel, as far as it can be compiled; all others, where it was
+    measured to gain nothing, to XLA. Derivatives are products again.
+    """
+    rows = a.shape[1 if transpose_a else 0]
+    if is_by_meaning() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
+        return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
+    large = rows >= FEWEST_ROWS and rows * b.shape[0] * b.shape[1] >= SMALLEST
+    if large and not transpose_b and a.dtype == b.dtype and jax.default_backend() == "cpu":
+        return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
+    return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
+
+
+def _product(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> tuple[Array]:
+    dimensions = (((0 if transpose_a else 1,), (1 if transpose_b else 0,)), ((), ()))
+    return (jax.lax.dot_general(a, b, dimensions),)
+
+
+class _Bilinear(Operation):
+    """The product as an operation linear in either operand."""
+
+    def __init__(self) -> None:
+        super().__init__("matmul", _product)
+        ad.primitive_transposes[self.primitive] = self._transpose
+
+    def _jvp(self, primals: Any, tangents: Any, **static: Any) -> tuple[Any, Any]:
+        (a, b), (da, db) = primals, tangents
+        value = matmul(a, b, **static)
+        parts = [matmul(da, b, **static)] if type(da) is not ad.Zero else []
+        parts += [matmul(a, db, **static)] if type(db) is not ad.Zero else []
+        return [value], [sum(parts[1:], parts[0])]
+
+    def _transpose(self, cotangents: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> list[Any]:
+        (g,) = cotangents
+        if type(g) is ad.Zero:
+            return [None, None]
+        if ad.is_undefined_primal(a):
+            of_a = matmul(b, g, transpose_b, True) if transpose_a else matmul(g, b, False, not transpose_b)
+            return [of_a, None]
+        of_b = matmul(g, a, True, transpose_a) if transpose_b else matmul(a, g, not transpose_a, False)
+        return [None, of_b]
+
+
+_matmul = _Bilinear()

@@ -1,0 +1,1 @@
+"""Recurrent language models: input layer, cells and output layer; loss, generation, FLOPs."""

@@ -1,5 +1,0 @@
-"""Kernels in C++ for what XLA does slowly on a CPU, each beside the pure function that it means."""
-
-from rnnlm_jax.native.library import unavailable
-
-__all__ = ["unavailable"]

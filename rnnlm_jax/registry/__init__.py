@@ -1,0 +1,1 @@
+"""Factories by name: cached, registered, or loaded from a user's file."""

@@ -1,0 +1,1 @@
+"""The operating system: input files, files written whole, cache folders, locks, memory, progress bars."""

@@ -1,0 +1,142 @@
+"""Losses of twenty steps on meshes, as a program: what the tests start in processes of their own.
+
+python -m tests.jobs.sharding.losses FILE MESH:OUTPUT … [--job COORDINATOR PROCESSES PROCESS_ID]
+
+MESH "one" is one device.
+"""
+
+import json
+import re
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from rnnlm_jax.config import ModelConfig, OptimizerConfig
+from rnnlm_jax.data import StreamBatches
+from rnnlm_jax.jobs import distributed
+from rnnlm_jax.jobs.run_folder import build_model
+from rnnlm_jax.jobs.sharding.divided_scoring import divided_scoring_function, stream_sharding
+from rnnlm_jax.jobs.sharding.gather import in_blocks
+from rnnlm_jax.jobs.sharding.mesh import divided_executor, make_mesh
+from rnnlm_jax.jobs.sharding.placing import everywhere, own_columns, placed, placed_batch, placed_tree
+from rnnlm_jax.jobs.sharding.rules import parameter_shardings
+from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.training.optimizer import make_optimizer
+from rnnlm_jax.training.step import make_train_step, state_shardings
+from tests.training.tiny import fresh_state
+
+STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
+#: Output layer, its options, optimiser: dense gradients, and gradients by row of both tables.
+CASES = {
+    "softmax": ((), "adam", 0.01),
+    "importance": ((("samples", 16),), "adagrad", 0.2),
+    "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
+}
+
+
+COLLECTIVE = re.compile(r"(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(")
+
+
+def words():
+    """Words by falling count."""
+    return Words([f"w{k}" for k in range(WORDS)], np.maximum(1000 // np.arange(1, WORDS + 1), 1))
+
+
+def losses(output, mesh):
+    """Nats, tokens and norm of the gradient of each step, ``[STEPS, 3]``, with dropout; whether it calls kernels."""
+    options, optimizer, rate = CASES[output]
+    config = OptimizerConfig(optimizer=optimizer, clip_norm=1.0)
+    shape = ModelConfig(
+        cell="lstm",
+        hidden_size=8,
+        output=output,
+        output_options=options,
+        init_scale=0.3,
+        dropout_input=0.1,
+        dropout_output=0.2,
+    )
+    model = build_model(shape, WORDS, None if mesh is None else divided_executor(None, mesh), words())
+    # More text than steps, and padding in the last window.
+    tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
+    batches = StreamBatches(tokens, BATCH, WINDOW, 0, None if mesh is None else own_columns(mesh, BATCH))
+    state = fresh_state(model, config, BATCH)  # almost without compilations; tests of whole jobs have the usual one
+    state = state._replace(opt_state=make_optimizer(config, 0.0).init(state.params))
+    if mesh is not None:
+        state = jax.tree.map(placed, state, state_shardings(model, config, mesh))
+    step = make_train_step(model, config, 3, True, mesh)
+    found = []
+    on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
+    rate = jnp.asarray(rate, jnp.float32)
+    for batch in on_mesh:
+        if not found:
+            kernels = "rnnlm_jax_lstm" in step.lower(state, batch, rate).as_text()
+        state, info = step(state, batch, rate)
+        found.append([float(info.nats), int(info.tokens), float(info.grad_norm)])
+    assert len(found) == STEPS
+    return found, kernels
+
+
+def gathers(mesh):
+    """Whether arrays come back from a mesh as they were put there, in blocks of some rows, the last one shorter."""
+    values = np.arange(24 * 16, dtype=np.float32).reshape(24, 16)
+    for spec in (PartitionSpec("data"), PartitionSpec("model"), PartitionSpec(None, "model")):
+        array = placed(values, NamedSharding(mesh, spec))
+        assert not array.is_fully_replicated
+        for size in (1, 5 * values.nbytes // 24, values.nbytes):
+            if not np.array_equal(in_blocks(array, size), values):
+                return False
+    return True
+
+
+def scoring(mesh, streams):
+    """How far nats on a mesh are from those of one device, and how many collectives are within its loops.
+
+    The number of words does not divide over ``model``: tables are divided by their width.
+    """
+    count = WORDS + 1
+    shape = ModelConfig(cell="lstm", hidden_size=8, init_scale=0.3)
+    model = build_model(shape, count, divided_executor(None, mesh))
+    params, state = model.init(jax.random.key(0)), model.initial_state((streams,))
+    ids = np.random.default_rng(0).integers(0, count, (16, streams)).astype(np.int32)
+    _, wanted = model.token_nats(params, state, ids, ids)
+    on_mesh = jax.tree.map(placed, params, parameter_shardings(model, mesh))
+    state = placed_tree(state, stream_sharding(mesh, streams))
+    tokens = placed(ids, everywhere(mesh))
+    score = divided_scoring_function(mesh, model, streams)
+    computations = score.lower(on_mesh, state, tokens, tokens).compile().as_text().split("\n\n")
+    within = sum(len(COLLECTIVE.findall(each)) for each in computations if "ENTRY" not in each)
+    _, nats = score(on_mesh, state, tokens, tokens)
+    return float(np.abs(np.asarray(nats) - np.asarray(wanted)).max()), within
+
+
+def main(arguments):
+    """Write the losses of all cases on all meshes, the first process of a job for all."""
+    job = None
+    if "--job" in arguments:
+        at = arguments.index("--job")
+        coordinator, processes, process_id = arguments[at + 1 :]
+        job = distributed.init(coordinator, int(processes), int(process_id))
+        arguments = arguments[:at]
+    file, *words = arguments
+    found = {"kernels": {}, "gathers": [], "scoring": []}
+    for mesh, output in (word.split(":") for word in words):
+        made = None if mesh == "one" else make_mesh(mesh)
+        found[f"{mesh}:{output}"], kernels = losses(output, made)
+        found["kernels"].setdefault(mesh, []).append(kernels)
+        if "model" in mesh:
+            found["gathers"].append(gathers(made))
+            found["scoring"] += [scoring(made, streams) for streams in (1, 8)]
+    found["devices"] = jax.device_count()
+    found["processes"] = jax.process_count()
+    if distributed.is_first():
+        with open(file, "w") as out:
+            json.dump(found, out)
+    if job is not None:
+        job.leave()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,1 +1,0 @@
-"""Tests of ``rnnlm_jax.native``."""
