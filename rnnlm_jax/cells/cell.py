@@ -2,13 +2,13 @@
 
 Almost every cell is two linear maps and an elementwise update,
 
-    z_t = project(params, x_t)                  affine in the input, free of the recurrence
-    r_t = mix(params, s_{t-1})                  linear in the state, the only place where units meet
+    z_t = input_projection(params, x_t)                  affine in the input, free of the recurrence
+    r_t = recurrent_projection(params, s_{t-1})                  linear in the state, the only place where units meet
     s_t = update(params, s_{t-1}, z_t, r_t)     elementwise over units: gates and nonlinearity
     h_t = readout(params, s_t)
 
-and ``step(params, state, z) = update(params, state, z, mix(params, state))``. A cell that does not split so (layer
-normalisation across units, a reset gate before the product) gives ``whole_step`` in place of ``mix`` and ``update``.
+and ``step(params, state, z) = update(params, state, z, recurrent_projection(params, state))``. A cell that does not split so (layer
+normalisation across units, a reset gate before the product) gives ``whole_step`` in place of ``recurrent_projection`` and ``update``.
 Whatever runs, differentiates or adapts cells takes this object and nothing else.
 """
 
@@ -28,8 +28,8 @@ from rnnlm_jax.registry.cached_factory import FactoryMade, cached_factory, made_
 Params = TypeVar("Params")
 State = TypeVar("State")
 Made = TypeVar("Made", covariant=True)
-ProjectFn = Callable[[Params, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
-MixFn = Callable[[Params, State], Array]  # (params, state) -> r[..., G*H]
+InputProjectionFn = Callable[[Params, Array], Array]  # (params, x[..., D]) -> z[..., G*H]
+RecurrentProjectionFn = Callable[[Params, State], Array]  # (params, state) -> r[..., G*H]
 UpdateFn = Callable[[Params, State, Array, Array], State]  # (params, state, z, r) -> state
 StepFn = Callable[[Params, State, Array], State]  # (params, state, z) -> state
 ReadoutFn = Callable[[Params, State], Array]  # (params, state) -> h[..., output_size]
@@ -78,9 +78,9 @@ class Cell(FactoryMade, Generic[Params, State]):
     spec: CellSpec
     init: InitFn[Params]
     initial_state: StateFn[State]
-    project: ProjectFn[Params]
+    input_projection: InputProjectionFn[Params]
     readout: ReadoutFn[Params, State]
-    mix: MixFn[Params, State] | None = None
+    recurrent_projection: RecurrentProjectionFn[Params, State] | None = None
     update: UpdateFn[Params, State] | None = None
     whole_step: StepFn[Params, State] | None = None
     additive: bool = False
@@ -98,12 +98,12 @@ class Cell(FactoryMade, Generic[Params, State]):
     @property
     def splits(self) -> bool:
         """Whether the cell is two linear maps and an elementwise update."""
-        return self.mix is not None and self.update is not None
+        return self.recurrent_projection is not None and self.update is not None
 
     def step(self, params: Params, state: State, z: Array) -> State:
-        """One step of time, ``update(params, state, z, mix(params, state))``, where ``z`` is ``project(params, x)``."""
-        if self.mix is not None and self.update is not None:
-            return self.update(params, state, z, self.mix(params, state))
+        """One step of time, ``update(params, state, z, recurrent_projection(params, state))``, where ``z`` is ``input_projection(params, x)``."""
+        if self.recurrent_projection is not None and self.update is not None:
+            return self.update(params, state, z, self.recurrent_projection(params, state))
         if self.whole_step is None:
             raise UserError(f"a {self.spec.kind} cell cannot be stepped: it reads the whole sequence, use unroll")
         return self.whole_step(params, state, z)

@@ -65,8 +65,8 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
     def initial_state(batch_shape: tuple[int, ...]) -> tuple[Tree, ...]:
         return tuple(layer.initial_state(batch_shape) for layer in layers)
 
-    def project(params: tuple[Tree, ...], x: Array) -> Array:
-        return layers[0].project(params[0], x)
+    def input_projection(params: tuple[Tree, ...], x: Array) -> Array:
+        return layers[0].input_projection(params[0], x)
 
     def outputs(params: tuple[Tree, ...], states: tuple[Tree, ...], upto: int) -> Array:
         """Output of layer ``upto``, its residual connections added up."""
@@ -77,7 +77,7 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
         new: list[Tree] = []
         for k, layer in enumerate(layers):
             if k > 0:
-                z = layer.project(params[k], outputs(params, tuple(new), k - 1))
+                z = layer.input_projection(params[k], outputs(params, tuple(new), k - 1))
             new.append(layer.step(params[k], state[k], z))
         return tuple(new)
 
@@ -90,7 +90,7 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
         spec,
         init,
         initial_state,
-        project,
+        input_projection,
         readout,
         whole_step=whole_step,
         layers=layers,

@@ -43,7 +43,7 @@ def feed_forward(
 
         h_t = tanh(b + Σ_{k=0}^{n-2} W_k x_{t-k})
 
-    It predicts a word from the n - 1 before it, and from no other. As a recurrence its ``mix`` is empty: all products
+    It predicts a word from the n - 1 before it, and from no other. As a recurrence its ``recurrent_projection`` is empty: all products
     ``W_k x_t`` are one projection, free of time, and a step adds and shifts sums. Words before the first count as
     zeros, and after a reset too. The paper's direct connections from the window to the output are left out.
 
@@ -73,10 +73,10 @@ def feed_forward(
 
         return FeedForwardState(zeros(1), zeros(words - 1) if words > 1 else None)
 
-    def project(params: FeedForwardParams, x: Array) -> Array:
+    def input_projection(params: FeedForwardParams, x: Array) -> Array:
         return linear_maps.product(x, params.w_x, dtype)
 
-    def mix(params: FeedForwardParams, state: FeedForwardState) -> Array:
+    def recurrent_projection(params: FeedForwardParams, state: FeedForwardState) -> Array:
         del params
         return jnp.zeros_like(state.hidden)
 
@@ -94,8 +94,8 @@ def feed_forward(
         spec=CellSpec("feed-forward", hidden_size, hidden_size, dtype, param_dtype, (("order", order),)),
         init=init,
         initial_state=initial_state,
-        project=project,
-        mix=mix,
+        input_projection=input_projection,
+        recurrent_projection=recurrent_projection,
         update=update,
         readout=linear_maps.read_hidden,
     )

@@ -100,9 +100,9 @@ def gru(
             GRUParams, hidden_size, (0.0, 0.0, 0.0), recurrent_init, param_dtype, extra=extra
         ),
         initial_state=initial_state,
-        project=linear_maps.input_projection(dtype),
+        input_projection=linear_maps.input_projection(dtype),
         readout=linear_maps.read_hidden,
-        mix=linear_maps.recurrent_product(dtype) if after else None,
+        recurrent_projection=linear_maps.recurrent_projection(dtype) if after else None,
         update=update if after else None,
         whole_step=None if after else step_before,
     )

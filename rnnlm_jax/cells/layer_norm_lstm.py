@@ -77,7 +77,7 @@ def layer_norm_lstm(
             "b_c": jnp.zeros((hidden_size,), param_dtype),
         }
 
-    def project(params: LayerNormLSTMParams, x: Array) -> Array:
+    def input_projection(params: LayerNormLSTMParams, x: Array) -> Array:
         z = linear_maps.product(x, params.w_x, dtype).astype(param_dtype)
         return layer_norm(z, params.gain_x) + over_batch(params.b, z)
 
@@ -94,7 +94,7 @@ def layer_norm_lstm(
             LayerNormLSTMParams, hidden_size, biases, recurrent_init, param_dtype, extra=gains
         ),
         initial_state=zero_state(hidden_size, param_dtype),
-        project=project,
+        input_projection=input_projection,
         whole_step=whole_step,
         readout=linear_maps.read_hidden,
     )

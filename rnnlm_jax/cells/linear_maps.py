@@ -16,7 +16,7 @@ from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.activations import sigmoid, tanh
 from rnnlm_jax.arrays.mesh_axes import explicit_spec, without_explicit_axes
 from rnnlm_jax.cells import initializers
-from rnnlm_jax.cells.cell import InitFn, MixFn, Params, ProjectFn, check_size
+from rnnlm_jax.cells.cell import InitFn, RecurrentProjectionFn, Params, InputProjectionFn, check_size
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.kernels.matmul import matmul
 
@@ -37,26 +37,26 @@ def product(x: Array, w: Array, dtype: Any) -> Array:
     return without_explicit_axes(by_rows, (x, w), PartitionSpec(*explicit_spec(x)[:-1], None))
 
 
-def input_projection(dtype: Any) -> ProjectFn[Any]:
-    """``project`` of a cell whose parameters hold ``w_x [D, G*H]`` and ``b [G*H]`` (or None): ``z = x w_x + b``."""
+def input_projection(dtype: Any) -> InputProjectionFn[Any]:
+    """``input_projection`` of a cell whose parameters hold ``w_x [D, G*H]`` and ``b [G*H]`` (or None): ``z = x w_x + b``."""
 
-    def project(params: Tree, x: Array) -> Array:
+    def input_projection(params: Tree, x: Array) -> Array:
         z = product(x, params.w_x, dtype)
         if params.b is None:
             return z
         # Laid out for all rows before it is made narrow: so its gradient is a sum over rows in its own type.
         return z + jnp.broadcast_to(params.b, z.shape).astype(dtype)
 
-    return project
+    return input_projection
 
 
-def recurrent_product(dtype: Any) -> MixFn[Any, Any]:
-    """``mix`` of a cell whose parameters hold ``w_h [H, G*H]``: ``r = h w_h``."""
+def recurrent_projection(dtype: Any) -> RecurrentProjectionFn[Any, Any]:
+    """``recurrent_projection`` of a cell whose parameters hold ``w_h [H, G*H]``: ``r = h w_h``."""
 
-    def mix(params: Tree, state: Tree) -> Array:
+    def recurrent_projection(params: Tree, state: Tree) -> Array:
         return product(state.hidden, params.w_h, dtype)
 
-    return mix
+    return recurrent_projection
 
 
 def read_hidden(params: Tree, state: Tree) -> Array:

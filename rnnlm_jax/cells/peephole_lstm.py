@@ -73,8 +73,8 @@ def peephole_lstm(
             PeepholeLSTMParams, hidden_size, biases, recurrent_init, param_dtype, extra=peepholes
         ),
         initial_state=zero_state(hidden_size, param_dtype),
-        project=linear_maps.input_projection(dtype),
-        mix=linear_maps.recurrent_product(dtype),
+        input_projection=linear_maps.input_projection(dtype),
+        recurrent_projection=linear_maps.recurrent_projection(dtype),
         update=update,
         additive=True,
         readout=linear_maps.read_hidden,

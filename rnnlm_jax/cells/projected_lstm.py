@@ -38,7 +38,7 @@ def projected_lstm(
 
         c_t = σ(f) c_{t-1} + σ(i) tanh(g),    m_t = σ(o) tanh(c_t),    h_t = m_t W_p.
 
-    The state's ``hidden`` is m, of size H, from which ``mix`` and ``readout`` form the projection of size P: so the
+    The state's ``hidden`` is m, of size H, from which ``recurrent_projection`` and ``readout`` form the projection of size P: so the
     update stays elementwise.
 
     Args:
@@ -60,7 +60,7 @@ def projected_lstm(
     def projection(key: Key) -> dict[str, Array]:
         return {"w_p": initializers.glorot(key, (hidden_size, output_size), param_dtype)}
 
-    def mix(params: ProjectedLSTMParams, state: LSTMState) -> Array:
+    def recurrent_projection(params: ProjectedLSTMParams, state: LSTMState) -> Array:
         return linear_maps.product(linear_maps.product(state.hidden, params.w_p, dtype), params.w_h, dtype)
 
     def update(params: ProjectedLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
@@ -78,8 +78,8 @@ def projected_lstm(
             ProjectedLSTMParams, hidden_size, biases, recurrent_init, param_dtype, output_size, projection
         ),
         initial_state=zero_state(hidden_size, param_dtype),
-        project=linear_maps.input_projection(dtype),
-        mix=mix,
+        input_projection=linear_maps.input_projection(dtype),
+        recurrent_projection=recurrent_projection,
         update=update,
         additive=True,
         readout=readout,

@@ -35,7 +35,7 @@ __all__ = ["LinenCell", "LinenLanguageModel", "LinenRNN", "from_linen", "to_line
 class LinenCell(nn.RNNCellBase):
     """A cell as ``flax.linen.RNN`` takes it: ``(carry, x_t) -> (carry, h_t)``, one step of the cell.
 
-        s_t = step(s_{t-1}, project(x_t)),    h_t = readout(s_t)
+        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = readout(s_t)
 
     The carry is the cell's own state, a NamedTuple, not linen's ``(c, h)``. ``init`` draws the weights from the
     key that linen derives from its own for this module, so they are not those of ``cell.init`` with the same key.
@@ -67,7 +67,7 @@ class LinenCell(nn.RNNCellBase):
         inputs = vectors(inputs)
         params = self.weights(inputs.shape[-1])
         check_state(self.cell, carry, inputs.shape[:-1])
-        carry = self.cell.step(params, carry, self.cell.project(params, inputs))
+        carry = self.cell.step(params, carry, self.cell.input_projection(params, inputs))
         return carry, self.cell.readout(params, carry)
 
     @nn.nowrap

@@ -34,7 +34,7 @@ __all__ = ["NnxCell", "NnxLanguageModel", "NnxRNN", "set_params", "to_params"]
 class NnxCell(nnx.RNNCellBase, Holder):
     """A cell as ``flax.nnx.RNN`` takes it: ``(carry, x_t) -> (carry, h_t)``, one step of the cell.
 
-        s_t = step(s_{t-1}, project(x_t)),    h_t = readout(s_t)
+        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = readout(s_t)
 
     The carry is the cell's own state, a NamedTuple, not nnx's ``(c, h)``. The weights are those of
     ``cell.init(rngs.params(), in_features)``.
@@ -78,7 +78,7 @@ class NnxCell(nnx.RNNCellBase, Holder):
         inputs = vectors(inputs)
         check_state(self.cell, carry, inputs.shape[:-1])
         params = to_params(self)
-        carry = self.cell.step(params, carry, self.cell.project(params, inputs))
+        carry = self.cell.step(params, carry, self.cell.input_projection(params, inputs))
         return carry, self.cell.readout(params, carry)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> Tree:

@@ -63,8 +63,8 @@ def controlled(
 def _with_flags(cell: Cell) -> Cell:
     """A cell whose inputs, and projected inputs, end with two flags: whether the step counts, and a reset."""
 
-    def project(params: Tree, xs: Array) -> Array:
-        zs = cell.project(params, xs[..., :-2])
+    def input_projection(params: Tree, xs: Array) -> Array:
+        zs = cell.input_projection(params, xs[..., :-2])
         return jnp.concatenate([zs, xs[..., -2:].astype(zs.dtype)], axis=-1)
 
     def whole_step(params: Tree, state: Tree, z: Array) -> Tree:
@@ -72,16 +72,16 @@ def _with_flags(cell: Cell) -> Cell:
         before = select(control.resets, cell.initial_state(z.shape[:-1]), state)
         return select(control.mask, cell.step(params, before, z), before)
 
-    changed: dict[str, Any] = {"project": project}
-    if cell.mix is None or cell.update is None:
+    changed: dict[str, Any] = {"input_projection": input_projection}
+    if cell.recurrent_projection is None or cell.update is None:
         return dataclasses.replace(cell, whole_step=whole_step, **changed)
-    mix, plain_update = cell.mix, cell.update
+    recurrent_projection, plain_update = cell.recurrent_projection, cell.update
 
     def update(params: Tree, state: Tree, z: Array, r: Array) -> Tree:
         z, control = _parted(z)
         fresh = cell.initial_state(z.shape[:-1])
         before = select(control.resets, fresh, state)
-        r = select(control.resets, mix(params, fresh), r)
+        r = select(control.resets, recurrent_projection(params, fresh), r)
         return select(control.mask, plain_update(params, before, z, r), before)
 
     return dataclasses.replace(cell, update=update, additive=False, **changed)

@@ -26,9 +26,9 @@ def direct_path(cell: Cell, params: Tree, states_before: Tree, zs: Float[Array, 
     """
     if isinstance(cell, Stack):
         return _of_stack(cell, params, states_before, zs)
-    if cell.mix is None or cell.update is None:
+    if cell.recurrent_projection is None or cell.update is None:
         return jax.tree.map(lambda part: None, states_before)
-    update, r = cell.update, cell.mix(params, states_before)
+    update, r = cell.update, cell.recurrent_projection(params, states_before)
     parts, structure = jax.tree.flatten(states_before)
     slopes = []
     for k, part in enumerate(parts):
@@ -45,7 +45,7 @@ def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> Tree:
     """Layer by layer, each on the outputs of the one below."""
     found, below = [], None
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
-        zs = zs if below is None else layer.project(layer_params, below)
+        zs = zs if below is None else layer.input_projection(layer_params, below)
         found.append(direct_path(layer, layer_params, state, zs))
         h = layer.readout(layer_params, layer.step(layer_params, state, zs))
         below = h if below is None or not stack.residual else h + below

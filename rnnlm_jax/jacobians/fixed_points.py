@@ -99,7 +99,7 @@ def _fixed_points(
 ) -> FixedPoints:
     dtype = cell.spec.param_dtype
     enough = jnp.asarray(enough, dtype)
-    given, unravel = (params, cell.project(params, x)), from_vector(cell)
+    given, unravel = (params, cell.input_projection(params, x)), from_vector(cell)
     (params, z), starts = jax.lax.stop_gradient((given, starts))
     mixing = mixing_matrix(cell, params) if cell.splits else None
     lengths = jnp.asarray(0.5 ** np.arange(STEP_LENGTHS), dtype)

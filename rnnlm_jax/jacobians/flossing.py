@@ -46,5 +46,5 @@ def _flossing(
     cell: Cell, params: Tree, state: Tree, xs: Array, count: int, key: Key, qr_interval: int
 ) -> Float[Array, ""]:
     frame = random_frame(key, state_size(cell), count, cell.spec.param_dtype)
-    log = push_frame(cell_push(cell, params), state, frame, cell.project(params, xs), qr_interval)
+    log = push_frame(cell_push(cell, params), state, frame, cell.input_projection(params, xs), qr_interval)
     return jnp.square(mean_exponents(log, qr_interval)).sum()

@@ -70,7 +70,7 @@ class _Run(NamedTuple):
 
 @compiled("cell")
 def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
     return _Run(zs, trajectory(cell, params, state, zs))
 
 
@@ -78,7 +78,7 @@ def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
 def _swept(cell: Cell, params: Tree, xs: Array, along: _Run, delta: Tree) -> GradientByLag:
     """Back from the gradient with respect to the last state."""
     zs, states = along
-    _, project_back = jax.vjp(lambda xs: cell.project(params, xs), xs)
+    _, input_projection_vjp = jax.vjp(lambda xs: cell.input_projection(params, xs), xs)
     delta, scale = _rescaled(delta, scales.ones(xs.shape[1:-1], result_dtype(cell.spec.param_dtype)))
 
     def back(carry: tuple[Tree, Scales], at: tuple[Tree, Array]) -> tuple[tuple[Tree, Scales], tuple]:
@@ -92,7 +92,7 @@ def _swept(cell: Cell, params: Tree, xs: Array, along: _Run, delta: Tree) -> Gra
     one_back, at_one = back((delta, scale), jax.tree.map(lambda part: part[-1], at))
     _, further = jax.lax.scan(back, one_back, jax.tree.map(lambda part: part[:-1], at), reverse=True)
     norms, delta_zs, delta_scales = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), further, at_one)
-    (delta_xs,) = project_back(delta_zs)
+    (delta_xs,) = input_projection_vjp(delta_zs)
     now = _log_norms(delta, scale)
     slopes = jax.tree.map(lambda part: part[:-1], direct_path(cell, params, *at))
     return GradientByLag(

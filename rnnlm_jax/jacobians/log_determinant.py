@@ -80,9 +80,9 @@ def step_determinant(cell: Cell, params: Tree, states_before: Tree, zs: Float[Ar
     if closed is None:
         found = _by_factoring(cell, params, states_before, zs)
         return StepDeterminant(found, jnp.zeros(found.shape, jnp.int32))
-    assert cell.mix is not None and cell.update is not None
+    assert cell.recurrent_projection is not None and cell.update is not None
     units, recurrent = closed
-    r = cell.mix(params, states_before)
+    r = cell.recurrent_projection(params, states_before)
     after = cell.update(params, states_before, zs, r)
     a = preactivation(zs, r, jax.tree.leaves(states_before)[0])
     logs = units(params, states_before, after, a)
@@ -99,7 +99,7 @@ def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterm
     total, null = jnp.zeros((), result_dtype(stack.spec.param_dtype)), jnp.zeros((), jnp.int32)
     below = None
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
-        zs = zs if below is None else layer.project(layer_params, below)
+        zs = zs if below is None else layer.input_projection(layer_params, below)
         found = step_determinant(layer, layer_params, state, zs)
         total = total + found.log_abs_det.astype(total.dtype)
         null = jnp.maximum(null, found.null)
@@ -137,7 +137,7 @@ def _closed_form(cell: Cell) -> tuple[UnitLogs, Callable[[Cell, Tree], Array]] |
 
 
 def _log_det_output_block(cell: Cell, params: Tree) -> Array:
-    """``ln|det|`` of the block of ``mix`` that feeds the output gate, the last one, or the only one there is."""
+    """``ln|det|`` of the block of ``recurrent_projection`` that feeds the output gate, the last one, or the only one there is."""
     dtype, units = cell.spec.param_dtype, cell.spec.hidden_size
     block = params.w_h[:, -units:].astype(cell.spec.dtype).astype(dtype)  # rounded as the products round it
     if cell.spec.kind == "lstm-projected":

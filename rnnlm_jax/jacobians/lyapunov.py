@@ -117,7 +117,7 @@ def _of_cell(
     qr_interval: int,
     blocks: int | None,
 ) -> LyapunovSpectrum:
-    n, zs = state_size(cell), cell.project(params, xs)
+    n, zs = state_size(cell), cell.input_projection(params, xs)
     frame = random_frame(key, n, count, cell.spec.param_dtype)
     frames = push_frame(cell_push(cell, params), state, frame, zs, qr_interval)
     log_det = None

@@ -30,7 +30,7 @@ def pascanu_omega(
         Ω = Σ_t ( ‖J_tᵀ δ_t‖ / ‖δ_t‖ - 1 )²,    δ_t = ∂E/∂s_t,    t = 1 … T,
 
     summed over time, averaged over sequences, of the full state (an LSTM's c with its h). Its gradient is the paper's
-    immediate one: states, δ and the slopes of the nonlinearities are constants, and only the recurrent map, ``mix``, is
+    immediate one: states, δ and the slopes of the nonlinearities are constants, and only the recurrent map, ``recurrent_projection``, is
     differentiated; every other parameter gets zeros. A cell that does not split is differentiated through its step, at
     constant states, δ and projected inputs.
 
@@ -56,7 +56,7 @@ def pascanu_omega(
 
 @compiled("cell")
 def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> tuple[Array, Trajectory, Array]:
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
     states = trajectory(cell, params, state, zs)
     return zs, states, cell.readout(params, states.after)
 
@@ -87,14 +87,14 @@ def _omega(
 
 
 def _pull_one_step(cell: Cell, params: Tree, fixed: Tree, before: Tree, zs: Array, deltas: Tree) -> Tree:
-    """``J_tᵀ δ_t = D_stateᵀ δ + mixᵀ(D_rᵀ δ)`` of all steps at once, a function of the parameters of ``mix`` alone."""
-    if cell.mix is None or cell.update is None:
+    """``J_tᵀ δ_t = D_stateᵀ δ + mixᵀ(D_rᵀ δ)`` of all steps at once, a function of the parameters of ``recurrent_projection`` alone."""
+    if cell.recurrent_projection is None or cell.update is None:
         return jax.vjp(lambda s: cell.step(params, s, zs), before)[1](deltas)[0]
-    mix, update = cell.mix, cell.update
-    _, pull_update = jax.vjp(lambda s, r: update(fixed, s, zs, r), before, mix(fixed, before))
+    recurrent_projection, update = cell.recurrent_projection, cell.update
+    _, pull_update = jax.vjp(lambda s, r: update(fixed, s, zs, r), before, recurrent_projection(fixed, before))
     directly, through_mix = pull_update(deltas)
-    _, pull_mix = jax.vjp(lambda s: mix(params, s), before)
-    return jax.tree.map(jnp.add, directly, pull_mix(through_mix)[0])
+    _, pull_recurrent = jax.vjp(lambda s: recurrent_projection(params, s), before)
+    return jax.tree.map(jnp.add, directly, pull_recurrent(through_mix)[0])
 
 
 def _squared_norm(state: Tree) -> Float[Array, "T *B"]:

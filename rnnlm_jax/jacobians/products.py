@@ -57,7 +57,7 @@ def _step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Array) -> Float[A
         def step(state: Tree, z: Array) -> tuple[Tree, Array]:
             return cell.step(params, state, z), jacobian(state, z)
 
-        return jax.lax.scan(step, state, cell.project(params, xs))[1]
+        return jax.lax.scan(step, state, cell.input_projection(params, xs))[1]
 
     return _over_batch(one, state, xs, out_axes=1)
 
@@ -88,7 +88,7 @@ def state_product(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B 
 @compiled("cell", "i", "j")
 def _state_product(cell: Cell, params: Tree, state: Tree, xs: Array, i: int, j: int) -> ScaledMatrix:
     def one(state: Tree, xs: Array) -> ScaledMatrix:
-        zs, jacobian = cell.project(params, xs), jacobian_of(cell, params)
+        zs, jacobian = cell.input_projection(params, xs), jacobian_of(cell, params)
         state, _ = jax.lax.scan(lambda s, z: (cell.step(params, s, z), None), state, zs[:j])
 
         def step(carry: tuple[Tree, PowerOfTwo], z: Array) -> tuple[tuple[Tree, PowerOfTwo], None]:
@@ -131,7 +131,7 @@ def _products(cell: Cell, params: Tree, state: Tree, xs: Array, reduce: Reduce |
             product = _multiplied(power_of_two(jacobian(state, z)), product)
             return (cell.step(params, state, z), product), kept(_scaled(product))
 
-        return jax.lax.scan(step, (state, _identity(cell)), cell.project(params, xs))[1]
+        return jax.lax.scan(step, (state, _identity(cell)), cell.input_projection(params, xs))[1]
 
     return _over_batch(one, state, xs, out_axes=1)
 
@@ -152,7 +152,7 @@ def _products_to_end(cell: Cell, params: Tree, state: Tree, xs: Array, reduce: R
     kept = reduce or (lambda product: product)
 
     def one(state: Tree, xs: Array) -> Tree:
-        zs, jacobian = cell.project(params, xs), jacobian_of(cell, params)
+        zs, jacobian = cell.input_projection(params, xs), jacobian_of(cell, params)
         states = trajectory(cell, params, state, zs).before
 
         def step(product: PowerOfTwo, at: tuple[Tree, Array]) -> tuple[PowerOfTwo, Tree]:

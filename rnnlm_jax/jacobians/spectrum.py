@@ -97,7 +97,7 @@ def _spectrum(
     dtype: np.dtype,
     certify: bool,
 ) -> ProductSpectrum:
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
     before = trajectory(cell, params, state, zs).before
     inputs = _Inputs(params, before, zs, step_determinant(cell, params, before, zs), tolerance)
     precision = cell.spec.param_dtype

@@ -41,7 +41,7 @@ def state_cotangents(
 
 @compiled("cell")
 def _state_cotangents(cell: Cell, params: Tree, state: Tree, xs: Array, output_cotangents: Array) -> Tree:
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
     return pull_through_time(cell, params, trajectory(cell, params, state, zs), zs, output_cotangents)
 
 

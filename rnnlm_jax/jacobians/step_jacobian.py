@@ -1,6 +1,6 @@
 """The Jacobian of one step of time, ``J_t = ∂s_t / ∂s_{t-1}``, of the full state; rows are outputs.
 
-Three ways to the same matrix: structured, from the cell's ``update`` and ``mix``; by automatic differentiation, for any
+Three ways to the same matrix: structured, from the cell's ``update`` and ``recurrent_projection``; by automatic differentiation, for any
 cell; and as an operator that is never formed.
 """
 
@@ -39,7 +39,7 @@ def step_jacobian(cell: Cell, params: Tree, state: Tree, x: Float[Array, " D"]) 
 
 @compiled("cell")
 def _step_jacobian(cell: Cell, params: Tree, state: Tree, x: Array) -> Array:
-    return jacobian_of(cell, params)(state, cell.project(params, x))
+    return jacobian_of(cell, params)(state, cell.input_projection(params, x))
 
 
 def jacobian_of(cell: Cell, params: Tree) -> Callable[[Tree, Array], Float[Array, "n n"]]:
@@ -74,12 +74,12 @@ def structured_jacobian(
     """The Jacobian of a cell that splits, in O(H·n) for a given ``mixing``.
 
     ``update`` is elementwise over units, so a tangent of ones in one part of the state, or in one gate, gives the whole
-    diagonal of a block; ``mix`` is linear, so its matrix does not depend on the state:
+    diagonal of a block; ``recurrent_projection`` is linear, so its matrix does not depend on the state:
 
-        J = D_state + D_r · ∂mix/∂s.
+        J = D_state + D_r · ∂recurrent_projection/∂s.
 
     Args:
-        cell: a cell with ``mix`` and ``update``.
+        cell: a cell with ``recurrent_projection`` and ``update``.
         params: its parameters.
         state: the state before the step, unbatched.
         z: the projected input.
@@ -88,12 +88,12 @@ def structured_jacobian(
     Raises:
         UserError: if the cell does not split.
     """
-    if cell.mix is None or cell.update is None:
+    if cell.recurrent_projection is None or cell.update is None:
         raise UserError(f"a {cell.spec.kind} cell does not split: use autodiff_jacobian")
     update, units = cell.update, cell.spec.hidden_size
     mixing = mixing_matrix(cell, params) if mixing is None else mixing
     size, unravel = state_size(cell), from_vector(cell)
-    r = cell.mix(params, state)
+    r = cell.recurrent_projection(params, state)
 
     def vector_update(s: Array, r: Array) -> Array:
         return to_vector(update(params, unravel(s), z.astype(r.dtype), r))
@@ -118,11 +118,11 @@ def structured_jacobian(
 
 
 def mixing_matrix(cell: Cell, params: Tree) -> Float[Array, "GH n"]:
-    """The matrix of ``mix``, ``∂r/∂s``: the same at every step, so it is formed once a sequence."""
-    assert cell.mix is not None
-    mix, unravel = cell.mix, from_vector(cell)
+    """The matrix of ``recurrent_projection``, ``∂r/∂s``: the same at every step, so it is formed once a sequence."""
+    assert cell.recurrent_projection is not None
+    recurrent_projection, unravel = cell.recurrent_projection, from_vector(cell)
     basis = jnp.eye(state_size(cell), dtype=cell.spec.param_dtype)
-    return jax.vmap(lambda s: mix(params, unravel(s)), out_axes=1)(basis)
+    return jax.vmap(lambda s: recurrent_projection(params, unravel(s)), out_axes=1)(basis)
 
 
 def _vector_step(cell: Cell, params: Tree, z: Array) -> Callable[[Array], Array]:

@@ -71,7 +71,7 @@ def top_singular(
 def _top_singular(cell: Cell, params: Tree, state: Tree, xs: Array, k: int, key: Key, steps: int) -> TopSingular:
     n, dtype = state_size(cell), cell.spec.param_dtype
     directions = jax.random.normal(key, (steps + 2, 2, n), dtype)
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
 
     def probe(carry: tuple[Tree, Array], z: Array) -> tuple[tuple[Tree, Array], tuple[Tree, Array]]:
         state, direction = carry

@@ -22,7 +22,7 @@ def trajectory(cell: Cell, params: Tree, state: Tree, zs: Float[Array, "T *B GH"
         cell: any cell that can be stepped.
         params: its parameters.
         state: the state before the first step, ``[*B, ·]``.
-        zs: the projected inputs, ``project(params, xs)``.
+        zs: the projected inputs, ``input_projection(params, xs)``.
     """
 
     def step(state: Tree, z: Array) -> tuple[Tree, tuple[Tree, Tree]]:

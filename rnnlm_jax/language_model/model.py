@@ -184,7 +184,7 @@ class LanguageModel:
         """One step: the state after a token, and the log-probabilities (nats) of every next one."""
         token = as_whole_numbers("tokens", token)
         before = state.cell if self.output.past else state
-        z = self.cell.project(params.cell, self.embed(params, token))
+        z = self.cell.input_projection(params.cell, self.embed(params, token))
         after = self.cell.step(params.cell, before, z)
         h = self.cell.readout(params.cell, after)
         if self.output.past:

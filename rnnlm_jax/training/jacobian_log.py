@@ -100,7 +100,7 @@ def layer_runs(
             return xs
         rate = model.dropout.hidden if runs else model.dropout.input
         xs = model.dropout.apply(rate, None if key is None else jax.random.fold_in(key, len(runs)), xs)
-        zs = cell.project(params, xs)
+        zs = cell.input_projection(params, xs)
         runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))
         return cell.readout(params, runs[-1].states.after)
 

@@ -130,7 +130,7 @@ def native(
         cell.spec,
         params,
         state,
-        cell.project(params._replace(b=None), xs),
+        cell.input_projection(params._replace(b=None), xs),
         factors(control.mask),
         factors(None if control.resets is None else ~control.resets),
         reverse=reverse,

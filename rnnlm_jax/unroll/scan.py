@@ -16,7 +16,7 @@ def scan(
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[Tree, Float[Array, "T B H"]]:
-    """Run one cell over time, ``s_t = step(s_{t-1}, project(x_t))``, ``h_t = readout(s_t)``.
+    """Run one cell over time, ``s_t = step(s_{t-1}, input_projection(x_t))``, ``h_t = readout(s_t)``.
 
     What does not depend on the recurrence stays out of the loop: the inputs are projected as one product before it, and
     the outputs read from the stacked states after it. A masked step keeps the state.
@@ -25,7 +25,7 @@ def scan(
         the state after the last step, and the outputs.
     """
     fresh = None if control.resets is None else cell.initial_state((xs.shape[1],))
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
 
     def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Tree]:
         z, (mask, resets) = inputs

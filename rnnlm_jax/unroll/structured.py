@@ -25,11 +25,11 @@ def structured(
 ) -> tuple[Tree, Float[Array, "T B H"]]:
     """Run a cell over time as ``scan`` does, with a derivative that takes out of the loop what need not be in it.
 
-    With ``s_t = update(s_{t-1}, z_t, r_t)`` and ``r_t = mix(W, s_{t-1})``, tangents follow
+    With ``s_t = update(s_{t-1}, z_t, r_t)`` and ``r_t = recurrent_projection(W, s_{t-1})``, tangents follow
 
-        ds_t = ∂_s update · ds_{t-1} + ∂_z update · dz_t + ∂_r update · (mix(W, ds_{t-1}) + u_t)
+        ds_t = ∂_s update · ds_{t-1} + ∂_z update · dz_t + ∂_r update · (recurrent_projection(W, ds_{t-1}) + u_t)
 
-    where ``u_t``, the derivative of ``mix(W, s_{t-1})`` along ``dW``, is taken for all steps at once before the loop.
+    where ``u_t``, the derivative of ``recurrent_projection(W, s_{t-1})`` along ``dW``, is taken for all steps at once before the loop.
     Transposed, the loop back in time holds cotangents of the state only, and the gradient of W comes after it as one
     product over all T·B rows (Appleyard, Kočiský & Blunsom 2016, section 3.3). A cell that does not split has
     ``ds_t = ∂_s step · ds_{t-1} + v_t``, with ``v_t`` all that ``dW`` and ``dz_t`` do.
@@ -40,7 +40,7 @@ def structured(
     Returns:
         the state after the last step, and the outputs.
     """
-    final, states = run_states(cell, reverse, unroll, params, cell.project(params, xs), control, state)
+    final, states = run_states(cell, reverse, unroll, params, cell.input_projection(params, xs), control, state)
     return final, cell.readout(params, states)
 
 
@@ -72,10 +72,10 @@ def run_recurrence(
 
 
 def recurrent(cell: Cell, params: Tree, before: Tree, z: Array) -> Array | None:
-    """What products contribute to a step: ``mix``, of an additive update with ``z`` added; None if they are inside."""
-    if cell.mix is None:
+    """What products contribute to a step: ``recurrent_projection``, of an additive update with ``z`` added; None if they are inside."""
+    if cell.recurrent_projection is None:
         return None
-    r = cell.mix(params, before)
+    r = cell.recurrent_projection(params, before)
     return add(cell, z, r) if cell.additive else r
 
 
@@ -134,9 +134,9 @@ def along_split(
     cell: Cell, params: Tree, dparams: Tree, befores: Tree, zs: Array, dzs: Any, recurrents: Array | None
 ) -> tuple[PushFn, Any]:
     """The tangent of one step of a cell that splits, and what it takes at each step."""
-    mix = cell.mix
-    assert mix is not None
-    us = along_parameters(lambda params: mix(params, befores), params, dparams)
+    recurrent_projection = cell.recurrent_projection
+    assert recurrent_projection is not None
+    us = along_parameters(lambda params: recurrent_projection(params, befores), params, dparams)
     dzs = instantiated(dzs)
     if cell.additive:
         us, dzs = add(cell, dzs, us), None  # one array for both, and one cotangent
@@ -155,7 +155,7 @@ def along_split(
 
     def push(ds: Tree, step: Any) -> Tree:
         before, z, a, dz, u = step
-        return again(advance_by, (read_leaves, before, z, a), (dread, ds, dz, mix(params, ds).astype(u.dtype) + u))
+        return again(advance_by, (read_leaves, before, z, a), (dread, ds, dz, recurrent_projection(params, ds).astype(u.dtype) + u))
 
     return push, (befores, None if cell.additive else zs, recurrents, dzs, us)
 

@@ -43,7 +43,7 @@ def unroll(
 ) -> tuple[State, Float[Array, "T *B H"]]:
     """Run a cell over time-major inputs and return its last state and all outputs.
 
-        s_t = step(s_{t-1}, project(x_t)),    h_t = readout(s_t),    t = 1 … T
+        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = readout(s_t),    t = 1 … T
 
     A step that is masked, or lies at or beyond its sequence's length, keeps the state and outputs zeros; its input is
     never read, so it may hold anything, NaN included. A reset puts the cell's initial state in place of ``s_{t-1}``

@@ -40,12 +40,12 @@ def test_mix_is_linear_and_update_elementwise(name):
     other = jax.tree.map(lambda a: a[::-1], state)
     combined = jax.tree.map(lambda a, b: 2.0 * a - 3.0 * b, state, other)
     assert_close(
-        cell.mix(params, combined), 2.0 * cell.mix(params, state) - 3.0 * cell.mix(params, other), tolerance=1e-13
+        cell.recurrent_projection(params, combined), 2.0 * cell.recurrent_projection(params, state) - 3.0 * cell.recurrent_projection(params, other), tolerance=1e-13
     )
 
     # A permutation of the units (of the state and of every gate) commutes with the update, and one unit's inputs move
     # no other unit: rolling by one and by two would show any exchange.
-    z, r = cell.project(params, xs[0]), cell.mix(params, state)
+    z, r = cell.input_projection(params, xs[0]), cell.recurrent_projection(params, state)
     units = state[0].shape[-1]
 
     def roll(a, shift):  # within each gate's block of the last axis
@@ -72,5 +72,5 @@ def test_options_that_drop_a_bias():
         params, state, xs = random_arrays(without, name)
         assert getattr(params, field) is None
         zeros = params._replace(**{field: np.zeros(5)})
-        z_without, z_with = without.project(params, xs[0]), CELLS[name].project(zeros, xs[0])
+        z_without, z_with = without.input_projection(params, xs[0]), CELLS[name].input_projection(zeros, xs[0])
         assert_close(without.step(params, state, z_without), CELLS[name].step(zeros, state, z_with), 1e-14)

@@ -42,7 +42,7 @@ ERRORS = {
     "empty-stack": (lambda: cells.stack(), "at least one layer"),
     "unequal-residual": (lambda: cells.stack(LSTM, cells.gru(4), residual=True), r"one output size, not \[5, 4\]"),
     "step-both-ways": (lambda: PAIR.step(None, None, None), "bidirectional cell cannot be stepped.*unroll"),
-    "project-both-ways": (lambda: PAIR.project(None, None), "bidirectional.*unroll"),
+    "input_projection-both-ways": (lambda: PAIR.input_projection(None, None), "bidirectional.*unroll"),
     "read-both-ways": (lambda: PAIR.readout(None, None), "bidirectional.*unroll"),
     "step-a-stack-with-both-ways": (
         lambda: cells.stack(LSTM, PAIR).step(

@@ -69,5 +69,5 @@ def test_a_bigram_network_has_no_register():
     assert state.pending is None
     params = cell.init(jax.random.key(0), D)
     other = jax.tree.map(lambda a: a + 1, state)
-    z = cell.project(params, jnp.ones((2, D)))
+    z = cell.input_projection(params, jnp.ones((2, D)))
     np.testing.assert_array_equal(cell.step(params, state, z).hidden, cell.step(params, other, z).hidden)

@@ -85,7 +85,7 @@ def of_one_input(params, state, states, x):
 def calls():
     """A call of each public function by its name."""
     params, state, states, xs, matrices = arrays()
-    zs = CELL.project(params, xs)
+    zs = CELL.input_projection(params, xs)
     product = jacobians.state_product(CELL, params, state, xs, 5, 2)
     basis = jacobians.eigenbasis(matrices[0])
     points = jacobians.fixed_points(CELL, params, xs[0], states)

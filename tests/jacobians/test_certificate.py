@@ -132,7 +132,7 @@ def test_small_weights_in_float32():
     np.testing.assert_allclose(spectrum(cell, params, state, xs).log_singular_values[0], wanted, rtol=1e-6)
     triples = top_singular(cell, params, state, xs, 2, KEY)
     np.testing.assert_allclose(triples.log_singular_values[0], wanted[0], rtol=1e-5)
-    zs = cell.project(params, xs[0])
+    zs = cell.input_projection(params, xs[0])
     log_det = np.linalg.slogdet(w.astype(np.float64) * 1e25)[1] - 100 * np.log(10)
     np.testing.assert_allclose(step_log_abs_det(cell, params, state, zs), log_det, rtol=1e-5)
     assert eigenvalue_moduli(cell, params, state, xs).converged

@@ -35,7 +35,7 @@ DIFFERENTIABLE = {
     "gradient_flossing": lambda p, s, xs: jacobians.gradient_flossing(CELL, p, s, xs, 1, key=KEY),
     "gradient_by_lag": lambda p, s, xs: jacobians.gradient_by_lag(CELL, p, s, xs, lambda h: (h * h).sum()),
     "state_cotangents": lambda p, s, xs: jacobians.state_cotangents(CELL, p, s, xs, jnp.ones((T, H))),
-    "step_log_abs_det": lambda p, s, xs: jacobians.step_log_abs_det(CELL, p, states(T), CELL.project(p, xs)),
+    "step_log_abs_det": lambda p, s, xs: jacobians.step_log_abs_det(CELL, p, states(T), CELL.input_projection(p, xs)),
     "fixed_points": lambda p, s, xs: jacobians.fixed_points(CELL, p, xs[0], states(2)).states,
 }
 

@@ -14,7 +14,7 @@ FUNCTIONS = {
     "products_to_end": lambda p, s, xs: jacobians.products_to_end(DEAD, p, s, xs),
     "state_product": lambda p, s, xs: jacobians.state_product(DEAD, p, s, xs, 3, 1),
     "gradient_by_lag": lambda p, s, xs: jacobians.gradient_by_lag(DEAD, p, s, xs, lambda h: h.sum(axis=-1))[:2],
-    "step_log_abs_det": lambda p, s, xs: jacobians.step_log_abs_det(DEAD, p, s, DEAD.project(p, xs[0])),
+    "step_log_abs_det": lambda p, s, xs: jacobians.step_log_abs_det(DEAD, p, s, DEAD.input_projection(p, xs[0])),
     "spectrum": lambda p, s, xs: jacobians.spectrum(DEAD, p, s, xs, certify=False)[:2],
 }
 

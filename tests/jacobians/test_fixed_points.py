@@ -74,7 +74,7 @@ def test_gated_cells(name):
     points = distinct(found)
     n = len(points.converged)
     assert 1 <= n < found.converged.sum()
-    z = jnp.broadcast_to(cell.project(params, x), (n, params.w_h.shape[1]))
+    z = jnp.broadcast_to(cell.input_projection(params, x), (n, params.w_h.shape[1]))
     after = jit(cell.step)(params, points.states, z)
     for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(points.states), strict=True):
         np.testing.assert_allclose(new, old, rtol=0, atol=1e-12)

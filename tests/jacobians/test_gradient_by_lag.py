@@ -40,7 +40,7 @@ def test_norms_are_those_of_whole_gradients(name):
     def loss(changes, input_changes):
         s = jax.tree.map(jnp.add, state, changes[0])
         for t in range(T):
-            s = cell.step(params, s, cell.project(params, xs[t] + input_changes[t]))
+            s = cell.step(params, s, cell.input_projection(params, xs[t] + input_changes[t]))
             s = jax.tree.map(jnp.add, s, changes[t + 1])
         return (cell.readout(params, s) * output_gradient).sum()
 
@@ -57,7 +57,7 @@ def test_norms_are_those_of_whole_gradients(name):
 
 def test_the_carousel_of_an_lstm_is_its_forget_gates():
     cell, params, state, xs, output_gradient = case("lstm")
-    zs = cell.project(params, xs)
+    zs = cell.input_projection(params, xs)
 
     @jit
     def by_lag_and_states(xs):
@@ -82,16 +82,16 @@ def test_the_carousel_of_an_lstm_is_its_forget_gates():
 
 def test_direct_paths():
     cell, params, state, xs, _ = case("gru")
-    z = cell.project(params, xs[0])
+    z = cell.input_projection(params, xs[0])
     slope = direct_path(cell, params, state, z).hidden
-    r = cell.mix(params, state)
+    r = cell.recurrent_projection(params, state)
     stays = np.asarray(cell.update(params, state._replace(hidden=state.hidden + 1.0), z, r).hidden)
     moved = stays - np.asarray(cell.update(params, state, z, r).hidden)  # linear in h where r is held fixed
     np.testing.assert_allclose(slope, moved, rtol=0, atol=1e-12)
     cell, params, state, xs, output_gradient = case("layer_norm")
-    assert jax.tree.leaves(direct_path(cell, params, state, cell.project(params, xs[0]))) == []
+    assert jax.tree.leaves(direct_path(cell, params, state, cell.input_projection(params, xs[0]))) == []
     cell, params, state, xs, output_gradient = case("elman")
-    assert not np.asarray(direct_path(cell, params, state, cell.project(params, xs[0])).hidden).any()
+    assert not np.asarray(direct_path(cell, params, state, cell.input_projection(params, xs[0])).hidden).any()
 
 
 def test_nothing_underflows_in_float32():

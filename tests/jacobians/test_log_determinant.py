@@ -40,7 +40,7 @@ def case(name, seed=0):
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(BATCH)))
     params, states = jax.tree.map(lambda s: jnp.asarray(0.7 * rng.normal(size=s.shape)), shapes)
-    return cell, params, states, cell.project(params, jnp.asarray(rng.normal(size=(*BATCH, D))))
+    return cell, params, states, cell.input_projection(params, jnp.asarray(rng.normal(size=(*BATCH, D))))
 
 
 @pytest.mark.parametrize("name", [*zoo.CELLS, *OTHERS])

@@ -78,7 +78,7 @@ def test_elman_by_hand(squared):
 
 def dense_omega(cell, params, fixed, state, xs):
     """Ω with each step's Jacobian as a function of ``params`` while slopes, states and δ stay those of ``fixed``."""
-    zs, s, befores = cell.project(fixed, xs), state, []
+    zs, s, befores = cell.input_projection(fixed, xs), state, []
     for z in zs:
         befores.append(s)
         s = cell.step(fixed, s, z)
@@ -95,8 +95,8 @@ def dense_omega(cell, params, fixed, state, xs):
     def step(s, t):
         if not cell.splits:
             return cell.step(params, s, zs[t])
-        moved = cell.mix(params, jax.tree.map(jnp.subtract, s, befores[t]))  # zero at the point itself
-        return cell.update(fixed, s, zs[t], cell.mix(fixed, befores[t]) + moved)
+        moved = cell.recurrent_projection(params, jax.tree.map(jnp.subtract, s, befores[t]))  # zero at the point itself
+        return cell.update(fixed, s, zs[t], cell.recurrent_projection(fixed, befores[t]) + moved)
 
     def norm(tree):
         return jnp.sqrt(sum((leaf**2).sum(-1) for leaf in jax.tree.leaves(tree)))

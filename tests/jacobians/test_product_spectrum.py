@@ -33,7 +33,7 @@ def whole_sequence(name):
     @jit
     def run():
         params = cell.init(jax.random.key(0), 3)
-        zs = cell.project(params, jax.random.normal(jax.random.key(1), (1000, 3), jnp.float64))
+        zs = cell.input_projection(params, jax.random.normal(jax.random.key(1), (1000, 3), jnp.float64))
 
         def step(state, z):
             return cell.step(params, state, z), structured_jacobian(cell, params, state, z)
@@ -192,7 +192,7 @@ def test_streaming_from_a_cell_equals_the_stored_matrices(make):
 
     @jit
     def stored(params, xs):
-        zs = cell.project(params, xs)
+        zs = cell.input_projection(params, xs)
         before = trajectory(cell, params, start, zs).before
         return jax.vmap(jacobian_of(cell, params))(before, zs)
 

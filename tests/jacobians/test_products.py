@@ -43,7 +43,7 @@ def case(name):
 
     @jit
     def step(s, x):
-        z = cell.project(params, x)
+        z = cell.input_projection(params, x)
         return cell.step(params, s, z), autodiff_jacobian(cell, params, s, z)
 
     found = []
@@ -207,7 +207,7 @@ def test_a_block_is_the_derivative_of_a_part():
     def last_hidden(first_cell):
         now = (state[0], state[1]._replace(cell=first_cell))
         for x in xs[:3]:
-            now = cell.step(params, now, cell.project(params, x))
+            now = cell.step(params, now, cell.input_projection(params, x))
         return now[0].hidden, now[1].hidden
 
     lower, upper = last_hidden(state[1].cell)

@@ -72,7 +72,7 @@ def both_ways(cell, params, states):
     x = jnp.ones(D, cell.spec.param_dtype)
 
     def one(params, state):
-        by_autodiff = autodiff_jacobian(cell, params, state, cell.project(params, x))
+        by_autodiff = autodiff_jacobian(cell, params, state, cell.input_projection(params, x))
         return jacobians.step_jacobian(cell, params, state, x), by_autodiff
 
     return jax.vmap(one)(params, states)

@@ -29,7 +29,7 @@ def test_it_is_the_gradient_with_respect_to_shifts(name):
 
     def loss(shifts):
         s, total = state, 0.0
-        for t, z in enumerate(cell.project(params, xs)):
+        for t, z in enumerate(cell.input_projection(params, xs)):
             s = jax.tree.map(lambda a, shift, t=t: a + shift[t], cell.step(params, s, z), shifts)
             total += (errors[t] * cell.readout(params, s)).sum()
         return total

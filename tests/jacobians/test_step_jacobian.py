@@ -31,7 +31,7 @@ def case(name, seed=0):
 @functools.partial(jax.jit, static_argnums=0)
 def every_way(cell, params, state, x):
     """The step's Jacobian by automatic differentiation, and by every way of the library."""
-    z = cell.project(params, x)
+    z = cell.input_projection(params, x)
     operator, basis = step_operator(cell, params, state, z), jnp.eye(state_size(cell))
     ways = {
         "jvp": jax.vmap(operator.jvp)(basis).T,
@@ -81,4 +81,4 @@ def test_lstm_closed_form_and_determinant():
 def test_a_cell_that_does_not_split_has_no_structure():
     cell, params, state, x = case("gru-reset-before")
     with pytest.raises(UserError, match="does not split"):
-        structured_jacobian(cell, params, state, cell.project(params, x))
+        structured_jacobian(cell, params, state, cell.input_projection(params, x))

@@ -29,7 +29,7 @@ def log_dets(model, params, state, inputs):
     """log|det| / n of the full state at every position ``[T, B]``, by autodiff through the whole stack."""
     found = []
     for x in params.embedding[inputs]:
-        z = model.cell.project(params.cell, x)
+        z = model.cell.input_projection(params.cell, x)
         matrices = np.asarray(JACOBIANS(model.cell, params.cell, state, z), np.float64)
         found.append(np.linalg.slogdet(matrices)[1] / matrices.shape[-1])
         state = model.cell.step(params.cell, state, z)

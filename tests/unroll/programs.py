@@ -92,7 +92,7 @@ def run_with_gradients(cell, params, state, xs, weights, **options):
 
 @functools.partial(jax.jit, static_argnames="cell")
 def one_step(cell, params, state, x):
-    state = cell.step(params, state, cell.project(params, x))
+    state = cell.step(params, state, cell.input_projection(params, x))
     return state, cell.readout(params, state)
 
 

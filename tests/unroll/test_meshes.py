@@ -93,7 +93,7 @@ def test_results_are_sharded_as_the_inputs():
         assert jax.typeof(hs).sharding.spec == PartitionSpec(None, None, "data", None)
         assert jax.typeof(last.cell).sharding.spec == PartitionSpec(None, "data", None)
         eagerly = unroll(cell, params, state, xs)
-        stepped = cell.step(params, last, cell.project(params, xs[0]))
+        stepped = cell.step(params, last, cell.input_projection(params, xs[0]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), eagerly, (last, hs))
     assert stepped.hidden.shape == last.hidden.shape
 

@@ -132,6 +132,6 @@ def test_parameters_that_stay_cost_nothing(name):
 
     assert_close(jit(by_inputs("structured"))(xs), jit(by_inputs("scan"))(xs), 1e-10)
     if cell.splits:
-        gates = cell.project(params, xs).shape[-1]
+        gates = cell.input_projection(params, xs).shape[-1]
         shapes = list(products(jax.make_jaxpr(by_inputs("structured"))(xs).jaxpr))
         assert shapes.count((T * B, gates)) == 1  # the projection of the inputs

@@ -42,7 +42,7 @@ def gradients(model, params, inputs, targets):
     def loss(changes, inputs, target):
         def step(s, at):
             x, (to_state, to_input) = at
-            s = cell.step(params.cell, s, cell.project(params.cell, x + to_input))
+            s = cell.step(params.cell, s, cell.input_projection(params.cell, x + to_input))
             return jax.tree.map(jnp.add, s, to_state), None
 
         s, _ = jax.lax.scan(step, cell.initial_state(()), (params.embedding[inputs], changes))

@@ -29,7 +29,7 @@ def autodiff_jacobians(inputs):
 
     def step(s, x):
         def move(s):
-            return ravel_pytree(cell.step(params, unravel(s), cell.project(params, x)))[0]
+            return ravel_pytree(cell.step(params, unravel(s), cell.input_projection(params, x)))[0]
 
         return move(s), jax.jacrev(move)(s)
 
