@@ -51,7 +51,7 @@ def measure(repeats: int) -> dict[str, Any]:
     """Medians over ``repeats`` pairs of turns, in seconds; shares of ``EVERY`` steps."""
     config = preset("zaremba/medium")
     model = build_model(config.model, VOCABULARY)
-    shape = (config.data.window, config.data.batch_size)
+    shape = (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
     step = make_train_step(model, config.optimizer, seed=0, carries_state=True)

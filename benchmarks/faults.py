@@ -40,7 +40,7 @@ run()
 
 #: A run of a second or two: some sixty steps, a checkpoint every fourth.
 MODEL = (
-    *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3", "--batch-size=2", "--window=10", "--epochs=4"),
+    *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3", "--batch-size=2", "--bptt=10", "--epochs=4"),
     *("--no-tie-embeddings", "--dropout-output=0.1", "--optimizer=adam", "--learning-rate=0.02", "--decay=1"),
     *("--log-every=1", "--checkpoint-every=4"),
 )

@@ -86,7 +86,7 @@ def tokens_per_second(batches: RecordBatches, repeats: int, seconds: float) -> t
 def training_rate(repeats: int) -> float:
     """Tokens a second of the small model's steps, the median of some turns."""
     config = preset("zaremba/small")
-    model, shape = build_model(config.model, VOCABULARY), (config.data.window, config.data.batch_size)
+    model, shape = build_model(config.model, VOCABULARY), (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
     step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
@@ -112,7 +112,7 @@ def measure(texts: Path, repeats: int, seconds: float) -> dict[str, Any]:
                 text = open_text(corpus, vocabulary, workers)
                 for kind in ("streams", "sentences"):
                     if kind == "streams":
-                        batches = text.streams(data.batch_size, data.window, vocabulary.start_id)
+                        batches = text.streams(data.batch_size, data.bptt, vocabulary.start_id)
                     else:
                         batches = text.sentences(SENTENCES, first_input=vocabulary.start_id)
                     rate, first = tokens_per_second(batches, repeats, seconds)

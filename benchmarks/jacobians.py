@@ -73,7 +73,7 @@ def gradient_by_lag() -> dict[str, Callable[[], Any]]:
     config = preset("zaremba/small")
     model = build_model(config.model, VOCABULARY)
     params = jax.jit(model.init)(jax.random.key(0))
-    shape = (config.data.window, config.data.batch_size)
+    shape = (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     run = sweep(model, 0)
     step = make_train_step(model, config.optimizer, seed=0, carries_state=True)

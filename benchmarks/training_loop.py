@@ -40,7 +40,7 @@ def config_of(text: Path, **loop: int) -> Config:
     """The run."""
     return replace(
         Config(),
-        data={"corpus": str(text), "batch_size": 20, "window": 35},
+        data={"corpus": str(text), "batch_size": 20, "bptt": 35},
         model={"cell": "lstm", "hidden_size": 32, "init_scale": 0.1},
         training={"epochs": EPOCHS, **loop},
     )

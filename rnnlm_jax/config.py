@@ -67,7 +67,7 @@ class DataConfig:
         "stream", "contiguous streams with carried state, or independent sentences", ("stream", "sentences")
     )
     batch_size: int = option(20, "streams, or sentences, a batch (B)")
-    window: int = option(35, "steps of truncated back-propagation through time (T), for streams")
+    bptt: int = option(35, "steps of truncated back-propagation through time (T), for streams")
     input_workers: int | None = option(
         None,
         "read training text from disk as it is wanted, with so many processes (0: a thread of this one); needs a TFDS "
@@ -124,7 +124,7 @@ class OptimizerConfig:
     decay: float = option(1.0, "divide the learning rate by this at each epoch after --decay-after")
     decay_after: int = option(0, "epochs at the full learning rate")
     clip_norm: float | None = option(5.0, "rescale gradients of a larger global norm to it; none: never")
-    clip: str = option(
+    clip_scope: str = option(
         "all",
         "what is rescaled: everything by its common norm, or the cells by theirs and the rest never",
         ("all", "cells"),
@@ -132,7 +132,7 @@ class OptimizerConfig:
     momentum: float = option(0.9, "of momentum")
     initial_accumulator: float = option(0.1, "adagrad's sum of squares before the first step")
     weight_decay: float = option(0.01, "of adamw")
-    loss_per: str = option(
+    loss_normalization: str = option(
         "token",
         "divide summed nats by this for the gradient: the batch's tokens, or its sequences",
         ("token", "sequence"),
@@ -189,13 +189,13 @@ class Config:
 
 #: Numbers that only make sense above zero, and those that may be zero too.
 _POSITIVE = (
-    ("data", ("min_count", "max_vocabulary", "batch_size", "window")),
+    ("data", ("min_count", "max_vocabulary", "batch_size", "bptt")),
     ("model", ("hidden_size", "layers", "embedding_size", "init_scale")),
     ("optimizer", ("learning_rate", "decay", "clip_norm")),
     ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "keep_last", "max_bad_steps")),
 )
 #: Lengths of an array's axes, which are counted in 32 bits.
-_SIZES = (("data", ("batch_size", "window")), ("model", ("hidden_size", "layers", "embedding_size")))
+_SIZES = (("data", ("batch_size", "bptt")), ("model", ("hidden_size", "layers", "embedding_size")))
 _NOT_NEGATIVE = (
     ("optimizer", ("decay_after", "momentum", "weight_decay", "initial_accumulator")),
     ("training", ("seed",)),

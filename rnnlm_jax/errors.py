@@ -1,16 +1,44 @@
-"""The error that a person reads: one line, what is wrong and what to do about it; and warnings."""
+"""The errors that a person reads: one line, what is wrong and what to do about it; and warnings."""
 
 import sys
 
 
 class UserError(ValueError):
-    """Something the caller can mend: a missing file, an impossible size, a checkpoint that does not fit.
+    """Base class of the errors that the caller can correct.
 
-    The message is one line that says what is wrong and what to do. The command line prints it alone, without a
-    traceback, and exits with code 2.
+    The message is one line that says what is wrong and what to do. It names arguments in backquotes, ```hidden_size```;
+    the command line shows them as its options, ``--hidden-size``, without a traceback, and exits with code 2.
     """
 
 
+class ArgumentError(UserError):
+    """An argument of a function of this library has an impossible type, shape or value."""
+
+
+class ConfigError(UserError):
+    """A configuration, preset or option of the command line is impossible or contradicts another."""
+
+
+class DataError(UserError):
+    """A text, vocabulary, corpus, n-gram model or result file cannot be read, or does not fit."""
+
+
+class CheckpointError(UserError):
+    """A run folder, checkpoint or exported model is missing, damaged, or of another run."""
+
+
+class WeightsError(UserError):
+    """Weights of another library do not fit a cell or a model."""
+
+
+class DeviceError(UserError):
+    """A device, mesh, process, kernel or amount of memory is not available."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on: losses or gradients are not finite, or parameters are not."""
+
+
 def warn(message: str) -> None:
-    """Tell in one line, on standard error, of what went wrong and was mended."""
+    """Print a one-line warning on standard error."""
     print(f"rnnlm-jax: warning: {' '.join(message.split())}", file=sys.stderr)

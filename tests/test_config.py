@@ -123,7 +123,7 @@ def test_the_digest_of_what_a_resumed_run_keeps():
         assert kept_digest(replace(config, **same)) == kept_digest(config)
     for other in (
         {"training": {"seed": 1}},
-        {"data": {"window": 36}},
+        {"data": {"bptt": 36}},
         {"model": {"layers": 1}},
         {"model": {"cell_options": (("forget_bias", 0),)}},
         {"optimizer": {"learning_rate": 0.1}},

@@ -74,7 +74,7 @@ def test_the_page_on_cells_of_ones_own_runs(tmp_path, monkeypatch, capsys):
     sources = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL))
     for name, source in sources.items():
         Path(name).write_text(source)
-    small = ["--batch-size=2", "--window=10", "--init-scale=0.3"]
+    small = ["--batch-size=2", "--bptt=10", "--init-scale=0.3"]
     with jax.enable_x64(False):
         exec(compile(sources["jacobians.py"], "jacobians.py", "exec"), {})
         for command in re.findall(r"^rnnlm-jax (.*)$", page, re.MULTILINE):

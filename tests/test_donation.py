@@ -68,6 +68,6 @@ def test_models(output, spelt, scale):
 @pytest.mark.parametrize("rule", OptimizerConfig.__dataclass_fields__["optimizer"].metadata["choices"])
 @pytest.mark.parametrize("clip", ["all", "cells"])
 def test_optimisers(rule, clip):
-    config = OptimizerConfig(optimizer=rule, clip=clip)
+    config = OptimizerConfig(optimizer=rule, clip_scope=clip)
     params = language_model(cells.layer_norm_lstm(5), 7).init(KEY)
     assert_can_be_donated((make_optimizer(config, 0.1).init(params), params))

@@ -20,7 +20,7 @@ def test_zaremba_is_the_table_of_the_paper(name):
     config = preset(name)
     data, model, optimizer = config.data, config.model, config.optimizer
     assert (
-        *(model.hidden_size, model.init_scale, model.dropout_output, data.window, config.training.epochs),
+        *(model.hidden_size, model.init_scale, model.dropout_output, data.bptt, config.training.epochs),
         *(optimizer.decay, optimizer.decay_after, optimizer.clip_norm),
     ) == ZAREMBA[name]
     assert (model.cell, model.layers, model.residual, model.tie_embeddings) == ("lstm", 2, False, False)
@@ -28,7 +28,7 @@ def test_zaremba_is_the_table_of_the_paper(name):
     assert not model.dropout_locked
     assert model.embedding_size is None  # as wide as a layer
     assert (data.corpus, data.batching, data.batch_size) == ("ptb", "stream", 20)
-    assert (optimizer.optimizer, optimizer.learning_rate, optimizer.loss_per) == ("sgd", 1.0, "sequence")
+    assert (optimizer.optimizer, optimizer.learning_rate, optimizer.loss_normalization) == ("sgd", 1.0, "sequence")
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -26,7 +26,7 @@ def program():
 
 
 def test_a_users_program(program, tmp_path):
-    """Outside the input_projection's folder, as a user's is: without an import that is not found, and no type unknown to it."""
+    """Outside the project's folder, as a user's is: without an import that is not found, and no type unknown to it."""
     pytest.importorskip("pyright", exc_type=ImportError)
     right, wrong = tmp_path / "typed.py", tmp_path / "mistakes.py"
     right.write_text(program)

@@ -62,7 +62,7 @@ def measure(name: str) -> FullSize:
     published, vocabulary = PUBLISHED[name]
     words = zipf_words(vocabulary)
     model = build_model(config.model, vocabulary, words=words)
-    shape = (config.data.window, config.data.batch_size)
+    shape = (config.data.bptt, config.data.batch_size)
     tokens = shape[0] * shape[1]
     state = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, shape[1], config.training.seed))
     abstract: list[Any] = [jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, np.int32, np.bool_)]

@@ -39,4 +39,6 @@ def no_cell(dtype: Any = None, param_dtype: Any = jnp.float32) -> Cell[tuple[()]
         del params, state
         return jnp.zeros((0,), param_dtype)
 
-    return Cell(CellSpec("none", 0, 0, dtype, param_dtype), init, initial_state, input_projection, readout, whole_step=step)
+    return Cell(
+        CellSpec("none", 0, 0, dtype, param_dtype), init, initial_state, input_projection, readout, whole_step=step
+    )

@@ -47,7 +47,7 @@ def describe(error: BaseException) -> tuple[int, str]:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return USER_ERROR, (
             f"out of memory ({_first_line(text) or type(error).__name__}): choose smaller sizes, such as --batch-size, "
-            "--window or --hidden-size, or a machine with more"
+            "--bptt or --hidden-size, or a machine with more"
         )
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""

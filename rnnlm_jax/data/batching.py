@@ -50,14 +50,14 @@ class StreamBatches:
     """A text laid in `B` contiguous streams and cut into windows of `T` tokens, for truncated back-propagation.
 
     With `S = ceil(N / B)`, stream `b` holds the tokens `b S` to `(b + 1) S - 1`; what is beyond the text is masked, as
-    is the rest of the last window. Window `i + 1` goes on where window `i` ended, so a model carries its state from one
+    is the rest of the last bptt. Window `i + 1` goes on where bptt `i` ended, so a model carries its state from one
     batch to the next, from initial state at the start of the epoch. Every token is a target exactly once an epoch, and
     its input is the token before it in the text, also at the start of a stream; the first one's is `first_input`.
 
     Args:
         tokens: int `[N]`, the text.
         batch_size: the number of streams `B`.
-        window: the tokens a stream gives to a batch, `T`.
+        bptt: the tokens a stream gives to a batch, `T`.
         first_input: the input before the first token of the text, usually the end-of-line id.
         columns: the streams to lay out, ascending; a process of several has those of its devices. `None`: all.
 
@@ -71,22 +71,22 @@ class StreamBatches:
         self,
         tokens: np.ndarray,
         batch_size: int,
-        window: int,
+        bptt: int,
         first_input: int = 0,
         columns: np.ndarray | None = None,
     ) -> None:
         """Take the text; windows are copied out of it when they are asked for."""
-        require_positive(batch_size=batch_size, window=window)
+        require_positive(batch_size=batch_size, bptt=bptt)
         require_not_negative(first_input=first_input)
         self._tokens = np.asarray(tokens).reshape(-1)
         if self._tokens.size == 0:
             raise UserError("there are no tokens to make batches of: give a text that is not empty")
         self.batch_size = batch_size
-        self.window = window
+        self.bptt = bptt
         self._first_input = first_input
         size = self._tokens.size
         self._length = -(-size // batch_size)
-        self._windows = -(-self._length // window)
+        self._windows = -(-self._length // bptt)
         starts = all_columns(batch_size, columns) * self._length
         self._starts = np.minimum(starts, size)
         self._sizes = np.minimum(starts + self._length, size) - self._starts
@@ -101,15 +101,15 @@ class StreamBatches:
         return self._windows
 
     def __getitem__(self, i: int) -> Batch[np.ndarray]:
-        """Return window `i` of every stream."""
-        start = checked_index(i, len(self)) * self.window
-        targets = np.zeros((self.window, self._starts.size), np.int32)
-        whole = self._streams[:, start : start + self.window][self._rows]
+        """Return bptt `i` of every stream."""
+        start = checked_index(i, len(self)) * self.bptt
+        targets = np.zeros((self.bptt, self._starts.size), np.int32)
+        whole = self._streams[:, start : start + self.bptt][self._rows]
         targets[: whole.shape[1], : self._whole] = whole.T
         for b in range(self._whole, self._starts.size):
-            part = self._tokens[self._starts[b] + start : self._starts[b] + min(start + self.window, self._sizes[b])]
+            part = self._tokens[self._starts[b] + start : self._starts[b] + min(start + self.bptt, self._sizes[b])]
             targets[: part.size, b] = part
-        mask = np.arange(start, start + self.window)[:, None] < self._sizes
+        mask = np.arange(start, start + self.bptt)[:, None] < self._sizes
         inputs = np.empty_like(targets)
         before = self._starts + start - 1
         inputs[0] = np.where(before < 0, self._first_input, self._tokens[np.clip(before, 0, self._tokens.size - 1)])

@@ -20,7 +20,7 @@ def elman() -> Config:
 
 def _config(cell: str) -> Config:
     return Config(
-        data=DataConfig(corpus="pydoc", batch_size=10, window=25),
+        data=DataConfig(corpus="pydoc", batch_size=10, bptt=25),
         model=ModelConfig(
             cell=cell,
             hidden_size=200,

@@ -20,7 +20,7 @@ def elman() -> Config:
 
 def _config(cell: str) -> Config:
     return Config(
-        data=DataConfig(corpus="grammar", batch_size=32, window=35),
+        data=DataConfig(corpus="grammar", batch_size=32, bptt=35),
         model=ModelConfig(cell=cell, hidden_size=100),
         optimizer=OptimizerConfig(optimizer="adam", learning_rate=0.004, decay=2.0, decay_after=2),
         training=TrainingConfig(epochs=6),

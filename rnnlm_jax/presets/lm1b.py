@@ -47,7 +47,9 @@ def rnn_maxent() -> Config:
         output="maxent",
         output_options=(("order", 9), ("table_size", 18_374_000_000)),
     )
-    return _config(model, OptimizerConfig(optimizer="sgd", learning_rate=0.1, decay=2.0, decay_after=5, clip="cells"))
+    return _config(
+        model, OptimizerConfig(optimizer="sgd", learning_rate=0.1, decay=2.0, decay_after=5, clip_scope="cells")
+    )
 
 
 def lstm() -> Config:
@@ -108,13 +110,13 @@ def _projected(hidden_size: int, projection: int, dropout: float, **rest: Any) -
 def _adagrad() -> OptimizerConfig:
     """AdaGrad, the LSTM's gradient alone clipped (Jozefowicz et al. 2016, section 4)."""
     return OptimizerConfig(
-        optimizer="adagrad", learning_rate=0.2, initial_accumulator=1.0, clip="cells", clip_norm=10.0
+        optimizer="adagrad", learning_rate=0.2, initial_accumulator=1.0, clip_scope="cells", clip_norm=10.0
     )
 
 
 def _config(model: ModelConfig, optimizer: OptimizerConfig) -> Config:
     return Config(
-        data=DataConfig(corpus="tfds:lm1b", min_count=3, batch_size=128, window=20),
+        data=DataConfig(corpus="tfds:lm1b", min_count=3, batch_size=128, bptt=20),
         model=model,
         optimizer=optimizer,
         training=TrainingConfig(epochs=5, checkpoint_every=1000),

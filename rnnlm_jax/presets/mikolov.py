@@ -12,7 +12,7 @@ from rnnlm_jax.presets import dropout
 def rnn() -> Config:
     """300 units, a softmax over each word and 1024 others, dropout 0.15 on inputs and 0.3 on outputs, 13 epochs."""
     return Config(
-        data=DataConfig(corpus="ptb", batch_size=5, window=20),
+        data=DataConfig(corpus="ptb", batch_size=5, bptt=20),
         model=ModelConfig(
             cell="elman-sigmoid",
             hidden_size=300,
@@ -22,7 +22,7 @@ def rnn() -> Config:
             dropout_output=0.3,
         ),
         optimizer=OptimizerConfig(
-            optimizer="sgd", learning_rate=0.5, decay=2.0, decay_after=6, clip_norm=5.0, loss_per="sequence"
+            optimizer="sgd", learning_rate=0.5, decay=2.0, decay_after=6, clip_norm=5.0, loss_normalization="sequence"
         ),
         training=TrainingConfig(epochs=13),
     )

@@ -43,7 +43,7 @@ def clipped() -> Config:
 
 def _descent(clip_norm: float | None) -> Config:
     return Config(
-        data=DataConfig(corpus="grammar", batch_size=32, window=35),
+        data=DataConfig(corpus="grammar", batch_size=32, bptt=35),
         model=ModelConfig(cell="elman-relu", hidden_size=100),
         optimizer=OptimizerConfig(optimizer="sgd", learning_rate=1.0, clip_norm=clip_norm),
         training=TrainingConfig(epochs=1, log_every=1),
@@ -52,7 +52,7 @@ def _descent(clip_norm: float | None) -> Config:
 
 def _config(cell: str, hidden_size: int) -> Config:
     return Config(
-        data=DataConfig(corpus="ptb", batch_size=10, window=70),
+        data=DataConfig(corpus="ptb", batch_size=10, bptt=70),
         model=ModelConfig(cell=cell, hidden_size=hidden_size, embedding_size=128),
         optimizer=OptimizerConfig(optimizer="adam", learning_rate=0.003, decay=2.5, decay_after=2, clip_norm=1.0),
         training=TrainingConfig(epochs=EPOCHS, keep_last=EPOCHS),

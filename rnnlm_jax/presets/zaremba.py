@@ -1,6 +1,6 @@
 """Zaremba, Sutskever & Vinyals 2014, "Recurrent Neural Network Regularization", section 4.1: Penn Treebank, words.
 
-Two layers of LSTM, batch 20 with carried state, plain SGD at learning rate 1, losses summed over the window and
+Two layers of LSTM, batch 20 with carried state, plain SGD at learning rate 1, losses summed over the bptt and
 averaged over the batch, dropout on non-recurrent connections only. Published perplexities (validation / test): small
 120.7 / 114.5, medium 86.2 / 82.7, large 82.2 / 78.4. Command: ``rnnlm-jax train zaremba/small --run DIR``.
 """
@@ -10,17 +10,17 @@ from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, T
 
 def small() -> Config:
     """200 units, no dropout, 13 epochs: test perplexity 114.5 (the paper's non-regularised LSTM)."""
-    return _config(200, 0.1, dropout=0.0, window=20, epochs=13, decay=2.0, decay_after=4, clip_norm=5.0)
+    return _config(200, 0.1, dropout=0.0, bptt=20, epochs=13, decay=2.0, decay_after=4, clip_norm=5.0)
 
 
 def medium() -> Config:
     """650 units, dropout 0.5, 39 epochs: test perplexity 82.7."""
-    return _config(650, 0.05, dropout=0.5, window=35, epochs=39, decay=1.2, decay_after=6, clip_norm=5.0)
+    return _config(650, 0.05, dropout=0.5, bptt=35, epochs=39, decay=1.2, decay_after=6, clip_norm=5.0)
 
 
 def large() -> Config:
     """1500 units, dropout 0.65, 55 epochs: test perplexity 78.4."""
-    return _config(1500, 0.04, dropout=0.65, window=35, epochs=55, decay=1.15, decay_after=14, clip_norm=10.0)
+    return _config(1500, 0.04, dropout=0.65, bptt=35, epochs=55, decay=1.15, decay_after=14, clip_norm=10.0)
 
 
 def _config(
@@ -28,14 +28,14 @@ def _config(
     init_scale: float,
     *,
     dropout: float,
-    window: int,
+    bptt: int,
     epochs: int,
     decay: float,
     decay_after: int,
     clip_norm: float,
 ) -> Config:
     return Config(
-        data=DataConfig(corpus="ptb", batch_size=20, window=window),
+        data=DataConfig(corpus="ptb", batch_size=20, bptt=bptt),
         model=ModelConfig(
             cell="lstm",
             hidden_size=hidden_size,
@@ -51,7 +51,7 @@ def _config(
             decay=decay,
             decay_after=decay_after,
             clip_norm=clip_norm,
-            loss_per="sequence",
+            loss_normalization="sequence",
         ),
         training=TrainingConfig(epochs=epochs),
     )

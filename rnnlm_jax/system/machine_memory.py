@@ -26,7 +26,7 @@ def require_memory(needed: int, what: str) -> None:
         where = "this machine or job has" if jax.local_devices()[0].platform == "cpu" else "a device has"
         raise UserError(
             f"out of memory: {what} would take {size_text(needed)}, and {where} {size_text(available)}: choose smaller "
-            "sizes, such as --batch-size, --window or --hidden-size"
+            "sizes, such as --batch-size, --bptt or --hidden-size"
         )
 
 

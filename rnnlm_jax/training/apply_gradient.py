@@ -55,7 +55,7 @@ def apply_gradient(
     one = jnp.ones_like(norm)
     factor = one
     if config.clip_norm is not None:
-        limited = global_norm(gradient.cell) if config.clip == "cells" else norm
+        limited = global_norm(gradient.cell) if config.clip_scope == "cells" else norm
         factor = jnp.where(limited < config.clip_norm, one, config.clip_norm / limited)
 
     def update(factor: Array, p: Array, g: Array, m: Memory) -> tuple[Array, Memory]:
@@ -68,7 +68,7 @@ def apply_gradient(
     gradients = structure.flatten_up_to(gradient)
     assert rule.keeps_rest or not any(map(_is_row_gradient, gradients)), f"{config.optimizer} moves every row"
     memories = [structure.flatten_up_to(getattr(state, name)) for name in rule.names]
-    is_clipped = jax.tree.leaves(of_cells(params)) if config.clip == "cells" else [True] * len(leaves)
+    is_clipped = jax.tree.leaves(of_cells(params)) if config.clip_scope == "cells" else [True] * len(leaves)
     updated = [
         _at_leaf(functools.partial(update, factor if clipped else one), p, g, tuple(m))
         for clipped, p, g, *m in zip(is_clipped, leaves, gradients, *memories, strict=True)

@@ -196,7 +196,7 @@ class Trainer:
             return None
         data, where = self.config.data, None if self.mesh is None else batch_sharding(self.mesh)
         parts: Any = [
-            jax.ShapeDtypeStruct((data.window, data.batch_size), kind, sharding=where)
+            jax.ShapeDtypeStruct((data.bptt, data.batch_size), kind, sharding=where)
             for kind in (jnp.int32, jnp.int32, jnp.bool_)
         ]
         step: Any = self.train_step

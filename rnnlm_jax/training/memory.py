@@ -58,5 +58,5 @@ def state_bytes(model: LanguageModel, config: Config, mesh: Mesh | None = None) 
     if mesh is not None:
         shardings = state_shardings(model, config.optimizer, mesh)
         state = jax.tree.map(lambda s, where: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where), state, shardings)
-    batch = 9 * data.window * data.batch_size if data.batching == "stream" else 0  # inputs, targets and mask
+    batch = 9 * data.bptt * data.batch_size if data.batching == "stream" else 0  # inputs, targets and mask
     return bytes_on_each_device(state) + batch // (1 if mesh is None else mesh.devices.size)

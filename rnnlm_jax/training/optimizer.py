@@ -12,7 +12,7 @@ from rnnlm_jax.config import OptimizerConfig
 def make_optimizer(config: OptimizerConfig, learning_rate: Any) -> optax.GradientTransformation:
     """``chain(clip_by_global_norm(c), rule)``: ``g ← c·g/‖g‖`` where ``‖g‖ ≥ c`` (Pascanu et al. 2013, algorithm 1).
 
-    With ``clip="cells"`` g is the gradient of the cells, and what else there is is left as it is (Jozefowicz et al.
+    With ``clip_scope="cells"`` g is the gradient of the cells, and what else there is is left as it is (Jozefowicz et al.
     2016, section 4).
 
     Its state is what a run keeps and a checkpoint holds. The step does the same update in fewer passes over memory
@@ -26,7 +26,7 @@ def make_optimizer(config: OptimizerConfig, learning_rate: Any) -> optax.Gradien
         "adamw": lambda: optax.adamw(learning_rate, weight_decay=config.weight_decay),
     }
     clip = [] if config.clip_norm is None else [optax.clip_by_global_norm(config.clip_norm)]
-    if config.clip == "cells":
+    if config.clip_scope == "cells":
         clip = [optax.masked(each, of_cells) for each in clip]
     return optax.chain(*clip, rules[config.optimizer]())
 

@@ -28,7 +28,7 @@ def settle(config: Config, words: Words) -> Config:
         return config
     without = replace(config, model={"output": "softmax", "output_options": ()}).model
     hidden_size = build_model(without, words.size, words=words).cell.spec.output_size
-    rows = config.data.batch_size * config.data.window
+    rows = config.data.batch_size * config.data.bptt
     options = settle_cutoffs(config.model.output_options, words, hidden_size, rows, config.model.dtype)
     return replace(config, model={"output_options": options})
 

@@ -118,7 +118,7 @@ def make_train_step(
         batch_size = batch.inputs.shape[1]
         before = state.model_state if carries_state else model.initial_state((batch_size,))
         key = step_key(model, seed, state.step)
-        over = batch_size if config.loss_per == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
+        over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW move every row
         (mean, scored), gradient = differentiate(model, state.params, before, batch, key, over, by_row)
         nats = mean * jnp.asarray(over, mean.dtype)

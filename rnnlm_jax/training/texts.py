@@ -187,7 +187,7 @@ def make_batches(config: DataConfig, texts: Texts, seed: int, columns: np.ndarra
     if isinstance(texts.train, RecordText):
         if config.batching == "sentences":
             return texts.train.sentences(config.batch_size, seed=seed, first_input=start, columns=columns)
-        return texts.train.streams(config.batch_size, config.window, start, columns)
+        return texts.train.streams(config.batch_size, config.bptt, start, columns)
     if config.batching == "sentences":
         return SentenceBatches(texts.train, config.batch_size, seed=seed, first_input=start, columns=columns)
-    return StreamBatches(texts.train.tokens, config.batch_size, config.window, start, columns)
+    return StreamBatches(texts.train.tokens, config.batch_size, config.bptt, start, columns)

@@ -246,7 +246,7 @@ def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
     """What the run's rates are held against, where the peak of its devices is known."""
     devices = trainer.state.step.sharding.device_set
     peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)
-    tokens = config.data.batch_size * config.data.window
+    tokens = config.data.batch_size * config.data.bptt
     own = is_reference(config.model.output)  # whose operations are not known
     flops = None if peak is None or own else token_flops(trainer.model, config.model, words, tokens).training
     return Capacity(len(devices), flops, peak)

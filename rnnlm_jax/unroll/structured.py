@@ -155,7 +155,11 @@ def along_split(
 
     def push(ds: Tree, step: Any) -> Tree:
         before, z, a, dz, u = step
-        return again(advance_by, (read_leaves, before, z, a), (dread, ds, dz, recurrent_projection(params, ds).astype(u.dtype) + u))
+        return again(
+            advance_by,
+            (read_leaves, before, z, a),
+            (dread, ds, dz, recurrent_projection(params, ds).astype(u.dtype) + u),
+        )
 
     return push, (befores, None if cell.additive else zs, recurrents, dzs, us)
 

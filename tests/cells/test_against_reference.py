@@ -40,7 +40,9 @@ def test_mix_is_linear_and_update_elementwise(name):
     other = jax.tree.map(lambda a: a[::-1], state)
     combined = jax.tree.map(lambda a, b: 2.0 * a - 3.0 * b, state, other)
     assert_close(
-        cell.recurrent_projection(params, combined), 2.0 * cell.recurrent_projection(params, state) - 3.0 * cell.recurrent_projection(params, other), tolerance=1e-13
+        cell.recurrent_projection(params, combined),
+        2.0 * cell.recurrent_projection(params, state) - 3.0 * cell.recurrent_projection(params, other),
+        tolerance=1e-13,
     )
 
     # A permutation of the units (of the state and of every gate) commutes with the update, and one unit's inputs move

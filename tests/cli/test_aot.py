@@ -8,7 +8,7 @@ import pytest
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed: pip install 'rnnlm_jax[aot]'"
 )
-SMALL = ("--vocabulary-size=64", "--cell=elman-tanh", "--hidden-size=8", "--layers=1", "--window=4", "--batch-size=8")
+SMALL = ("--vocabulary-size=64", "--cell=elman-tanh", "--hidden-size=8", "--layers=1", "--bptt=4", "--batch-size=8")
 
 
 def test_what_cannot_be_is_refused(refuse, trained, tmp_path):

@@ -99,7 +99,7 @@ def test_published_experiments_run_at_a_small_size(tmp_path, rnnlm, name):
     folder.mkdir()
     for split, repeats in (("train", 8), ("valid", 1), ("test", 1)):
         (folder / f"ptb.{split}.txt").write_text(text(repeats))
-    small = ["--hidden-size=4", "--epochs=1", "--window=6", "--batch-size=4", "--data", folder]
+    small = ["--hidden-size=4", "--epochs=1", "--bptt=6", "--batch-size=4", "--data", folder]
     results = last_line(rnnlm("train", name, *small, "--run", tmp_path / "run", "--json"))
     assert 1 < results["test_perplexity"] < 30
     config = read_config(RunFolder(tmp_path / "run"))
@@ -111,7 +111,7 @@ def test_a_config_file_in_python(corpus, tmp_path, rnnlm):
     (tmp_path / "mine.py").write_text(
         "from rnnlm_jax.config import Config, ModelConfig, TrainingConfig, DataConfig\n"
         "def get_config():\n"
-        f"    return Config(data=DataConfig(corpus={str(corpus)!r}, batch_size=2, window=10),\n"
+        f"    return Config(data=DataConfig(corpus={str(corpus)!r}, batch_size=2, bptt=10),\n"
         "        model=ModelConfig(cell='elman-relu', hidden_size=5, init_scale=0.2),\n"
         "        training=TrainingConfig(epochs=4))\n"
     )

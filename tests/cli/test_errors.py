@@ -60,7 +60,7 @@ def test_a_text_of_unknown_words_is_no_result(trained, tmp_path, refuse, command
         (["--layers", "-1"], "--layers must be a positive number, not -1"),
         (["--embedding-size", "0"], "--embedding-size must be a positive number"),
         (["--batch-size", "0"], "--batch-size must be"),
-        (["--window", "0"], "--window must be"),
+        (["--bptt", "0"], "--bptt must be"),
         (["--epochs", "0"], "--epochs must be"),
         (["--epochs", "1.5"], "'1.5' is not a whole number"),
         (["--learning-rate", "0"], "--learning-rate must be"),

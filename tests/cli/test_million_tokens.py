@@ -8,7 +8,7 @@ TOKENS = 1_000_000
 def test_one_line_of_a_million_tokens(tmp_path, rnnlm):
     path, run = tmp_path / "line.txt", tmp_path / "run"
     path.write_text(" ".join(["a b c d e"] * (TOKENS // 5)))
-    model = ["--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3", "--batch-size=500", "--window=200"]
+    model = ["--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3", "--batch-size=500", "--bptt=200"]
     options = ["--epochs=1", "--learning-rate=0.05", "--valid-streams=50"]
     outcome = rnnlm("train", *model, *options, "--data", path, "--run", run, "--json")
     assert outcome.code == 0, outcome

@@ -58,7 +58,7 @@ from rnnlm_jax.config import Config, replace
 def get_config():
     return replace(
         Config(),
-        data={"batch_size": 2, "window": 10},
+        data={"batch_size": 2, "bptt": 10},
         model={"cell": "elman-tanh", "hidden_size": 8, "init_scale": 0.3},
         training={"epochs": 1},
     )

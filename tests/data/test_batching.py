@@ -24,21 +24,21 @@ def same(one, other):
 
 
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 12))
-def test_streams_hold_every_token_once_in_order(size, batch_size, window):
+def test_streams_hold_every_token_once_in_order(size, batch_size, bptt):
     tokens = np.arange(1, size + 1)
-    batches = StreamBatches(tokens, batch_size, window, first_input=FIRST)
+    batches = StreamBatches(tokens, batch_size, bptt, first_input=FIRST)
     whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     inputs, targets, mask = whole
     assert targets.T[mask.T].tolist() == tokens.tolist()  # down the first stream, then the second, ...
     assert inputs.T[mask.T].tolist() == [FIRST, *tokens[:-1].tolist()]
     stream_length = -(-size // batch_size)
-    assert len(batches) == -(-stream_length // window)
-    assert all(batch.inputs.shape == batch.mask.shape == (window, batch_size) for batch in batches)
+    assert len(batches) == -(-stream_length // bptt)
+    assert all(batch.inputs.shape == batch.mask.shape == (bptt, batch_size) for batch in batches)
 
 
 @given(st.integers(1, 100), st.integers(1, 5), st.integers(1, 7))
-def test_streams_go_on_from_window_to_window(size, batch_size, window):
-    batches = StreamBatches(np.arange(1, size + 1), batch_size, window)
+def test_streams_go_on_from_window_to_window(size, batch_size, bptt):
+    batches = StreamBatches(np.arange(1, size + 1), batch_size, bptt)
     for before, after in zip(range(len(batches)), range(1, len(batches)), strict=False):
         counted = batches[after].mask[0]
         assert (batches[after].inputs[0] == batches[before].targets[-1])[counted].all()
@@ -136,7 +136,7 @@ def test_sentence_batches_at_random_access_are_the_iterated_ones():
     ("make", "message"),
     [
         (lambda: StreamBatches(np.arange(5), 0, 2), "batch_size=0 is not positive"),
-        (lambda: StreamBatches(np.arange(5), 2, -1), "window=-1 is not positive"),
+        (lambda: StreamBatches(np.arange(5), 2, -1), "bptt=-1 is not positive"),
         (lambda: StreamBatches(np.arange(5), 2, 2, first_input=-1), "first_input=-1 is negative"),
         (lambda: StreamBatches(np.arange(0), 2, 2), "no tokens"),
         (lambda: StreamBatches(np.arange(5), 2, 2).epoch(-1), "epoch=-1 is negative"),

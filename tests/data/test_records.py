@@ -59,15 +59,15 @@ def _small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "_SENTENCES", 12)
 
 
-def in_memory(kind, encoded, size=4, window=3):
+def in_memory(kind, encoded, size=4, bptt=3):
     if kind == "streams":
-        return StreamBatches(encoded.tokens, size, window, START)
+        return StreamBatches(encoded.tokens, size, bptt, START)
     return SentenceBatches(encoded, size, seed=SEED, first_input=START)
 
 
-def on_disk(kind, text, size=4, window=3, columns=None):
+def on_disk(kind, text, size=4, bptt=3, columns=None):
     if kind == "streams":
-        return text.streams(size, window, START, columns)
+        return text.streams(size, bptt, START, columns)
     return text.sentences(size, seed=SEED, first_input=START, columns=columns)
 
 
@@ -109,10 +109,10 @@ def test_subwords(corpus):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("size", "window"), [(4, 3), (1, 50), (500, 2)])
-def test_the_batches_of_text_in_memory(corpus, vocabulary, encoded, kind, size, window):
+@pytest.mark.parametrize(("size", "bptt"), [(4, 3), (1, 50), (500, 2)])
+def test_the_batches_of_text_in_memory(corpus, vocabulary, encoded, kind, size, bptt):
     text = open_text(corpus, vocabulary, 0)
-    theirs, ours = in_memory(kind, encoded, size, window), on_disk(kind, text, size, window)
+    theirs, ours = in_memory(kind, encoded, size, bptt), on_disk(kind, text, size, bptt)
     assert len(ours) == len(theirs)
     assert ours.carries_state == theirs.carries_state
     try:

@@ -34,7 +34,7 @@ def test_it_trains_at_a_small_size(tmp_path, name):
     sizes = {"hidden_size": 4, "embedding_size": 3, "cell_options": options}
     config = replace(
         config,
-        data={"corpus": str(tmp_path / "text.txt"), "batch_size": 2, "window": 8},
+        data={"corpus": str(tmp_path / "text.txt"), "batch_size": 2, "bptt": 8},
         model=sizes | SMALL[name],
         optimizer={"learning_rate": 0.2},
         training={"epochs": 2},

@@ -76,7 +76,7 @@ CASES = [(name, dense) for name in RULES] + [(name, by_row) for name in BY_ROW]
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "adam"])
 def test_clipping_of_the_cells_alone(name):
     """The rest is as it would be without clipping, and the cells as if there were nothing else."""
-    config = OptimizerConfig(name, clip="cells", clip_norm=1.5, initial_accumulator=1.0)
+    config = OptimizerConfig(name, clip_scope="cells", clip_norm=1.5, initial_accumulator=1.0)
     rng = np.random.default_rng(1)
     params, gradient = (
         LanguageModelParams(*(scale * jnp.asarray(rng.standard_normal(shape)) for shape in ((V, D), (D,), (D, V))))
@@ -89,7 +89,7 @@ def test_clipping_of_the_cells_alone(name):
         rest = gradient, rule.init(params), params
         wanted, wanted_state = rule.update(*rest)
         found = apply_gradient(config, params, *rest[:2], RATE, global_norm(gradient), jnp.array(True))
-        by_hand = make_optimizer(dataclasses.replace(config, clip="all", clip_norm=None), RATE)
+        by_hand = make_optimizer(dataclasses.replace(config, clip_scope="all", clip_norm=None), RATE)
         clipped = gradient._replace(cell=gradient.cell * 1.5 / jnp.linalg.norm(gradient.cell))
         return found, (optax.apply_updates(params, wanted), wanted_state), by_hand.update(clipped, by_hand.init(params))
 

@@ -27,7 +27,7 @@ def experiment(corpus, batching, **training):
     """Adam and dropout, a checkpoint every three steps, and metrics of each."""
     return tiny_config(
         corpus,
-        data={"batching": batching, "batch_size": 2, "window": 10},
+        data={"batching": batching, "batch_size": 2, "bptt": 10},
         model={"dropout_input": 0.2, "dropout_output": 0.2},
         training={"epochs": EPOCHS, "log_every": 1, "checkpoint_every": 3} | training,
     )
@@ -168,7 +168,7 @@ def test_more_epochs_go_on_from_the_end_and_are_remembered(corpus, uninterrupted
 
 @pytest.mark.parametrize(
     "changes",
-    [{"data": {"window": 11}}, {"model": {"hidden_size": 9}}, {"optimizer": {"learning_rate": 1.0}}],
+    [{"data": {"bptt": 11}}, {"model": {"hidden_size": 9}}, {"optimizer": {"learning_rate": 1.0}}],
     ids=["window", "hidden size", "learning rate"],
 )
 def test_what_would_change_the_numbers_is_refused(corpus, uninterrupted, changes, request):

@@ -17,7 +17,7 @@ WORDS = Words([f"w{v}" for v in range(300)], 10_000 // np.arange(1, 301))
 
 def config_of(output="adaptive", options=(), hidden=64):
     model = {"output": output, "output_options": options, "hidden_size": hidden, "cell": "elman-tanh"}
-    return replace(Config(), model=model, data={"batch_size": 4, "window": 5})
+    return replace(Config(), model=model, data={"batch_size": 4, "bptt": 5})
 
 
 @pytest.fixture(autouse=True)

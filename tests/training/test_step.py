@@ -44,13 +44,15 @@ def loss_and_gradient(model):
     return jax.jit(jax.value_and_grad(lambda params, state, batch: model.loss_fn(params, state, batch, None)[0]))
 
 
-@pytest.mark.parametrize(("loss_per", "clip"), [("token", None), ("token", 0.1), ("sequence", 0.1), ("sequence", 1e6)])
-def test_a_step_of_sgd_is_the_formula(loss_per, clip):
-    model, step, state = make(OptimizerConfig("sgd", clip_norm=clip, loss_per=loss_per))
+@pytest.mark.parametrize(
+    ("loss_normalization", "clip"), [("token", None), ("token", 0.1), ("sequence", 0.1), ("sequence", 1e6)]
+)
+def test_a_step_of_sgd_is_the_formula(loss_normalization, clip):
+    model, step, state = make(OptimizerConfig("sgd", clip_norm=clip, loss_normalization=loss_normalization))
     batch = make_batch()
     before = to_numpy(state.params)
     nats, summed = loss_and_gradient(model)(before, model.initial_state((BATCH,)), batch)
-    over = batch.mask.sum() if loss_per == "token" else BATCH
+    over = batch.mask.sum() if loss_normalization == "token" else BATCH
     gradient = [np.asarray(g) / over for g in jax.tree.leaves(summed)]
     norm = np.sqrt(sum((g**2).sum() for g in gradient))
     assert 0.1 < norm < 1e6
@@ -142,7 +144,7 @@ def test_every_optimiser_learns_a_repetitive_text(name, rate):
 def test_every_cell_of_the_zoo_trains(name):
     options = (("projection_size", 3),) if name == "lstm-projected" else ()
     model = build_model(ModelConfig(cell=name, cell_options=options, hidden_size=5, init_scale=0.3), VOCABULARY)
-    config = OptimizerConfig("sgd", loss_per="sequence")
+    config = OptimizerConfig("sgd", loss_normalization="sequence")
     state, step = fresh_state(model, config, BATCH), make_train_step(model, config, 0, carries_state=False)
     before, losses = to_numpy(state.params), []
     for _ in range(3):

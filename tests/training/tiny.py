@@ -23,7 +23,7 @@ LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a 
 #: A run of a second: drawn from ±0.3, since the orthogonal initialiser takes seconds to compile.
 TINY = [
     *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3"),
-    *("--batch-size=2", "--window=10", "--epochs=1", "--learning-rate=0.01"),
+    *("--batch-size=2", "--bptt=10", "--epochs=1", "--learning-rate=0.01"),
     # whatever the demo, of which options are changes, may have
     *("--no-tie-embeddings", "--dropout-input=0", "--dropout-output=0", "--optimizer=adam", "--decay=1"),
 ]
@@ -68,7 +68,7 @@ def tiny_config(corpus, **parts):
     """The configuration of ``TINY`` on a text, with changes a part."""
     config = replace(
         Config(),
-        data={"corpus": str(corpus), "batch_size": 2, "window": 10},
+        data={"corpus": str(corpus), "batch_size": 2, "bptt": 10},
         model={"cell": "elman-tanh", "hidden_size": 8, "init_scale": 0.3},
         optimizer={"learning_rate": 0.01},
         training={"epochs": 1},

@@ -68,21 +68,19 @@ class StreamBlocks(Blocks):
 
     carries_state = True
 
-    def __init__(
-        self, reader: RecordReader, batch_size: int, window: int, first_input: int, columns: np.ndarray
-    ) -> None:
+    def __init__(self, reader: RecordReader, batch_size: int, bptt: int, first_input: int, columns: np.ndarray) -> None:
         """Divide the text among streams."""
-        self.reader, self.window, self.first_input = reader, window, first_input
+        self.reader, self.bptt, self.first_input = reader, bptt, first_input
         self.columns = columns
         index = reader.index
         self.length = -(-index.tokens // batch_size)
-        self.batches = -(-self.length // window)
+        self.batches = -(-self.length // bptt)
         steps = max(_STEPS, 2 * index.tokens // index.records)
-        self.a_block = min(self.batches, max(1, min(steps, _MOST_TOKENS // batch_size) // window))
+        self.a_block = min(self.batches, max(1, min(steps, _MOST_TOKENS // batch_size) // bptt))
 
     def block(self, epoch: int, numbers: range) -> Block:
         """Return some windows, which are the same in every epoch."""
-        index, first, steps = self.reader.index, numbers.start * self.window, len(numbers) * self.window
+        index, first, steps = self.reader.index, numbers.start * self.bptt, len(numbers) * self.bptt
         starts = np.minimum(self.columns * self.length + first, index.tokens)
         stops = np.minimum(np.minimum(starts + steps, (self.columns + 1) * self.length), index.tokens)
         before = np.maximum(starts - 1, 0)  # each token's input is the one before it in the text
@@ -98,7 +96,7 @@ class StreamBlocks(Blocks):
                 targets[:n, b] = tokens[-n:]
                 inputs[:n, b] = tokens[:-1] if starts[b] else np.concatenate([[self.first_input], tokens[:-1]])
                 mask[:n, b] = True
-        return Block(inputs, targets, mask, np.full(len(numbers), self.window))
+        return Block(inputs, targets, mask, np.full(len(numbers), self.bptt))
 
 
 class SentenceBlocks(Blocks):

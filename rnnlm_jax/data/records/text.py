@@ -50,12 +50,12 @@ class RecordText:
         return {0: "a thread", 1: "a process"}.get(self.workers, f"{self.workers} processes")
 
     def streams(
-        self, batch_size: int, window: int, first_input: int = 0, columns: np.ndarray | None = None
+        self, batch_size: int, bptt: int, first_input: int = 0, columns: np.ndarray | None = None
     ) -> RecordBatches:
         """Return the batches that `StreamBatches` would make of the same text in memory, bit for bit."""
-        require_positive(batch_size=batch_size, window=window)
+        require_positive(batch_size=batch_size, bptt=bptt)
         require_not_negative(first_input=first_input)
-        blocks = StreamBlocks(self.reader, batch_size, window, first_input, all_columns(batch_size, columns))
+        blocks = StreamBlocks(self.reader, batch_size, bptt, first_input, all_columns(batch_size, columns))
         return RecordBatches(blocks, self.workers)
 
     def sentences(

@@ -46,7 +46,7 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology) ->
     """
     model = _model(config, words)
     mesh = _mesh(config.parallel.mesh, topology)
-    steps, batch_size, seed = config.data.window, config.data.batch_size, config.training.seed
+    steps, batch_size, seed = config.data.bptt, config.data.batch_size, config.training.seed
     check_divides(mesh, batch_size)
     shapes = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, batch_size, seed))
     state = _placed(shapes, state_shardings(model, config.optimizer, mesh))
@@ -68,7 +68,7 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology) ->
         vocabulary=words.size,
         parameters=parameter_count(shapes.params),
         batch_size=batch_size,
-        window=steps,
+        bptt=steps,
         flops_per_token=token_flops(model, config.model, words, steps * batch_size).training,
         parameter_bytes=_bytes_a_device(state.params),
         optimizer_bytes=_bytes_a_device(state.opt_state),

@@ -49,7 +49,7 @@ class StepReport:
     vocabulary: int
     parameters: int
     batch_size: int
-    window: int
+    bptt: int
     flops_per_token: float
     """Of training, forward and backward, see ``rnnlm_jax.language_model.flops``."""
     parameter_bytes: int
@@ -78,12 +78,12 @@ def count_collectives(program: str) -> dict[str, int]:
 def describe(report: StepReport) -> str:
     """The report as a table."""
     axes = ", ".join(f"{name}={length}" for name, length in report.mesh.items())
-    tokens, memory = report.window * report.batch_size, report.memory
+    tokens, memory = report.bptt * report.batch_size, report.memory
     lines = [
         f"{report.config} on {report.topology}: {report.devices} x {report.device_kind}, mesh {axes}",
         *([report.divided] if report.divided else []),
         _line("parameters", f"{report.parameters:,}, vocabulary of {report.vocabulary:,}"),
-        _line("batch", f"{tokens:,} tokens, {report.batch_size} x {report.window}"),
+        _line("batch", f"{tokens:,} tokens, {report.batch_size} x {report.bptt}"),
         _line("operations", f"{report.flops_per_token * tokens / 1e12:.3g} TFLOP a step, forward and backward"),
         "memory of each device",
         _line("  parameters", size_text(report.parameter_bytes)),

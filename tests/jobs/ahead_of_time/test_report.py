@@ -37,7 +37,7 @@ def report(**changes):
         "vocabulary": 10_000,
         "parameters": 4_000_000,
         "batch_size": 20,
-        "window": 35,
+        "bptt": 35,
         "flops_per_token": 2e9,
         "parameter_bytes": 2**30,
         "optimizer_bytes": 0,
