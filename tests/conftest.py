@@ -4,11 +4,11 @@ import gc
 
 import hypothesis
 import jax
-import jaxtyping
 import pytest
 
-# Every annotation of an array's shape is checked, at each call; imported before the library is.
-jaxtyping.install_import_hook("rnnlm_jax", "beartype.beartype")
+from tests import shape_checking
+
+shape_checking.install()  # before the library is imported
 
 # Tracing makes many small objects that live long; Python's collector need not look at all of them every time.
 gc.freeze()

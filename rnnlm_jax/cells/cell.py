@@ -16,7 +16,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jax.export import is_symbolic_dim
@@ -35,12 +35,14 @@ StepFn = Callable[[Params, State, Array], State]  # (params, state, z) -> state
 ReadoutFn = Callable[[Params, State], Array]  # (params, state) -> h[..., output_size]
 
 
+@runtime_checkable
 class InitFn(Protocol[Made]):
     """Draws fresh parameters."""
 
     def __call__(self, key: Key, input_size: int) -> Made: ...
 
 
+@runtime_checkable
 class StateFn(Protocol[Made]):
     """Makes the state before the first step."""
 

@@ -16,7 +16,7 @@ from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.activations import sigmoid, tanh
 from rnnlm_jax.arrays.mesh_axes import explicit_spec, without_explicit_axes
 from rnnlm_jax.cells import initializers
-from rnnlm_jax.cells.cell import InitFn, RecurrentProjectionFn, Params, InputProjectionFn, check_size
+from rnnlm_jax.cells.cell import InitFn, InputProjectionFn, Params, RecurrentProjectionFn, check_size
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.kernels.matmul import matmul
 

@@ -6,7 +6,7 @@ This is the one place where rows of text become columns of a time-major array.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Batch(NamedTuple, Generic[ArrayType]):
     mask: ArrayType  # bool [T, B], which targets count
 
 
+@runtime_checkable
 class BatchSequence(Protocol):
     """The batches of one epoch, at random access: a resumed job jumps to its position."""
 
@@ -36,6 +37,7 @@ class BatchSequence(Protocol):
     def after(self, first: int, /) -> Iterator[Batch[np.ndarray]]: ...
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What a training loop takes: the batches of any epoch, and whether state is carried from one to the next."""
 

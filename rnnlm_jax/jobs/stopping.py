@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 import jax
 
@@ -33,6 +33,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, raised as an interrupt is."""
 
 
+@runtime_checkable
 class Asker(Protocol):
     """A job of several processes, which stop together."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rnnlm_jax.errors import UserError, warn
 from rnnlm_jax.jobs.checkpoints import Position
@@ -10,6 +10,7 @@ from rnnlm_jax.system import json_text
 from rnnlm_jax.system.atomic_write import written_whole
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Takes a record of named numbers."""
 

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import connection
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from rnnlm_jax.errors import UserError
 
@@ -19,6 +19,7 @@ AHEAD = 2
 MOST_WORKERS = 256
 
 
+@runtime_checkable
 class Source(Protocol[Element]):
     """What can be read anywhere; it is pickled for the workers."""
 

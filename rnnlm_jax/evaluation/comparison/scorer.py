@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class About:
     """Words back at which the gradient has fallen to 1 %, or how many words back a model reads at all."""
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """A language model of any sort, ``P(w_1 … w_N) = Π_t P(w_t | w_<t)``, as far as a comparison needs it."""
 

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jobs.partners.connection import Connection, Silence, beat_seconds
@@ -19,6 +19,7 @@ class Limits(NamedTuple):
     """Until one that is not heard of is taken for lost."""
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Is told by a ``Member`` what the processes of the job agree on."""
 
