@@ -113,7 +113,7 @@ def test_one_meaning_is_one_object(name):
 
 def cell_default(name):
     """The recurrent initialiser by its name, unless the zoo's name fixes it."""
-    if "recurrent_init" not in zoo.CELLS[name].options():
+    if "recurrent_init" not in zoo.CELLS.options(name):
         return None
     return "glorot" if name == "lstm-projected" else "orthogonal"
 
@@ -131,5 +131,5 @@ def test_spellings_of_factories():
 def test_entries_name_their_papers_and_options():
     for name, entry in zoo.CELLS.items():
         assert entry.paper
-        assert {"dtype", "param_dtype"} <= set(entry.options()), name
-        assert "hidden_size" not in entry.options()
+        assert {"hidden_size", "dtype", "param_dtype"} <= set(entry.parameters())
+        assert {"hidden_size", "dtype", "param_dtype"}.isdisjoint(zoo.CELLS.options(name))

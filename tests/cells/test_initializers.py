@@ -117,7 +117,7 @@ def test_biases(name):
             wanted = [value if gate == "f" else 0.0 for gate in FORGETTING[name] for _ in range(HIDDEN)]
             np.testing.assert_array_equal(b, wanted)
     else:
-        assert "forget_bias" not in zoo.CELLS[name].options()
+        assert "forget_bias" not in zoo.CELLS.options(name)
         params = initial_params(name)
         if name == "feed-forward":  # four blocks meet in one sum
             np.testing.assert_array_equal(params.b_h, np.zeros(HIDDEN))
