@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax import unroll
+from rnnlm_jax import cells, unroll
 from rnnlm_jax.benchmarking import floor, flops, memory, peers
 from rnnlm_jax.benchmarking.measure.compare import tolerance
 from rnnlm_jax.benchmarking.measure.jax_layer import BACKWARD, FORWARD, JaxLayer
 from rnnlm_jax.benchmarking.measure.subject import OURS, Contest, Say, Subject
 from rnnlm_jax.benchmarking.weights import cell_weights
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll import EXECUTORS
@@ -51,7 +50,7 @@ def contests(
 
 
 def _contest(group: str, name: str, shape: Shape, job: str, dtype: str, names: Sequence[str]) -> Contest:
-    cell = zoo.make(name, shape.hidden, dtype=dtype)
+    cell = cells.make(name, shape.hidden, dtype=dtype)
     shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), shape.hidden))
     return Contest(
         group=group,

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rnnlm_jax import cells
 from rnnlm_jax.benchmarking import growth, inference, layers, lm_cases, peers, steps
 from rnnlm_jax.benchmarking import results_table as table
 from rnnlm_jax.benchmarking.facts import facts
@@ -17,7 +18,6 @@ from rnnlm_jax.benchmarking.measure.program import without_cache
 from rnnlm_jax.benchmarking.measure.subject import Contest, Say, Subject
 from rnnlm_jax.benchmarking.measure.timing import interleave, timed
 from rnnlm_jax.benchmarking.rows import Row, means, rows_of
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jobs.run_folder import write_json
 
@@ -54,7 +54,7 @@ class Options:
         for what, given, known in (
             ("group", self.what, GROUPS),
             ("peer", self.peers, tuple(peers.PEERS)),
-            ("cell", self.cells or (), tuple(zoo.CELLS)),
+            ("cell", self.cells or (), cells.names()),
             ("model", self.models or (), tuple(case.name for case in lm_cases.STEPS)),
         ):
             for name in given:
@@ -114,7 +114,7 @@ def contests(options: Options, names: Sequence[str]) -> Iterator[Contest]:
     if LAYERS in options.what:
         yield from layers.contests(LAYERS, options.cells or layers.CELLS, shapes or layers.SHAPES, dtype, names)
     if ZOO in options.what:
-        yield from layers.contests(ZOO, options.cells or tuple(zoo.CELLS), shapes or layers.ZOO_SHAPES, dtype, ())
+        yield from layers.contests(ZOO, options.cells or cells.names(), shapes or layers.ZOO_SHAPES, dtype, ())
     if STEPS in options.what:
         cases = [case for case in lm_cases.STEPS if options.models is None or case.name in options.models]
         yield from steps.contests(cases, dtype, with_part(names, "training_step"))

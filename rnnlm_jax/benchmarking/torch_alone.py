@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import jax
 
+from rnnlm_jax import cells
 from rnnlm_jax.benchmarking import layers, lm_cases, memory, peers, steps
 from rnnlm_jax.benchmarking.measure.subject import Subject
 from rnnlm_jax.benchmarking.weights import model_params, plain
-from rnnlm_jax.cells import cell_registry as zoo
 
 #: Calls whose peak is taken: the second allocates what an optimiser or a carried state adds.
 CALLS = 3
@@ -18,7 +18,7 @@ CALLS = 3
 def layer(cell: str, job: str, shape: str, dtype: str) -> int | None:
     """Peak bytes of a layer's pass."""
     module, size = peers.load("torch").layers, layers.Shape(*map(int, shape.split("x")))
-    params, xs = layers.arrays(zoo.make(cell, size.hidden), size)
+    params, xs = layers.arrays(cells.make(cell, size.hidden), size)
     before = _begin()
     return _peak(module.layer(cell, params._asdict(), xs, dtype).subject(job), before)
 

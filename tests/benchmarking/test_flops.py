@@ -8,14 +8,13 @@ import pytest
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.benchmarking import floor, flops
 from rnnlm_jax.benchmarking.weights import cell_weights
-from rnnlm_jax.cells import cell_registry as zoo
 from tests.benchmarking.products import products
 
 T, B, D, H, P, V = 7, 3, 4, 5, 2, 11
 
 
 def make(name):
-    return zoo.make(name, H, **({"projection_size": P} if name == "lstm-projected" else {}))
+    return cells.make(name, H, **({"projection_size": P} if name == "lstm-projected" else {}))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_language_model_by_hand():
     assert flops.language_model(stack, H, V, T * B, backward=True) == (2 * 400 + 2 * 5 * 11) * 63
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.CELLS if name != "lstm-projected"])
+@pytest.mark.parametrize("name", [name for name in cells.names() if name != "lstm-projected"])
 def test_a_forward_pass_does_what_was_counted(name):
     """A projected LSTM projects once to feed back and once to show, and so does more."""
     cell = make(name)
