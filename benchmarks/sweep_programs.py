@@ -16,7 +16,7 @@ from rnnlm_jax.language_model.loss_gradient import training_loss
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs import output_registry as output_zoo
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.unroll.native import native_refuses
+from rnnlm_jax.unroll.native import why_not_native
 
 Function = Callable[..., Any]
 
@@ -124,7 +124,7 @@ def draw_options(rng: random.Random, steps: int, batch: tuple[int, ...]) -> dict
 def runs_natively(cell: Cell, params: Any, xs: Any) -> bool:
     """Return whether the kernels run the cell, which a stack or a pair leaves to its parts."""
     control: Any = None
-    return not isinstance(cell, cells.Stack | cells.Bidirectional) and not native_refuses(
+    return not isinstance(cell, cells.Stack | cells.Bidirectional) and not why_not_native(
         cell, params, xs, control, jax.default_backend()
     )
 

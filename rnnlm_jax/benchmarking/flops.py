@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from rnnlm_jax.cells import Cell
 from rnnlm_jax.language_model.flops import per_row
 
 
-def layer(params: Any, rows: int, backward: bool) -> float:
+def layer(cell: Cell, params: Any, rows: int, *, backward: bool) -> float:
     """Of ``rows`` = T·B tokens through a cell, forward, or forward and backward."""
-    return float(per_row(params) * rows * (3 if backward else 1))
+    return float(cell.token_flops(params) * rows * (3 if backward else 1))
 
 
 def language_model(cell_params: Any, hidden_size: int, vocabulary: int, rows: int, backward: bool) -> float:

@@ -58,7 +58,7 @@ def _contest(group: str, name: str, shape: Shape, job: str, dtype: str, names: S
         job=job,
         sizes={"T": shape.steps, "B": shape.batch, "H": shape.hidden},
         tokens=shape.steps * shape.batch,
-        flops=flops.layer(shapes, shape.steps * shape.batch, job == BACKWARD),
+        flops=flops.layer(cell, shapes, shape.steps * shape.batch, backward=job == BACKWARD),
         tolerance=tolerance(dtype, jax.default_backend()),
         build=functools.partial(_build, name, cell, shape, job, dtype, names),
         torch_memory=functools.partial(memory.of_torch, group, name, job, str(shape), dtype)

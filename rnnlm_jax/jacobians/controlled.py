@@ -52,7 +52,7 @@ def controlled(
     if xs.ndim < 2:
         raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
     shape = xs.shape[:-1]
-    control = make_control(shape[0], shape[1:], mask, lengths, resets)
+    control = make_control(shape[0], shape[1:], mask, lengths=lengths, resets=resets)
     mask = jnp.ones(shape, bool) if control.mask is None else control.mask
     resets = jnp.zeros(shape, bool) if control.resets is None else control.resets
     flags = jnp.stack([mask, resets], axis=-1).astype(xs.dtype)

@@ -1,4 +1,4 @@
-"""Matrix products, by a kernel of our own on a CPU: wider vectors than those of XLA's library."""
+"""Matrix products in a C++ kernel on CPUs, with wider vectors than those of XLA's library."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from jax.interpreters import ad
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.kernels.operation import Operation, is_by_meaning
 
-#: Left to XLA are products of fewer rows, or of fewer multiplications: packing would cost more than it saves.
+#: Products of fewer rows or fewer multiplications run in XLA: packing would cost more than it saves.
 FEWEST_ROWS, SMALLEST = 128, 2**20
 
 
@@ -35,17 +35,13 @@ def matmul(
     return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
 
 
-def _transposable(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Array:
-    return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
-
-
 def _product(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> tuple[Array]:
     dimensions = (((0 if transpose_a else 1,), (1 if transpose_b else 0,)), ((), ()))
     return (jax.lax.dot_general(a, b, dimensions),)
 
 
 class _Bilinear(Operation):
-    """The product as an operation linear in either operand."""
+    """The product as an operation that is linear in either operand."""
 
     def __init__(self) -> None:
         super().__init__("matmul", _product)
@@ -63,10 +59,12 @@ class _Bilinear(Operation):
         if type(g) is ad.Zero:
             return [None, None]
         if ad.is_undefined_primal(a):
-            of_a = _transposable(b, g, transpose_b, True) if transpose_a else _transposable(g, b, False, not transpose_b)
-            return [of_a, None]
-        of_b = _transposable(g, a, True, transpose_a) if transpose_b else _transposable(a, g, not transpose_a, False)
-        return [None, of_b]
+            if transpose_a:
+                return [matmul(b, g, transpose_a=transpose_b, transpose_b=True), None]
+            return [matmul(g, b, transpose_b=not transpose_b), None]
+        if transpose_b:
+            return [None, matmul(g, a, transpose_a=True, transpose_b=transpose_a)]
+        return [None, matmul(a, g, transpose_a=not transpose_a)]
 
 
 _matmul = _Bilinear()

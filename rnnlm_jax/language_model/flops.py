@@ -81,7 +81,7 @@ def token_flops(model: LanguageModel, config: ModelConfig, words: Words, tokens:
     params = jax.eval_shape(model.init, jax.random.key(0))
     return TokenFlops(
         input=0.0 if model.input.is_table else _input(config, params.embedding, words, tokens),
-        cell=float(per_row(params.cell)),
+        cell=model.cell.token_flops(params.cell),
         output=_output(model, config, params.output, words),
     )
 

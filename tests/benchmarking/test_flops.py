@@ -30,10 +30,11 @@ def make(name):
     ],
 )
 def test_by_hand(name, by_hand):
-    params = cell_weights(make(name), D)
-    assert flops.per_row(params) == by_hand
-    assert flops.layer(params, T * B, backward=False) == by_hand * 21
-    assert flops.layer(params, T * B, backward=True) == by_hand * 63
+    cell = make(name)
+    params = cell_weights(cell, D)
+    assert cell.token_flops(params) == by_hand
+    assert flops.layer(cell, params, T * B, backward=False) == by_hand * 21
+    assert flops.layer(cell, params, T * B, backward=True) == by_hand * 63
 
 
 def test_language_model_by_hand():
@@ -51,15 +52,16 @@ def test_a_forward_pass_does_what_was_counted(name):
     def plain(params, xs):
         return unroll(cell, params, cell.initial_state((B,)), xs, executor="scan")[1]
 
-    assert products(plain, params, xs) == flops.layer(params, T * B, backward=False)
+    assert products(plain, params, xs) == flops.layer(cell, params, T * B, backward=False)
 
 
 @pytest.mark.parametrize("name", ["elman-tanh", "gru", "lstm", "lstm-projected"])
 def test_the_floor_of_a_layer_does_what_was_counted(name):
-    params, xs = cell_weights(make(name), D), jnp.zeros((T, B, D), jnp.float32)
+    cell = make(name)
+    params, xs = cell_weights(cell, D), jnp.zeros((T, B, D), jnp.float32)
     matrices = floor.layer_matrices(params, "float32")
-    assert products(floor.layer_pass, matrices, xs) == flops.layer(params, T * B, backward=False)
-    assert products(floor.layer_gradient, matrices, xs) == flops.layer(params, T * B, backward=True)
+    assert products(floor.layer_pass, matrices, xs) == flops.layer(cell, params, T * B, backward=False)
+    assert products(floor.layer_gradient, matrices, xs) == flops.layer(cell, params, T * B, backward=True)
 
 
 def test_the_floor_of_a_model_does_what_was_counted():

@@ -66,7 +66,7 @@ ERRORS = {
     "resets": (lambda: run(resets=jnp.ones((T,), bool)), r"resets has shape \(4,\).*\(4, 2\)"),
     "lengths": (lambda: run(lengths=jnp.ones((T,), int)), r"lengths has shape \(4,\).*\(2,\)"),
     "scalar-length": (lambda: run(lengths=3), r"lengths has shape \(\).*\(2,\)"),
-    "unroll": (lambda: run(unroll=0), "unroll must be a positive whole number, not 0"),
+    "scan-unroll": (lambda: run(scan_unroll=0), "scan_unroll` must be a positive whole number, not 0"),
     **{
         f"remat-chunk-{bad!r}": (lambda bad=bad: run(remat_chunk=bad), "remat_chunk must be a positive number")
         for bad in (0, -1, 2.0, True, "log")

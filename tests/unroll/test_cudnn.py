@@ -11,7 +11,7 @@ from jax.experimental import rnn
 from rnnlm_jax import cells
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll.control import Control
-from rnnlm_jax.unroll.cudnn import cudnn, cudnn_refuses
+from rnnlm_jax.unroll.cudnn import cudnn, why_not_cudnn
 from rnnlm_jax.unroll.scan import scan
 from tests.unroll.programs import B, D, H, T, assert_close, dot, jit, make, random_arrays, random_weights
 
@@ -101,13 +101,13 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
     ],
 )
 def test_what_it_refuses(plug_in, what, control, platform, reason):
-    found = cudnn_refuses(*what, control, platform)
+    found = why_not_cudnn(*what, control, platform)
     assert found is None if reason is None else reason in found
 
 
 def test_it_refuses_without_the_plug_in(monkeypatch):
     monkeypatch.setattr(rnn, "gpu_rnn", types.SimpleNamespace())
-    assert "CUDA plug-in" in cudnn_refuses(*shapes(CELL), FREE, "gpu")
+    assert "CUDA plug-in" in why_not_cudnn(*shapes(CELL), FREE, "gpu")
 
 
 def test_what_it_refuses_it_does_not_run(plug_in):

@@ -11,7 +11,7 @@ from rnnlm_jax import cells, unroll
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.unroll.control import Control
-from rnnlm_jax.unroll.native import native, native_refuses
+from rnnlm_jax.unroll.native import native, why_not_native
 from tests.unroll.programs import (
     CELLS,
     B,
@@ -73,7 +73,7 @@ def test_batch_axes(name, batch):
 def refusal(cell, platform="cpu", steps=T, dtype=None):
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
     xs = jax.ShapeDtypeStruct((steps, B, D), dtype or cell.spec.param_dtype)
-    return native_refuses(cell, params, xs, Control(None, None), platform)
+    return why_not_native(cell, params, xs, Control(None, None), platform)
 
 
 @kernels
