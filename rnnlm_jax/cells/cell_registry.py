@@ -48,7 +48,7 @@ def _library_kinds() -> frozenset[str]:
     return frozenset(entry.factory(1).spec.kind for entry in CELLS.values())
 
 
-CELLS: Registry[Cell] = Registry(
+CELLS: Registry[Cell[Any, Any]] = Registry(
     "cell",
     Cell,
     {

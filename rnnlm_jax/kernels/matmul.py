@@ -6,7 +6,7 @@ import jax
 from jax.interpreters import ad
 
 from rnnlm_jax.array_types import Array, Float
-from rnnlm_jax.kernels.operation import Operation, is_by_meaning
+from rnnlm_jax.kernels.operation import Operation, is_reference_only
 
 #: Products of fewer rows or fewer multiplications run in XLA: packing would cost more than it saves.
 FEWEST_ROWS, SMALLEST = 128, 2**20
@@ -27,7 +27,7 @@ def matmul(
         transpose_b: whether to multiply by ``bᵀ``.
     """
     rows = a.shape[1 if transpose_a else 0]
-    if is_by_meaning() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
+    if is_reference_only() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
         return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     large = rows >= FEWEST_ROWS and rows * b.shape[0] * b.shape[1] >= SMALLEST
     if large and not transpose_b and a.dtype == b.dtype and jax.default_backend() == "cpu":

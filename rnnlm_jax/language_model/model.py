@@ -86,7 +86,7 @@ class LanguageModel:
         Raises:
             UserError: if inputs are not whole numbers, or known values are not ids of the vocabulary.
         """
-        return self.input.embed(params.embedding, as_whole_numbers("tokens", inputs, 0, self.vocab_size - 1))
+        return self.input.embed(params.embedding, as_whole_numbers("tokens", inputs, least=0, most=self.vocab_size - 1))
 
     def tabulated(self, params: LanguageModelParams) -> tuple["LanguageModel", LanguageModelParams]:
         """The same model with the vectors of all tokens formed once, for whoever reads more tokens than there are."""

@@ -128,7 +128,7 @@ def _call(
 ) -> tuple[Array, ...]:
     rows = chunk_rows(h.shape[0], h.shape[1], b.size, b.dtype.itemsize) if rows is None else _even(h.shape[0], rows)
     one_type = h.dtype == w.dtype == b.dtype  # as the kernels have
-    run = operation if one_type else operation.meaning
+    run = operation if one_type else operation.reference
     # A type of its own: how wide a plain number is, is a setting of jax.
     return run(h, w, b, targets.astype(jnp.int32), weights.astype(b.dtype), by_word=by_word, rows=np.int64(rows))
 

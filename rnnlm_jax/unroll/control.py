@@ -42,7 +42,7 @@ def make_control(
             resets) or not from 0 to T (lengths).
     """
     mask = None if mask is None else as_flags("mask", mask)
-    lengths = None if lengths is None else as_whole_numbers("lengths", lengths, 0, steps)
+    lengths = None if lengths is None else as_whole_numbers("lengths", lengths, least=0, most=steps)
     resets = None if resets is None else as_flags("resets", resets)
     for name, value, shape in (
         ("mask", mask, (steps, *batch_shape)),

@@ -1,4 +1,4 @@
-"""The Elman network's kernels against the loops that they mean, and derivatives of a call against those of the loop."""
+"""The Elman network's kernels against the loops that define them, and derivatives of a call against the loop's."""
 
 import functools
 
@@ -31,7 +31,7 @@ def arrays(steps, batch, units, controlled, dtype="float64"):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_kernels_mean_their_loops(kernels, case, dtype):
+def test_kernels_equal_their_loops(kernels, case, dtype):
     del kernels
     *shape, reverse, activation = case
     static = subject._static(reverse, activation)
@@ -42,7 +42,7 @@ def test_kernels_mean_their_loops(kernels, case, dtype):
         operation = getattr(subject.KERNEL, name)
         program = jax.jit(functools.partial(operation, **static))
         assert f"rnnlm_jax_{operation.name}_{'f32' if dtype == 'float32' else 'f64'}" in program.lower(*given).as_text()
-        wanted = jit(functools.partial(operation.meaning, **static))(*given)
+        wanted = jit(functools.partial(operation.reference, **static))(*given)
         assert_close(program(*given), wanted, 1e-5 if dtype == "float32" else 1e-13)
 
 

@@ -1,4 +1,4 @@
-"""The GRU's kernels against the loops that they mean, and the derivatives of a call against those of the loop."""
+"""The GRU's kernels against the loops that define them, and the derivatives of a call against those of the loop."""
 
 import functools
 
@@ -37,14 +37,14 @@ def operands(steps, batch, units, controlled, reverse, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_kernels_mean_their_loops(kernels, case, dtype):
+def test_kernels_equal_their_loops(kernels, case, dtype):
     del kernels
     *shape, reverse = case
     for name, given in operands(*shape, reverse, dtype).items():
         operation = getattr(subject.KERNEL, name)
         program = jax.jit(functools.partial(operation, reverse=reverse))
         assert f"rnnlm_jax_{operation.name}_{'f32' if dtype == 'float32' else 'f64'}" in program.lower(*given).as_text()
-        wanted = quick(operation.meaning)(*given, reverse=reverse)
+        wanted = quick(operation.reference)(*given, reverse=reverse)
         assert_close(program(*given), wanted, 1e-5 if dtype == "float32" else 1e-13)
 
 

@@ -1,4 +1,4 @@
-"""The LSTM's kernels against the loops that they mean, and their vector arithmetic through them against NumPy."""
+"""The LSTM's kernels against the loops that define them, and their vector arithmetic through them against NumPy."""
 
 import functools
 
@@ -37,13 +37,13 @@ def operands(steps, batch, units, controlled, reverse, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_kernels_mean_their_loops(kernels, case, dtype):
+def test_kernels_equal_their_loops(kernels, case, dtype):
     del kernels
     *shape, reverse = case
     for name, given in operands(*shape, reverse, dtype).items():
         operation = getattr(subject.KERNEL, name)
         assert f"rnnlm_jax_{operation.name}_{'f32' if dtype == 'float32' else 'f64'}" in lowered(operation, given)
-        wanted = quick(operation.meaning)(*given, reverse=reverse)
+        wanted = quick(operation.reference)(*given, reverse=reverse)
         assert_close(operation(*given, reverse=reverse), wanted, 1e-5 if dtype == "float32" else 1e-13)
 
 

@@ -15,7 +15,7 @@ def run(request, monkeypatch):
     """Once as it runs on this machine, once as pure JAX."""
     if request.param == "meaning":
         for name in ("_nats", "_gradients"):
-            meaning = jax.jit(getattr(subject, name).meaning, static_argnames=("by_word", "rows"))
+            meaning = jax.jit(getattr(subject, name).reference, static_argnames=("by_word", "rows"))
             monkeypatch.setattr(subject, name, meaning)
 
 
@@ -96,7 +96,7 @@ def test_memory_does_not_grow_with_rows(pure):
 
     def temporary(count):
         given = problem(count, hidden, vocabulary)
-        run = subject._gradients.meaning if pure else subject._gradients
+        run = subject._gradients.reference if pure else subject._gradients
         # A sum, so that no gradient is a result, and all memory is counted.
         total = jax.jit(lambda *given: [a.sum() for a in run(*given, by_word=False, rows=np.int64(20))[:4]])
         return total.lower(*given).compile().memory_analysis().temp_size_in_bytes

@@ -84,14 +84,14 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
 @pytest.mark.parametrize(
     ("what", "control", "platform", "reason"),
     [
-        (shapes(cells.gru(H)), FREE, "gpu", "this is a gru cell"),
+        (shapes(cells.gru(H)), FREE, "gpu", "this gru cell is not one"),
         (shapes(cells.peephole_lstm(H)), FREE, "gpu", "plain LSTM only"),
-        (shapes(make("stack", param_dtype="float32")), FREE, "gpu", "this is a stack cell"),
-        (shapes(dataclasses.replace(CELL)), FREE, "gpu", "this one was changed"),
+        (shapes(make("stack", param_dtype="float32")), FREE, "gpu", "this stack cell is not one"),
+        (shapes(dataclasses.replace(CELL)), FREE, "gpu", "this lstm cell is not one"),
         (shapes(cells.lstm(H, param_dtype="float64"), dtype="float64"), FREE, "gpu", "not in float64"),
         (shapes(cells.lstm(H, dtype="bfloat16")), FREE, "gpu", "not in bfloat16"),
         (shapes(CELL, dtype="float16"), FREE, "gpu", "not in float16"),
-        (shapes(CELL, steps=0), FREE, "gpu", "no empty arrays"),
+        (shapes(CELL, steps=0), FREE, "gpu", "cannot run empty arrays"),
         (shapes(CELL), Control(ALL, None), "gpu", "without a mask or lengths"),
         (shapes(CELL), Control(None, ~ALL), "gpu", "cannot reset"),
         (shapes(CELL), FREE, "cpu", "needs an NVIDIA GPU, and this runs on cpu"),
