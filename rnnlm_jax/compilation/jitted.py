@@ -55,9 +55,8 @@ class Jitted:
         return self._default._cache_size() + self._right._cache_size()
 
     def _needs_right_options(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        uses_float64 = self._computes_in_float64 or jax.config.jax_enable_x64  # pyright:
-        ignore[reportAttributeAccessIssue] return uses_float64 and float64_fault.float64_is_miscompiled() and not
-        is_traced((args, kwargs))
+        uses_float64 = self._computes_in_float64 or bool(jax.config.read("jax_enable_x64"))
+        return uses_float64 and float64_fault.float64_is_miscompiled() and not is_traced((args, kwargs))
 
 
 def is_traced(arguments: Any) -> bool:
