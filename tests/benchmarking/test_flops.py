@@ -32,7 +32,7 @@ def make(name):
 )
 def test_by_hand(name, by_hand):
     params = cell_weights(make(name), D)
-    assert flops.per_row(params) == by_hand
+    assert flops.matrix_flops(params) == by_hand
     assert flops.layer(params, T * B, backward=False) == by_hand * 21
     assert flops.layer(params, T * B, backward=True) == by_hand * 63
 
