@@ -26,9 +26,9 @@ OUTPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "class": {},
     "hierarchical": {},
     "adaptive": {"cutoffs": (5, 11)},
-    "importance": {"samples": 6},
-    "nce": {"samples": 6},
-    "blackout": {"samples": 6},
+    "importance": {"num_samples": 6},
+    "nce": {"num_samples": 6},
+    "blackout": {"num_samples": 6},
 }
 
 

@@ -19,32 +19,42 @@ class RowGradient(NamedTuple):
     """
 
     ids: Int[Array, " N"]
-    rows: Float[Array, "N D"] | Float[Array, " N"]
+    rows: Float[Array, "N *D"]
     """A bias is a table with numbers as rows."""
 
 
-def sum_duplicate_rows(ids: Int[Array, " N"], rows: Float[Array, "N D"]) -> RowGradient:
+def sum_duplicate_rows(ids: Int[Array, " N"], rows: Float[Array, "N *D"]) -> RowGradient:
     """Return the gradient ``Σ_{k: ids[k] = v} rows[k]`` of every row v in ``ids``, in ascending order of v.
 
     Sums are formed before anything squares or scales them, in the order of ``k``: the bits are those of
     ``zeros([V, D]).at[ids].add(rows)``, while time and memory depend on N and D only.
     """
+    found, slots = unique_ids(ids, ids.size)
+    return RowGradient(found, jnp.zeros_like(rows).at[slots].add(rows))
+
+
+def unique_ids(ids: Int[Array, " N"], size: int) -> tuple[Int[Array, " M"], Int[Array, " N"]]:
+    """Return the distinct ids in ascending order, and the position of each id among them.
+
+    Equal to ``jnp.unique(ids, size=size, fill_value=UNUSED, return_inverse=True)``, and a little faster.
+
+    Args:
+        ids: ids, not negative.
+        size: M, at least the number of distinct ids; the rest of the result is ``UNUSED``.
+    """
     order = jnp.argsort(ids, stable=True)
     ordered = ids[order]
     slots = jnp.cumsum(jnp.diff(ordered, prepend=ordered[:1]) != 0, dtype=jnp.int32)
-    slot_of = jnp.zeros_like(slots).at[order].set(slots, unique_indices=True)
-    return RowGradient(
-        ids=jnp.full(ids.shape, UNUSED, jnp.int32).at[slots].set(ordered.astype(jnp.int32), indices_are_sorted=True),
-        rows=jnp.zeros_like(rows).at[slot_of].add(rows),
-    )
+    found = jnp.full((size,), UNUSED, jnp.int32).at[slots].set(ordered.astype(jnp.int32), indices_are_sorted=True)
+    return found, jnp.zeros_like(slots).at[order].set(slots, unique_indices=True)
 
 
-def read_rows(table: Float[Array, "V D"], ids: Int[Array, " N"]) -> Float[Array, "N D"]:
+def read_rows(table: Float[Array, "V *D"], ids: Int[Array, " N"]) -> Float[Array, "N *D"]:
     """Return the rows of a table that a ``RowGradient`` lists; any row for ``UNUSED``."""
     return table.at[ids].get(mode="clip")
 
 
-def write_rows(table: Float[Array, "V D"], ids: Int[Array, " N"], rows: Float[Array, "N D"]) -> Float[Array, "V D"]:
+def write_rows(table: Float[Array, "V *D"], ids: Int[Array, " N"], rows: Float[Array, "N *D"]) -> Float[Array, "V *D"]:
     """Return the table with rows replaced, in place if its buffer is donated; ``UNUSED`` writes nothing."""
     return table.at[ids].set(rows, mode="drop", unique_indices=True)
 

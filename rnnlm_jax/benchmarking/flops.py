@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from rnnlm_jax.arrays.matrix_flops import matrix_flops
 from rnnlm_jax.cells import Cell
-from rnnlm_jax.language_model.flops import per_row
 
 
 def layer(cell: Cell, params: Any, rows: int, *, backward: bool) -> float:
@@ -13,4 +13,4 @@ def layer(cell: Cell, params: Any, rows: int, *, backward: bool) -> float:
 
 def language_model(cell_params: Any, hidden_size: int, vocabulary: int, rows: int, backward: bool) -> float:
     """Of ``rows`` tokens through cells and full softmax; looking up an embedding is no product."""
-    return float((per_row(cell_params) + 2 * hidden_size * vocabulary) * rows * (3 if backward else 1))
+    return float((matrix_flops(cell_params) + 2 * hidden_size * vocabulary) * rows * (3 if backward else 1))

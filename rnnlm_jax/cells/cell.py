@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar
 
-import jax
 import numpy as np
 from jax.export import is_symbolic_dim
 
-from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.array_types import Array
+from rnnlm_jax.arrays.matrix_flops import matrix_flops
 from rnnlm_jax.cells.cell_facts import CellFacts, Recurrence
 from rnnlm_jax.cells.cell_functions import (
     InitFn,
@@ -122,11 +122,6 @@ class Cell(FactoryMade, Generic[Params, State]):
         if self.facts.token_flops is not None:
             return float(self.facts.token_flops(params))
         return float(matrix_flops(params))
-
-
-def matrix_flops(params: Tree) -> int:
-    """Return the operations of one row through every matrix of a tree: a multiplication and an addition a weight."""
-    return sum(2 * math.prod(leaf.shape) for leaf in jax.tree.leaves(params) if len(leaf.shape) == 2)
 
 
 def cell_factory(build: Callable[Arguments, CellType]) -> Callable[Arguments, CellType]:

@@ -14,8 +14,8 @@ from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jobs.sharding.divided_scoring import divided_scoring_function, stream_sharding
-from rnnlm_jax.jobs.sharding.placing import everywhere, placed, placed_tree
+from rnnlm_jax.jobs.sharding.placement import placed, placed_tree, replicated
+from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 #: Logits of about this many numbers are formed at a time.
@@ -209,9 +209,9 @@ def text_nats(
     text.require_ids_below(model.vocab_size)
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
-    score = scoring_function(model) if mesh is None else divided_scoring_function(mesh, model, streams)
+    score = scoring_function(model) if mesh is None else sharded_scoring_function(mesh, model, streams)
     batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
-    put = jnp.asarray if mesh is None else functools.partial(placed, sharding=everywhere(mesh))
+    put = jnp.asarray if mesh is None else functools.partial(placed, sharding=replicated(mesh))
     state = model.initial_state((streams,))
     if mesh is not None:
         state = placed_tree(state, stream_sharding(mesh, streams))

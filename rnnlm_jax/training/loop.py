@@ -24,7 +24,7 @@ from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position
 from rnnlm_jax.jobs.distributed import AgreedError, from_first, is_first, on_first
 from rnnlm_jax.jobs.run_folder import START, RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.jobs.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
+from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.system.progress import token_bar

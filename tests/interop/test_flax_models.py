@@ -72,7 +72,7 @@ def test_log_probs_loss_and_steps_are_the_models():
 OUTPUTS = {
     "softmax": {},
     "maxent": {"order": 2, "table_size": 64, "classes": 3, "l2": 0.1},
-    "importance": {"samples": 4},
+    "importance": {"num_samples": 4},
 }
 
 
@@ -91,7 +91,7 @@ def test_the_gradient_of_the_loss_is_what_training_descends(name):
 
 
 def test_dropout_and_samples_are_drawn_in_training_alone():
-    model = model_of(output=make("nce", WORDS, samples=4), dropout=Dropout(0.5, 0.5, 0.5))
+    model = model_of(output=make("nce", WORDS, num_samples=4), dropout=Dropout(0.5, 0.5, 0.5))
     params = random_params(model)
     exact = jax.jit(model.loss_fn)(params, model.initial_state((B,)), BATCH, None)[0]
     module, variables = LinenLanguageModel(model, time_major=True), to_linen(params)

@@ -186,7 +186,7 @@ def test_equal_arguments_make_equal_models():
     [
         ({"vocab_size": 0}, "vocab_size"),
         ({"vocab_size": 5, "embedding_size": -1}, "embedding_size"),
-        ({"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True}, "tied embeddings need embedding_size 4"),
+        ({"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True}, "`tie_embeddings` needs `embedding_size` 4"),
     ],
 )
 def test_what_cannot_be_is_said(options, said):

@@ -20,7 +20,7 @@ STEPS, STREAMS, HIDDEN = 8, 2, 4
 OPTIONS = {
     "maxent": (("table_size", 2**18),),
     "adaptive": (("cutoffs", "2000:20000"), ("div_value", 1.5)),
-    **dict.fromkeys(("importance", "nce", "blackout"), (("samples", 256),)),
+    **dict.fromkeys(("importance", "nce", "blackout"), (("num_samples", 256),)),
 }
 
 

@@ -178,7 +178,7 @@ def mean_gradient(
     """
     tokens = jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
     if not model.output.sampled:
-        return loss_and_gradient(model, params, state, batch, None, tokens, by_row)[1]
+        return loss_and_gradient(model, params, state, batch, None, normaliser=tokens, by_row=by_row)[1]
 
     def loss(params: LanguageModelParams) -> Array:
         nats, _ = model.loss_fn(params, state, batch, None)
@@ -192,7 +192,7 @@ def _scored(
 ) -> tuple[Tree, Array, LanguageModelParams]:
     """The state after a segment, the nats of its tokens, and the gradient of their mean."""
     inputs, targets, mask = (jnp.asarray(part) for part in batch)
-    if model.output.kind != "softmax":  # nats of other layers may have no reverse mode
+    if not model.output.nats_gradient:
         after, nats = model.token_nats(params, state, inputs, targets)
         return after, nats, mean_gradient(model, params, state, batch, by_row)
 

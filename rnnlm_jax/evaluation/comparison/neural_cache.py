@@ -15,7 +15,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.comparison.scorer import About, Progress, silent
 from rnnlm_jax.jobs.run_folder import Run
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
-from rnnlm_jax.outputs.output_layer import WithPast
+from rnnlm_jax.outputs.output_layer import WithContext
 
 #: Tokens looked up at a time.
 BLOCK = 256
@@ -102,7 +102,7 @@ def _hidden(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
 
     def hidden(params: LanguageModelParams, state: Tree, inputs: Int[Array, "T 1"]) -> tuple[Tree, Array]:
         state, hs = model.hidden(params, state, inputs, None)
-        return state, hs.own if isinstance(hs, WithPast) else hs
+        return state, hs.values if isinstance(hs, WithContext) else hs
 
     return jit(hidden)
 

@@ -66,7 +66,7 @@ def check(run: Run, name: str, text: EncodedText, options: Options) -> None:
             does not have, or a lag beyond the text.
     """
     require_finite(run.params, name)
-    if run.model.output.past:
+    if run.model.output.context_size:
         raise UserError(
             f"{name} predicts from the last words beside its state (output {run.model.output.kind!r}): "
             "Jacobians do not say what that reads, give a run with another output"

@@ -79,7 +79,7 @@ def test_gradient_descent(decay):
     assert found.dtype == np.float64
 
 
-@pytest.mark.parametrize(("output", "options"), [("hierarchical", {}), ("nce", {"samples": 4})])
+@pytest.mark.parametrize(("output", "options"), [("hierarchical", {}), ("nce", {"num_samples": 4})])
 def test_every_output_layer_learns_by_its_exact_nats(output, options):
     """Two segments: the second is scored by parameters that went down the gradient of the first."""
     types = {"dtype": jnp.float64, "param_dtype": jnp.float64}

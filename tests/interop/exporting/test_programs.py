@@ -19,7 +19,7 @@ from tests.training.tiny import random_params
 V = 50
 WORDS = Words([f"w{i}" for i in range(V)], np.arange(V, 0, -1) % 17 + 1)
 MAXENT = {"order": 3, "table_size": 2000}
-FEW = {"samples": 5}
+FEW = {"num_samples": 5}
 #: Every output layer, each over another kind of cell.
 CASES = {
     "softmax": {"cell": "lstm"},
