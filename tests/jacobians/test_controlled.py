@@ -1,4 +1,4 @@
-"""Masks, lengths and resets in Jacobians: those of ``unroll``, differentiated."""
+"""Jacobians with masks, lengths and resets are the derivatives of ``unroll`` with them."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ RESETS = np.array([0, 0, 0, 1, 0, 0], bool)
 NONE = np.zeros(T, bool)
 
 
-#: All that can be stepped.
+#: Every cell that can be stepped.
 CELLS = {name: zoo.make(name, H, param_dtype="float64") for name in zoo.CELLS}
 CELLS = {name: cell for name, cell in CELLS.items() if cell.splits or cell.whole_step}
 CELLS["stack"] = cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"))
@@ -40,24 +40,24 @@ def case(cell):
     return params, state, jax.random.normal(jax.random.key(2), (T, D))
 
 
-def by_unroll(cell, params, state, xs, **control):
-    """``∂s_T / ∂s_0`` by reverse mode."""
+def jacobian_of_unroll(cell, params, state, xs, **control):
+    """Return ``∂s_T / ∂s_0`` by reverse mode."""
     unravel = from_vector(cell)
     return jax.jacrev(lambda s: to_vector(unroll(cell, params, unravel(s), xs, **control)[0]))(to_vector(state))
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_products_over_the_zoo(name):
+def test_products_are_jacobians_of_unroll(name):
     cell = CELLS[name]
     params, state, xs = case(cell)
     for mask, resets in ((MASK, NONE), (MASK, RESETS), (~NONE, RESETS)):
         changed = controlled(cell, np.where(mask[:, None], xs, np.nan), mask=mask, resets=resets)
-        wanted = by_unroll(cell, params, state, xs, mask=mask, resets=resets)
-        found = state_product(changed.cell, params, state, changed.xs, T, 0).plain()
+        wanted = jacobian_of_unroll(cell, params, state, xs, mask=mask, resets=resets)
+        found = state_product(changed.cell, params, state, changed.xs, i=T, j=0).plain()
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13)
 
 
-def test_steps_that_are_masked_and_steps_before_which_the_state_is_reset():
+def test_masked_steps_have_the_identity_and_resets_have_zero():
     cell = CELLS["lstm"]
     params, state, xs = case(cell)
     plain = step_jacobians(cell, params, state, xs)
@@ -68,7 +68,7 @@ def test_steps_that_are_masked_and_steps_before_which_the_state_is_reset():
     np.testing.assert_allclose(found[0], plain[0], rtol=0, atol=1e-15)
 
 
-def test_the_spectrum_after_a_reset_is_nothing_for_certain():
+def test_the_spectrum_after_a_reset_is_trusted_to_be_zero():
     cell = CELLS["gru"]
     params, state, xs = case(cell)
     changed, xs = controlled(cell, xs, mask=MASK, resets=RESETS)
@@ -80,7 +80,7 @@ def test_the_spectrum_after_a_reset_is_nothing_for_certain():
     assert found.trusted.all()
 
 
-def test_lengths_of_a_batch():
+def test_products_of_sequences_of_different_lengths():
     cell = CELLS["lstm"]
     params, state, xs = case(cell)
     batch = jnp.stack([xs, 2 * xs], axis=1)
@@ -93,21 +93,21 @@ def test_lengths_of_a_batch():
         np.testing.assert_allclose(found.plain()[-1, k], alone.plain()[-1], rtol=1e-12)
 
 
-def test_gradients_back_through_masked_steps():
+def test_gradients_pass_through_masked_steps():
     cell = CELLS["gru"]
     params, state, xs = case(cell)
     changed, inputs = controlled(cell, xs, mask=MASK)
     cotangents = np.where(MASK[:, None], 1.0, 0.0) * np.ones((T, H))
-    plain = state_cotangents(cell, params, state, xs[MASK], cotangents[MASK])
-    found = state_cotangents(changed, params, state, inputs, cotangents)
+    plain = state_cotangents(cell, params, state, xs[MASK], output_cotangents=cotangents[MASK])
+    found = state_cotangents(changed, params, state, inputs, output_cotangents=cotangents)
     np.testing.assert_allclose(found.hidden[MASK], plain.hidden, rtol=1e-12)
-    norms = gradient_by_lag(changed, params, state, inputs, lambda h: h.sum())
-    wanted = gradient_by_lag(cell, params, state, xs[MASK], lambda h: h.sum())
+    norms = gradient_by_lag(changed, params, state, inputs, loss_of_output=lambda h: h.sum())
+    wanted = gradient_by_lag(cell, params, state, xs[MASK], loss_of_output=lambda h: h.sum())
     np.testing.assert_allclose(norms.state.hidden[-1], wanted.state.hidden[-1], rtol=1e-12)
     assert np.isneginf(norms.inputs[T - 1 - np.flatnonzero(~MASK)]).all()
 
 
-def test_other_functions_of_a_sequence():
+def test_exponents_and_singular_values_leave_masked_steps_out():
     cell = CELLS["elman-tanh"]
     params, state, xs = case(cell)
     changed, inputs = controlled(cell, xs, mask=MASK)
@@ -115,13 +115,13 @@ def test_other_functions_of_a_sequence():
     found = lyapunov_spectrum(changed, params, state, inputs, key=key)
     wanted = lyapunov_spectrum(cell, params, state, xs[MASK], key=key)
     np.testing.assert_allclose(found.exponents * T, wanted.exponents * MASK.sum(), rtol=1e-9)
-    top = top_singular(changed, params, state, inputs, 1, key)
+    top = top_singular(changed, params, state, inputs, k=1, key=key)
     np.testing.assert_allclose(
         top.log_singular_values[0], spectrum(cell, params, state, xs[MASK]).log_singular_values[0, 0], rtol=1e-9
     )
 
 
-def test_errors():
+def test_wrong_shapes_are_refused_and_cells_are_cached():
     cell = cells.gru(H)
     with pytest.raises(UserError, match="mask has shape"):
         controlled(cell, np.zeros((T, D)), mask=MASK[:-1])

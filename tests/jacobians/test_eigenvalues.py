@@ -1,4 +1,4 @@
-"""Moduli of eigenvalues of long products, against mpmath's of the very same matrices."""
+"""Moduli of the eigenvalues of long products against mpmath's for the same matrices."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from rnnlm_jax.jacobians.eigenvalues import eigenvalue_moduli, log_eigenvalue_mo
 
 
 def tanh_network(steps, size=6, seed=0, gain=1.0):
-    """Jacobians of a random tanh network."""
+    """Return Jacobians of a random tanh network ``[steps, size, size]``."""
     rng = np.random.default_rng(seed)
     w = gain * rng.normal(size=(size, size)) / np.sqrt(size)
     h, matrices = rng.normal(size=size), []
@@ -23,7 +23,7 @@ def tanh_network(steps, size=6, seed=0, gain=1.0):
 
 
 def exact(matrices, digits):
-    """``ln|λ|`` of the product, descending; what lies below 10^(20 - digits) of the largest is a zero."""
+    """Return ``ln|λ|`` of the product, descending; moduli below 10^(20 - digits) times the largest count as zero."""
     with mpmath.workdps(digits):
         product = mpmath.eye(matrices.shape[-1])
         for matrix in np.asarray(matrices, np.float64):
@@ -45,7 +45,7 @@ def test_every_modulus_is_right(steps, gain, spread):
     assert found.residual.max() < 1e-9
 
 
-def test_float32():
+def test_float32_matrices_and_float32_arithmetic():
     matrices = tanh_network(40).astype(np.float32)
     wanted = exact(matrices, 160)
     with jax.numpy_dtype_promotion("strict"):
@@ -56,7 +56,7 @@ def test_float32():
     assert coarse.residual.max() > 1e3 * found.residual.max()
 
 
-def test_complex_pairs():
+def test_moduli_of_complex_pairs():
     """Two pairs of one modulus each and two real ones, in a basis that is not orthogonal."""
     lag = 40
     basis = np.random.default_rng(0).normal(size=(6, 6))
@@ -72,14 +72,14 @@ def test_complex_pairs():
     assert found.converged
 
 
-def test_equal_moduli_stay_together():
+def test_equal_moduli_converge_in_one_block():
     q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))
     found = log_eigenvalue_moduli(jnp.asarray(np.stack([q] * 40)))
     np.testing.assert_allclose(found.log_moduli, np.zeros(6), rtol=0, atol=1e-13)
     assert found.converged
 
 
-def test_they_sum_to_the_determinant():
+def test_log_moduli_sum_to_the_log_determinant():
     matrices = tanh_network(10, size=25)
     found = log_eigenvalue_moduli(jnp.asarray(matrices))
     log_dets = np.linalg.slogdet(matrices)[1]
@@ -110,8 +110,8 @@ def test_exactly_singular_products(kind):
     assert found.converged
 
 
-def test_what_is_ill_conditioned_says_so():
-    """A defective eigenvalue loses half the digits, whatever the method, and the residual tells."""
+def test_ill_conditioned_eigenvalues_have_large_residuals():
+    """A defective eigenvalue loses half the digits with any method."""
     matrix = np.diag([0.9, 0.9, 0.5, 0.4, 0.3, 0.2])
     matrix[0, 1] = 1.0
     found = log_eigenvalue_moduli(jnp.asarray(np.stack([matrix] * 40)))
@@ -123,13 +123,13 @@ def test_what_is_ill_conditioned_says_so():
     assert not found.converged
 
 
-def test_unfinished_iterations_say_so(monkeypatch):
+def test_an_unfinished_iteration_has_not_converged(monkeypatch):
     monkeypatch.setattr(eigenvalues, "MOST_ROUNDS", 1)
     assert not log_eigenvalue_moduli(jnp.asarray(tanh_network(40))).converged
 
 
-def test_from_a_cell():
-    """The carousel of an LSTM with f = 1 and i = 0, and the lags of a linear cell."""
+def test_moduli_of_cells_with_known_jacobians():
+    """An LSTM with f = 1 and i = 0, whose cell state stays constant, and a linear cell."""
     cell = cells.lstm(3, param_dtype="float64")
     zeros = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 2))
     params = zeros._replace(b=jnp.concatenate([jnp.full(3, -1e3), jnp.full(3, 1e3), jnp.zeros(6)]))
@@ -145,9 +145,9 @@ def test_from_a_cell():
     np.testing.assert_allclose(found.log_moduli, wanted, rtol=0, atol=1e-11)
 
 
-def test_bad_input():
+def test_wrong_shapes_and_values_are_refused():
     for shape in ((3, 2, 4), (2, 2), (0, 2, 2)):
-        with pytest.raises(UserError, match="square matrices"):
+        with pytest.raises(UserError, match="`matrices` must be square"):
             log_eigenvalue_moduli(jnp.zeros(shape))
     with pytest.raises(UserError, match="not finite"):
         log_eigenvalue_moduli(jnp.full((2, 2, 2), jnp.nan))

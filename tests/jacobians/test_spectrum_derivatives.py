@@ -1,4 +1,4 @@
-"""Derivatives of singular spectra, against mpmath at any spread, and against differences of the values for cells."""
+"""Derivatives of singular spectra: of matrices against mpmath, of cells against finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ FAMILIES = {
 
 
 def exactly(matrices, digits=400):
-    """Values, and ``u_iᵀ J_T ⋯ J_{t+1} ⊗ J_{t-1} ⋯ J_1 v_i / σ_i``; zeros of values that are -inf."""
+    """Return log values and ``u_iᵀ J_T ⋯ J_{t+1} ⊗ J_{t-1} ⋯ J_1 v_i / σ_i``, which is zero for values of -inf."""
     with mpmath.workdps(digits):
         factors = [mpmath.matrix(matrix.tolist()) for matrix in matrices]
         before, after = [mpmath.eye(N)], [mpmath.eye(N)]
@@ -65,8 +65,8 @@ def slopes_of(matrices):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_products(name):
-    """Each entry, as a part of the largest of its value and factor; and one step of each factor along itself is one."""
+def test_derivatives_with_respect_to_every_factor(name):
+    """Each entry relative to the largest for its value and factor; and the derivative along a factor itself is 1."""
     matrices = FAMILIES[name]
     values, wanted = exactly(matrices)
     found, slopes, _ = slopes_of(matrices)
@@ -77,15 +77,15 @@ def test_products(name):
     np.testing.assert_allclose(euler, np.broadcast_to(np.isfinite(values)[:, None], euler.shape), atol=1e-9)
 
 
-def test_what_is_not_finite_has_no_derivative():
+def test_derivatives_are_nan_if_a_factor_is_not_finite():
     bad = RANDOM.copy()
     bad[3, 0, 0] = np.nan
     assert np.isnan(slopes_of(bad)[1]).all()
 
 
 @pytest.mark.parametrize("make", [cells.lstm, cells.elman], ids=["lstm", "elman"])
-def test_cells(make):
-    """With respect to parameters, state and inputs, at several lags, both modes; nothing of the certificate."""
+def test_derivatives_with_respect_to_parameters_state_and_inputs(make):
+    """At several lags, in both modes; those of the error bounds are 0."""
     cell = make(2, param_dtype="float64")
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), 2), cell.initial_state(())))
     rng = np.random.default_rng(0)

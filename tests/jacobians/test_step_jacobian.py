@@ -1,4 +1,4 @@
-"""Three ways to a step Jacobian, and the closed forms, in float64."""
+"""Step Jacobians: all ways to compute them agree with automatic differentiation and closed forms, in float64."""
 
 import functools
 
@@ -18,7 +18,7 @@ SPLITTING = [name for name in zoo.CELLS if zoo.make(name, H).splits]
 
 
 def case(name, seed=0):
-    """A cell, with every parameter and the state random and not zero."""
+    """Return a cell, random parameters and state, none of them zero, and an input."""
     make = dict.fromkeys(zoo.CELLS, lambda: zoo.make(name, H, param_dtype="float64"))
     make[STACK] = lambda: cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"))
     cell = make[name]()
@@ -30,7 +30,7 @@ def case(name, seed=0):
 
 @functools.partial(jax.jit, static_argnums=0)
 def every_way(cell, params, state, x):
-    """The step's Jacobian by automatic differentiation, and by every way of the library."""
+    """Return the step's Jacobian by automatic differentiation, and by every other way of the library."""
     z = cell.input_projection(params, x)
     operator, basis = step_operator(cell, params, state, z), jnp.eye(state_size(cell))
     ways = {
@@ -44,21 +44,21 @@ def every_way(cell, params, state, x):
 
 
 @pytest.mark.parametrize("name", [*zoo.CELLS, STACK])
-def test_every_way_leads_to_one_matrix(name):
+def test_every_way_agrees_with_autodiff(name):
     wanted, ways = every_way(*case(name))
     assert ("structured" in ways) == (name in SPLITTING)
     for way, found in ways.items():
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12, err_msg=way)
 
 
-def test_elman_closed_form():
+def test_the_closed_form_of_an_elman_cell():
     cell, params, state, x = case("elman-tanh")
     a = x @ params.w_x + state.hidden @ params.w_h + params.b
     wanted = (1 - np.tanh(a) ** 2)[:, None] * params.w_h.T
     np.testing.assert_allclose(step_jacobian(cell, params, state, x), wanted, rtol=0, atol=1e-14)
 
 
-def test_lstm_closed_form_and_determinant():
+def test_the_closed_form_and_determinant_of_an_lstm():
     cell, params, state, x = case("lstm")
     sigmoid = jax.nn.sigmoid
     a = x @ params.w_x + state.hidden @ params.w_h + params.b
@@ -78,7 +78,7 @@ def test_lstm_closed_form_and_determinant():
     np.testing.assert_allclose(jnp.linalg.slogdet(found)[1], log_det, rtol=0, atol=1e-11)
 
 
-def test_a_cell_that_does_not_split_has_no_structure():
+def test_the_structured_jacobian_of_a_cell_that_does_not_split_is_refused():
     cell, params, state, x = case("gru-reset-before")
     with pytest.raises(UserError, match="does not split"):
         structured_jacobian(cell, params, state, cell.input_projection(params, x))

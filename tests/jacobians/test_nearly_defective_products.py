@@ -1,4 +1,4 @@
-"""Nearly defective products, against exact arithmetic: the bounds hold where the values are lost."""
+"""Nearly defective products against exact arithmetic: the error bounds hold, also where the values are wrong."""
 
 import mpmath
 import numpy as np
@@ -8,7 +8,7 @@ from rnnlm_jax.jacobians import product_spectrum
 
 
 def log_singular_values_of_power(n, steps):
-    """Of ``(I / 2 + N)^steps``, N with ones above the diagonal, from its binomial coefficients."""
+    """Return those of ``(I / 2 + N)^steps``, N with ones above the diagonal, from binomial coefficients."""
     with mpmath.workdps(400):
         entries = [mpmath.binomial(steps, k) * mpmath.mpf(2) ** (k - steps) for k in range(n)]
         power = mpmath.matrix([[entries[j - i] if j >= i else mpmath.mpf(0) for j in range(n)] for i in range(n)])
@@ -16,8 +16,8 @@ def log_singular_values_of_power(n, steps):
 
 
 @pytest.mark.parametrize(("n", "steps", "lost"), [(8, 100, False), (8, 1000, True), (20, 500, True)])
-def test_a_jordan_block(n, steps, lost):
-    """A power of a Jordan block is off by 1e-7, by 2 nats or by 80, which no residual of its last step shows."""
+def test_the_bound_holds_for_powers_of_a_jordan_block(n, steps, lost):
+    """The values are off by 1e-7, by 2 nats or by 80, which the residual of the last step does not show."""
     found = product_spectrum(np.broadcast_to(np.eye(n) / 2 + np.eye(n, k=1), (steps, n, n)))
     off = np.abs(found.log_singular_values - log_singular_values_of_power(n, steps))
     assert (off <= found.error).all()
