@@ -147,8 +147,8 @@ def log_eigenvalue_moduli(matrices: Any, *, tolerance: float | None = None, arit
     values, residuals = values[order], residuals[order]
     zeros = np.arange(n) >= n - certain
     residuals[zeros != (values == -np.inf)] = np.inf
-    tolerance = n * eps**0.5 if tolerance is None else tolerance
-    return EigenvalueModuli(values, residuals, separation.finished and bool((residuals <= tolerance).all()))
+    tolerated = n * eps**0.5 if tolerance is None else tolerance
+    return EigenvalueModuli(values, residuals, separation.finished and bool((residuals <= tolerated).all()))
 
 
 def _scale(matrices: np.ndarray) -> tuple[np.ndarray, int]:

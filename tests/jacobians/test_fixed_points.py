@@ -70,9 +70,7 @@ def test_fixed_points_of_gated_cells_and_their_eigenvalues(name):
     found = SOLVE(cell, params, x, starts=starts)
     assert found.converged.sum() >= 3
     assert (found.residual[found.converged] < 1e-12).all()
-    assert (
-        found.residual[~found.converged] > 100 * np.finfo(float).eps
-    ).all()  # flagged, with the state where they stopped
+    assert (found.residual[~found.converged] > 100 * np.finfo(float).eps).all()  # flagged, and kept
     points = distinct(found)
     n = len(points.converged)
     assert 1 <= n < found.converged.sum()

@@ -62,9 +62,7 @@ def test_components_grow_as_the_jacobians_of_the_cell_stretch_them():
         plain = found.plain()[lag - 1]
         np.testing.assert_allclose(plain, power(basis, lag), rtol=0, atol=1e-13)
         stretched = np.linalg.norm(plain @ basis.vectors, axis=0)
-        np.testing.assert_allclose(
-            row, np.log(stretched), rtol=0, atol=1e-10
-        )  # small components by cancellation of large ones
+        np.testing.assert_allclose(row, np.log(stretched), rtol=0, atol=1e-10)  # small ones cancel
 
 
 def test_components_of_zero_eigenvalues():

@@ -95,9 +95,8 @@ def frozen_omega(cell, params, fixed, state, xs):
     def step(s, t):
         if not cell.splits:
             return cell.step(params, s, zs[t])
-        moved = cell.recurrent_projection(
-            params, jax.tree.map(jnp.subtract, s, befores[t])
-        )  # zero at the state before the step
+        change = jax.tree.map(jnp.subtract, s, befores[t])  # zero at the state before the step
+        moved = cell.recurrent_projection(params, change)
         return cell.update(fixed, s, zs[t], cell.recurrent_projection(fixed, befores[t]) + moved)
 
     def norm(tree):

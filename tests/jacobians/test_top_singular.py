@@ -56,9 +56,7 @@ def test_triples_of_a_long_product(dtype, tolerance, forgetful):
     u, values, vt = np.linalg.svd(product)
     logs = np.log(values) + scale
     assert logs[0] < -745 or not forgetful
-    live = (
-        values > 10 * np.finfo(dtype).eps / tolerance
-    )  # the others are below rounding errors, here and in the reference
+    live = values > 10 * np.finfo(dtype).eps / tolerance  # the others are rounding errors
     count = min(3, int(live.sum()))
     assert count >= 1
     rounding = 300 * np.finfo(dtype).eps * abs(logs[0])

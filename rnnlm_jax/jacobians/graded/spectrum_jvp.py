@@ -60,11 +60,11 @@ def with_derivative(
         else:
             value_tangents = jax.lax.map(jax.checkpoint(at), jnp.asarray(numbers))
         log_abs_det_tangents = jnp.cumsum(log_det_tangents)[numbers - 1]
-        return found, ProductSpectrum(
+        return found, found._replace(
             log_singular_values=value_tangents.astype(found.log_singular_values.dtype),
             log_abs_det=log_abs_det_tangents.astype(found.log_abs_det.dtype),
             error=jnp.zeros_like(found.error),
-            trusted=np.zeros(found.trusted.shape, jax.dtypes.float0),  # pyright: ignore[reportArgumentType]
+            trusted=np.zeros(found.trusted.shape, jax.dtypes.float0),
         )
 
     return spectra(inputs)
