@@ -52,9 +52,9 @@ def test_products_are_jacobians_of_unroll(name):
     params, state, xs = case(cell)
     for mask, resets in ((MASK, NONE), (MASK, RESETS), (~NONE, RESETS)):
         changed = controlled(cell, np.where(mask[:, None], xs, np.nan), mask=mask, resets=resets)
-        wanted = jacobian_of_unroll(cell, params, state, xs, mask=mask, resets=resets)
-        found = state_product(changed.cell, params, state, changed.xs, i=T, j=0).plain()
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13)
+        expected = jacobian_of_unroll(cell, params, state, xs, mask=mask, resets=resets)
+        result = state_product(changed.cell, params, state, changed.xs, i=T, j=0).plain()
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-13)
 
 
 def test_masked_steps_have_the_identity_and_resets_have_zero():
@@ -62,22 +62,22 @@ def test_masked_steps_have_the_identity_and_resets_have_zero():
     params, state, xs = case(cell)
     plain = step_jacobians(cell, params, state, xs)
     changed, xs = controlled(cell, xs, mask=MASK, resets=RESETS)
-    found = np.asarray(step_jacobians(changed, params, state, xs))
-    np.testing.assert_array_equal(found[1], np.eye(2 * H))
-    np.testing.assert_array_equal(found[3], 0)
-    np.testing.assert_allclose(found[0], plain[0], rtol=0, atol=1e-15)
+    result = np.asarray(step_jacobians(changed, params, state, xs))
+    np.testing.assert_array_equal(result[1], np.eye(2 * H))
+    np.testing.assert_array_equal(result[3], 0)
+    np.testing.assert_allclose(result[0], plain[0], rtol=0, atol=1e-15)
 
 
 def test_the_spectrum_after_a_reset_is_trusted_to_be_zero():
     cell = CELLS["gru"]
     params, state, xs = case(cell)
     changed, xs = controlled(cell, xs, mask=MASK, resets=RESETS)
-    found = spectrum(changed, params, state, xs, lags=[1, 2, 3, T])
-    values = found.log_singular_values
+    result = spectrum(changed, params, state, xs, lags=[1, 2, 3, T])
+    values = result.log_singular_values
     np.testing.assert_allclose(values[0], values[1], rtol=1e-14)  # step 2 is masked
     assert np.isfinite(values[2]).all()
     assert np.isneginf(values[3]).all()
-    assert found.trusted.all()
+    assert result.trusted.all()
 
 
 def test_products_of_sequences_of_different_lengths():
@@ -86,11 +86,11 @@ def test_products_of_sequences_of_different_lengths():
     batch = jnp.stack([xs, 2 * xs], axis=1)
     states = jax.tree.map(lambda a: jnp.stack([a, a]), state)
     changed, inputs = controlled(cell, batch, lengths=[2, T])
-    found = products(changed, params, states, inputs)
+    result = products(changed, params, states, inputs)
     for k, length in enumerate((2, T)):
         alone = products(cell, params, state, batch[:length, k])
-        np.testing.assert_allclose(found.plain()[length - 1, k], alone.plain()[-1], rtol=1e-12)
-        np.testing.assert_allclose(found.plain()[-1, k], alone.plain()[-1], rtol=1e-12)
+        np.testing.assert_allclose(result.plain()[length - 1, k], alone.plain()[-1], rtol=1e-12)
+        np.testing.assert_allclose(result.plain()[-1, k], alone.plain()[-1], rtol=1e-12)
 
 
 def test_gradients_pass_through_masked_steps():
@@ -99,11 +99,11 @@ def test_gradients_pass_through_masked_steps():
     changed, inputs = controlled(cell, xs, mask=MASK)
     cotangents = np.where(MASK[:, None], 1.0, 0.0) * np.ones((T, H))
     plain = state_cotangents(cell, params, state, xs[MASK], output_cotangents=cotangents[MASK])
-    found = state_cotangents(changed, params, state, inputs, output_cotangents=cotangents)
-    np.testing.assert_allclose(found.hidden[MASK], plain.hidden, rtol=1e-12)
+    result = state_cotangents(changed, params, state, inputs, output_cotangents=cotangents)
+    np.testing.assert_allclose(result.hidden[MASK], plain.hidden, rtol=1e-12)
     norms = gradient_by_lag(changed, params, state, inputs, loss_of_output=lambda h: h.sum())
-    wanted = gradient_by_lag(cell, params, state, xs[MASK], loss_of_output=lambda h: h.sum())
-    np.testing.assert_allclose(norms.state.hidden[-1], wanted.state.hidden[-1], rtol=1e-12)
+    expected = gradient_by_lag(cell, params, state, xs[MASK], loss_of_output=lambda h: h.sum())
+    np.testing.assert_allclose(norms.state.hidden[-1], expected.state.hidden[-1], rtol=1e-12)
     assert np.isneginf(norms.inputs[T - 1 - np.flatnonzero(~MASK)]).all()
 
 
@@ -112,9 +112,9 @@ def test_exponents_and_singular_values_leave_masked_steps_out():
     params, state, xs = case(cell)
     changed, inputs = controlled(cell, xs, mask=MASK)
     key = jax.random.key(3)
-    found = lyapunov_spectrum(changed, params, state, inputs, key=key)
-    wanted = lyapunov_spectrum(cell, params, state, xs[MASK], key=key)
-    np.testing.assert_allclose(found.exponents * T, wanted.exponents * MASK.sum(), rtol=1e-9)
+    result = lyapunov_spectrum(changed, params, state, inputs, key=key)
+    expected = lyapunov_spectrum(cell, params, state, xs[MASK], key=key)
+    np.testing.assert_allclose(result.exponents * T, expected.exponents * MASK.sum(), rtol=1e-9)
     top = top_singular(changed, params, state, inputs, k=1, key=key)
     np.testing.assert_allclose(
         top.log_singular_values[0], spectrum(cell, params, state, xs[MASK]).log_singular_values[0, 0], rtol=1e-9

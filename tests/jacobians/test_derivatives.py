@@ -68,10 +68,10 @@ def test_both_modes_agree_with_finite_differences(name):
         return total(DIFFERENTIABLE[name](moved, state, xs))
 
     step = 1e-6
-    wanted = (value(step) - value(-step)) / (2 * step)
-    assert abs(wanted) > 1e-3
-    np.testing.assert_allclose(jax.grad(value)(0.0), wanted, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(jax.jvp(value, (0.0,), (1.0,))[1], wanted, rtol=1e-6, atol=1e-7)
+    expected = (value(step) - value(-step)) / (2 * step)
+    assert abs(expected) > 1e-3
+    np.testing.assert_allclose(jax.grad(value)(0.0), expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(jax.jvp(value, (0.0,), (1.0,))[1], expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ON_THE_HOST)
@@ -89,6 +89,6 @@ def test_a_multiple_fixed_point_has_no_derivative():
         moved, starts = params._replace(w_h=w_h), cell.initial_state((1,))
         return jacobians.fixed_points(cell, moved, jnp.zeros(1), starts=starts).states.hidden.sum()
 
-    found, slope = jax.value_and_grad(value)(params.w_h)
-    assert found == 0
+    result, slope = jax.value_and_grad(value)(params.w_h)
+    assert result == 0
     assert slope == 0

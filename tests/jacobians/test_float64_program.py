@@ -61,9 +61,9 @@ CASES = {
 @pytest.mark.parametrize("x64", [False, True])
 def test_transformations_give_values_and_derivatives(name, x64):
     with jax.enable_x64(x64):
-        found = CASES[name][0]()
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, CASES[name][1], rtol=1e-6)
+        result = CASES[name][0]()
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, CASES[name][1], rtol=1e-6)
 
 
 def test_sums_are_computed_in_float64():

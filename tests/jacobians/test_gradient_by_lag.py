@@ -37,7 +37,7 @@ def case(name, seed=0, steps=T):
 def test_norms_are_those_of_gradients_by_autodiff(name):
     """The reference is the loss as a function of an added change to each state and input."""
     cell, params, state, xs, output_gradient = case(name)
-    found = jit(
+    result = jit(
         lambda params: gradient_by_lag(cell, params, state, xs, loss_of_output=lambda h: (h * output_gradient).sum(-1))
     )(params)
 
@@ -51,12 +51,12 @@ def test_norms_are_those_of_gradients_by_autodiff(name):
     nothing = [jax.tree.map(jnp.zeros_like, state)] * (T + 1)
     by_state, by_input = jit(jax.grad(loss, argnums=(0, 1)))(nothing, [jnp.zeros_like(x) for x in xs])
     for lag in range(T + 1):
-        wanted = jax.tree.map(lambda part: jnp.log(jnp.linalg.norm(part, axis=-1)), by_state[T - lag])
-        for norm, log_norm in zip(jax.tree.leaves(wanted), jax.tree.leaves(found.state), strict=True):
+        expected = jax.tree.map(lambda part: jnp.log(jnp.linalg.norm(part, axis=-1)), by_state[T - lag])
+        for norm, log_norm in zip(jax.tree.leaves(expected), jax.tree.leaves(result.state), strict=True):
             np.testing.assert_allclose(log_norm[lag], norm, rtol=0, atol=1e-12)
     for lag in range(T):
-        wanted = jnp.log(jnp.linalg.norm(by_input[T - 1 - lag], axis=-1))
-        np.testing.assert_allclose(found.inputs[lag], wanted, rtol=0, atol=1e-12)
+        expected = jnp.log(jnp.linalg.norm(by_input[T - 1 - lag], axis=-1))
+        np.testing.assert_allclose(result.inputs[lag], expected, rtol=0, atol=1e-12)
 
 
 def test_the_direct_path_of_an_lstm_is_its_forget_gates():
@@ -65,10 +65,10 @@ def test_the_direct_path_of_an_lstm_is_its_forget_gates():
 
     @jit
     def by_lag_and_states(xs):
-        found = gradient_by_lag(cell, params, state, xs, loss_of_output=lambda h: (h * output_gradient).sum(-1))
-        return found.direct_path, trajectory(cell, params, state, zs).before
+        result = gradient_by_lag(cell, params, state, xs, loss_of_output=lambda h: (h * output_gradient).sum(-1))
+        return result.direct_path, trajectory(cell, params, state, zs).before
 
-    found, before = by_lag_and_states(xs)
+    result, before = by_lag_and_states(xs)
     a = zs + before.hidden @ params.w_h
     forget = np.asarray(jax.nn.sigmoid(a[..., H : 2 * H]))
 
@@ -77,11 +77,11 @@ def test_the_direct_path_of_an_lstm_is_its_forget_gates():
         return (s.hidden * output_gradient).sum()
 
     delta = np.asarray(jit(jax.grad(at_lag_one))(before.cell[-1]))
-    assert (np.asarray(found.cell[0]) == -np.inf).all()  # the output reads h alone
+    assert (np.asarray(result.cell[0]) == -np.inf).all()  # the output reads h alone
     for lag in range(1, T + 1):
-        np.testing.assert_allclose(found.cell[lag], np.log(np.linalg.norm(delta, axis=-1)), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(result.cell[lag], np.log(np.linalg.norm(delta, axis=-1)), rtol=0, atol=1e-12)
         delta = delta * forget[T - 1 - lag]
-    assert (np.asarray(found.hidden[2:]) == -np.inf).all()
+    assert (np.asarray(result.hidden[2:]) == -np.inf).all()
 
 
 def test_direct_paths_of_other_cells():
@@ -104,11 +104,11 @@ def test_gradients_below_the_range_of_float32_do_not_underflow():
     params = cell.init(jax.random.key(0), 2)._replace(w_h=0.5 * jnp.eye(2, dtype=jnp.float32))
     steps = 1500
     xs = jnp.zeros((steps, 2), jnp.float32)
-    found = jit(
+    result = jit(
         lambda params: gradient_by_lag(cell, params, cell.initial_state(()), xs, loss_of_output=sum_of_outputs)
     )(params)
-    wanted = 0.5 * np.log(2) + np.arange(steps + 1) * np.log(0.5)
-    np.testing.assert_allclose(found.state.hidden, wanted, rtol=1e-6)
+    expected = 0.5 * np.log(2) + np.arange(steps + 1) * np.log(0.5)
+    np.testing.assert_allclose(result.state.hidden, expected, rtol=1e-6)
 
 
 def test_norms_stay_below_the_bounds_of_the_weights():
@@ -119,7 +119,9 @@ def test_norms_stay_below_the_bounds_of_the_weights():
     np.testing.assert_allclose(rates, (np.log(0.25), 0.0), atol=1e-15)
     np.testing.assert_allclose(np.exp(3 * rates.log_norm_bound), 0.015625, rtol=1e-14)
     xs = jax.random.normal(jax.random.key(1), (9, 2), jnp.float64)
-    found = jit(lambda xs: gradient_by_lag(cell, params, cell.initial_state(()), xs, loss_of_output=sum_of_outputs))(xs)
-    decay = np.asarray(found.state.hidden) - float(found.state.hidden[0])
+    result = jit(lambda xs: gradient_by_lag(cell, params, cell.initial_state(()), xs, loss_of_output=sum_of_outputs))(
+        xs
+    )
+    decay = np.asarray(result.state.hidden) - float(result.state.hidden[0])
     assert (decay[1:] < np.arange(1, 10) * rates.log_norm_bound).all()
     assert decay_rates(CELLS["lstm"], None) is None

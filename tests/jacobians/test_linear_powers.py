@@ -26,8 +26,8 @@ def test_powers_are_those_of_the_matrix(lag):
     basis = eigenbasis(jnp.asarray(MATRIX))
     assert np.iscomplexobj(basis.eigenvalues)
     assert (np.diff(np.abs(basis.eigenvalues)) <= 1e-15).all()
-    wanted = np.linalg.matrix_power(MATRIX, lag)
-    np.testing.assert_allclose(power(basis, lag), wanted, rtol=0, atol=1e-13 * np.abs(wanted).max() + 1e-300)
+    expected = np.linalg.matrix_power(MATRIX, lag)
+    np.testing.assert_allclose(power(basis, lag), expected, rtol=0, atol=1e-13 * np.abs(expected).max() + 1e-300)
 
 
 def test_the_basis_consists_of_eigenvectors():
@@ -39,9 +39,9 @@ def test_the_basis_consists_of_eigenvectors():
 
 
 def test_float32_stays_float32():
-    found = power(eigenbasis(MATRIX.astype(np.float32)), 5)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, np.linalg.matrix_power(MATRIX, 5), rtol=0, atol=1e-5)
+    result = power(eigenbasis(MATRIX.astype(np.float32)), 5)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, np.linalg.matrix_power(MATRIX, 5), rtol=0, atol=1e-5)
 
 
 def test_a_normal_matrix_has_condition_number_1():
@@ -53,13 +53,13 @@ def test_a_normal_matrix_has_condition_number_1():
 
 def test_components_grow_as_the_jacobians_of_the_cell_stretch_them():
     lags = [1, 4, 9]
-    cell, params, found = jacobians_of_linear(MATRIX.T, 9)
+    cell, params, result = jacobians_of_linear(MATRIX.T, 9)
     basis = eigenbasis(params.w_h.T)
     jacobian = step_jacobian(cell, params, cell.initial_state(()), jnp.ones(2))
     np.testing.assert_allclose(jacobian, MATRIX, rtol=0, atol=1e-15)
     logs = log_component_moduli(basis, lags)
     for row, lag in zip(logs, lags, strict=True):
-        plain = found.plain()[lag - 1]
+        plain = result.plain()[lag - 1]
         np.testing.assert_allclose(plain, power(basis, lag), rtol=0, atol=1e-13)
         stretched = np.linalg.norm(plain @ basis.vectors, axis=0)
         np.testing.assert_allclose(row, np.log(stretched), rtol=0, atol=1e-10)  # small ones cancel
@@ -76,13 +76,13 @@ def test_transient_growth_of_a_defective_matrix():
     """The spectral radius is below 1, but powers grow at first; ``products`` computes them, an eigenbasis cannot."""
     a, b, steps = 0.9, 1.0, 60
     matrix = np.array([[a, b], [0.0, a]])
-    _, _, found = jacobians_of_linear(matrix.T, steps)
+    _, _, result = jacobians_of_linear(matrix.T, steps)
     ell = np.arange(1, steps + 1)
-    wanted = np.zeros((steps, 2, 2))
-    wanted[:, 0, 0] = wanted[:, 1, 1] = a**ell
-    wanted[:, 0, 1] = ell * a ** (ell - 1) * b
-    np.testing.assert_allclose(found.plain(), wanted, rtol=1e-13, atol=0)
-    norms = np.asarray(found.log_scale)
+    expected = np.zeros((steps, 2, 2))
+    expected[:, 0, 0] = expected[:, 1, 1] = a**ell
+    expected[:, 0, 1] = ell * a ** (ell - 1) * b
+    np.testing.assert_allclose(result.plain(), expected, rtol=1e-13, atol=0)
+    norms = np.asarray(result.log_scale)
     assert norms.argmax() + 1 == 9
     assert norms.max() > np.log(3.8)
     assert norms[-1] < np.log(0.15)

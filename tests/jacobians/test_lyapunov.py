@@ -34,25 +34,25 @@ def newman():
 
 
 def test_gaussian_products_have_newmans_exponents_and_errors():
-    found, degrees = newman(), 8 - np.arange(8)  # r_kk² is chi squared with n - k + 1 of them, over n
-    wanted = 0.5 * (np.log(2 / 8) + psi(degrees / 2))
-    assert (np.abs(found.exponents - wanted) < 4 * found.standard_errors).all()
-    np.testing.assert_allclose(found.standard_errors, np.sqrt(polygamma(1, degrees / 2) / 4 / 20000), rtol=0.25)
-    np.testing.assert_allclose(found.exponents.sum(), found.mean_log_abs_det, rtol=0, atol=1e-10)
-    assert found.steps == 20000
+    result, degrees = newman(), 8 - np.arange(8)  # r_kk² is chi squared with n - k + 1 of them, over n
+    expected = 0.5 * (np.log(2 / 8) + psi(degrees / 2))
+    assert (np.abs(result.exponents - expected) < 4 * result.standard_errors).all()
+    np.testing.assert_allclose(result.standard_errors, np.sqrt(polygamma(1, degrees / 2) / 4 / 20000), rtol=0.25)
+    np.testing.assert_allclose(result.exponents.sum(), result.mean_log_abs_det, rtol=0, atol=1e-10)
+    assert result.steps == 20000
 
 
 def test_a_constant_matrix_has_the_logs_of_its_eigenvalues():
     basis = np.random.default_rng(1).normal(size=(5, 5))
     a = basis @ np.diag([2.0, 1.2, 0.5, -0.3, 0.02]) @ np.linalg.inv(basis)
-    wanted = np.log([2.0, 1.2, 0.5, 0.3, 0.02])
-    found = OF_MATRICES(constant(a), key=KEY, burn_in=120)
-    np.testing.assert_allclose(found.exponents, wanted, rtol=0, atol=1e-9)
-    assert found.standard_errors.max() < 1e-9
+    expected = np.log([2.0, 1.2, 0.5, 0.3, 0.02])
+    result = OF_MATRICES(constant(a), key=KEY, burn_in=120)
+    np.testing.assert_allclose(result.exponents, expected, rtol=0, atol=1e-9)
+    assert result.standard_errors.max() < 1e-9
     few = OF_MATRICES(constant(a), key=KEY, count=3, burn_in=120, qr_interval=3)
-    np.testing.assert_allclose(few.exponents, wanted[:3], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(few.exponents, expected[:3], rtol=0, atol=1e-9)
     assert few.mean_log_abs_det is None
-    assert found.steps == few.steps == 120
+    assert result.steps == few.steps == 120
 
 
 def constant(a):
@@ -71,21 +71,21 @@ def random_network(g, units, seed=0):
 def test_a_random_tanh_network_has_the_exponents_of_mean_field_theory(g, largest, mean):
     """At N = 200 the exponents scatter by 0.01 between matrices, and are 0.01 below those of infinite N."""
     cell, params, state = random_network(g, 200)
-    found = OF_CELL(cell, params, state, jnp.zeros((2500, 1)), key=KEY, count=1, burn_in=500)
-    np.testing.assert_allclose(found.exponents[0], largest, rtol=0, atol=0.03)
-    assert 0 < found.standard_errors[0] < 0.01
+    result = OF_CELL(cell, params, state, jnp.zeros((2500, 1)), key=KEY, count=1, burn_in=500)
+    np.testing.assert_allclose(result.exponents[0], largest, rtol=0, atol=0.03)
+    assert 0 < result.standard_errors[0] < 0.01
     if mean is not None:
-        np.testing.assert_allclose(found.mean_log_abs_det / 200, mean, rtol=0, atol=0.03)
+        np.testing.assert_allclose(result.mean_log_abs_det / 200, mean, rtol=0, atol=0.03)
 
 
 def test_the_whole_spectrum_of_a_random_network():
     """The Kaplan-Yorke dimension divided by N is 0.28717 at N = 4096."""
     cell, params, state = random_network(3.0, 60)
-    found = OF_CELL(cell, params, state, jnp.zeros((500, 1)), key=KEY, burn_in=100, qr_interval=2)
-    np.testing.assert_allclose(found.kaplan_yorke_dimension / 60, 0.287, rtol=0, atol=0.05)
+    result = OF_CELL(cell, params, state, jnp.zeros((500, 1)), key=KEY, burn_in=100, qr_interval=2)
+    np.testing.assert_allclose(result.kaplan_yorke_dimension / 60, 0.287, rtol=0, atol=0.05)
     # 1 - tanh² loses digits in the matrices
-    np.testing.assert_allclose(found.exponents.sum(), found.mean_log_abs_det, rtol=0, atol=1e-8)
-    assert (np.diff(found.exponents) <= 0).all()
+    np.testing.assert_allclose(result.exponents.sum(), result.mean_log_abs_det, rtol=0, atol=1e-8)
+    assert (np.diff(result.exponents) <= 0).all()
 
 
 MAKERS = {
@@ -101,10 +101,10 @@ def test_exponents_sum_to_the_mean_log_determinant(name):
     shapes = jax.eval_shape(lambda: (cell.init(KEY, 2), cell.initial_state(())))
     params, state = jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape)), shapes)
     xs = jnp.asarray(rng.normal(size=(60, 2)))
-    found = OF_CELL(cell, params, state, xs, key=KEY, burn_in=10, qr_interval=2)
-    np.testing.assert_allclose(found.exponents.sum(), found.mean_log_abs_det, rtol=0, atol=1e-10)
-    assert np.isfinite(found.exponents).all()
-    assert found.steps == 50
+    result = OF_CELL(cell, params, state, xs, key=KEY, burn_in=10, qr_interval=2)
+    np.testing.assert_allclose(result.exponents.sum(), result.mean_log_abs_det, rtol=0, atol=1e-10)
+    assert np.isfinite(result.exponents).all()
+    assert result.steps == 50
 
 
 def test_an_lstm_that_never_forgets_has_h_zero_exponents():
@@ -113,28 +113,28 @@ def test_an_lstm_that_never_forgets_has_h_zero_exponents():
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda: cell.init(KEY, 2)))
     params = zeros._replace(b=jnp.concatenate([jnp.full(3, -1e3), jnp.full(3, 1e3), jnp.zeros(6)]))
     start = cell.initial_state(())._replace(cell=jnp.asarray([0.5, -1.0, 2.0]))
-    found = OF_CELL(cell, params, start, jnp.zeros((60, 2)), key=KEY, burn_in=10, qr_interval=2)
-    np.testing.assert_allclose(found.exponents[:3], np.zeros(3), rtol=0, atol=1e-14)
-    assert (found.exponents[3:] == -np.inf).all()
-    np.testing.assert_allclose(found.standard_errors, np.zeros(6), rtol=0, atol=1e-14)
-    assert found.mean_log_abs_det == -np.inf
-    assert found.kaplan_yorke_dimension in (0, 1, 2, 3)  # as zeros round
+    result = OF_CELL(cell, params, start, jnp.zeros((60, 2)), key=KEY, burn_in=10, qr_interval=2)
+    np.testing.assert_allclose(result.exponents[:3], np.zeros(3), rtol=0, atol=1e-14)
+    assert (result.exponents[3:] == -np.inf).all()
+    np.testing.assert_allclose(result.standard_errors, np.zeros(6), rtol=0, atol=1e-14)
+    assert result.mean_log_abs_det == -np.inf
+    assert result.kaplan_yorke_dimension in (0, 1, 2, 3)  # as zeros round
 
 
 def test_orthogonal_matrices_have_zero_exponents():
     q = np.linalg.qr(np.random.default_rng(4).normal(size=(5, 5)))[0]
-    found = OF_MATRICES(constant(q), key=KEY, burn_in=120)
-    np.testing.assert_allclose(found.exponents, np.zeros(5), rtol=0, atol=1e-14)
+    result = OF_MATRICES(constant(q), key=KEY, burn_in=120)
+    np.testing.assert_allclose(result.exponents, np.zeros(5), rtol=0, atol=1e-14)
 
 
 def test_dead_units_have_exponents_of_minus_infinity():
     """Two of five ReLUs never fire, so two rows of every Jacobian are zero."""
     w = np.random.default_rng(5).normal(size=(5, 5))
     j = np.diag([1.0, 0.0, 1.0, 1.0, 0.0]) @ w
-    found = OF_MATRICES(constant(j), key=KEY, burn_in=120)
+    result = OF_MATRICES(constant(j), key=KEY, burn_in=120)
     alive = np.sort(np.log(np.abs(np.linalg.eigvals(w[np.ix_([0, 2, 3], [0, 2, 3])]))))[::-1]
-    assert (found.exponents[3:] == -np.inf).all()
-    np.testing.assert_allclose(found.exponents[:3].sum(), alive.sum(), rtol=0, atol=1e-10)
+    assert (result.exponents[3:] == -np.inf).all()
+    np.testing.assert_allclose(result.exponents[:3].sum(), alive.sum(), rtol=0, atol=1e-10)
 
 
 def test_small_rows_keep_their_digits():
@@ -142,8 +142,8 @@ def test_small_rows_keep_their_digits():
     rng = np.random.default_rng(6)
     scales = np.array([1e-30, 1.0, 1e-20, 1e-10, 1e-40])
     matrices = rng.normal(size=(240, 5, 5)) * scales[:, None]
-    found = OF_MATRICES(jnp.asarray(matrices), key=KEY, burn_in=120)
-    np.testing.assert_allclose(found.exponents.sum(), found.mean_log_abs_det, rtol=0, atol=1e-10)
+    result = OF_MATRICES(jnp.asarray(matrices), key=KEY, burn_in=120)
+    np.testing.assert_allclose(result.exponents.sum(), result.mean_log_abs_det, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_kaplan_yorke_dimension(exponents, dimension):
 
 def test_float32_stays_float32():
     matrices = np.random.default_rng(0).normal(size=(240, 5, 5))
-    wanted = OF_MATRICES(jnp.asarray(matrices), key=KEY, burn_in=120)
+    expected = OF_MATRICES(jnp.asarray(matrices), key=KEY, burn_in=120)
     narrow = OF_MATRICES(jnp.asarray(matrices, jnp.float32), key=KEY, burn_in=120)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(narrow)} == {"float32", "int32", "bool"}
-    np.testing.assert_allclose(narrow.exponents.sum(), wanted.exponents.sum(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(narrow.exponents.sum(), expected.exponents.sum(), rtol=0, atol=1e-5)
 
 
 def test_standard_errors_from_block_means():
@@ -180,8 +180,8 @@ def test_standard_errors_from_block_means():
 
 def test_a_pivot_that_is_rarely_rounding_error_enters_the_mean():
     log_r = jnp.log(jnp.asarray([[1.0, 1e-20, 1e-20, 0.0]] + [[1.0, 1.0, 1e-20, 1.0]] * 9))
-    found = mean_exponents(FrameLog(log_r, log_r < -30), 2)
-    np.testing.assert_allclose(found, [0, np.log(1e-20) / 20, -np.inf, -np.inf])
+    result = mean_exponents(FrameLog(log_r, log_r < -30), 2)
+    np.testing.assert_allclose(result, [0, np.log(1e-20) / 20, -np.inf, -np.inf])
 
 
 @pytest.mark.parametrize(

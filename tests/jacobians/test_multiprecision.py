@@ -21,19 +21,19 @@ def in_multiprecision(matrices, **options):
 @pytest.mark.parametrize(("n", "steps"), [(8, 1000), (20, 500)])
 def test_nearly_defective_products_are_right(n, steps):
     """In float64 they are off by 2 and by 80 nats."""
-    found = in_multiprecision(np.broadcast_to(np.eye(n) / 2 + np.eye(n, k=1), (steps, n, n)))
-    wanted = log_singular_values_of_power(n, steps)
-    assert found.trusted.all()
-    np.testing.assert_allclose(found.log_singular_values, wanted, rtol=3e-16)
-    np.testing.assert_allclose(found.log_abs_det, n * steps * np.log(0.5), rtol=3e-16)
-    assert (found.error <= 4e-16 * np.abs(wanted)).all()
+    result = in_multiprecision(np.broadcast_to(np.eye(n) / 2 + np.eye(n, k=1), (steps, n, n)))
+    expected = log_singular_values_of_power(n, steps)
+    assert result.trusted.all()
+    np.testing.assert_allclose(result.log_singular_values, expected, rtol=3e-16)
+    np.testing.assert_allclose(result.log_abs_det, n * steps * np.log(0.5), rtol=3e-16)
+    assert (result.error <= 4e-16 * np.abs(expected)).all()
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
 def test_random_products_are_right(scale):
     matrices = np.random.default_rng(0).normal(size=(7, 5, 5)) * scale ** np.linspace(1, -1, 5)[:, None]
-    found = in_multiprecision(matrices)
-    np.testing.assert_allclose(found.log_singular_values, log_singular_values(matrices, 4000), rtol=3e-16, atol=1e-16)
+    result = in_multiprecision(matrices)
+    np.testing.assert_allclose(result.log_singular_values, log_singular_values(matrices, 4000), rtol=3e-16, atol=1e-16)
 
 
 def test_zeros_are_counted_exactly():
@@ -41,17 +41,17 @@ def test_zeros_are_counted_exactly():
     rng = np.random.default_rng(0)
     matrices = rng.integers(-3, 4, size=(6, 4, 4))
     matrices[2] = np.outer([1, 2, 3, 4], [1, -1, 2, 1])
-    found = in_multiprecision(matrices)
-    assert np.isneginf(found.log_singular_values).tolist() == [False, True, True, True]
-    assert found.log_abs_det == -np.inf
-    assert found.trusted.all()
+    result = in_multiprecision(matrices)
+    assert np.isneginf(result.log_singular_values).tolist() == [False, True, True, True]
+    assert result.log_abs_det == -np.inf
+    assert result.trusted.all()
     assert np.isneginf(in_multiprecision([np.eye(4, k=1)] * 4).log_singular_values).all()
 
 
 def test_subnormal_numbers_are_not_taken_for_zeros():
     smallest = np.finfo(np.float64).smallest_subnormal
-    found = in_multiprecision([[[smallest, 0], [0, 1]]])
-    np.testing.assert_allclose(found.log_singular_values, [0, np.log(2.0) * -1074], rtol=3e-16, atol=1e-30)
+    result = in_multiprecision([[[smallest, 0], [0, 1]]])
+    np.testing.assert_allclose(result.log_singular_values, [0, np.log(2.0) * -1074], rtol=3e-16, atol=1e-30)
 
 
 def test_bits_are_added_until_the_bound_holds(monkeypatch):
@@ -63,25 +63,25 @@ def test_bits_are_added_until_the_bound_holds(monkeypatch):
 
 
 def test_products_with_a_factor_that_is_not_finite_are_nan():
-    found = in_multiprecision([[[1.0, 2], [np.nan, 4]]])
-    assert np.isnan(found.log_singular_values).all()
-    assert np.isinf(found.error).all()
-    assert not found.trusted.any()
+    result = in_multiprecision([[[1.0, 2], [np.nan, 4]]])
+    assert np.isnan(result.log_singular_values).all()
+    assert np.isinf(result.error).all()
+    assert not result.trusted.any()
 
 
 def test_spectra_of_a_cell_at_several_lags():
     cell = cells.lstm(3)
     params = cell.init(jax.random.key(0), 2)
     arguments = params, cell.initial_state(()), jax.random.normal(jax.random.key(1), (9, 2))
-    found = spectrum(cell, *arguments, lags=[9, 4], arithmetic="multiprecision")
-    assert found.log_singular_values.dtype == np.float32
+    result = spectrum(cell, *arguments, lags=[9, 4], arithmetic="multiprecision")
+    assert result.log_singular_values.dtype == np.float32
     factors = np.asarray(step_jacobians(cell, *arguments))
-    for lag, values, error in zip((4, 9), found.log_singular_values, found.error, strict=True):
-        wanted = log_singular_values(factors[:lag], 200)
-        assert (np.abs(values - wanted) <= error).all()
-        np.testing.assert_allclose(values, wanted, rtol=2e-7, atol=1e-7)
+    for lag, values, error in zip((4, 9), result.log_singular_values, result.error, strict=True):
+        expected = log_singular_values(factors[:lag], 200)
+        assert (np.abs(values - expected) <= error).all()
+        np.testing.assert_allclose(values, expected, rtol=2e-7, atol=1e-7)
     alone = spectrum(cell, *arguments, arithmetic="multiprecision", certify=False)
-    np.testing.assert_array_equal(alone.log_singular_values[0], found.log_singular_values[1])
+    np.testing.assert_array_equal(alone.log_singular_values[0], result.log_singular_values[1])
     assert np.isinf(alone.error).all()
     assert not alone.trusted.any()
 

@@ -18,9 +18,9 @@ def log_singular_values_of_power(n, steps):
 @pytest.mark.parametrize(("n", "steps", "lost"), [(8, 100, False), (8, 1000, True), (20, 500, True)])
 def test_the_bound_holds_for_powers_of_a_jordan_block(n, steps, lost):
     """The values are off by 1e-7, by 2 nats or by 80, which the residual of the last step does not show."""
-    found = product_spectrum(np.broadcast_to(np.eye(n) / 2 + np.eye(n, k=1), (steps, n, n)))
-    off = np.abs(found.log_singular_values - log_singular_values_of_power(n, steps))
-    assert (off <= found.error).all()
-    assert (found.error == np.inf).all() == lost
-    assert lost or found.error.max() < 1e-5
+    result = product_spectrum(np.broadcast_to(np.eye(n) / 2 + np.eye(n, k=1), (steps, n, n)))
+    off = np.abs(result.log_singular_values - log_singular_values_of_power(n, steps))
+    assert (off <= result.error).all()
+    assert (result.error == np.inf).all() == lost
+    assert lost or result.error.max() < 1e-5
     assert off.max() > (0.1 if lost else 1e-9)

@@ -67,11 +67,11 @@ def elman_by_hand(params, state, xs, squared):
 @pytest.mark.parametrize("squared", [False, True])
 def test_value_and_gradient_of_an_elman_cell_by_hand(squared):
     cell, params, state, xs = case("elman")
-    found, gradient = value_and_gradient(cell, params, state, xs, squared)
-    wanted, wanted_gradient = elman_by_hand(params, state, xs, squared)
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
-    np.testing.assert_allclose(gradient.w_h, wanted_gradient, rtol=0, atol=1e-12)
-    assert np.abs(wanted_gradient).max() > 0.01
+    result, gradient = value_and_gradient(cell, params, state, xs, squared)
+    expected, expected_gradient = elman_by_hand(params, state, xs, squared)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+    np.testing.assert_allclose(gradient.w_h, expected_gradient, rtol=0, atol=1e-12)
+    assert np.abs(expected_gradient).max() > 0.01
     assert (gradient.w_x == 0).all()
     assert (gradient.b == 0).all()
 
@@ -113,9 +113,9 @@ def frozen_omega(cell, params, fixed, state, xs):
 @pytest.mark.parametrize("name", ["lstm", "layer norm", "stack"])
 def test_gradient_is_that_of_the_frozen_function(name):
     cell, params, state, xs = case(name)
-    found, gradient = value_and_gradient(cell, params, state, xs, False)
+    result, gradient = value_and_gradient(cell, params, state, xs, False)
     frozen = jit(lambda live: frozen_omega(cell, live, params, state, xs))
-    np.testing.assert_allclose(found, frozen(params), rtol=1e-11)
+    np.testing.assert_allclose(result, frozen(params), rtol=1e-11)
     rng = np.random.default_rng(1)
     directions = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), params)
     ends = [frozen(jax.tree.map(lambda a, d, e=e: a + e * d, params, directions)) for e in (1e-5, -1e-5)]

@@ -47,7 +47,7 @@ def case(name):
         z = cell.input_projection(params, x)
         return cell.step(params, s, z), autodiff_jacobian(cell, params, s, z)
 
-    found = []
+    result = []
     for b in range(2):
         s, factors = jax.tree.map(lambda a, b=b: a[b], state), []
         for x in xs[:, b]:
@@ -59,8 +59,8 @@ def case(name):
             for i in range(j, T + 1):
                 table[i, j] = total
                 total = factors[i] @ total if i < T else total
-        found.append((factors, table))
-    return cell, params, state, xs, found
+        result.append((factors, table))
+    return cell, params, state, xs, result
 
 
 @functools.cache
@@ -72,40 +72,40 @@ def from_start(name):
 
 @pytest.mark.parametrize("name", MAKES)
 def test_products_from_the_start(name):
-    *_, found = case(name)
-    products_found = from_start(name)
-    assert products_found.matrix.shape[:2] == (T, 2)
-    np.testing.assert_allclose(np.linalg.norm(products_found.matrix, axis=(-2, -1)), 1, rtol=1e-14)
-    for b, (_, table) in enumerate(found):
+    *_, result = case(name)
+    from_zero = from_start(name)
+    assert from_zero.matrix.shape[:2] == (T, 2)
+    np.testing.assert_allclose(np.linalg.norm(from_zero.matrix, axis=(-2, -1)), 1, rtol=1e-14)
+    for b, (_, table) in enumerate(result):
         for lag in range(1, T + 1):
-            np.testing.assert_allclose(products_found.plain()[lag - 1, b], table[lag, 0], rtol=0, atol=1e-14)
+            np.testing.assert_allclose(from_zero.plain()[lag - 1, b], table[lag, 0], rtol=0, atol=1e-14)
 
 
 def test_products_to_the_end():
-    cell, params, state, xs, found = case("lstm")
+    cell, params, state, xs, result = case("lstm")
     back = TO_END(cell, params, state, xs)
-    for b, (_, table) in enumerate(found):
+    for b, (_, table) in enumerate(result):
         for lag in range(1, T + 1):
             np.testing.assert_allclose(back.plain()[lag - 1, b], table[T, T - lag], rtol=0, atol=1e-14)
     np.testing.assert_allclose(back.plain()[-1], from_start("lstm").plain()[-1], rtol=0, atol=1e-14)
 
 
 def test_the_product_between_two_times():
-    cell, params, state, xs, found = case("lstm")
+    cell, params, state, xs, result = case("lstm")
     product = STATE_PRODUCT(cell, params, state, xs, i=4, j=2)
-    for b, (_, table) in enumerate(found):
+    for b, (_, table) in enumerate(result):
         np.testing.assert_allclose(product.plain()[b], table[4, 2], rtol=0, atol=1e-14)
 
 
 def test_any_number_of_batch_axes():
-    cell, params, state, xs, found = case("lstm")
+    cell, params, state, xs, result = case("lstm")
     grid = jax.tree.map(lambda a: a[None, :], state)
     log_scales = PRODUCTS(cell, params, grid, xs[:, None], reduce=lambda product: product.log_scale)
     assert log_scales.shape == (T, 1, 2)
-    wanted = [[np.log(np.linalg.norm(table[lag, 0])) for _, table in found] for lag in range(1, T + 1)]
-    np.testing.assert_allclose(log_scales[:, 0], wanted, rtol=0, atol=1e-14)
+    expected = [[np.log(np.linalg.norm(table[lag, 0])) for _, table in result] for lag in range(1, T + 1)]
+    np.testing.assert_allclose(log_scales[:, 0], expected, rtol=0, atol=1e-14)
     stored = jit(step_jacobians, static_argnums=0)(cell, params, state, xs)
-    for b, (factors, _) in enumerate(found):
+    for b, (factors, _) in enumerate(result):
         np.testing.assert_allclose(stored[:, b], np.stack(factors), rtol=0, atol=1e-14)
 
 
@@ -128,11 +128,11 @@ def test_an_lstm_that_never_forgets_keeps_its_cell_state():
     params = zeros._replace(b=jnp.concatenate([jnp.full(3, -1e3), jnp.full(3, 1e3), jnp.zeros(6)]))
     state = cell.initial_state(())._replace(cell=jnp.asarray([0.5, -1.0, 2.0]))
     c, h = part_of(cell, "cell"), part_of(cell, "hidden")
-    found = TO_END(cell, params, state, jnp.zeros((300, 2)))
-    kept = select(found, c, c)
+    result = TO_END(cell, params, state, jnp.zeros((300, 2)))
+    kept = select(result, c, c)
     np.testing.assert_allclose(kept.plain(), np.broadcast_to(np.eye(3), (300, 3, 3)), rtol=0, atol=1e-13)
     np.testing.assert_allclose(kept.log_scale, np.full(300, 0.5 * np.log(3)), rtol=0, atol=1e-13)
-    lost = select(found, c, h)
+    lost = select(result, c, h)
     assert (lost.log_scale == -np.inf).all()
     assert (lost.plain() == 0).all()
 
@@ -143,22 +143,22 @@ def test_lag_ten_thousand_neither_underflows_nor_overflows(weight, dtype):
     params = cell.init(jax.random.key(0), 1)._replace(w_h=weight * jnp.eye(2, dtype=dtype))
     with jax.numpy_dtype_promotion("strict"):
         xs = jnp.zeros((10_000, 1), dtype)
-        found = STATE_PRODUCT(cell, params, cell.initial_state(()), xs, i=10_000, j=0)
-    assert found.log_scale.dtype == dtype
-    wanted = 10_000 * math.log(weight) + 0.5 * math.log(2)
-    np.testing.assert_allclose(found.log_scale, wanted, rtol=2 * np.finfo(dtype).eps)
-    np.testing.assert_allclose(found.matrix, np.eye(2) / math.sqrt(2), rtol=1e-6)
-    assert found.plain()[0, 0] == (0 if weight < 1 else np.inf)
+        result = STATE_PRODUCT(cell, params, cell.initial_state(()), xs, i=10_000, j=0)
+    assert result.log_scale.dtype == dtype
+    expected = 10_000 * math.log(weight) + 0.5 * math.log(2)
+    np.testing.assert_allclose(result.log_scale, expected, rtol=2 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(result.matrix, np.eye(2) / math.sqrt(2), rtol=1e-6)
+    assert result.plain()[0, 0] == (0 if weight < 1 else np.inf)
 
 
 def test_scaled_matrices_of_any_magnitude():
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(2, 3))
     for scale in (1e-300, 1e-160, 1.0, 1e300):
-        found = scaled(jnp.asarray(scale * matrix))
-        wanted = np.log(scale) + np.log(np.linalg.norm(matrix))
-        np.testing.assert_allclose(found.log_scale, wanted, rtol=1e-15, atol=1e-15)
-        np.testing.assert_allclose(found.matrix, matrix / np.linalg.norm(matrix), rtol=1e-14)
+        result = scaled(jnp.asarray(scale * matrix))
+        expected = np.log(scale) + np.log(np.linalg.norm(matrix))
+        np.testing.assert_allclose(result.log_scale, expected, rtol=1e-15, atol=1e-15)
+        np.testing.assert_allclose(result.matrix, matrix / np.linalg.norm(matrix), rtol=1e-14)
     zero = scaled(jnp.zeros((2, 3)))
     assert zero.log_scale == -np.inf
     assert (zero.plain() == 0).all()
@@ -168,9 +168,9 @@ def test_scaled_matrices_of_any_magnitude():
 def test_a_network_of_dead_units_has_a_product_of_exactly_zero():
     cell = cells.elman(2, "relu", param_dtype="float64")
     params = cell.init(jax.random.key(0), 1)._replace(b=jnp.full(2, -5.0))
-    found = PRODUCTS(cell, params, cell.initial_state(()), jnp.zeros((3, 1)))
-    assert (found.log_scale == -np.inf).all()
-    assert (found.matrix == 0).all()
+    result = PRODUCTS(cell, params, cell.initial_state(()), jnp.zeros((3, 1)))
+    assert (result.log_scale == -np.inf).all()
+    assert (result.matrix == 0).all()
 
 
 @pytest.mark.parametrize("stream", [products, products_to_end])
@@ -213,9 +213,9 @@ def test_a_block_is_the_derivative_of_a_part():
     lower, upper = last_hidden(state[1].cell)
     product = jax.tree.map(lambda a: a[2, 0], from_start("stack"))
     columns = part_of(cell, "cell", layer=1)
-    found = select(product, part_of(cell, "hidden", layer=1), columns)
-    np.testing.assert_allclose(found.plain(), upper, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(np.linalg.norm(found.matrix), 1, rtol=1e-14)
+    result = select(product, part_of(cell, "hidden", layer=1), columns)
+    np.testing.assert_allclose(result.plain(), upper, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(np.linalg.norm(result.matrix), 1, rtol=1e-14)
     assert (lower == 0).all()
     assert select(product, part_of(cell, "hidden", layer=0), columns).log_scale == -np.inf
 
@@ -232,8 +232,8 @@ def test_the_log_norm_of_a_product_has_a_gradient():
 
     direction, h = jnp.asarray([[0.3, -1.0], [0.7, 0.2]]), 1e-5
     slope = jnp.vdot(log_norm(params.w_h)[1], direction)
-    wanted = (log_norm(params.w_h + h * direction)[0] - log_norm(params.w_h - h * direction)[0]) / (2 * h)
-    np.testing.assert_allclose(slope, wanted, rtol=1e-7)
+    expected = (log_norm(params.w_h + h * direction)[0] - log_norm(params.w_h - h * direction)[0]) / (2 * h)
+    np.testing.assert_allclose(slope, expected, rtol=1e-7)
 
 
 def test_wrong_times_states_and_parts_are_refused():

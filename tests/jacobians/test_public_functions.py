@@ -21,7 +21,7 @@ from tests.jacobians.public_functions import (
 )
 
 NAMES = sorted(name for name in jacobians.__all__ if inspect.isfunction(getattr(jacobians, name)))
-CALLS = every_function.calls()
+CALLS = public_functions.calls()
 WITH_INPUTS, WITH_MATRICES = sorted(calls_with_inputs(None, None, None)), sorted(calls_with_matrices(None))
 WITH_ONE_INPUT = sorted(calls_with_one_input(None, None, None, None))
 
@@ -32,15 +32,15 @@ UNBATCHED = ("spectrum", "eigenvalue_moduli", "top_singular", "lyapunov_spectrum
 @pytest.fixture
 def compilations():
     """Yield a list to which every compilation appends its event."""
-    found = []
+    result = []
 
     def listen(event, seconds, **about):
         del seconds, about
         if event == "/jax/core/compile/backend_compile_duration":
-            found.append(event)
+            result.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    yield found
+    yield result
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
@@ -80,12 +80,12 @@ def test_transformations_compile_once_and_give_the_same(transform, compilations)
         return jax.jit(values)(matrices[0])[None]
 
     with jax.enable_x64(False):
-        found = run()
+        result = run()
         before = len(compilations)
-        np.testing.assert_array_equal(run(), found)
+        np.testing.assert_array_equal(run(), result)
         assert len(compilations) == before or transform == "jit"  # run() gives jit a new function each time
-        wanted = np.stack([values(each) for each in matrices[: len(found)]])
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+        expected = np.stack([values(each) for each in matrices[: len(result)]])
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
 
 
 #: Two matrices of small integers, which are exact in every dtype (without signs, in unsigned ones).
@@ -108,16 +108,16 @@ def test_matrices_of_any_dtype_give_the_results_of_float64(dtype, x64):
         exact = matrices.astype(np.float64)
         result_dtype = "float64" if x64 and matrices.dtype != np.float32 and "float" not in dtype else "float32"
         for given in (matrices, jnp.asarray(matrices), matrices.tolist()):
-            found = jacobians.product_spectrum(given)
+            result = jacobians.product_spectrum(given)
             if not isinstance(given, list):
-                assert found.log_singular_values.dtype == found.error.dtype == result_dtype
+                assert result.log_singular_values.dtype == result.error.dtype == result_dtype
             product = exact[1] @ exact[0]
             values = np.linalg.svd(product, compute_uv=False)
             live = values > 1e-12
-            np.testing.assert_allclose(found.log_singular_values[live], np.log(values[live]), rtol=0, atol=1e-6)
+            np.testing.assert_allclose(result.log_singular_values[live], np.log(values[live]), rtol=0, atol=1e-6)
             moduli = jacobians.log_eigenvalue_moduli(given).log_moduli
-            wanted = np.sort(np.abs(np.linalg.eigvals(product)))[::-1]
-            np.testing.assert_allclose(np.exp(moduli), wanted, rtol=1e-7, atol=1e-7)
+            expected = np.sort(np.abs(np.linalg.eigvals(product)))[::-1]
+            np.testing.assert_allclose(np.exp(moduli), expected, rtol=1e-7, atol=1e-7)
             exponents = jacobians.lyapunov_of_matrices(given, key=KEY)
             assert jnp.issubdtype(exponents.exponents.dtype, jnp.floating)
             if live.all():
@@ -133,17 +133,17 @@ def test_matrices_of_any_dtype_give_the_results_of_float64(dtype, x64):
 def test_integer_matrices_give_floating_results():
     """They once gave integers: [4, -4]."""
     with jax.enable_x64(False):
-        found = jacobians.product_spectrum(np.array([[[2, 1], [1, 1]]] * 5))
-    np.testing.assert_allclose(found.log_singular_values, [4.812118, -4.812118], rtol=0, atol=1e-6)
-    assert found.trusted.all()
+        result = jacobians.product_spectrum(np.array([[[2, 1], [1, 1]]] * 5))
+    np.testing.assert_allclose(result.log_singular_values, [4.812118, -4.812118], rtol=0, atol=1e-6)
+    assert result.trusted.all()
 
 
 def test_large_integers_are_not_cut_where_x64_is_off():
     matrices = np.array([[[2**40, 1], [1, 1]]] * 3)
     with jax.enable_x64(False):
-        found = jacobians.product_spectrum(matrices)
+        result = jacobians.product_spectrum(matrices)
         moduli = jacobians.log_eigenvalue_moduli(matrices)
-    np.testing.assert_allclose(found.log_singular_values[0], 120 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(result.log_singular_values[0], 120 * np.log(2), rtol=1e-6)
     np.testing.assert_allclose(moduli.log_moduli[0], 120 * np.log(2), rtol=1e-12)
 
 
@@ -170,11 +170,11 @@ def test_arguments_that_are_not_square_real_matrices_are_refused(name, matrices,
 def test_lists_and_integers_give_the_results_of_float32_inputs(name):
     params, state, _, xs, _ = arrays()
     whole = jnp.round(3 * xs)
-    wanted = jax.tree.leaves(calls_with_inputs(params, state, whole)[name]())
+    expected = jax.tree.leaves(calls_with_inputs(params, state, whole)[name]())
     numpy_params = jax.tree.map(np.asarray, params)
     for inputs in (whole.tolist(), np.asarray(whole, np.int64), np.asarray(whole, np.float32)):
-        found = jax.tree.leaves(calls_with_inputs(numpy_params, state, inputs)[name]())
-        for one, other in zip(found, wanted, strict=True):
+        result = jax.tree.leaves(calls_with_inputs(numpy_params, state, inputs)[name]())
+        for one, other in zip(result, expected, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
@@ -194,9 +194,9 @@ def test_wrong_states_and_inputs_are_refused_in_one_line(name):
 @pytest.mark.parametrize("name", WITH_ONE_INPUT)
 def test_functions_of_one_input_take_lists_and_refuse_other_shapes(name):
     params, state, states, xs, _ = arrays()
-    wanted = jax.tree.leaves(calls_with_one_input(params, state, states, xs[0])[name]())
-    found = jax.tree.leaves(calls_with_one_input(params, state, states, xs[0].tolist())[name]())
-    for one, other in zip(found, wanted, strict=True):
+    expected = jax.tree.leaves(calls_with_one_input(params, state, states, xs[0])[name]())
+    result = jax.tree.leaves(calls_with_one_input(params, state, states, xs[0].tolist())[name]())
+    for one, other in zip(result, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
     for x, start, starts in ((xs, state, states), (xs[0] + 1j, state, states), (xs[0], states, state)):
         with pytest.raises(UserError) as caught:
@@ -227,8 +227,8 @@ def test_narrow_cells_have_results_in_float32(dtype):
     """bfloat16 has eight bits, and float16 ends at 65504 nats."""
     cell = cells.elman(H, param_dtype=dtype)
     params, state = cell.init(KEY, D), cell.initial_state(())
-    found = jacobians.spectrum(cell, params, state, jnp.ones((T, D), dtype))
-    assert found.log_singular_values.dtype == found.log_abs_det.dtype == jnp.float32
+    result = jacobians.spectrum(cell, params, state, jnp.ones((T, D), dtype))
+    assert result.log_singular_values.dtype == result.log_abs_det.dtype == jnp.float32
     by_lag = jacobians.gradient_by_lag(cell, params, state, jnp.ones((T, D), dtype), loss_of_output=loss_of_half)
     assert by_lag.inputs.dtype == jnp.float32
     assert by_lag.inputs.shape == (T,)

@@ -38,18 +38,18 @@ def points(name):
     base, state = jax.tree.map(lambda s: odd_eighths(rng, s.shape), shapes)
     biases = "b_h" if name == "feed-forward" else "b"
     signs = rng.choice([-1, 1], getattr(base, biases).shape)
-    found = []
+    result = []
     for scale in SCALES:
         moved = state._replace(cell=scale * np.array([0.5, -0.25, 0.15625])) if "cell" in state._fields else state
-        found.append((base._replace(**{biases: getattr(base, biases) + scale * signs}), moved))
-    return found
+        result.append((base._replace(**{biases: getattr(base, biases) + scale * signs}), moved))
+    return result
 
 
 @functools.cache
 def exact(name):
     """Return ``∂s_t/∂s_{t-1}`` at each of the points, computed two columns at a time."""
     step = reference.CELLS[name][0]
-    found = []
+    result = []
     with mpmath.workdps(220):
         for params, state in points(name):
             sizes = [part.size for part in state]
@@ -63,8 +63,8 @@ def exact(name):
                 after, _ = step(p, hyper_dual.arrays(np.ones(D), np.zeros(D), np.zeros(D)), np.split(moving, splits))
                 parts = [hyper_dual.of(entry).parts for entry in np.concatenate(after)]
                 columns += [[float(part[direction]) for part in parts] for direction in (1, 2)]
-            found.append(np.array(columns[:n]).T)
-    return np.array(found)
+            result.append(np.array(columns[:n]).T)
+    return np.array(result)
 
 
 @functools.partial(jit, static_argnums=0)
@@ -83,11 +83,11 @@ def both_ways(cell, params, states):
 def test_every_entry_is_accurate(name, dtype):
     info = jnp.finfo(dtype)
     params, states = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *points(name))
-    wanted = exact(name)
-    allowed = 64 * float(info.eps) * (1 + np.array(SCALES))[:, None, None] * np.abs(wanted) + 64 * float(info.tiny)
-    for found in both_ways(cell_of(name, dtype), params, states):
-        wrong = np.abs(np.asarray(found, np.float64) - wanted) > allowed
-        assert not wrong.any(), (np.argwhere(wrong), np.asarray(found)[wrong], wanted[wrong])
+    expected = exact(name)
+    allowed = 64 * float(info.eps) * (1 + np.array(SCALES))[:, None, None] * np.abs(expected) + 64 * float(info.tiny)
+    for result in both_ways(cell_of(name, dtype), params, states):
+        wrong = np.abs(np.asarray(result, np.float64) - expected) > allowed
+        assert not wrong.any(), (np.argwhere(wrong), np.asarray(result)[wrong], expected[wrong])
 
 
 def test_the_spectrum_of_a_gru_with_saturated_gates_in_float32():
@@ -103,7 +103,7 @@ def test_the_spectrum_of_a_gru_with_saturated_gates_in_float32():
         return cell, *jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, cell.initial_state(()), xs))
 
     factors = jit(step_jacobians, static_argnums=0)(*in_type("float64"))
-    wanted = log_singular_values(np.asarray(factors), 600)
-    found = jacobians.spectrum(*in_type("float32"))
-    assert found.trusted.all()
-    np.testing.assert_allclose(found.log_singular_values[0], wanted, rtol=0, atol=1e-2)
+    expected = log_singular_values(np.asarray(factors), 600)
+    result = jacobians.spectrum(*in_type("float32"))
+    assert result.trusted.all()
+    np.testing.assert_allclose(result.log_singular_values[0], expected, rtol=0, atol=1e-2)

@@ -34,8 +34,8 @@ def test_cotangents_are_gradients_with_respect_to_added_changes(name):
             total += (errors[t] * cell.readout(params, s)).sum()
         return total
 
-    wanted = jit(jax.grad(loss))(jax.tree.map(lambda a: jnp.zeros((T, *a.shape)), state))
-    found = jit(state_cotangents, static_argnums=0)(cell, params, state, xs, output_cotangents=errors)
-    assert jax.tree.structure(found) == jax.tree.structure(wanted)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    expected = jit(jax.grad(loss))(jax.tree.map(lambda a: jnp.zeros((T, *a.shape)), state))
+    result = jit(state_cotangents, static_argnums=0)(cell, params, state, xs, output_cotangents=errors)
+    assert jax.tree.structure(result) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)

@@ -45,17 +45,17 @@ def every_way(cell, params, state, x):
 
 @pytest.mark.parametrize("name", [*zoo.CELLS, STACK])
 def test_every_way_agrees_with_autodiff(name):
-    wanted, ways = every_way(*case(name))
+    expected, ways = every_way(*case(name))
     assert ("structured" in ways) == (name in SPLITTING)
-    for way, found in ways.items():
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12, err_msg=way)
+    for way, result in ways.items():
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12, err_msg=way)
 
 
 def test_the_closed_form_of_an_elman_cell():
     cell, params, state, x = case("elman-tanh")
     a = x @ params.w_x + state.hidden @ params.w_h + params.b
-    wanted = (1 - np.tanh(a) ** 2)[:, None] * params.w_h.T
-    np.testing.assert_allclose(step_jacobian(cell, params, state, x), wanted, rtol=0, atol=1e-14)
+    expected = (1 - np.tanh(a) ** 2)[:, None] * params.w_h.T
+    np.testing.assert_allclose(step_jacobian(cell, params, state, x), expected, rtol=0, atol=1e-14)
 
 
 def test_the_closed_form_and_determinant_of_an_lstm():
@@ -69,13 +69,13 @@ def test_the_closed_form_and_determinant_of_an_lstm():
     block_a = diag(state.cell * f * (1 - f)) @ u_f + diag(g * i * (1 - i)) @ u_i + diag(i * (1 - g**2)) @ u_g
     e = diag(o * (1 - jnp.tanh(c) ** 2))
     block_b = diag(jnp.tanh(c) * o * (1 - o)) @ u_o
-    wanted = jnp.block([[block_b + e @ block_a, e @ diag(f)], [block_a, diag(f)]])
-    found = step_jacobian(cell, params, state, x)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+    expected = jnp.block([[block_b + e @ block_a, e @ diag(f)], [block_a, diag(f)]])
+    result = step_jacobian(cell, params, state, x)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14)
 
     log_det = jnp.log(f).sum() + jnp.log(jnp.abs(jnp.tanh(c))).sum() + jnp.log(o * (1 - o)).sum()
     log_det += jnp.linalg.slogdet(u_o)[1]
-    np.testing.assert_allclose(jnp.linalg.slogdet(found)[1], log_det, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(jnp.linalg.slogdet(result)[1], log_det, rtol=0, atol=1e-11)
 
 
 def test_the_structured_jacobian_of_a_cell_that_does_not_split_is_refused():

@@ -29,8 +29,8 @@ def run(dtype, forgetful):
     state = jax.tree.map(lambda a: a + jnp.asarray(0.3, dtype), cell.initial_state(()))
     xs = jax.random.normal(jax.random.key(1), (300, 3), dtype)
     with jax.numpy_dtype_promotion("strict"):
-        found = TOP(cell, params, state, xs, k=3, key=KEY)
-    return found, np.asarray(JACOBIANS(cell, params, state, xs), np.float64)
+        result = TOP(cell, params, state, xs, k=3, key=KEY)
+    return result, np.asarray(JACOBIANS(cell, params, state, xs), np.float64)
 
 
 @functools.cache
@@ -46,8 +46,8 @@ def linear_top():
 @pytest.mark.parametrize("forgetful", [False, True])
 def test_triples_of_a_long_product(dtype, tolerance, forgetful):
     """The forgetful network shrinks so fast that a plain product underflows."""
-    found, jacobians = run(dtype, forgetful)
-    assert found.log_singular_values.dtype == dtype
+    result, jacobians = run(dtype, forgetful)
+    assert result.log_singular_values.dtype == dtype
     product, scale = np.eye(16), 0.0
     for j in jacobians:
         product = j @ product
@@ -61,37 +61,37 @@ def test_triples_of_a_long_product(dtype, tolerance, forgetful):
     assert count >= 1
     rounding = 300 * np.finfo(dtype).eps * abs(logs[0])
     np.testing.assert_allclose(
-        found.log_singular_values[:count], logs[:count], rtol=0, atol=tolerance + (dtype == "float32") * rounding
+        result.log_singular_values[:count], logs[:count], rtol=0, atol=tolerance + (dtype == "float32") * rounding
     )
     for k in range(count):
-        sign = np.sign(found.left[:, k] @ u[:, k])
-        np.testing.assert_allclose(sign * found.left[:, k], u[:, k], rtol=0, atol=10 * tolerance)
-        np.testing.assert_allclose(sign * found.right[:, k], vt[k], rtol=0, atol=10 * tolerance)
-    assert (found.residual[:count] < 10 * tolerance).all()
+        sign = np.sign(result.left[:, k] @ u[:, k])
+        np.testing.assert_allclose(sign * result.left[:, k], u[:, k], rtol=0, atol=10 * tolerance)
+        np.testing.assert_allclose(sign * result.right[:, k], vt[k], rtol=0, atol=10 * tolerance)
+    assert (result.residual[:count] < 10 * tolerance).all()
 
 
 def test_values_with_small_residuals_agree_with_the_graded_product():
-    found, jacobians = run("float64", False)
-    wanted = SPECTRUM(jnp.asarray(jacobians)).log_singular_values
-    within = np.asarray(found.residual) < 1e-8
+    result, jacobians = run("float64", False)
+    expected = SPECTRUM(jnp.asarray(jacobians)).log_singular_values
+    within = np.asarray(result.residual) < 1e-8
     assert within.any()
-    np.testing.assert_allclose(found.log_singular_values[within], wanted[:3][within], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(result.log_singular_values[within], expected[:3][within], rtol=0, atol=1e-10)
 
 
 def test_residuals_are_those_of_the_dense_product_and_bound_the_error():
     """With too few steps to converge."""
     w = np.random.default_rng(0).normal(size=(12, 12)) / 3
-    found = linear_top()(jnp.asarray(w))
+    result = linear_top()(jnp.asarray(w))
     product = np.linalg.matrix_power(w, 3)
-    values = np.exp(found.log_singular_values)
-    forwards = np.linalg.norm(product @ found.right - found.left * values, axis=0)
-    backwards = np.linalg.norm(product.T @ found.left - found.right * values, axis=0)
-    np.testing.assert_allclose(found.residual, np.hypot(forwards, backwards) / values, rtol=1e-6, atol=1e-14)
-    assert found.residual[-1] > 1e-2  # it has not converged
+    values = np.exp(result.log_singular_values)
+    forwards = np.linalg.norm(product @ result.right - result.left * values, axis=0)
+    backwards = np.linalg.norm(product.T @ result.left - result.right * values, axis=0)
+    np.testing.assert_allclose(result.residual, np.hypot(forwards, backwards) / values, rtol=1e-6, atol=1e-14)
+    assert result.residual[-1] > 1e-2  # it has not converged
     exact = np.linalg.svd(product, compute_uv=False)
     nearest = np.abs(values[:, None] - exact).min(axis=1) / values
-    assert (nearest <= np.asarray(found.residual) + 1e-14).all()
-    for basis in (found.left, found.right):
+    assert (nearest <= np.asarray(result.residual) + 1e-14).all()
+    for basis in (result.left, result.right):
         np.testing.assert_allclose(basis.T @ basis, np.eye(4), rtol=0, atol=1e-13)
 
 
@@ -102,8 +102,8 @@ def test_residuals_are_those_of_the_dense_product_and_bound_the_error():
 )
 def test_the_iteration_continues_beyond_invariant_subspaces(diagonal):
     """A plain iteration divides by zero there, or continues with rounding errors and finds spurious values."""
-    found = linear_top()(jnp.diag(jnp.asarray(diagonal)))
-    values, residuals = np.asarray(found.log_singular_values), np.asarray(found.residual)
+    result = linear_top()(jnp.diag(jnp.asarray(diagonal)))
+    values, residuals = np.asarray(result.log_singular_values), np.asarray(result.residual)
     live = np.asarray(diagonal[:4]) > 0
     np.testing.assert_allclose(values[live], 3 * np.log(np.asarray(diagonal[:4])[live]), rtol=0, atol=1e-13)
     assert (residuals[live] < 1e-12).all()

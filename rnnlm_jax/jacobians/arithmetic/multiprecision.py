@@ -64,11 +64,11 @@ def spectra(matrices: np.ndarray, lags: tuple[int, ...]) -> list[Spectrum]:
     n, finite_lags = matrices.shape[1], [lag for lag in lags if finite[lag - 1]]
     factors = [_factor(matrix) for matrix in matrices[: max(finite_lags, default=0)]]
     ranks: dict[int, int] = {}
-    found: dict[int, Spectrum] = {}
+    finished: dict[int, Spectrum] = {}
     bits = FIRST_BITS
-    while len(found) < len(finite_lags):
+    while len(finished) < len(finite_lags):
         missing = 0
-        open_lags = [lag for lag in finite_lags if lag not in found]
+        open_lags = [lag for lag in finite_lags if lag not in finished]
         for lag, product in zip(open_lags, _products(factors, open_lags, bits), strict=True):
             values, errors = _singular_values(product, bits)
             resolved = sum(value > 2 * error for value, error in zip(values, errors, strict=True))
@@ -79,10 +79,10 @@ def spectra(matrices: np.ndarray, lags: tuple[int, ...]) -> list[Spectrum]:
             if short > 0:
                 missing = max(missing, short)
             else:
-                found[lag] = _spectrum(values, errors, rank=rank, exponent=product.exponent)
+                finished[lag] = _spectrum(values, errors, rank=rank, exponent=product.exponent)
         bits += missing + SPARE_BITS
     not_finite = Spectrum(np.full(n, np.nan), math.nan, np.full(n, np.inf))
-    return [found.get(lag, not_finite) for lag in lags]
+    return [finished.get(lag, not_finite) for lag in lags]
 
 
 def _factor(matrix: np.ndarray) -> _Factor:

@@ -43,7 +43,7 @@ def with_derivative(
 
     @spectra.defjvp
     def _(primals: tuple[Tree], tangents: tuple[Tree]) -> tuple[ProductSpectrum, Any]:
-        found = spectra(*primals)
+        spectra_at_lags = spectra(*primals)
         matrices, factor_tangents = jax.jvp(factors, primals, tangents)
         _, log_det_tangents = jax.jvp(log_abs_dets, primals, tangents)
         products, steps = graded_steps(matrices, dtype)
@@ -60,11 +60,11 @@ def with_derivative(
         else:
             value_tangents = jax.lax.map(jax.checkpoint(at), jnp.asarray(numbers))
         log_abs_det_tangents = jnp.cumsum(log_det_tangents)[numbers - 1]
-        return found, found._replace(
-            log_singular_values=value_tangents.astype(found.log_singular_values.dtype),
-            log_abs_det=log_abs_det_tangents.astype(found.log_abs_det.dtype),
-            error=jnp.zeros_like(found.error),
-            trusted=np.zeros(found.trusted.shape, jax.dtypes.float0),
+        return spectra_at_lags, spectra_at_lags._replace(
+            log_singular_values=value_tangents.astype(spectra_at_lags.log_singular_values.dtype),
+            log_abs_det=log_abs_det_tangents.astype(spectra_at_lags.log_abs_det.dtype),
+            error=jnp.zeros_like(spectra_at_lags.error),
+            trusted=np.zeros(spectra_at_lags.trusted.shape, jax.dtypes.float0),
         )
 
     return spectra(inputs)
