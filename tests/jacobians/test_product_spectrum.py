@@ -200,7 +200,7 @@ def test_the_spectrum_of_a_cell_is_that_of_its_stored_jacobians(make):
     for row, lag in enumerate((1, 5, 12)):
         rest = jnp.broadcast_to(jnp.eye(8), (12 - lag, 8, 8))
         expected = PRODUCT_SPECTRUM(jnp.concatenate([matrices[:lag], rest]))
-        # layer normalisation gives nearly singular matrices, whose least values depend on the last bit of each entry
+        # layer normalisation gives nearly singular matrices; their least values depend on every last bit
         np.testing.assert_allclose(
             result.log_singular_values[row], expected.log_singular_values, rtol=1e-10, atol=1e-10
         )
