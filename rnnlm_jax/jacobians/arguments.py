@@ -1,11 +1,11 @@
 """Conversion and checks of arguments: lists, NumPy's and jax's arrays of any real dtype."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -13,7 +13,7 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.unroll import check_state
 
 
-def real_array(value: Any, name: str) -> Array | np.ndarray:
+def real_array(value: ArrayLike, name: str) -> Array | np.ndarray:
     """Return real numbers as an array: jax's arrays as they are, anything else as a NumPy array.
 
     NumPy's integers become float64, since jax would cut them to 32 bits where x64 is off.
@@ -45,7 +45,7 @@ def on_host(value: Tree, what: str) -> Tree:
     return value
 
 
-def square_matrices(matrices: Any) -> Array | np.ndarray:
+def square_matrices(matrices: ArrayLike) -> Array | np.ndarray:
     """Return real matrices ``[T, n, n]`` as an array (see ``real_array``).
 
     Raises:
@@ -60,7 +60,7 @@ def square_matrices(matrices: Any) -> Array | np.ndarray:
     return matrices
 
 
-def inputs_over_time(cell: Cell, state: Tree, xs: Any, *, batched: bool) -> Float[Array, "T *B D"]:
+def inputs_over_time(cell: Cell, state: Tree, xs: ArrayLike, *, batched: bool) -> Float[Array, "T *B D"]:
     """Return the inputs of a cell as a floating-point array, after checking them and the state before them.
 
     Args:
@@ -94,7 +94,7 @@ def check_at_least_32_bits(cell: Cell) -> None:
         )
 
 
-def one_input(cell: Cell, x: Any) -> Float[Array, " D"]:
+def one_input(cell: Cell, x: ArrayLike) -> Float[Array, " D"]:
     """Return one input of a cell as a floating-point vector.
 
     Raises:
@@ -120,13 +120,13 @@ def check_state_batch(cell: Cell, states: Tree) -> Tree:
     return jax.tree.map(jnp.asarray, states)
 
 
-def floating(array: Array | np.ndarray, default: Any) -> Array:
+def floating(array: Array | np.ndarray, default: DTypeLike) -> Array:
     """Return a jax array in its own dtype if that is floating, else in the dtype ``default``."""
     dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else default
     return jnp.asarray(array, jax.dtypes.canonicalize_dtype(dtype))
 
 
-def result_dtype(dtype: Any) -> np.dtype:
+def result_dtype(dtype: DTypeLike) -> np.dtype:
     """Return the dtype of results: that of the input if it is floating with 32 bits or more.
 
     Logarithms of narrower ones need float32 (float16 ends at 65504 nats, bfloat16 has 8 bits). Integers and booleans
@@ -139,7 +139,7 @@ def result_dtype(dtype: Any) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(dtype)
 
 
-def _numpy_array(value: Any, name: str) -> np.ndarray:
+def _numpy_array(value: ArrayLike, name: str) -> np.ndarray:
     try:
         array = np.asarray(value)
         if array.dtype.kind in "biuO":

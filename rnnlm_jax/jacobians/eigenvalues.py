@@ -7,11 +7,13 @@ then triangular with respect to the frames before and after it, and the log modu
 diagonal entries.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -74,7 +76,7 @@ def eigenvalue_moduli(
     xs: Float[Array, "T D"],
     *,
     tolerance: float | None = None,
-    arithmetic: Any = None,
+    arithmetic: DTypeLike | None = None,
 ) -> EigenvalueModuli:
     """Return ``ln|λ_k|`` of ``∂s_T / ∂s_0`` in nats, for the full state and one sequence; computed on the host.
 
@@ -94,7 +96,9 @@ def eigenvalue_moduli(
     return log_eigenvalue_moduli(jacobians, tolerance=tolerance, arithmetic=arithmetic)
 
 
-def log_eigenvalue_moduli(matrices: Any, *, tolerance: float | None = None, arithmetic: Any = None) -> EigenvalueModuli:
+def log_eigenvalue_moduli(
+    matrices: ArrayLike, *, tolerance: float | None = None, arithmetic: DTypeLike | None = None
+) -> EigenvalueModuli:
     """Return ``ln|λ_k|`` of ``J_{T-1} ⋯ J_0`` in nats, descending; computed on the host, with compiled rounds.
 
         J_t Z_t = Z_{t+1} R_t  for t = 0 … T-1,    Z_0 ← Z_T,    until Z_0ᵀ Z_T is block diagonal

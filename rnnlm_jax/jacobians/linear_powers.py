@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
-from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import on_host, real_array, result_dtype
 
@@ -29,7 +29,7 @@ class Eigenbasis(NamedTuple):
     """κ(V) = ‖V‖₂ ‖V⁻¹‖₂, 1 for a normal matrix; ``‖J^ℓ‖`` exceeds ``max |λ|^ℓ`` by at most this factor."""
 
 
-def eigenbasis(matrix: Float[Array, "n n"]) -> Eigenbasis:
+def eigenbasis(matrix: ArrayLike) -> Eigenbasis:
     """Return the eigenvalues and eigenvectors of ``J``, in the matrix's own precision; O(n³), on the host.
 
     A defective matrix has no basis of eigenvectors: κ is infinite in exact arithmetic, and about 1/ε or more as

@@ -6,10 +6,11 @@ finite lag they are not the logarithms of singular values divided by the lag (fo
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -131,7 +132,7 @@ def _lyapunov_spectrum(
 
 
 def lyapunov_of_matrices(
-    matrices: Any,
+    matrices: ArrayLike,
     *,
     key: Key,
     count: int | None = None,
@@ -181,7 +182,7 @@ def _lyapunov_of_matrices(matrices: Array, key: Key, *, count: int, averaging: _
     return _summary(frames, log_det, averaging)
 
 
-def kaplan_yorke_dimension(exponents: Any) -> Float[Array, ""]:
+def kaplan_yorke_dimension(exponents: ArrayLike) -> Float[Array, ""]:
     """Return the dimension of the attractor by Kaplan and Yorke (1979), ``j + (λ_1 + … + λ_j) / |λ_{j+1}|``.
 
     j is the largest number of leading exponents whose sum is not negative. It is 0 if λ_1 < 0; if the sum of all k is

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array
 from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
@@ -28,7 +30,7 @@ from rnnlm_jax.jacobians.graded.spectrum_jvp import constant_where_infinite, wit
 
 
 def product_spectrum(
-    matrices: Any, *, tolerance: float | None = None, arithmetic: Any = None, certify: bool = True
+    matrices: ArrayLike, *, tolerance: float | None = None, arithmetic: DTypeLike | None = None, certify: bool = True
 ) -> ProductSpectrum:
     """Return the log singular values of ``P = J_{T-1} ⋯ J_0`` in nats, at any length, by a graded product.
 
@@ -73,7 +75,7 @@ def product_spectrum(
 @constant_where_infinite
 @float64_program("dtype", "results", "certify")
 def _product_spectrum(
-    matrices: Array, tolerance: float | None, dtype: np.dtype, *, results: np.dtype, certify: bool
+    matrices: Array | np.ndarray, tolerance: float | None, dtype: np.dtype, *, results: np.dtype, certify: bool
 ) -> ProductSpectrum:
     def step(running: RunningProduct, j: Array) -> tuple[RunningProduct, StepRecord]:
         return multiply_factor(running, j, dtype)

@@ -2,11 +2,12 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -43,7 +44,7 @@ def spectrum(
     *,
     lags: Sequence[int] | None = None,
     tolerance: float | None = None,
-    arithmetic: Any = None,
+    arithmetic: DTypeLike | None = None,
     certify: bool = True,
 ) -> ProductSpectrum:
     """Return the log singular values of ``∂s_ℓ / ∂s_0 = J_ℓ ⋯ J_1`` in nats, at each lag ℓ, for the full state.

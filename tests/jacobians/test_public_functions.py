@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, jacobians
+from tests.jacobians import public_functions
 from tests.jacobians.public_functions import (
     CELL,
     KEY,

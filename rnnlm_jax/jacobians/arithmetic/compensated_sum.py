@@ -1,8 +1,9 @@
 """Compensated summation: the rounding errors of a running total are summed beside it (Neumaier 1974)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Float
 
@@ -14,7 +15,7 @@ class CompensatedSum(NamedTuple):
     compensation: Float[Array, "*n"]
 
 
-def zero(dtype: Any, shape: tuple[int, ...] = ()) -> CompensatedSum:
+def zero(dtype: DTypeLike, shape: tuple[int, ...] = ()) -> CompensatedSum:
     """Return the empty sum."""
     return CompensatedSum(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 

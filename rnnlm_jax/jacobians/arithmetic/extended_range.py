@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Float, Int
 from rnnlm_jax.jacobians.arithmetic.power_of_two import times_power_of_two
@@ -24,7 +25,7 @@ class ExtendedFloats(NamedTuple):
     exponent: Int[Array, "*n"]
 
 
-def ones(shape: tuple[int, ...], dtype: Any) -> ExtendedFloats:
+def ones(shape: tuple[int, ...], dtype: DTypeLike) -> ExtendedFloats:
     """Return numbers that are all 1."""
     return times(ExtendedFloats(jnp.ones(shape, dtype), jnp.zeros(shape, jnp.int32)), jnp.ones((), dtype))
 

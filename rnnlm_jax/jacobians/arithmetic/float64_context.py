@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.compilation import under_jit, warn_of_float64
 from rnnlm_jax.errors import ArgumentError
 
 
-def arithmetic_dtype(arithmetic: Any = None, *others: str) -> np.dtype:
+def arithmetic_dtype(arithmetic: DTypeLike | None = None, *others: str) -> np.dtype:
     """Return the dtype that the argument ``arithmetic`` names; by default float64, or float32 on a TPU.
 
     Args:
@@ -52,7 +53,7 @@ def computing_in(dtype: np.dtype) -> Iterator[None]:
             yield
 
 
-def as_type(tree: Tree, dtype: Any) -> Tree:
+def as_type(tree: Tree, dtype: DTypeLike) -> Tree:
     """Return a tree with its floating-point leaves cast to ``dtype``."""
 
     def cast(leaf: Any) -> Any:

@@ -6,10 +6,11 @@ well conditioned at any spread of d. This is the UDT decomposition of determinan
 Bai et al. 2011).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians.arithmetic import extended_range
@@ -37,7 +38,7 @@ class GradedQR(NamedTuple):
     """The same, with the rows of null directions as computed."""
 
 
-def identity(n: int, dtype: Any) -> GradedProduct:
+def identity(n: int, dtype: DTypeLike) -> GradedProduct:
     """Return the empty product."""
     return GradedProduct(jnp.eye(n, dtype=dtype), extended_range.ones((n,), dtype), jnp.eye(n, dtype=dtype))
 

@@ -1,8 +1,9 @@
 """Multiplying a graded product step by step: the product, its log-determinant and its certain null directions."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians.arithmetic import compensated_sum, extended_range
@@ -29,7 +30,7 @@ class RunningProduct(NamedTuple):
     null: NullDirections
 
 
-def empty_product(n: int, dtype: Any) -> RunningProduct:
+def empty_product(n: int, dtype: DTypeLike) -> RunningProduct:
     """Return the product of no factors."""
     return RunningProduct(graded_product.identity(n, dtype), compensated_sum.zero(dtype), no_null_directions(n))
 
@@ -37,7 +38,7 @@ def empty_product(n: int, dtype: Any) -> RunningProduct:
 def multiply_factor(
     running: RunningProduct,
     j: Float[Array, "n n"],
-    dtype: Any,
+    dtype: DTypeLike,
     *,
     log_abs_det: Float[Array, ""] | None = None,
     null: Int[Array, ""] | int = 0,
@@ -65,7 +66,7 @@ def multiply_factor(
 
 
 def _lost_to_underflow(
-    nonzero: Bool[Array, "n n"], scaled: Float[Array, "n n"], dtype: Any, *, exponent: Int[Array, ""]
+    nonzero: Bool[Array, "n n"], scaled: Float[Array, "n n"], dtype: DTypeLike, *, exponent: Int[Array, ""]
 ) -> Float[Array, ""]:
     """Bound what any entry of a scaled matrix has lost to underflow, in its own ``dtype`` or after scaling."""
     tiny = jnp.finfo(scaled.dtype).tiny

@@ -13,10 +13,11 @@ Where step t has a null direction, ``R_t`` is singular. The component of ``r_it`
 later steps; it is computed from the product before the step, as ``D T v_i / σ_i``.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.jacobians.arithmetic import extended_range
@@ -67,7 +68,7 @@ class Sensitivities(NamedTuple):
     right: Float[Array, "T n n"]
 
 
-def graded_steps(matrices: Float[Array, "T n n"], dtype: Any) -> tuple[GradedProduct, GradedStep]:
+def graded_steps(matrices: Float[Array, "T n n"], dtype: DTypeLike) -> tuple[GradedProduct, GradedStep]:
     """Return the product after each step, and each step, with a leading axis of length T."""
 
     def step(before: GradedProduct, j: Array) -> tuple[GradedProduct, tuple[GradedProduct, GradedStep]]:
