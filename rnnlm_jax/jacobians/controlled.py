@@ -5,6 +5,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.arrays.array_arguments import as_floats
@@ -22,11 +23,11 @@ class Controlled(NamedTuple):
 
 def controlled(
     cell: Cell,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T *B D"] | ArrayLike,
     *,
-    mask: Bool[Array, "T *B"] | None = None,
-    lengths: Int[Array, "*B"] | None = None,
-    resets: Bool[Array, "T *B"] | None = None,
+    mask: Bool[Array, "T *B"] | ArrayLike | None = None,
+    lengths: Int[Array, "*B"] | ArrayLike | None = None,
+    resets: Bool[Array, "T *B"] | ArrayLike | None = None,
 ) -> Controlled:
     """Return a cell and inputs that include masks and resets, to pass to any function of this package.
 

@@ -73,7 +73,7 @@ def eigenvalue_moduli(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T D"],
+    xs: Float[Array, "T D"] | ArrayLike,
     *,
     tolerance: float | None = None,
     arithmetic: DTypeLike | None = None,

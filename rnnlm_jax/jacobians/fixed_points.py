@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -64,7 +65,7 @@ class _Search(NamedTuple):
 def fixed_points(
     cell: Cell,
     params: Tree,
-    x: Float[Array, " D"],
+    x: Float[Array, " D"] | ArrayLike,
     *,
     starts: Tree,
     max_steps: int = 100,
@@ -171,7 +172,7 @@ def _fixed_points(
     return jax.vmap(search)(starts)
 
 
-def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"], *, states: Tree) -> np.ndarray:
+def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"] | ArrayLike, *, states: Tree) -> np.ndarray:
     """Return the eigenvalues of the step Jacobian at each of P states, complex ``[P, n]``, by descending modulus.
 
     They are computed on the host, in NumPy, since accelerators do not compute eigenvalues of non-symmetric matrices.

@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -40,7 +41,7 @@ def gradient_by_lag(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T *B D"] | ArrayLike,
     *,
     loss_of_output: LossOfOutput,
 ) -> GradientByLag:

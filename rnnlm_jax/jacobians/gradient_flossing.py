@@ -1,6 +1,7 @@
 """Gradient flossing: a regulariser that draws Lyapunov exponents towards zero (Engelken 2023)."""
 
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -18,7 +19,14 @@ from rnnlm_jax.jacobians.tangent_frames import (
 
 
 def gradient_flossing(
-    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T D"], *, count: int, key: Key, qr_interval: int = 1
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T D"] | ArrayLike,
+    *,
+    count: int,
+    key: Key,
+    qr_interval: int = 1,
 ) -> Float[Array, ""]:
     """Return the sum of the squares of the ``count`` largest Lyapunov exponents, to be added to a loss.
 

@@ -67,7 +67,7 @@ def lyapunov_spectrum(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T D"],
+    xs: Float[Array, "T D"] | ArrayLike,
     *,
     key: Key,
     count: int | None = None,

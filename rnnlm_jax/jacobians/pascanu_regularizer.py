@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -29,7 +30,7 @@ def pascanu_omega(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
+    xs: Float[Array, "T *B D"] | ArrayLike,
     *,
     loss_of_outputs: LossOfOutputs,
     squared_norms: bool = False,

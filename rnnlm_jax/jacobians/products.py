@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -53,7 +54,9 @@ def scaled(matrix: Float[Array, "*B m n"]) -> ScaledMatrix:
     return _as_scaled_matrix(scale_by_power_of_two(matrix))
 
 
-def step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"]) -> Float[Array, "T *B n n"]:
+def step_jacobians(
+    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"] | ArrayLike
+) -> Float[Array, "T *B n n"]:
     """Return every ``J_t = ∂s_t / ∂s_{t-1}``, t = 1 … T, with ``s_0 = state``: T·n² numbers a sequence."""
     return _step_jacobians(cell, params, state, inputs_over_time(cell, state, xs, batched=True))
 
@@ -71,7 +74,9 @@ def _step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Array) -> Float[A
     return _over_batch(one, state, xs, out_axes=1)
 
 
-def state_product(cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], *, i: int, j: int) -> ScaledMatrix:
+def state_product(
+    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"] | ArrayLike, *, i: int, j: int
+) -> ScaledMatrix:
     """Return ``∂s_i / ∂s_j = J_i ⋯ J_{j+1}`` of the full state, where s_t is the state after the inputs ``xs[:t]``.
 
     It costs O(n³) a step.
@@ -113,7 +118,7 @@ def _state_product(cell: Cell, params: Tree, state: Tree, xs: Array, *, i: int, 
 
 
 def products(
-    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], *, reduce: Reduce = keep_product
+    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"] | ArrayLike, *, reduce: Reduce = keep_product
 ) -> Tree:
     """Return ``∂s_ℓ / ∂s_0`` for every lag ℓ = 1 … T: how far information in the first state is carried.
 
@@ -149,7 +154,7 @@ def _products(cell: Cell, params: Tree, state: Tree, xs: Array, *, reduce: Reduc
 
 
 def products_to_end(
-    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], *, reduce: Reduce = keep_product
+    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"] | ArrayLike, *, reduce: Reduce = keep_product
 ) -> Tree:
     """Return ``∂s_T / ∂s_{T-ℓ}`` for every lag ℓ = 1 … T: how far back a gradient at the last step reaches.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -40,7 +41,7 @@ def spectrum(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T D"],
+    xs: Float[Array, "T D"] | ArrayLike,
     *,
     lags: Sequence[int] | None = None,
     tolerance: float | None = None,

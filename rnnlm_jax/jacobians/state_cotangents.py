@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -12,7 +13,12 @@ from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 
 
 def state_cotangents(
-    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T *B D"], *, output_cotangents: Float[Array, "T *B H"]
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T *B D"] | ArrayLike,
+    *,
+    output_cotangents: Float[Array, "T *B H"] | ArrayLike,
 ) -> Tree:
     """Return ``δ_t = ∂E/∂s_t`` of the full state for t = 1 … T, through the outputs and all later states.
 

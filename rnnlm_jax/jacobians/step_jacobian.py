@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -26,7 +27,7 @@ class StepOperator(NamedTuple):
     vjp: Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
 
-def step_jacobian(cell: Cell, params: Tree, state: Tree, x: Float[Array, " D"]) -> Float[Array, "n n"]:
+def step_jacobian(cell: Cell, params: Tree, state: Tree, x: Float[Array, " D"] | ArrayLike) -> Float[Array, "n n"]:
     """Return ``J_t = ∂s_t / ∂s_{t-1}`` of the full state at ``s_{t-1}`` and ``x_t``.
 
     It costs O(H·n) for a cell with an elementwise ``update`` (see ``structured_jacobian``), beside O(n·H²) once for the

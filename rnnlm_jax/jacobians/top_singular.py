@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -35,7 +36,14 @@ class TopSingular(NamedTuple):
 
 
 def top_singular(
-    cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T D"], *, k: int, key: Key, num_steps: int | None = None
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T D"] | ArrayLike,
+    *,
+    k: int,
+    key: Key,
+    num_steps: int | None = None,
 ) -> TopSingular:
     """Return the k largest singular triples of ``∂s_T / ∂s_0 = J_T ⋯ J_1``, with a residual for each.
 

@@ -241,7 +241,7 @@ def test_wrong_times_states_and_parts_are_refused():
     for i, j in ((1, 2), (T + 1, 0), (2, -1)):
         with pytest.raises(UserError, match=f"0 <= j <= i <= {T}"):
             state_product(cell, params, state, xs, i=i, j=j)
-    with pytest.raises(UserError, match="does not fit these inputs"):
+    with pytest.raises(UserError, match="does not fit"):
         products(cell, params, cell.initial_state((3,)), xs)
     with pytest.raises(UserError, match=r"\(hidden, cell\), not 'memory'"):
         part_of(cell, "memory")

@@ -54,7 +54,7 @@ class Accuracy(NamedTuple):
 
 
 def spectrum_of_short_product(
-    matrices: Float[Array, "T n n"],
+    matrices: Array,
     log_abs_det: Float[Array, ""],
     otherwise: Callable[[], ProductSpectrum],
     *,
@@ -65,7 +65,7 @@ def spectrum_of_short_product(
     It is computed from the plain product where that is accurate, and by ``otherwise`` where it is not.
 
     Args:
-        matrices: the factors, the first applied first.
+        matrices: the factors, ``[T, n, n]`` of any real dtype, the first applied first.
         log_abs_det: the sum of their ``ln|det|``.
         otherwise: computes the spectrum by a graded product.
         accuracy: dtypes and tolerance.

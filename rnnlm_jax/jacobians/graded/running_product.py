@@ -37,7 +37,7 @@ def empty_product(n: int, dtype: DTypeLike) -> RunningProduct:
 
 def multiply_factor(
     running: RunningProduct,
-    j: Float[Array, "n n"],
+    j: Array,
     dtype: DTypeLike,
     *,
     log_abs_det: Float[Array, ""] | None = None,
@@ -47,7 +47,7 @@ def multiply_factor(
 
     Args:
         running: the product so far.
-        j: the factor, of any dtype.
+        j: the factor, ``[n, n]`` of any real dtype.
         dtype: the dtype to compute in.
         log_abs_det: ``ln|det J|`` if a closed form gives it; by LU otherwise.
         null: number of the factor's singular values that are zero by a closed form, beyond those that follow from its

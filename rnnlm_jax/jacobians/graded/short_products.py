@@ -26,8 +26,8 @@ class PlainSpectrum(NamedTuple):
     """Whether the relative errors of all singular values are below ``ε^0.6`` (4e-10 in float64)."""
 
 
-def plain_spectrum(matrices: Float[Array, "T n n"], dtype: np.dtype) -> PlainSpectrum:
-    """Return the spectrum of ``J_{T-1} ⋯ J_0``; it is never accurate if a value is zero, infinite or NaN."""
+def plain_spectrum(matrices: Array, dtype: np.dtype) -> PlainSpectrum:
+    """Return the spectrum of ``J_{T-1} ⋯ J_0``, given ``[T, n, n]``; never accurate if a value is zero, inf or NaN."""
     n, eps = matrices.shape[1], float(jnp.finfo(dtype).eps)
     factors = [scale_by_power_of_two(matrix.astype(dtype)) for matrix in matrices]
     product, sizes, exponent = factors[0].matrix, jnp.abs(factors[0].matrix), factors[0].exponent
