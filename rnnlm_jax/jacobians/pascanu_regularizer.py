@@ -93,7 +93,7 @@ def _omega(cell: Cell, params: Tree, run: _Run, *, output_cotangents: Array, squ
     divisors = jnp.where(used, scales, jnp.ones((), scales.dtype))
     deltas = jax.tree.map(lambda part: part / divisors[..., None], deltas)
     squares = _squared_norm(deltas)
-    earlier = _transposed_step(cell, params, before=states.before, zs=zs, deltas=deltas)
+    earlier = _transposed_step(cell, params, fixed=fixed, before=states.before, zs=zs, deltas=deltas)
     ratios = _squared_norm(earlier) / jnp.where(used, squares, jnp.ones((), squares.dtype))
     if squared_norms:
         used &= scales * scales * squares >= LEAST_SQUARED_NORM
@@ -104,12 +104,11 @@ def _omega(cell: Cell, params: Tree, run: _Run, *, output_cotangents: Array, squ
     return terms.sum(axis=0).mean()
 
 
-def _transposed_step(cell: Cell, params: Tree, *, before: Tree, zs: Array, deltas: Tree) -> Tree:
+def _transposed_step(cell: Cell, params: Tree, *, fixed: Tree, before: Tree, zs: Array, deltas: Tree) -> Tree:
     """Return ``J_tᵀ δ_t = (∂update/∂s)ᵀ δ_t + Rᵀ (∂update/∂r)ᵀ δ_t`` of all steps together.
 
-    R is ``recurrent_projection``, the only part whose parameters are not held constant, if the cell splits.
+    R is ``recurrent_projection``, the only part that is evaluated at ``params`` instead of ``fixed`` if the cell splits.
     """
-    fixed = stop_gradient(params)
     if cell.recurrent_projection is None or cell.update is None:
         return jax.vjp(lambda s: cell.step(params, s, zs), before)[1](deltas)[0]
     recurrent_projection, update = cell.recurrent_projection, cell.update
