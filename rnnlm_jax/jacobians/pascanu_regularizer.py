@@ -107,7 +107,7 @@ def _omega(cell: Cell, params: Tree, run: _Run, *, output_cotangents: Array, squ
 def _transposed_step(cell: Cell, params: Tree, *, fixed: Tree, before: Tree, zs: Array, deltas: Tree) -> Tree:
     """Return ``J_tᵀ δ_t = (∂update/∂s)ᵀ δ_t + Rᵀ (∂update/∂r)ᵀ δ_t`` of all steps together.
 
-    R is ``recurrent_projection``, the only part that is evaluated at ``params`` instead of ``fixed`` if the cell splits.
+    R is ``recurrent_projection``. If the cell splits, only R is evaluated at ``params``, and ``update`` at ``fixed``.
     """
     if cell.recurrent_projection is None or cell.update is None:
         return jax.vjp(lambda s: cell.step(params, s, zs), before)[1](deltas)[0]
