@@ -93,7 +93,7 @@ def largest_values() -> None:
     cell = cells.lstm(hidden, recurrent_init=jax.nn.initializers.normal(hidden**-0.5))
     params = jax.jit(cell.init, static_argnums=1)(jax.random.key(0), 64)
     xs = jax.random.normal(jax.random.key(1), (steps, 64), jnp.float32)
-    run = jax.jit(lambda params, xs: top_singular(cell, params, cell.initial_state(()), xs, 8, jax.random.key(2)))
+    run = jax.jit(lambda params, xs: top_singular(cell, params, cell.initial_state(()), xs, k=8, key=jax.random.key(2)))
     timing = interleave({"top": lambda: run(params, xs)}, 1)["top"]
     found = run(params, xs)
     about = {

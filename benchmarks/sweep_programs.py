@@ -273,11 +273,13 @@ MEASURES: dict[str, Callable[[Cell], Function]] = {
     "products to the end": lambda cell: lambda params, state, xs: jacobians.products_to_end(cell, params, state, xs),
     "gradients by lag": lambda cell: (
         lambda params, state, xs: jacobians.gradient_by_lag(
-            cell, params, state, xs, lambda h: jnp.sum(jnp.square(h), axis=-1)
+            cell, params, state, xs, loss_of_output=lambda h: jnp.sum(jnp.square(h), axis=-1)
         )
     ),
     "gradient of Pascanu's Ω": lambda cell: jax.grad(
-        lambda params, state, xs: jacobians.pascanu_omega(cell, params, state, xs, lambda hs: jnp.sum(jnp.square(hs)))
+        lambda params, state, xs: jacobians.pascanu_omega(
+            cell, params, state, xs, loss_of_outputs=lambda hs: jnp.sum(jnp.square(hs))
+        )
     ),
     "log determinants of spectra": lambda cell: (
         lambda params, state, xs: jacobians.spectrum(cell, params, state, xs).log_abs_det

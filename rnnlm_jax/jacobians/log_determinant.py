@@ -12,9 +12,9 @@ from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.jacobians.arguments import floating, real_array, result_dtype
+from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.log_abs_det import log_abs_det
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, mixing_matrix, structured_jacobian
+from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, recurrent_projection_matrix, structured_jacobian
 
 
 class StepDeterminant(NamedTuple):
@@ -102,13 +102,13 @@ def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterm
 
 def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
     """LU of each step's Jacobian, one after the other: no two matrices are held at once."""
-    mixing = mixing_matrix(cell, params) if cell.splits else None
+    mixing = recurrent_projection_matrix(cell, params) if cell.splits else None
 
     def one(step: tuple[Tree, Array]) -> Array:
         state, z = step
         if mixing is None:
             return log_abs_det(autodiff_jacobian(cell, params, state, z))
-        return log_abs_det(structured_jacobian(cell, params, state, z, mixing))
+        return log_abs_det(structured_jacobian(cell, params, state, z, recurrent_matrix=mixing))
 
     batch_shape = zs.shape[:-1]
     steps = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), (states, zs))

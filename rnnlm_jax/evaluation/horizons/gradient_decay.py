@@ -85,9 +85,9 @@ def sweep(model: LanguageModel, warm_up: int) -> Callable[..., dict[str, Array]]
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(targets.shape), xs[:warm_up])
         found = gradient_by_lag(
-            model.cell, params.cell, state, xs[warm_up:], lambda h: model.output_nats(params, h, targets)
+            model.cell, params.cell, state, xs[warm_up:], loss_of_output=lambda h: model.output_nats(params, h, targets)
         )
-        norms, direct = _by_part(found.state), _by_part(found.carousel)
+        norms, direct = _by_part(found.state), _by_part(found.direct_path)
         through = direct.get("cell", direct.get("hidden"))  # an LSTM's c; else h, a GRU's
         return norms | {"inputs": found.inputs} | ({} if through is None else {"carousel": through})
 

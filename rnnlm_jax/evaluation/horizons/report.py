@@ -17,7 +17,7 @@ from rnnlm_jax.evaluation.horizons.information_decay import CONTEXTS, informatio
 from rnnlm_jax.evaluation.horizons.text_spectra import text_exponents, text_spectra
 from rnnlm_jax.evaluation.perplexity import perplexity
 from rnnlm_jax.jacobians import decay_rates, state_size
-from rnnlm_jax.jacobians.wide import arithmetic_dtype, as_type, wide
+from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, as_type, computing_in
 from rnnlm_jax.jobs.run_folder import Run, build_model, write_json
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
@@ -181,7 +181,7 @@ def _spectra(run: Run, text: EncodedText, options: Options, bar: Bar) -> Measure
     if options.sequences == 0:
         return {}, {}
     start, dtype = run.vocabulary.start_id, arithmetic_dtype()
-    with wide(dtype), bar("spectra", 2 * max(options.lags) * options.sequences) as progress:
+    with computing_in(dtype), bar("spectra", 2 * max(options.lags) * options.sequences) as progress:
         model, params = _in(dtype, run)
         found = text_spectra(model, params, text.tokens, start, options.lags, options.sequences, progress.update)
         exponents = text_exponents(model, params, text.tokens, start)

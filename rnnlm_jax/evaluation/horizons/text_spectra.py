@@ -93,7 +93,7 @@ def _full(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable
     def measure(params: LanguageModelParams, inputs: Array) -> tuple[Array, Array, Array, Array]:
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
-        found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
+        found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags=lags, tolerance=TOLERANCE)
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
         return found.log_singular_values, _leading(found.trusted), found.log_abs_det, jacobian
 
@@ -109,7 +109,7 @@ def _top(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> Callable[
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         window = xs[warm_up : warm_up + lag]
-        found = top_singular(model.cell, params.cell, state, window, TOP, jax.random.key(0))
+        found = top_singular(model.cell, params.cell, state, window, k=TOP, key=jax.random.key(0))
         return found.log_singular_values, _leading(found.residual < TOLERANCE)
 
     def measure(params: LanguageModelParams, inputs: Array) -> tuple[np.ndarray, np.ndarray, None, None]:

@@ -1,4 +1,4 @@
-"""Pascanu's regulariser: its value against a loop in NumPy, its gradient against the closed immediate derivative."""
+"""Pascanu's regulariser: value and immediate derivative against a loop in NumPy, and against a frozen function."""
 
 import functools
 
@@ -9,11 +9,11 @@ import pytest
 
 from rnnlm_jax import cells
 from rnnlm_jax.cells.elman import ElmanParams
-from rnnlm_jax.jacobians.pascanu import pascanu_omega
+from rnnlm_jax.jacobians.pascanu_regularizer import pascanu_omega
 from tests.unroll.programs import jit
 
 T, B, D, H = 4, 2, 3, 4
-LAST = 3  # no loss beyond: δ is zero there
+LAST = 3  # steps with a loss; δ is zero after them
 WEIGHTS = jnp.asarray(np.random.default_rng(9).normal(size=(LAST, B, H)))
 MAKERS = {
     "elman": lambda: cells.elman(H, param_dtype="float64"),
@@ -41,7 +41,7 @@ def case(name, seed=0):
 
 
 def elman_by_hand(params, state, xs, squared):
-    """Ω and its immediate derivative with respect to w_h, for one sequence after the other."""
+    """Return Ω and its immediate derivative with respect to w_h, computed sequence by sequence."""
     w, omega, gradient = np.asarray(params.w_h), 0.0, np.zeros((H, H))
     for b in range(B):
         h, hs = np.asarray(state.hidden[b]), []
@@ -65,19 +65,19 @@ def elman_by_hand(params, state, xs, squared):
 
 
 @pytest.mark.parametrize("squared", [False, True])
-def test_elman_by_hand(squared):
+def test_value_and_gradient_of_an_elman_cell_by_hand(squared):
     cell, params, state, xs = case("elman")
-    found, gradient = value_and_gradient(cell, params, state, xs, squared)
-    wanted, wanted_gradient = elman_by_hand(params, state, xs, squared)
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
-    np.testing.assert_allclose(gradient.w_h, wanted_gradient, rtol=0, atol=1e-12)
-    assert np.abs(wanted_gradient).max() > 0.01
+    result, gradient = value_and_gradient(cell, params, state, xs, squared)
+    expected, expected_gradient = elman_by_hand(params, state, xs, squared)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+    np.testing.assert_allclose(gradient.w_h, expected_gradient, rtol=0, atol=1e-12)
+    assert np.abs(expected_gradient).max() > 0.01
     assert (gradient.w_x == 0).all()
     assert (gradient.b == 0).all()
 
 
-def dense_omega(cell, params, fixed, state, xs):
-    """Ω with each step's Jacobian as a function of ``params`` while slopes, states and δ stay those of ``fixed``."""
+def frozen_omega(cell, params, fixed, state, xs):
+    """Return Ω with the recurrent map of ``params``, and states, δ and derivatives of nonlinearities of ``fixed``."""
     zs, s, befores = cell.input_projection(fixed, xs), state, []
     for z in zs:
         befores.append(s)
@@ -95,7 +95,8 @@ def dense_omega(cell, params, fixed, state, xs):
     def step(s, t):
         if not cell.splits:
             return cell.step(params, s, zs[t])
-        moved = cell.recurrent_projection(params, jax.tree.map(jnp.subtract, s, befores[t]))  # zero at the point itself
+        change = jax.tree.map(jnp.subtract, s, befores[t])  # zero at the state before the step
+        moved = cell.recurrent_projection(params, change)
         return cell.update(fixed, s, zs[t], cell.recurrent_projection(fixed, befores[t]) + moved)
 
     def norm(tree):
@@ -112,9 +113,9 @@ def dense_omega(cell, params, fixed, state, xs):
 @pytest.mark.parametrize("name", ["lstm", "layer norm", "stack"])
 def test_gradient_is_that_of_the_frozen_function(name):
     cell, params, state, xs = case(name)
-    found, gradient = value_and_gradient(cell, params, state, xs, False)
-    frozen = jit(lambda live: dense_omega(cell, live, params, state, xs))
-    np.testing.assert_allclose(found, frozen(params), rtol=1e-11)
+    result, gradient = value_and_gradient(cell, params, state, xs, False)
+    frozen = jit(lambda live: frozen_omega(cell, live, params, state, xs))
+    np.testing.assert_allclose(result, frozen(params), rtol=1e-11)
     rng = np.random.default_rng(1)
     directions = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), params)
     ends = [frozen(jax.tree.map(lambda a, d, e=e: a + e * d, params, directions)) for e in (1e-5, -1e-5)]
@@ -127,7 +128,7 @@ def test_gradient_is_that_of_the_frozen_function(name):
         assert all((g == 0).all() for field, g in gradient._asdict().items() if field != "w_h")
 
 
-def test_an_orthogonal_linear_network_costs_nothing():
+def test_an_orthogonal_linear_network_has_omega_zero():
     cell = cells.linear(H, param_dtype="float64")
     _, params, state, xs = case("elman")
     params = params._replace(w_h=jnp.asarray(np.linalg.qr(np.asarray(params.w_h))[0]))
@@ -136,14 +137,16 @@ def test_an_orthogonal_linear_network_costs_nothing():
     assert np.abs(gradient.w_h).max() < 1e-14
 
 
-def test_only_the_authors_form_cuts_off_small_gradients():
-    """In float32 a δ of 1e-30 has no square, but it has a direction."""
+def test_only_squared_norms_leave_small_gradients_out():
+    """In float32 the square of a δ of 1e-30 underflows, but its direction is used."""
     cell = cells.elman(H)
     _, params, state, xs = case("elman")
     params, state, xs = jax.tree.map(lambda a: a.astype(jnp.float32), (params, state, xs))
 
     def omega(scale, squared):
-        return pascanu_omega(cell, params, state, xs, lambda hs: scale * hs[:LAST].sum(), squared)
+        return pascanu_omega(
+            cell, params, state, xs, loss_of_outputs=lambda hs: scale * hs[:LAST].sum(), squared_norms=squared
+        )
 
     omega = jit(omega, static_argnums=1)
     assert omega(1.0, False).dtype == jnp.float32
@@ -154,7 +157,7 @@ def test_only_the_authors_form_cuts_off_small_gradients():
 
 
 def test_a_dead_network_has_a_finite_gradient():
-    """J = 0: every term is 1, and the root's slope at zero is left out."""
+    """J = 0: every term is 1, and the derivative of the square root at zero is not used."""
     cell = MAKERS["elman"]()
     params = ElmanParams(jnp.zeros((D, H)), jnp.zeros((H, H)), jnp.ones(H))
     _, _, state, xs = case("elman")

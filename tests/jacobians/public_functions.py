@@ -1,4 +1,4 @@
-"""A call of every public function of ``jacobians``, for tests of what all of them promise."""
+"""One call of every public function of ``jacobians``, for tests of properties that all of them have."""
 
 import functools
 
@@ -15,7 +15,7 @@ KEY = jax.random.key(2)
 
 @functools.cache
 def arrays():
-    """Parameters, states, inputs and matrices, all of them random, in float32."""
+    """Return random parameters, a state, T states, inputs and matrices, in float32."""
     rng = np.random.default_rng(0)
 
     def draw(tree):
@@ -40,32 +40,32 @@ def log_scale(product):
 
 
 def step_operator(cell, params, state, z):
-    """Both of its products."""
+    """Return ``Jᵀ J 1``, by both products of the operator."""
     operator = jacobians.step_operator(cell, params, state, z)
     return operator.vjp(operator.jvp(jnp.ones(2 * H, jnp.float32)))
 
 
-def of_inputs(params, state, xs):
-    """(a call of each function that takes inputs over time)."""
+def calls_with_inputs(params, state, xs):
+    """Return a call of each function that takes inputs over time, by the function's name."""
     return {
         "spectrum": lambda: jacobians.spectrum(CELL, params, state, xs, lags=[2, T]),
         "eigenvalue_moduli": lambda: jacobians.eigenvalue_moduli(CELL, params, state, xs),
-        "top_singular": lambda: jacobians.top_singular(CELL, params, state, xs, 2, KEY),
+        "top_singular": lambda: jacobians.top_singular(CELL, params, state, xs, k=2, key=KEY),
         "lyapunov_spectrum": lambda: jacobians.lyapunov_spectrum(CELL, params, state, xs, key=KEY),
-        "gradient_by_lag": lambda: jacobians.gradient_by_lag(CELL, params, state, xs, loss_of_output),
-        "gradient_flossing": lambda: jacobians.gradient_flossing(CELL, params, state, xs, 2, key=KEY),
-        "pascanu_omega": lambda: jacobians.pascanu_omega(CELL, params, state, xs, loss_of_outputs),
-        "products": lambda: jacobians.products(CELL, params, state, xs, log_scale),
+        "gradient_by_lag": lambda: jacobians.gradient_by_lag(CELL, params, state, xs, loss_of_output=loss_of_output),
+        "gradient_flossing": lambda: jacobians.gradient_flossing(CELL, params, state, xs, count=2, key=KEY),
+        "pascanu_omega": lambda: jacobians.pascanu_omega(CELL, params, state, xs, loss_of_outputs=loss_of_outputs),
+        "products": lambda: jacobians.products(CELL, params, state, xs, reduce=log_scale),
         "products_to_end": lambda: jacobians.products_to_end(CELL, params, state, xs),
-        "state_product": lambda: jacobians.state_product(CELL, params, state, xs, 5, 2),
+        "state_product": lambda: jacobians.state_product(CELL, params, state, xs, i=5, j=2),
         "state_cotangents": lambda: jacobians.state_cotangents(
-            CELL, params, state, xs, jnp.ones((*np.shape(xs)[:-1], H), jnp.float32)
+            CELL, params, state, xs, output_cotangents=jnp.ones((*np.shape(xs)[:-1], H), jnp.float32)
         ),
     }
 
 
-def of_matrices(matrices):
-    """(a call of each function that takes a stack of matrices)."""
+def calls_with_matrices(matrices):
+    """Return a call of each function that takes a stack of matrices, by the function's name."""
     return {
         "product_spectrum": lambda: jacobians.product_spectrum(matrices),
         "log_eigenvalue_moduli": lambda: jacobians.log_eigenvalue_moduli(matrices),
@@ -73,22 +73,22 @@ def of_matrices(matrices):
     }
 
 
-def of_one_input(params, state, states, x):
-    """(a call of each function that takes one input)."""
+def calls_with_one_input(params, state, states, x):
+    """Return a call of each function that takes one input, by the function's name."""
     return {
         "step_jacobian": lambda: jacobians.step_jacobian(CELL, params, state, x),
-        "fixed_points": lambda: jacobians.fixed_points(CELL, params, x, states),
-        "fixed_point_eigenvalues": lambda: jacobians.fixed_point_eigenvalues(CELL, params, x, states),
+        "fixed_points": lambda: jacobians.fixed_points(CELL, params, x, starts=states),
+        "fixed_point_eigenvalues": lambda: jacobians.fixed_point_eigenvalues(CELL, params, x, states=states),
     }
 
 
 def calls():
-    """A call of each public function by its name."""
+    """Return one call of each public function, by its name."""
     params, state, states, xs, matrices = arrays()
     zs = CELL.input_projection(params, xs)
-    product = jacobians.state_product(CELL, params, state, xs, 5, 2)
+    product = jacobians.state_product(CELL, params, state, xs, i=5, j=2)
     basis = jacobians.eigenbasis(matrices[0])
-    points = jacobians.fixed_points(CELL, params, xs[0], states)
+    points = jacobians.fixed_points(CELL, params, xs[0], starts=states)
     part = jacobians.part_of
     others = {
         "controlled": lambda: jacobians.controlled(CELL, xs, mask=np.arange(T) > 2).xs,
@@ -104,4 +104,9 @@ def calls():
         "step_log_abs_det": lambda: jacobians.step_log_abs_det(CELL, params, states, zs),
         "step_operator": lambda: step_operator(CELL, params, state, zs[0]),
     }
-    return of_inputs(params, state, xs) | of_matrices(matrices) | of_one_input(params, state, states, xs[0]) | others
+    return (
+        calls_with_inputs(params, state, xs)
+        | calls_with_matrices(matrices)
+        | calls_with_one_input(params, state, states, xs[0])
+        | others
+    )

@@ -1,8 +1,8 @@
-"""Singular spectra of products in whole numbers of any length, on the host: right where floating point loses them.
+"""Singular spectra of products in integer arithmetic of any length, on the host.
 
-A product that is nearly defective (a power of a Jordan block, a delay line) has singular values that cancel out of
-entries far larger than themselves: 500 steps of 20 units take 270 bits. Floating-point numbers are whole numbers times
-powers of two, so a product can be formed with as many bits as its least singular value needs, and its error bounded.
+Singular values of a nearly defective product (a power of a Jordan block, a delay line) are the result of cancellation
+between entries far larger than themselves: 500 steps of 20 units need 270 bits. A float is an integer times a power of
+two, so the product can be formed with as many bits as its least singular value needs, and with a bound on its error.
 """
 
 import math
@@ -12,20 +12,21 @@ from typing import Any, NamedTuple
 import mpmath
 import numpy as np
 
-Real = Any  # mpmath's numbers, which have no types
+Real = Any  # a number of mpmath, which has no type annotations
 
-#: Bits of the first attempt, and what every later one has beyond its need.
-FIRST, SPARE = 256, 64
+#: Bits of the first attempt, and the bits that every later one has beyond those it needs.
+FIRST_BITS, SPARE_BITS = 256, 64
 
-#: Nats by which no value is off.
+#: Largest error of any value, in nats.
 TOLERANCE = 2.0**-60
 
-#: Ranks are counted in the numbers modulo this prime: it would have to divide the determinant of a block to be wrong.
+#: Ranks are computed modulo this prime. A rank comes out too small only if the prime divides the determinants of all
+#: largest nonsingular submatrices.
 PRIME = 2**127 - 1
 
 
 class Spectrum(NamedTuple):
-    """Log singular values of one product (nats, descending), and bounds on their errors."""
+    """Log singular values ``[n]`` of one product (nats, descending), and bounds ``[n]`` on their errors (nats)."""
 
     log_values: np.ndarray
     log_abs_det: float
@@ -33,7 +34,7 @@ class Spectrum(NamedTuple):
 
 
 class _Product(NamedTuple):
-    """``matrix · 2^exponent``, whole numbers, off by at most ``error · 2^exponent`` in the Frobenius norm."""
+    """``matrix · 2^exponent`` with integer entries, and error at most ``error · 2^exponent`` in Frobenius norm."""
 
     matrix: np.ndarray
     exponent: int
@@ -41,7 +42,7 @@ class _Product(NamedTuple):
 
 
 class _Factor(NamedTuple):
-    """``matrix · 2^exponent``, whole numbers; and a bound on the largest singular value of the matrix."""
+    """``matrix · 2^exponent`` with integer entries, exactly; ``norm`` bounds the matrix's largest singular value."""
 
     matrix: np.ndarray
     exponent: int
@@ -49,38 +50,43 @@ class _Factor(NamedTuple):
 
 
 def spectra(matrices: np.ndarray, lags: tuple[int, ...]) -> list[Spectrum]:
-    """Spectra of ``J_{ℓ-1} ⋯ J_0`` at the lags ℓ, in ascending order.
+    """Return the spectra of ``J_{ℓ-1} ⋯ J_0`` at the lags ℓ.
 
-    Every value is right to ``TOLERANCE``, zeros among them, which are counted exactly. NaN, and errors of inf, where a
-    factor is not finite.
+    Every value is correct to ``TOLERANCE``, and the number of values that are exactly zero is the exact rank deficiency
+    (see ``PRIME``). The number of bits is raised until this holds. Where a factor is not finite, values are NaN and
+    errors inf.
+
+    Args:
+        matrices: the factors ``J_t``, ``[T, n, n]`` floats, ``J_0`` applied first.
+        lags: numbers of factors, ascending, each from 1 to T.
     """
     finite = np.isfinite(matrices).all(axis=(1, 2)).cumprod()
-    n, wanted = matrices.shape[1], [lag for lag in lags if finite[lag - 1]]
-    factors = [_factor(matrix) for matrix in matrices[: max(wanted, default=0)]]
+    n, finite_lags = matrices.shape[1], [lag for lag in lags if finite[lag - 1]]
+    factors = [_factor(matrix) for matrix in matrices[: max(finite_lags, default=0)]]
     ranks: dict[int, int] = {}
-    found: dict[int, Spectrum] = {}
-    bits = FIRST
-    while len(found) < len(wanted):
+    finished: dict[int, Spectrum] = {}
+    bits = FIRST_BITS
+    while len(finished) < len(finite_lags):
         missing = 0
-        open_lags = [lag for lag in wanted if lag not in found]
+        open_lags = [lag for lag in finite_lags if lag not in finished]
         for lag, product in zip(open_lags, _products(factors, open_lags, bits), strict=True):
             values, errors = _singular_values(product, bits)
             resolved = sum(value > 2 * error for value, error in zip(values, errors, strict=True))
             if resolved < n and not ranks:
-                ranks = _ranks(factors, wanted)
+                ranks = _ranks(factors, finite_lags)
             rank = max(resolved, ranks[lag]) if ranks else n
             short = _bits_short(values[:rank], errors[:rank])
             if short > 0:
                 missing = max(missing, short)
             else:
-                found[lag] = _spectrum(values, errors, rank, product.exponent)
-        bits += missing + SPARE
-    nothing = Spectrum(np.full(n, np.nan), math.nan, np.full(n, np.inf))
-    return [found.get(lag, nothing) for lag in lags]
+                finished[lag] = _spectrum(values, errors, rank=rank, exponent=product.exponent)
+        bits += missing + SPARE_BITS
+    not_finite = Spectrum(np.full(n, np.nan), math.nan, np.full(n, np.inf))
+    return [finished.get(lag, not_finite) for lag in lags]
 
 
 def _factor(matrix: np.ndarray) -> _Factor:
-    """A matrix of floats as whole numbers, all of its digits kept."""
+    """Convert a matrix of floats to integers exactly."""
     mantissas, exponents = np.frexp(matrix.astype(np.float64))
     lowest = int(exponents[matrix != 0].min(initial=0)) if (matrix != 0).any() else 0
     whole = np.empty(matrix.shape, object)
@@ -89,49 +95,50 @@ def _factor(matrix: np.ndarray) -> _Factor:
     size = np.abs(whole).max()
     shift = max(int(size).bit_length() - 53, 0)
     floats = np.array([[float(entry >> shift) for entry in row] for row in whole])
-    norm = mpmath.mpf((np.linalg.norm(floats, 2) * (1 + 1e-9)) + len(whole))  # each shift cuts off less than one
+    norm = mpmath.mpf((np.linalg.norm(floats, 2) * (1 + 1e-9)) + len(whole))  # a shift loses less than 1 per entry
     return _Factor(whole, lowest - 53, mpmath.ldexp(norm, shift))
 
 
 def _products(factors: list[_Factor], lags: list[int], bits: int) -> Iterator[_Product]:
-    """The product at each lag, its largest entry cut to some number of bits after every factor."""
+    """Yield the product at each lag; after every factor, its largest entry is truncated to ``bits`` bits."""
     n = len(factors[0].matrix)
     matrix, exponent = np.array([[int(i == j) for j in range(n)] for i in range(n)], object), 0
     error = mpmath.mpf(0)
-    wanted = set(lags)
+    yielded = set(lags)
     for step, factor in enumerate(factors[: lags[-1]], 1):
         matrix, exponent, error = factor.matrix.dot(matrix), exponent + factor.exponent, factor.norm * error
         excess = int(np.abs(matrix).max()).bit_length() - bits
         if excess > 0:
             matrix, exponent = matrix >> excess, exponent + excess
-            error = mpmath.ldexp(error, -excess) + n  # each entry loses less than one
-        if step in wanted:
+            error = mpmath.ldexp(error, -excess) + n  # each entry loses less than 1
+        if step in yielded:
             yield _Product(matrix, exponent, error)
 
 
 def _singular_values(product: _Product, bits: int) -> tuple[list[Real], list[Real]]:
-    """Singular values of the whole matrix, and a bound on the error of each, measured: by Weyl and Ostrowski.
+    """Return the singular values of the integer matrix M, descending, and a bound on the error of each.
 
-    ``M = U S V + E`` with ``UᵀU = I + F`` and ``V Vᵀ = I + G`` says that each value is off by at most
-    ``‖E‖ + S (‖F‖ + ‖G‖)``, for ‖F‖, ‖G‖ below one.
+    The computed decomposition satisfies ``M = U S V + E`` with ``UᵀU = I + F`` and ``V Vᵀ = I + G``. By the theorems of
+    Weyl and Ostrowski, each value s is in error by at most ``‖E‖ + s (‖F‖ + ‖G‖)`` if ‖F‖, ‖G‖ < 1; E, F and G are
+    computed.
     """
     n = len(product.matrix)
-    with mpmath.workprec(bits + SPARE):
+    with mpmath.workprec(bits + SPARE_BITS):
         whole = mpmath.matrix(product.matrix.tolist())
         u, s, v = mpmath.svd_r(whole)
         eye = mpmath.eye(n)
-        off = _norm(u * mpmath.diag(s) * v - whole)
-        share = _norm(u.T * u - eye) + _norm(v * v.T - eye)
+        residual = _frobenius_norm(u * mpmath.diag(s) * v - whole)
+        orthogonality = _frobenius_norm(u.T * u - eye) + _frobenius_norm(v * v.T - eye)
         values = sorted(s, reverse=True)
-        return values, [2 * (off + share * value) + product.error for value in values]
+        return values, [2 * (residual + orthogonality * value) + product.error for value in values]
 
 
-def _norm(matrix: Any) -> Real:
+def _frobenius_norm(matrix: Any) -> Real:
     return mpmath.sqrt(mpmath.fsum(entry**2 for entry in matrix))
 
 
 def _bits_short(values: list[Real], errors: list[Real]) -> int:
-    """How many more bits the values need to be right to the tolerance."""
+    """Return how many more bits the values need to be correct to the tolerance; 0 if they are."""
     worst = 0
     for value, error in zip(values, errors, strict=True):
         if error > TOLERANCE / 2 * value:
@@ -140,7 +147,7 @@ def _bits_short(values: list[Real], errors: list[Real]) -> int:
     return worst
 
 
-def _spectrum(values: list[Real], errors: list[Real], rank: int, exponent: int) -> Spectrum:
+def _spectrum(values: list[Real], errors: list[Real], *, rank: int, exponent: int) -> Spectrum:
     n = len(values)
     log_values, bounds = np.full(n, -np.inf), np.zeros(n)
     with mpmath.workprec(128):
@@ -152,18 +159,18 @@ def _spectrum(values: list[Real], errors: list[Real], rank: int, exponent: int) 
 
 
 def _ranks(factors: list[_Factor], lags: list[int]) -> dict[int, int]:
-    """The rank of the product at each lag."""
-    n, found = len(factors[0].matrix), {}
+    """Return the rank of the product at each lag."""
+    n, ranks = len(factors[0].matrix), {}
     product = np.array([[int(i == j) for j in range(n)] for i in range(n)], object)
     for step, factor in enumerate(factors, 1):
         product = (factor.matrix % PRIME).dot(product) % PRIME
         if step in lags:
-            found[step] = _rank(product)
-    return found
+            ranks[step] = _rank(product)
+    return ranks
 
 
 def _rank(matrix: np.ndarray) -> int:
-    """By elimination in the numbers modulo the prime."""
+    """Return the rank modulo the prime, by Gaussian elimination."""
     rows, rank = matrix.copy(), 0
     for column in range(rows.shape[1]):
         pivot = next((row for row in range(rank, len(rows)) if rows[row, column]), None)

@@ -1,4 +1,4 @@
-"""Euclidean norms whose squares may lie beyond the range of floating-point numbers."""
+"""Euclidean norms of vectors whose squares overflow or underflow."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from rnnlm_jax.array_types import Array, Float
 
 
 def norm(vectors: Float[Array, "*B n"]) -> Float[Array, "*B"]:
-    """``‖v‖`` along the last axis, taken of v divided by its largest entry; the derivative at 0 is 0."""
+    """Return ``‖v‖₂`` along the last axis, computed from v divided by its largest entry; the derivative at 0 is 0."""
     largest = jax.lax.stop_gradient(jnp.abs(vectors).max(axis=-1, initial=0))
     divisor = jnp.where((largest > 0) & jnp.isfinite(largest), largest, jnp.ones((), largest.dtype))
     squares = jnp.square(vectors / divisor[..., None]).sum(axis=-1)

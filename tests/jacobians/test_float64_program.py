@@ -1,18 +1,18 @@
-"""Programs in float64 under every transformation that jax may make of them after they were traced, with x64 off."""
+"""Float64 programs with x64 off, under every transformation that jax applies after tracing."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnlm_jax.jacobians.arithmetic.float64_program import float64_program
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.wide_program import wide_program
 
 
 @compiled("dtype")
-@wide_program("dtype")
+@float64_program("dtype")
 def root(x, dtype):
-    """The square root by Newton's method, in a loop whose length depends on the numbers, and its derivative by hand."""
+    """Return square roots by Newton's method, in a loop of data-dependent length, with a derivative by hand."""
 
     @jax.custom_jvp
     def newton(x):
@@ -59,14 +59,14 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("x64", [False, True])
-def test_transformations(name, x64):
+def test_transformations_give_values_and_derivatives(name, x64):
     with jax.enable_x64(x64):
-        found = CASES[name][0]()
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, CASES[name][1], rtol=1e-6)
+        result = CASES[name][0]()
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, CASES[name][1], rtol=1e-6)
 
 
-def test_it_computes_in_float64():
+def test_sums_are_computed_in_float64():
     x = np.full(1000, 1 + 2.0**-20, np.float32)
     with jax.enable_x64(False):
         assert value(x) == np.float32(np.sqrt(x.astype(np.float64)).sum())
