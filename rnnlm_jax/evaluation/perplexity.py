@@ -138,10 +138,10 @@ def perplexity(nats: float, tokens: int) -> float:
 @functools.lru_cache(maxsize=8)
 def scoring_function(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
     """``(params, state, inputs, targets) -> (state, nats[T, B])``, compiled once per model and shape."""
-    return jit(model.token_nats, donate_argnums=1)
+    return jit(model.token_nll, donate_argnums=1)
 
 
-def window_for(model: LanguageModel, streams: int) -> int:
+def steps_per_call(model: LanguageModel, streams: int) -> int:
     """Steps at a time, so that the logits of a window fit comfortably: a power of two from 16 to 1024."""
     steps = max(16, min(1024, LOGITS_AT_ONCE // (model.vocab_size * streams)))
     return 2 ** int(math.log2(steps))
@@ -171,11 +171,13 @@ def evaluate(
         UserError: if the text is empty or of another vocabulary, or ``streams`` is not positive.
     """
     start = time.perf_counter()
-    nats = text_nats(model, params, text, vocabulary, streams, progress, mesh)
-    return evaluation_of(nats, text, vocabulary.describe(), time.perf_counter() - start, streams)
+    nats = text_nll(model, params, text, vocabulary, streams, progress, mesh)
+    return evaluation_from_nll(nats, text, vocabulary.describe(), time.perf_counter() - start, streams)
 
 
-def evaluation_of(nats: np.ndarray, text: EncodedText, policy: str, seconds: float, streams: int = 1) -> Evaluation:
+def evaluation_from_nll(
+    nats: np.ndarray, text: EncodedText, policy: str, seconds: float, streams: int = 1
+) -> Evaluation:
     """The figures of a text whose tokens have the given nats ``[N]``, however they came about."""
     return Evaluation(
         nats=math.fsum(nats),
@@ -190,7 +192,7 @@ def evaluation_of(nats: np.ndarray, text: EncodedText, policy: str, seconds: flo
     )
 
 
-def text_nats(
+def text_nll(
     model: LanguageModel,
     params: LanguageModelParams,
     text: EncodedText,
@@ -210,7 +212,7 @@ def text_nats(
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
     score = scoring_function(model) if mesh is None else divided_scoring_function(mesh, model, streams)
-    batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
+    batches = StreamBatches(text.tokens, streams, steps_per_call(model, streams), vocabulary.start_id)
     put = jnp.asarray if mesh is None else functools.partial(placed, sharding=everywhere(mesh))
     state = model.initial_state((streams,))
     if mesh is not None:

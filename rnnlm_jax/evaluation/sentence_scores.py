@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.evaluation.perplexity import scoring_function, window_for
+from rnnlm_jax.evaluation.perplexity import scoring_function, steps_per_call
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 #: Sentences side by side, and the length in tokens beyond which each is read on its own.
@@ -54,7 +54,7 @@ def _group(
     # A full batch always, but for one long line alone: few shapes to compile.
     width = BATCH if len(lines) > 1 else 1
     longest = max(line.size for line in lines)
-    window = min(window_for(model, width), 2 ** max(4, (longest - 1).bit_length()))
+    window = min(steps_per_call(model, width), 2 ** max(4, (longest - 1).bit_length()))
     steps = -(-longest // window) * window
     targets = np.zeros((steps, width), np.int32)
     inputs = np.full((steps, width), vocabulary.start_id, np.int32)

@@ -141,7 +141,7 @@ class LanguageModel:
         top = None if key is None else jax.random.fold_in(key, -1 % 2**32)
         return state, self.dropout.apply(self.dropout.output, top, hs)
 
-    def token_nats(
+    def token_nll(
         self,
         params: LanguageModelParams,
         state: Tree,

@@ -10,11 +10,11 @@ import pytest
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.evaluation import perplexity as evaluation
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import dynamic, dynamic_nats
+from rnnlm_jax.evaluation.comparison.dynamic_evaluation import dynamic, dynamic_nll
 from rnnlm_jax.evaluation.horizons import gradient_decay, information_decay
 from rnnlm_jax.evaluation.horizons.text_spectra import text_exponents, text_spectra
-from rnnlm_jax.evaluation.perplexity import LOGITS_AT_ONCE, Evaluation, evaluate, perplexity, window_for
-from rnnlm_jax.evaluation.rescoring.tree_scoring import sentence_nats
+from rnnlm_jax.evaluation.perplexity import LOGITS_AT_ONCE, Evaluation, evaluate, perplexity, steps_per_call
+from rnnlm_jax.evaluation.rescoring.tree_scoring import sentence_nll
 from rnnlm_jax.evaluation.sentence_scores import score_sentences
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.ngrams import UnigramCache
@@ -48,7 +48,7 @@ def test_one_stream_is_exact():
 @pytest.mark.parametrize("window", [7, 1000])
 def test_the_window_changes_nothing(monkeypatch, window):
     expected = evaluate(MODEL, PARAMS, TEXT, WORDS).nats
-    monkeypatch.setattr(evaluation, "window_for", lambda model, streams: window)
+    monkeypatch.setattr(evaluation, "steps_per_call", lambda model, streams: window)
     np.testing.assert_allclose(evaluate(MODEL, PARAMS, TEXT, WORDS).nats, expected, rtol=1e-13)
 
 
@@ -97,7 +97,7 @@ def test_perplexity_of_what_is_not_finite():
 
 @pytest.mark.parametrize(("size", "streams"), [(10, 1), (10_000, 1), (800_000, 1), (10_000, 64)])
 def test_windows_keep_the_logits_small(size, streams):
-    window = window_for(language_model(cells.elman(4), size), streams)
+    window = steps_per_call(language_model(cells.elman(4), size), streams)
     assert window & (window - 1) == 0
     assert 16 <= window <= 1024
     assert window == 16 or window * streams * size <= LOGITS_AT_ONCE
@@ -119,13 +119,13 @@ def test_an_empty_text_is_refused():
     [
         lambda text: evaluate(MODEL, PARAMS, text, WORDS),
         lambda text: score_sentences(MODEL, PARAMS, text, WORDS),
-        lambda text: sentence_nats(MODEL, PARAMS, text, WORDS),
-        lambda text: dynamic_nats(MODEL, PARAMS, text, WORDS, dynamic("sgd")),
+        lambda text: sentence_nll(MODEL, PARAMS, text, WORDS),
+        lambda text: dynamic_nll(MODEL, PARAMS, text, WORDS, dynamic("sgd")),
         lambda text: information_decay(MODEL, PARAMS, text, WORDS, 2, [1]),
         lambda text: gradient_decay(MODEL, PARAMS, text.tokens, WORDS.start_id, 1, 2),
         lambda text: text_spectra(MODEL, PARAMS, text.tokens, WORDS.start_id, [1], 2),
         lambda text: text_exponents(MODEL, PARAMS, text.tokens, WORDS.start_id),
-        lambda text: UnigramCache(WORDS).token_nats(text),
+        lambda text: UnigramCache(WORDS).token_nll(text),
     ],
 )
 def test_a_text_of_another_vocabulary_is_refused(score):

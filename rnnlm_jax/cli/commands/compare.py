@@ -16,9 +16,9 @@ from rnnlm_jax.evaluation.comparison import (
     Table,
     compare,
     compare_per_word,
-    names_of,
+    names_from_paths,
     open_scorer,
-    require_comparable,
+    require_same_vocabulary,
     unigram_cache,
 )
 from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Score one text by every model, print a table sorted by perplexity, and write it where asked to."""
     how = dynamic_options.settings(arguments)
-    names = names_of(arguments.models)
+    names = names_from_paths(arguments.models)
     if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
         raise UserError(f"there is no folder {arguments.horizons}: give what rnnlm-jax jacobians --out wrote")
     check_files([arguments.markdown], arguments.json, [*arguments.models, arguments.data, arguments.tune])
@@ -81,7 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
         for path, name in zip(arguments.models, names, strict=True)
     ]
     if not arguments.per_word:
-        require_comparable(scorers, "train both with the same --vocabulary, or add --per-word")
+        require_same_vocabulary(scorers, "train both with the same --vocabulary, or add --per-word")
     vocabularies = {scorer.vocabulary.content_hash: scorer.vocabulary for scorer in scorers}
     texts = {key: encode_text(arguments.data, each, arguments.data_dir) for key, each in vocabularies.items()}
     if how is not None:

@@ -10,8 +10,8 @@ from rnnlm_jax.cli import dynamic_options
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison import Dynamic, NeuralCache, dynamic_nats, mixture_nats, neural_cache
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate, evaluation_of, text_nats
+from rnnlm_jax.evaluation.comparison import Dynamic, NeuralCache, dynamic_nll, mixture_nll, neural_cache
+from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate, evaluation_from_nll, text_nll
 from rnnlm_jax.jobs.run_folder import Run, open_run
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.system import json_text
@@ -98,14 +98,14 @@ def _dynamic(run: Run, text: EncodedText, how: Dynamic, arguments: argparse.Name
     scale = dynamic_options.measured_scale(run, arguments.run, how, arguments, arguments.data_dir)
     start = time.perf_counter()
     with token_bar("evaluating", len(text)) as bar:
-        nats = dynamic_nats(run.model, run.params, text, run.vocabulary, how, scale, bar.update)
-    return evaluation_of(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
+        nats = dynamic_nll(run.model, run.params, text, run.vocabulary, how, scale, bar.update)
+    return evaluation_from_nll(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
 
 
 def _cached(run: Run, text: EncodedText, cache: NeuralCache, weight: float) -> Evaluation:
     start = time.perf_counter()
     with token_bar("evaluating", 2 * len(text)) as bar:
-        own = text_nats(run.model, run.params, text, run.vocabulary, 1, bar.update)
-        of_cache = cache.token_nats(text, bar.update)
-    nats = mixture_nats(np.stack([own, of_cache]), np.array([1 - weight, weight]))
-    return evaluation_of(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
+        own = text_nll(run.model, run.params, text, run.vocabulary, 1, bar.update)
+        of_cache = cache.token_nll(text, bar.update)
+    nats = mixture_nll(np.stack([own, of_cache]), np.array([1 - weight, weight]))
+    return evaluation_from_nll(nats, text, run.vocabulary.describe(), time.perf_counter() - start)

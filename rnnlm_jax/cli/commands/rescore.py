@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnlm_jax.cli import rescore_options
 from rnnlm_jax.cli.written_files import standard_output, write_json, write_output
-from rnnlm_jax.evaluation.comparison import names_of, open_scorer
+from rnnlm_jax.evaluation.comparison import names_from_paths, open_scorer
 from rnnlm_jax.evaluation.rescoring import (
     BASES,
     Measured,
@@ -126,7 +126,7 @@ def _is_measured(arguments: argparse.Namespace, nbest: NbestList, references: Ma
 
 def _open(arguments: argparse.Namespace) -> SentenceModel:
     paths = [arguments.run, *([arguments.ngram] if arguments.ngram else [])]
-    named = zip(paths, names_of(paths), strict=True)
+    named = zip(paths, names_from_paths(paths), strict=True)
     return SentenceModel([open_scorer(path, name, arguments.checkpoint) for path, name in named])
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluation_of
+from rnnlm_jax.evaluation.perplexity import Evaluation, evaluation_from_nll
 from rnnlm_jax.evaluation.sentence_scores import score_sentences
 from rnnlm_jax.jobs.run_folder import open_run
 from rnnlm_jax.system import json_text
@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
                 end="",
             )
     how = "one continuous stream" if arguments.carry else "each sentence on its own"
-    found = evaluation_of(np.concatenate(scores), text, run.vocabulary.describe(), 0.0)
+    found = evaluation_from_nll(np.concatenate(scores), text, run.vocabulary.describe(), 0.0)
     print(
         f"{found.nats:.4f} nats, {found.counts}, perplexity {found.perplexity:.3f}{found.by_other_counts}; {how}; "
         f"{found.remarks}; {found.policy}"

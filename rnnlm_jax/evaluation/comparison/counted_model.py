@@ -34,9 +34,9 @@ class CountedModel:
         """N-grams, or features."""
         return self.model.parameter_count
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
+    def token_nll(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
         """``-log P`` of every token, float64 ``[N]``."""
-        return self.model.token_nats(text, progress)
+        return self.model.token_nll(text, progress)
 
 
 def open_counted_model(path: str | Path, name: str) -> CountedModel:

@@ -89,7 +89,7 @@ def dynamic(
     return Dynamic(rule, **found)
 
 
-def dynamic_nats(
+def dynamic_nll(
     model: LanguageModel,
     params: LanguageModelParams,
     text: EncodedText,
@@ -193,7 +193,7 @@ def _scored(
     """The state after a segment, the nats of its tokens, and the gradient of their mean."""
     inputs, targets, mask = (jnp.asarray(part) for part in batch)
     if model.output.kind != "softmax":  # nats of other layers may have no reverse mode
-        after, nats = model.token_nats(params, state, inputs, targets)
+        after, nats = model.token_nll(params, state, inputs, targets)
         return after, nats, mean_gradient(model, params, state, batch, by_row)
 
     # Of few rows the matrix is most of the work: here it is read once for the nats and once for the gradient.

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison.comparable import require_comparable
+from rnnlm_jax.evaluation.comparison.same_vocabulary import require_same_vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import About, Progress, Scorer, silent
 
 #: EM stops when no weights can be better by more than this, in nats per token, or after so many steps.
@@ -77,7 +77,7 @@ def _moved(weights: np.ndarray, slopes: np.ndarray, power: float) -> np.ndarray:
     return moved / moved.sum()
 
 
-def mixture_nats(nats: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def mixture_nll(nats: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """``-log Σ_k λ_k P_k(n)`` of every token, ``[N]``; a model of weight 0 counts for nothing.
 
     Args:
@@ -140,10 +140,10 @@ class Mixture:
         total = sum(known) if len(known) == len(seconds) else None
         return About(f"mixture of {len(self.components)}", total)
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
+    def token_nll(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
         """``-log P`` of every token, float64 ``[N]``."""
-        nats = np.stack([component.token_nats(text, progress) for component in self.components])
-        return mixture_nats(nats, np.array(self.weights))
+        nats = np.stack([component.token_nll(text, progress) for component in self.components])
+        return mixture_nll(nats, np.array(self.weights))
 
 
 def mixture(components: Sequence[Scorer], weights: Sequence[float], name: str = "mixture") -> Mixture:
@@ -157,7 +157,7 @@ def mixture(components: Sequence[Scorer], weights: Sequence[float], name: str = 
         raise UserError("a mixture needs at least one model")
     if len(weights) != len(components):
         raise UserError(f"{len(components)} models need as many mixture weights, not {len(weights)}")
-    require_comparable(components)
+    require_same_vocabulary(components)
     given = np.array(weights, np.float64)
     if not ((given >= 0).all() and abs(given.sum() - 1.0) < 1e-6):
         raise UserError(f"mixture weights must be 0 or more and sum to 1, not {', '.join(map(str, weights))}")

@@ -57,7 +57,7 @@ class NeuralCache:
         """Kind and reach."""
         return About(f"neural cache of {self.window:,} words, flatness {self.flatness:g}", horizon=str(self.window))
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
+    def token_nll(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
         """``-log P`` of every token, float64 ``[N]``; infinite where it is not among the last n."""
         text.require_ids_below(self.vocabulary.size)
         keys = np.zeros((self.window, self.run.model.cell.spec.output_size), self.run.model.cell.spec.param_dtype)

@@ -57,7 +57,7 @@ class Scorer(Protocol):
         """What else is known of it."""
         ...
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
+    def token_nll(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
         """``-log P(w_t | w_<t)`` of every token of a text in nats, float64 ``[N]``, in order, ends of lines included.
 
         The nats of a token depend on no token after it.

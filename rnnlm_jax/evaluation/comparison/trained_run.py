@@ -10,10 +10,10 @@ import numpy as np
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import EncodedText, Vocabulary, require_in_vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import Dynamic, dynamic_nats
+from rnnlm_jax.evaluation.comparison.dynamic_evaluation import Dynamic, dynamic_nll
 from rnnlm_jax.evaluation.comparison.gradient_scale import gradient_scale
 from rnnlm_jax.evaluation.comparison.scorer import About, Progress, silent
-from rnnlm_jax.evaluation.perplexity import text_nats
+from rnnlm_jax.evaluation.perplexity import text_nll
 from rnnlm_jax.jobs.run_folder import Run, RunFolder, newest_position, open_run
 from rnnlm_jax.jobs.run_identity import RunIdentity, require_own_id
 from rnnlm_jax.language_model.finite_parameters import require_finite
@@ -55,12 +55,12 @@ class TrainedRun:
         """How many numbers the parameters are."""
         return parameter_count(self.run.params)
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
+    def token_nll(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
         """``-log P`` of every token, float64 ``[N]``."""
         run = self.run
         if self.dynamic is None:
-            return text_nats(run.model, run.params, text, run.vocabulary, 1, progress)
-        return dynamic_nats(run.model, run.params, text, run.vocabulary, self.dynamic, self.scale, progress)
+            return text_nll(run.model, run.params, text, run.vocabulary, 1, progress)
+        return dynamic_nll(run.model, run.params, text, run.vocabulary, self.dynamic, self.scale, progress)
 
 
 def open_trained_run(

@@ -1,7 +1,11 @@
 """N-best lists: read, scored by language models, rescored with weights tuned for word errors, measured."""
 
 from rnnlm_jax.evaluation.rescoring.alignment import Alignments, WordErrors, list_errors, total_errors, word_errors
-from rnnlm_jax.evaluation.rescoring.choose_weights import (
+from rnnlm_jax.evaluation.rescoring.error_report import Measured, measured, table
+from rnnlm_jax.evaluation.rescoring.nbest import Hypothesis, NbestList, collect
+from rnnlm_jax.evaluation.rescoring.nbest_reading import read_nbest, read_references
+from rnnlm_jax.evaluation.rescoring.nbest_writing import best_text, nbest_text
+from rnnlm_jax.evaluation.rescoring.score_weights import (
     BASES,
     Weights,
     best,
@@ -11,13 +15,9 @@ from rnnlm_jax.evaluation.rescoring.choose_weights import (
     require_weights,
     totals,
 )
-from rnnlm_jax.evaluation.rescoring.language_scores import SentenceModel
-from rnnlm_jax.evaluation.rescoring.nbest import Hypothesis, NbestList, collect
-from rnnlm_jax.evaluation.rescoring.outcome import Measured, measured, table
-from rnnlm_jax.evaluation.rescoring.reading import read_nbest, read_references
 from rnnlm_jax.evaluation.rescoring.scored_list import ScoredList, fit_shares, free_weights, score_list, tune_weights
-from rnnlm_jax.evaluation.rescoring.tuning import Tuned, require_free, tune
-from rnnlm_jax.evaluation.rescoring.writing import best_text, nbest_text
+from rnnlm_jax.evaluation.rescoring.sentence_model import SentenceModel
+from rnnlm_jax.evaluation.rescoring.weight_tuning import Tuned, require_free, tune
 
 __all__ = [
     "BASES",

@@ -11,10 +11,10 @@ import numpy as np
 from rnnlm_jax.array_types import Bool, Float
 from rnnlm_jax.evaluation.comparison import MixtureWeights, fit_weights
 from rnnlm_jax.evaluation.rescoring.alignment import Alignments
-from rnnlm_jax.evaluation.rescoring.choose_weights import Weights, features
-from rnnlm_jax.evaluation.rescoring.language_scores import SentenceModel
 from rnnlm_jax.evaluation.rescoring.nbest import NbestList
-from rnnlm_jax.evaluation.rescoring.tuning import Tuned, tune
+from rnnlm_jax.evaluation.rescoring.score_weights import Weights, features
+from rnnlm_jax.evaluation.rescoring.sentence_model import SentenceModel
+from rnnlm_jax.evaluation.rescoring.weight_tuning import Tuned, tune
 
 #: (what, how much there is to do) -> a progress bar
 Bar = Callable[[str, int], AbstractContextManager[Any]]
@@ -59,7 +59,7 @@ def score_list(nbest: NbestList, model: SentenceModel, shares: Sequence[float], 
 
 def fit_shares(model: SentenceModel, nbest: NbestList, references: Mapping[str, str]) -> MixtureWeights:
     """The shares of models that give the references of a list the highest likelihood."""
-    return fit_weights(model.token_nats(model.encode([references[name] for name in nbest.ids])))
+    return fit_weights(model.token_nll(model.encode([references[name] for name in nbest.ids])))
 
 
 def free_weights(

@@ -18,7 +18,7 @@ from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 FEWEST, MOST, STATE_BYTES = 64, 2048, 2**27
 
 
-def sentence_nats(
+def sentence_nll(
     model: LanguageModel,
     params: LanguageModelParams,
     text: EncodedText,
@@ -99,7 +99,7 @@ def _reading_function(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]
         start: Int[Array, ""],
     ) -> tuple[Tree, Float[Array, "R"]]:
         state = jax.tree.map(lambda whole: whole[parents], before)
-        state, nats = model.token_nats(params, state, inputs[None], targets[None])
+        state, nats = model.token_nll(params, state, inputs[None], targets[None])
 
         def laid_into(whole: Array, part: Array) -> Array:
             return jax.lax.dynamic_update_slice_in_dim(whole, part.astype(whole.dtype), start, axis=0)

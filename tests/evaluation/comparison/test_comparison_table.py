@@ -10,10 +10,10 @@ import pytest
 from rnnlm_jax import UserError
 from rnnlm_jax.evaluation.comparison import compare
 from rnnlm_jax.evaluation.comparison.comparison_table import Row, duration
-from rnnlm_jax.evaluation.comparison.measuring import measure
 from rnnlm_jax.evaluation.comparison.scorer import About
+from rnnlm_jax.evaluation.comparison.timed_scoring import measure
 from rnnlm_jax.system import json_text
-from tests.evaluation.comparison.stand_in import WORDS, Given, text_of
+from tests.evaluation.comparison.given_scores import WORDS, Given, text_of
 
 TEXT, TUNE = text_of(np.arange(8) % WORDS.size), text_of(np.arange(6)[::-1] % WORDS.size)
 NATS = np.random.default_rng(0).gamma(2.0, 1.0, (3, 8))

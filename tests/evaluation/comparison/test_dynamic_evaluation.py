@@ -7,8 +7,8 @@ import pytest
 
 from rnnlm_jax import UserError, cells, outputs
 from rnnlm_jax.data import EncodedText
-from rnnlm_jax.evaluation.comparison import dynamic, dynamic_nats, gradient_scale
-from rnnlm_jax.evaluation.perplexity import text_nats
+from rnnlm_jax.evaluation.comparison import dynamic, dynamic_nll, gradient_scale
+from rnnlm_jax.evaluation.perplexity import text_nll
 from rnnlm_jax.language_model.model import LanguageModelParams, language_model
 from rnnlm_jax.outputs.word_counts import Words
 from tests.evaluation.horizons.by_hand import ElmanByHand
@@ -73,9 +73,9 @@ def learn_by_hand(text, how, scale=None):
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 def test_gradient_descent(decay):
     how = dynamic("sgd", rate=0.7, decay=decay, segment=3)
-    found = dynamic_nats(MODEL, PARAMS, TEXT, WORDS, how)
+    found = dynamic_nll(MODEL, PARAMS, TEXT, WORDS, how)
     np.testing.assert_allclose(found, learn_by_hand(TEXT, how), rtol=1e-11)
-    assert np.abs(found - text_nats(MODEL, PARAMS, TEXT, WORDS)).max() > 0.05  # it does learn
+    assert np.abs(found - text_nll(MODEL, PARAMS, TEXT, WORDS)).max() > 0.05  # it does learn
     assert found.dtype == np.float64
 
 
@@ -100,7 +100,7 @@ def test_every_output_layer_learns_by_its_exact_nats(output, options):
         return jnp.concatenate([first, nats_of(moved, state, jnp.arange(3, 6))[1][0]])
 
     params = random_params(model, 2)
-    found = dynamic_nats(model, params, cut(TEXT, 6), WORDS, dynamic("sgd", rate=0.7, segment=3))
+    found = dynamic_nll(model, params, cut(TEXT, 6), WORDS, dynamic("sgd", rate=0.7, segment=3))
     np.testing.assert_allclose(found, both(params), rtol=1e-10)
 
 
@@ -111,7 +111,7 @@ def test_the_rule_of_global_statistics():
     back = np.concatenate([np.ravel(0.9 * s / mean) for s in jax.tree.leaves(scale)])
     assert (back > 1).any()  # both sides of the bound
     assert (back < 1).any()
-    found = dynamic_nats(MODEL, PARAMS, TEXT, WORDS, how, scale)
+    found = dynamic_nll(MODEL, PARAMS, TEXT, WORDS, how, scale)
     np.testing.assert_allclose(found, learn_by_hand(TEXT, how, scale), rtol=1e-11)
 
 
@@ -139,28 +139,28 @@ def test_the_scale_is_the_root_mean_square_over_batches():
 
 def test_what_follows_changes_nothing():
     how = dynamic("sgd", rate=0.7, segment=3)
-    whole = dynamic_nats(MODEL, PARAMS, TEXT, WORDS, how)
+    whole = dynamic_nll(MODEL, PARAMS, TEXT, WORDS, how)
     for size in (1, 10, 12):
-        assert dynamic_nats(MODEL, PARAMS, cut(TEXT, size), WORDS, how).tolist() == whole[:size].tolist()
+        assert dynamic_nll(MODEL, PARAMS, cut(TEXT, size), WORDS, how).tolist() == whole[:size].tolist()
 
 
 @pytest.mark.parametrize("rule", ["sgd", "rms"])
 def test_a_rate_of_zero_is_the_model_as_it_was(rule):
     scale = None if rule == "sgd" else jax.tree.map(lambda p: np.abs(np.asarray(p)), PARAMS)
-    found = dynamic_nats(MODEL, PARAMS, TEXT, WORDS, dynamic(rule, rate=0.0, decay=0.5, segment=3), scale)
-    np.testing.assert_allclose(found, text_nats(MODEL, PARAMS, TEXT, WORDS), rtol=1e-14)
+    found = dynamic_nll(MODEL, PARAMS, TEXT, WORDS, dynamic(rule, rate=0.0, decay=0.5, segment=3), scale)
+    np.testing.assert_allclose(found, text_nll(MODEL, PARAMS, TEXT, WORDS), rtol=1e-14)
 
 
 def test_the_trained_parameters_stay_and_progress_hears_of_every_token():
     before, heard = jax.tree.map(np.array, PARAMS), []
-    dynamic_nats(MODEL, PARAMS, TEXT, WORDS, dynamic("sgd", segment=3), progress=heard.append)
+    dynamic_nll(MODEL, PARAMS, TEXT, WORDS, dynamic("sgd", segment=3), progress=heard.append)
     jax.tree.map(np.testing.assert_array_equal, PARAMS, before)
     assert sum(heard) == len(TEXT)
 
 
 def test_rates_that_explode_are_refused_with_their_place():
     with pytest.raises(UserError, match=r"no finite nats at token \d+ \(dynamic sgd, rate 1e\+300.*lower its rate"):
-        dynamic_nats(MODEL, PARAMS, TEXT, WORDS, dynamic("sgd", rate=1e300, segment=3))
+        dynamic_nll(MODEL, PARAMS, TEXT, WORDS, dynamic("sgd", rate=1e300, segment=3))
 
 
 @pytest.mark.parametrize(

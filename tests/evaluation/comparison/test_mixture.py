@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError
-from rnnlm_jax.evaluation.comparison import fit_weights, mixture, mixture_nats
+from rnnlm_jax.evaluation.comparison import fit_weights, mixture, mixture_nll
 from rnnlm_jax.evaluation.comparison.scorer import About
-from tests.evaluation.comparison.stand_in import WORDS, Given, text_of
+from tests.evaluation.comparison.given_scores import WORDS, Given, text_of
 from tests.training.tiny import vocabulary
 
 
@@ -73,7 +73,7 @@ def test_nats_that_underflow_as_probabilities():
     far = near + np.linspace(800, 3000, 100)  # exp(-800) is 0
     np.testing.assert_allclose(fit_weights(far).weights, fit_weights(near).weights, rtol=1e-6)
     weights = np.array([0.3, 0.7])
-    np.testing.assert_allclose(mixture_nats(far, weights) - (far - near)[0], mixture_nats(near, weights), rtol=1e-10)
+    np.testing.assert_allclose(mixture_nll(far, weights) - (far - near)[0], mixture_nll(near, weights), rtol=1e-10)
 
 
 def test_equal_models_and_models_that_never_help():
@@ -90,12 +90,12 @@ def test_equal_models_and_models_that_never_help():
 
 def test_mixed_nats_are_those_of_the_mixed_probabilities():
     nats, weights = random_nats(5, 60), np.array([0.1, 0.2, 0.3, 0.25, 0.15])
-    np.testing.assert_allclose(mixture_nats(nats, weights), -np.log(weights @ np.exp(-nats)), rtol=1e-13)
-    assert mixture_nats(nats, np.array([0, 0, 1.0, 0, 0])).tolist() == nats[2].tolist()  # to the bit
+    np.testing.assert_allclose(mixture_nll(nats, weights), -np.log(weights @ np.exp(-nats)), rtol=1e-13)
+    assert mixture_nll(nats, np.array([0, 0, 1.0, 0, 0])).tolist() == nats[2].tolist()  # to the bit
     nats[:, 7] = np.inf
-    assert np.isposinf(mixture_nats(nats, weights)[7])
+    assert np.isposinf(mixture_nll(nats, weights)[7])
     nats[:3, 8] = np.inf
-    np.testing.assert_allclose(mixture_nats(nats, weights)[8], -np.log(weights @ np.exp(-nats[:, 8])), rtol=1e-13)
+    np.testing.assert_allclose(mixture_nll(nats, weights)[8], -np.log(weights @ np.exp(-nats[:, 8])), rtol=1e-13)
 
 
 def test_a_mixture_is_a_model():
@@ -103,14 +103,14 @@ def test_a_mixture_is_a_model():
     models = [Given("a", nats[0], about=About("x", 10.0)), Given("b", nats[1], about=About("y", 5.0))]
     text = text_of(np.arange(9) % WORDS.size)
     mixed = mixture(models, (0.25, 0.75))
-    assert mixed.token_nats(text).tolist() == mixture_nats(nats, np.array([0.25, 0.75])).tolist()
+    assert mixed.token_nll(text).tolist() == mixture_nll(nats, np.array([0.25, 0.75])).tolist()
     assert (mixed.parameter_count, mixed.about.training_seconds) == (6, 15.0)
     assert mixed.vocabulary is WORDS
     alone = mixture(models[:1], (1.0,))
-    assert alone.token_nats(text).tolist() == nats[0].tolist()
+    assert alone.token_nll(text).tolist() == nats[0].tolist()
     nested = mixture([mixed, models[0]], (0.5, 0.5))
-    flat = mixture_nats(nats, np.array([0.625, 0.375]))
-    np.testing.assert_allclose(nested.token_nats(text), flat, rtol=1e-14)
+    flat = mixture_nll(nats, np.array([0.625, 0.375]))
+    np.testing.assert_allclose(nested.token_nll(text), flat, rtol=1e-14)
     assert mixture([*models, Given("c", nats[0])], (0.2, 0.3, 0.5)).about.training_seconds is None
 
 

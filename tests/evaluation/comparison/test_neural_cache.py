@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.config import Config
-from rnnlm_jax.evaluation.comparison import mixture_nats, neural_cache
+from rnnlm_jax.evaluation.comparison import mixture_nll, neural_cache
 from rnnlm_jax.jobs.run_folder import START, Run
 from rnnlm_jax.language_model.model import language_model
 from tests.evaluation.horizons.by_hand import ElmanByHand
@@ -31,7 +31,7 @@ def test_against_sums_over_the_past(window, flatness):
     assert len(TEXT) > 300
     tokens = TEXT.tokens
     hs = ElmanByHand(RUN.params).states(np.concatenate([[WORDS.start_id], tokens[:-1]]))
-    found = neural_cache(RUN, window, flatness).token_nats(TEXT)
+    found = neural_cache(RUN, window, flatness).token_nll(TEXT)
     places = [1, 2, 6, 7, 8, 50, 255, 256, 257, 299, 300, 301, len(TEXT) - 1]
     with np.errstate(divide="ignore"):
         expected = [-np.log(distribution(hs, tokens, t, window, flatness)[tokens[t]]) for t in places]
@@ -45,7 +45,7 @@ def test_against_sums_over_the_past(window, flatness):
 def test_a_very_large_flatness_leaves_the_most_alike_state(flatness, dtype):
     model = language_model(cells.elman(5, dtype=dtype, param_dtype=dtype), WORDS.size, executor="scan")
     run = Run(Config(), WORDS, model, random_params(model), START)
-    found = neural_cache(run, 300, flatness).token_nats(TEXT)
+    found = neural_cache(run, 300, flatness).token_nll(TEXT)
     assert not np.isnan(found).any()
     hs = np.asarray(model.hidden(run.params, model.initial_state(()), np.r_[WORDS.start_id, TEXT.tokens[:-1]], None)[1])
     for t in (1, 2, 5, 30):
@@ -57,9 +57,9 @@ def test_a_very_large_flatness_leaves_the_most_alike_state(flatness, dtype):
 
 
 def test_what_is_new_gets_what_the_model_gives():
-    nats = neural_cache(RUN, 7).token_nats(TEXT)
+    nats = neural_cache(RUN, 7).token_nll(TEXT)
     own = np.full(len(TEXT), 2.0)
-    mixed = mixture_nats(np.stack([own, nats]), np.array([0.9, 0.1]))
+    mixed = mixture_nll(np.stack([own, nats]), np.array([0.9, 0.1]))
     np.testing.assert_allclose(mixed[np.isposinf(nats)], 2.0 - np.log(0.9), rtol=1e-14)
 
 

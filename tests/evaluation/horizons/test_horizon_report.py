@@ -13,8 +13,8 @@ from rnnlm_jax import UserError
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.evaluation.horizons import report
 from rnnlm_jax.evaluation.horizons.gradient_decay import GradientDecay
+from rnnlm_jax.evaluation.horizons.horizon_report import Options, Report, analyse, check
 from rnnlm_jax.evaluation.horizons.information_decay import InformationDecay
-from rnnlm_jax.evaluation.horizons.report import Options, Report, analyse, check
 from rnnlm_jax.evaluation.horizons.text_spectra import TextSpectra
 from rnnlm_jax.jobs.run_folder import START, Run, build_model
 from tests.training.tiny import random_params, text, vocabulary

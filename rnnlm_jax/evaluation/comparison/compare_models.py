@@ -7,11 +7,11 @@ import numpy as np
 
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison.comparable import require_comparable
 from rnnlm_jax.evaluation.comparison.comparison_table import FittedMixture, Row, Table, best_first
-from rnnlm_jax.evaluation.comparison.measuring import Bar, Measured, measure
-from rnnlm_jax.evaluation.comparison.mixture import Mixture, fit_weights, mixture_nats
+from rnnlm_jax.evaluation.comparison.mixture import Mixture, fit_weights, mixture_nll
+from rnnlm_jax.evaluation.comparison.same_vocabulary import require_same_vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
+from rnnlm_jax.evaluation.comparison.timed_scoring import Bar, Measured, measure
 
 
 def compare(
@@ -43,7 +43,7 @@ def compare(
     by_name = {scorer.name: scorer for scorer in (*scorers, *unlisted)}
     if len(by_name) < len(scorers) + len(unlisted):
         raise UserError(f"two models have the same name: {', '.join(each.name for each in (*scorers, *unlisted))}")
-    require_comparable(list(by_name.values()))
+    require_same_vocabulary(list(by_name.values()))
     for names in mixes:
         _check_mix(names, list(by_name))
     if mixes:
@@ -65,7 +65,7 @@ def compare(
         fitted = fit_weights(np.stack([tuning[name].nats for name in names]))
         mixed = Mixture(" + ".join(names), tuple(by_name[name] for name in names), tuple(fitted.weights.tolist()))
         parts = [found[name] for name in names]
-        nats = mixture_nats(np.stack([part.nats for part in parts]), fitted.weights)
+        nats = mixture_nll(np.stack([part.nats for part in parts]), fitted.weights)
         speed = 1 / sum(1 / part.tokens_per_second for part in parts)
         rows.append(_row(mixed, Measured(nats, sum(part.seconds for part in parts), speed)))
         mixtures.append(FittedMixture(mixed.name, tuple(names), fitted, tune))

@@ -13,7 +13,7 @@ from rnnlm_jax.evaluation.comparison.scorer import About
 from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun
 from rnnlm_jax.evaluation.rescoring import SentenceModel, language_scores, tree_scoring
 from rnnlm_jax.evaluation.rescoring.prefix_tree import prefix_tree
-from rnnlm_jax.evaluation.rescoring.tree_scoring import sentence_nats
+from rnnlm_jax.evaluation.rescoring.tree_scoring import sentence_nll
 from rnnlm_jax.evaluation.sentence_scores import score_sentences
 from rnnlm_jax.jobs.run_folder import START, Run
 from rnnlm_jax.language_model.model import language_model
@@ -73,7 +73,7 @@ def test_sentences_at_once_are_as_each_alone(name, monkeypatch):
     monkeypatch.setattr(tree_scoring, "MOST", 16)  # several pieces a level, of two sizes
     model = MODELS[name]()
     params = random_params(model)
-    found = sentence_nats(model, params, TEXT, WORDS)
+    found = sentence_nll(model, params, TEXT, WORDS)
     alone = np.concatenate(score_sentences(model, params, TEXT, WORDS))
     np.testing.assert_allclose(found, alone, rtol=1e-10)
 
@@ -87,10 +87,10 @@ def test_log_probs_of_chunks_and_of_a_mixture_by_hand(monkeypatch):
     for text, log_prob in zip(TEXTS, sums, strict=True):
         line = WORDS.encode([text])
         one = score_sentences(net.run.model, net.run.params, line, WORDS)[0]
-        other = kn.token_nats(line)
+        other = kn.token_nll(line)
         assert log_prob == pytest.approx(np.log(0.7 * np.exp(-one) + 0.3 * np.exp(-other)).sum(), abs=1e-10)
     alone = SentenceModel([kn]).log_probs(TEXT, [1.0])
-    np.testing.assert_allclose(alone, [-kn.token_nats(WORDS.encode([text])).sum() for text in TEXTS], rtol=1e-12)
+    np.testing.assert_allclose(alone, [-kn.token_nll(WORDS.encode([text])).sum() for text in TEXTS], rtol=1e-12)
     np.testing.assert_array_equal(SentenceModel([net, kn]).log_probs(TEXT, [0.0, 1.0]), alone)
 
 
@@ -100,7 +100,7 @@ def test_without_ends_of_lines_each_sentence_stands_alone_too():
     scorer = CountedModel("kn", model, About("n-grams"))
     texts = ["ab", "", "ca", "ab"]
     found = SentenceModel([scorer]).log_probs(letters.encode(texts), [1.0])
-    expected = [-model.token_nats(letters.encode([text])).sum() if text else 0.0 for text in texts]
+    expected = [-model.token_nll(letters.encode([text])).sum() if text else 0.0 for text in texts]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     with pytest.raises(UserError, match="it is in 'ax'"):
         SentenceModel([scorer]).encode(["ab", "ax"])

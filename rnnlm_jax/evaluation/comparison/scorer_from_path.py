@@ -32,7 +32,7 @@ def open_scorer(
     return open_counted_model(path, name)
 
 
-def names_of(paths: Sequence[str | Path]) -> list[str]:
+def names_from_paths(paths: Sequence[str | Path]) -> list[str]:
     """A name for each path: its last part, or all of it where two share that.
 
     Raises:

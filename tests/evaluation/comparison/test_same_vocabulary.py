@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError
-from rnnlm_jax.evaluation.comparison import require_comparable
-from tests.evaluation.comparison.stand_in import WORDS, Given
+from rnnlm_jax.evaluation.comparison import require_same_vocabulary
+from tests.evaluation.comparison.given_scores import WORDS, Given
 
 NATS = np.zeros(3)
 
@@ -28,14 +28,14 @@ def test_what_differs_is_named(changes, said):
     other = Given("other", NATS, dataclasses.replace(WORDS, **changes))
     one = Given("one", NATS)
     with pytest.raises(UserError) as error:
-        require_comparable([one, Given("two", NATS), other])
+        require_same_vocabulary([one, Given("two", NATS), other])
     assert "one and other cannot be compared" in str(error.value)
     assert said in str(error.value)
     assert str(error.value).endswith("; train both with the same --vocabulary")
     with pytest.raises(UserError, match="; or not$"):
-        require_comparable([one, other], "or not")
+        require_same_vocabulary([one, other], "or not")
     assert "\n" not in str(error.value)
 
 
 def test_equal_vocabularies_need_not_be_one():
-    require_comparable([Given("one", NATS), Given("two", NATS, dataclasses.replace(WORDS))])
+    require_same_vocabulary([Given("one", NATS), Given("two", NATS, dataclasses.replace(WORDS))])

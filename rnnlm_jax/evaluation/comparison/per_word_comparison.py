@@ -9,9 +9,9 @@ from typing import Any
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.comparison.comparison_table import escaped, markdown_table, terminal_table
-from rnnlm_jax.evaluation.comparison.measuring import Bar, measure
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluation_of
+from rnnlm_jax.evaluation.comparison.timed_scoring import Bar, measure
+from rnnlm_jax.evaluation.perplexity import Evaluation, evaluation_from_nll
 
 HEAD = ("model", "kind", "tokens are", "ppl a word", "bits a character", "ppl a token", "tokens", "OOV", "parameters")
 #: How many columns are words.
@@ -131,7 +131,7 @@ def compare_per_word(scorers: Sequence[Scorer], data: str, texts: Sequence[Encod
     rows = []
     for scorer, text in zip(scorers, texts, strict=True):
         measured = measure(scorer, text, f"{scorer.name} on {data}", bar)
-        found = evaluation_of(measured.nats, text, scorer.policy, measured.seconds)
+        found = evaluation_from_nll(measured.nats, text, scorer.policy, measured.seconds)
         words, about = scorer.vocabulary, scorer.about
         rows.append(PerWordRow(scorer.name, about.kind, words.level, words.size, scorer.parameter_count, found))
     rows.sort(

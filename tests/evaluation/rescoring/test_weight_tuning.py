@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.rescoring import best, ranked, totals, tune
-from rnnlm_jax.evaluation.rescoring.envelope import Profile, error_profile, least
+from rnnlm_jax.evaluation.rescoring.line_search import Profile, error_profile, least
 
 
 def starts_of(rng, utterances, most):

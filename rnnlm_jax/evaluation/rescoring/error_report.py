@@ -7,8 +7,8 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.evaluation.rescoring.alignment import Alignments, WordErrors, total_errors
-from rnnlm_jax.evaluation.rescoring.choose_weights import Weights, best, totals
 from rnnlm_jax.evaluation.rescoring.nbest import NbestList
+from rnnlm_jax.evaluation.rescoring.score_weights import Weights, best, totals
 
 #: Rows of the table, from before to the best that can be.
 FIRST, GIVEN, RESCORED, ORACLE = "first listed", "given scores", "rescored", "oracle"

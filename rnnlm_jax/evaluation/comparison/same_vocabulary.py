@@ -7,7 +7,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
 
 
-def require_comparable(scorers: Sequence[Scorer], remedy: str = "train both with the same --vocabulary") -> None:
+def require_same_vocabulary(scorers: Sequence[Scorer], remedy: str = "train both with the same --vocabulary") -> None:
     """Check that all models have the same vocabulary: types, their order, unknown token, end of line and level.
 
     A perplexity is a statement about a vocabulary. With fewer types, or with unknown words made easy, it is lower and

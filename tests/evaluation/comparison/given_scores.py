@@ -25,7 +25,7 @@ class Given:
     def policy(self):
         return self.vocabulary.describe()
 
-    def token_nats(self, text, progress=silent):
+    def token_nll(self, text, progress=silent):
         progress(len(text))
         return self.nats[: len(text)]
 

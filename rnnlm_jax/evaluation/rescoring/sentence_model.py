@@ -7,10 +7,10 @@ import numpy as np
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison import Scorer, mixture_nats, require_comparable
+from rnnlm_jax.evaluation.comparison import Scorer, mixture_nll, require_same_vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import Progress, silent
 from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun
-from rnnlm_jax.evaluation.rescoring.tree_scoring import lines_at_once, sentence_nats
+from rnnlm_jax.evaluation.rescoring.tree_scoring import lines_at_once, sentence_nll
 
 #: Sentences given to models of counts at a time.
 LINES = 4096
@@ -29,7 +29,7 @@ class SentenceModel:
         Raises:
             UserError: if their vocabularies differ.
         """
-        require_comparable(scorers)
+        require_same_vocabulary(scorers)
         self.scorers = tuple(scorers)
         runs = [scorer.run for scorer in scorers if isinstance(scorer, TrainedRun)]
         self._lines = min([LINES, *(lines_at_once(run.model) for run in runs)])
@@ -55,7 +55,7 @@ class SentenceModel:
                     raise UserError(f"{error}; it is in {_short(text)!r}") from None
             raise
 
-    def token_nats(self, text: EncodedText) -> Float[np.ndarray, "K N"]:
+    def token_nll(self, text: EncodedText) -> Float[np.ndarray, "K N"]:
         """``-log P_k`` of each token in nats, float64, by each model, each line on its own."""
         return np.concatenate([nats for _, nats in self._chunks(text)] or [np.zeros((len(self.scorers), 0))], axis=1)
 
@@ -71,7 +71,7 @@ class SentenceModel:
         """
         sums: list[np.ndarray] = []
         for chunk, nats in self._chunks(text, progress):
-            mixed = mixture_nats(nats, np.array(weights, np.float64))
+            mixed = mixture_nll(nats, np.array(weights, np.float64))
             line = np.repeat(np.arange(chunk.line_ends.size), np.diff(chunk.line_ends, prepend=0))
             sums.append(-np.bincount(line, mixed, chunk.line_ends.size))
         return np.concatenate(sums)
@@ -89,13 +89,13 @@ def _sentence_function(scorer: Scorer, tokens: int) -> Callable[[EncodedText, Pr
         model, params = scorer.run.model, scorer.run.params
         if tokens >= model.vocab_size:
             model, params = model.tabulated(params)
-        return lambda text, progress: sentence_nats(model, params, text, scorer.vocabulary, progress)
+        return lambda text, progress: sentence_nll(model, params, text, scorer.vocabulary, progress)
     if scorer.vocabulary.eos is not None:
-        return scorer.token_nats
+        return scorer.token_nll
 
     def one_by_one(text: EncodedText, progress: Progress) -> np.ndarray:  # without ends of lines a text is one sentence
         lines = (lines_between(text, i, i + 1) for i in range(text.line_ends.size))
-        return np.concatenate([scorer.token_nats(line, progress) for line in lines if len(line)] or [np.zeros(0)])
+        return np.concatenate([scorer.token_nll(line, progress) for line in lines if len(line)] or [np.zeros(0)])
 
     return one_by_one
 

@@ -41,7 +41,7 @@ def measure(scorer: Scorer, text: EncodedText, what: str, bar: Bar) -> Measured:
             heard.append((time.perf_counter(), tokens))
             progress.update(tokens)
 
-        nats = scorer.token_nats(text, tell)
+        nats = scorer.token_nll(text, tell)
     end = time.perf_counter()
     wrong = ~(nats >= -1e-3)
     if wrong.any():

@@ -7,8 +7,8 @@ import numpy as np
 
 from rnnlm_jax.array_types import Bool, Float, Int
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.rescoring.choose_weights import best, totals
-from rnnlm_jax.evaluation.rescoring.envelope import error_profile, least
+from rnnlm_jax.evaluation.rescoring.line_search import error_profile, least
+from rnnlm_jax.evaluation.rescoring.score_weights import best, totals
 
 #: Starts besides the given one, directions tried besides the axes, and rounds of both at the most.
 RESTARTS, DIRECTIONS, ROUNDS = 12, 3, 20
