@@ -1,37 +1,37 @@
-"""Which models may stand side by side: those that predict the same tokens by the same policies."""
+"""Check that models predict the same tokens by the same policies, so that their perplexities can be compared."""
 
 from collections.abc import Sequence
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
 
 
-def require_same_vocabulary(scorers: Sequence[Scorer], remedy: str = "train both with the same --vocabulary") -> None:
+def require_same_vocabulary(scorers: Sequence[Scorer], remedy: str = "train both with the same `vocabulary`") -> None:
     """Check that all models have the same vocabulary: types, their order, unknown token, end of line and level.
 
-    A perplexity is a statement about a vocabulary. With fewer types, or with unknown words made easy, it is lower and
-    says nothing.
+    Perplexities over different vocabularies are not comparable: fewer types, or an easier treatment of unknown words,
+    lower the figure.
 
     Args:
-        scorers: the models.
-        remedy: what the message advises.
+        scorers: models.
+        remedy: advice that ends the error message.
 
     Raises:
-        UserError: naming the first two that differ, and what differs.
+        DataError: names the first two models that differ, and their difference.
     """
     first = scorers[0]
     for other in scorers[1:]:
         if other.vocabulary.content_hash != first.vocabulary.content_hash:
-            raise UserError(
-                f"{first.name} and {other.name} cannot be compared: {difference(first.vocabulary, other.vocabulary)}; "
-                f"{remedy}"
+            raise DataError(
+                f"{first.name} and {other.name} cannot be compared: "
+                f"{vocabulary_difference(first.vocabulary, other.vocabulary)}; {remedy}"
             )
 
 
-def difference(one: Vocabulary, other: Vocabulary) -> str:
-    """What differs between two vocabularies, in a few words."""
-    found = [
+def vocabulary_difference(one: Vocabulary, other: Vocabulary) -> str:
+    """Return a short description of the difference between two vocabularies."""
+    differences = [
         f"{what} {a!r} and {b!r}"
         for what, a, b in (
             ("level", one.level, other.level),
@@ -44,12 +44,12 @@ def difference(one: Vocabulary, other: Vocabulary) -> str:
     if missing or extra:
         example = min(missing or extra)
         where = "first" if missing else "second"
-        found.append(
+        differences.append(
             f"{one.size:,} and {other.size:,} types ({len(missing):,} only in the first, {len(extra):,} only in the "
             f"second, such as {example!r} of the {where})"
         )
     elif one.tokens != other.tokens:
-        found.append("the same types in another order")
+        differences.append("the same types in another order")
     elif one.tokenizer != other.tokenizer:
-        found.append("the same subwords, by tokenizers that cut text differently")
-    return "their vocabularies differ: " + "; ".join(found)
+        differences.append("the same subwords, by tokenizers that split text differently")
+    return "their vocabularies differ: " + "; ".join(differences)

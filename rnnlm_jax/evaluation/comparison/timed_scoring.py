@@ -1,55 +1,51 @@
-"""The nats that a model gives to a text, and how fast."""
+"""Score a text by one model and measure the speed."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
-
-#: (what, tokens to read) -> a progress bar
-Bar = Callable[[str, int], AbstractContextManager[Any]]
+from rnnlm_jax.evaluation.progress import MakeProgressBar
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """A model's nats of every token, and the time that they took."""
+class TimedScores:
+    """Negative log-likelihoods of the tokens of a text, and the time that scoring took."""
 
-    nats: np.ndarray
-    """float64 ``[N]``."""
+    nll: Float[np.ndarray, "N"]
+    """Nats of each token, float64."""
     seconds: float
     tokens_per_second: float
-    """Without the first tokens, during which programs are compiled, where there were more."""
+    """Without the first tokens, during which programs are compiled, if there are others."""
 
 
-def measure(scorer: Scorer, text: EncodedText, what: str, bar: Bar) -> Measured:
-    """Score a text, under a progress bar.
+def timed_scores(scorer: Scorer, text: EncodedText, description: str, make_bar: MakeProgressBar) -> TimedScores:
+    """Score a text, with a progress bar.
 
     Raises:
-        UserError: if a token's nats are no number, or negative beyond rounding.
+        DataError: if the nats of a token are NaN, or negative beyond rounding.
     """
-    heard: list[tuple[float, int]] = []
+    reports: list[tuple[float, int]] = []  # (time, tokens scored since the last report)
     start = time.perf_counter()
-    with bar(what, len(text)) as progress:
+    with make_bar(description, len(text)) as bar:
 
-        def tell(tokens: int) -> None:
-            heard.append((time.perf_counter(), tokens))
-            progress.update(tokens)
+        def report(tokens: int) -> None:
+            reports.append((time.perf_counter(), tokens))
+            bar.update(tokens)
 
-        nats = scorer.token_nll(text, tell)
+        nll = scorer.token_nll(text, report)
     end = time.perf_counter()
-    wrong = ~(nats >= -1e-3)
-    if wrong.any():
-        place = int(wrong.argmax())
-        raise UserError(
-            f"{scorer.name} gives {nats[place]} nats to token {place + 1:,} of the text, which is no probability: "
-            "train it anew"
+    invalid = ~(nll >= -1e-3)
+    if invalid.any():
+        position = int(invalid.argmax())
+        raise DataError(
+            f"{scorer.name} gives {nll[position]} nats to token {position + 1:,} of the text, which is not a "
+            "log-probability: train it anew"
         )
-    after_first = len(text) - heard[0][1] if heard else 0
-    since = end - heard[0][0] if after_first > 0 else end - start
-    return Measured(nats, end - start, (after_first or len(text)) / max(since, 1e-9))
+    after_first = len(text) - reports[0][1] if reports else 0
+    measured_seconds = end - reports[0][0] if after_first > 0 else end - start
+    return TimedScores(nll, end - start, (after_first or len(text)) / max(measured_seconds, 1e-9))

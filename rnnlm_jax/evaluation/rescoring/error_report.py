@@ -1,76 +1,63 @@
-"""What rescoring came to: word errors of a list before and after, as a table and by name."""
+"""Word errors of an n-best list before and after rescoring, as a table and by name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
+from rnnlm_jax.evaluation.comparison.comparison_table import terminal_table
+from rnnlm_jax.evaluation.rescoring.alignment import ListErrors, WordErrors, total_errors
+from rnnlm_jax.evaluation.rescoring.score_weights import Weights, best_hypotheses, total_scores
+from rnnlm_jax.evaluation.rescoring.scored_list import ScoredList
 
-from rnnlm_jax.array_types import Float, Int
-from rnnlm_jax.evaluation.rescoring.alignment import Alignments, WordErrors, total_errors
-from rnnlm_jax.evaluation.rescoring.nbest import NbestList
-from rnnlm_jax.evaluation.rescoring.score_weights import Weights, best, totals
-
-#: Rows of the table, from before to the best that can be.
+#: Rows of the table: the first hypothesis listed, the best by the list's scores, the best by all scores, and the one
+#: with the fewest errors.
 FIRST, GIVEN, RESCORED, ORACLE = "first listed", "given scores", "rescored", "oracle"
-HEAD: tuple[str, ...] = ("", "WER", "errors", "sub", "ins", "del", "words")
+HEADER: tuple[str, ...] = ("", "WER", "errors", "sub", "ins", "del", "words")
 
 
-class Measured(NamedTuple):
-    """A list whose references are known."""
+class ErrorReport(NamedTuple):
+    """Word errors of one list, by row of the table."""
 
     name: str
     rows: Mapping[str, WordErrors]
 
     def summary(self) -> dict[str, Any]:
-        """All figures by name."""
+        """Return all figures by name."""
         return {
             name.replace(" ", "_"): {
-                "wer": each.rate,
-                "errors": each.errors,
-                "substitutions": each.substitutions,
-                "insertions": each.insertions,
-                "deletions": each.deletions,
-                "words": each.words,
+                "wer": errors.rate,
+                "errors": errors.errors,
+                "substitutions": errors.substitutions,
+                "insertions": errors.insertions,
+                "deletions": errors.deletions,
+                "words": errors.words,
             }
-            for name, each in self.rows.items()
+            for name, errors in self.rows.items()
         }
 
 
-def measured(
-    nbest: NbestList,
-    rows: Float[np.ndarray, "N F"],
-    weights: Weights,
-    alignments: Alignments,
-    words: Int[np.ndarray, "U"],
-) -> Measured:
-    """The errors of the first hypothesis listed, of the best by the given scores alone, of the best, and the fewest.
+def report_errors(scored: ScoredList, weights: Weights, errors: ListErrors) -> ErrorReport:
+    """Return the word errors of a list: as listed, by its own scores, rescored, and the fewest possible.
 
     Args:
-        nbest: the list.
-        rows: what the weights multiply.
-        weights: with which it was rescored.
-        alignments: the errors of each hypothesis.
-        words: of each reference.
+        scored: list with the features of each hypothesis.
+        weights: weights of the features.
+        errors: errors of each hypothesis.
     """
+    nbest = scored.nbest
     chosen = {
         FIRST: nbest.starts[:-1],
-        GIVEN: best(totals(rows, weights.first_pass().vector()), nbest.starts),
-        RESCORED: best(totals(rows, weights.vector()), nbest.starts),
-        ORACLE: best(-alignments.errors, nbest.starts),
+        GIVEN: best_hypotheses(total_scores(scored.rows, weights.first_pass().vector()), nbest.starts),
+        RESCORED: best_hypotheses(total_scores(scored.rows, weights.vector()), nbest.starts),
+        ORACLE: best_hypotheses(-errors.alignments.errors.astype(float), nbest.starts),
     }
-    return Measured(nbest.path, {name: total_errors(alignments, each, words) for name, each in chosen.items()})
+    return ErrorReport(nbest.path, {name: total_errors(errors, indices) for name, indices in chosen.items()})
 
 
-def table(lists: Sequence[Measured]) -> str:
-    """Lists one after the other, aligned."""
-    lines: list[tuple[str, ...]] = [HEAD]
-    for each in lists:
-        for name, errors in each.rows.items():
+def error_table(reports: Sequence[ErrorReport]) -> str:
+    """Return an aligned table with the rows of all reports."""
+    lines: list[tuple[str, ...]] = [HEADER]
+    for report in reports:
+        for name, errors in report.rows.items():
             counts = (errors.errors, errors.substitutions, errors.insertions, errors.deletions, errors.words)
-            lines.append((f"{each.name}: {name}", f"{100 * errors.rate:.2f} %", *(f"{n:,}" for n in counts)))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    shown = []
-    for first, *rest in lines:
-        cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))]
-        shown.append("  ".join(cells).rstrip())
-    return "\n".join(shown) + "\n"
+            lines.append((f"{report.name}: {name}", f"{100 * errors.rate:.2f} %", *(f"{n:,}" for n in counts)))
+    return "".join(f"{line}\n" for line in terminal_table(lines, 1))
