@@ -47,7 +47,7 @@ def test_evaluation_from_the_table_is_the_same():
     np.testing.assert_allclose(text_nll(MODEL, PARAMS, text, VOCABULARY), plain[:, 0], rtol=1e-12)
     short = VOCABULARY.encode(LINES[:1])
     assert len(short) < VOCABULARY.size
-    np.testing.assert_allclose(evaluate(MODEL, PARAMS, short, VOCABULARY).nats, plain[: len(short)].sum(), rtol=1e-12)
+    np.testing.assert_allclose(evaluate(MODEL, PARAMS, short, VOCABULARY).nll, plain[: len(short)].sum(), rtol=1e-12)
 
 
 def test_train_resume_eval_and_sample(corpus, tmp_path, rnnlm):

@@ -10,9 +10,8 @@ import pytest
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.evaluation.comparison import dynamic_nll, fit_weights, mixture_nll, neural_cache
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import dynamic
-from rnnlm_jax.evaluation.perplexity import text_nll
+from rnnlm_jax.evaluation import text_nll
+from rnnlm_jax.evaluation.comparison import dynamic_nll, dynamic_rule, fit_weights, mixture_nll, neural_cache
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run
 from tests.cli.conftest import everything
@@ -122,7 +121,7 @@ def test_dynamic_evaluation_in_a_table_and_alone(trained, corpus, other_text, rn
     assert alone["dynamic"] == {"rule": "sgd", "rate": 0.3, "decay": 0.0, "epsilon": 0.0, "segment": 4}
     run = open_run(trained)
     text = encode_text(str(other_text), run.vocabulary)
-    nats = dynamic_nll(run.model, run.params, text, run.vocabulary, dynamic("sgd", 0.3, segment=4))
+    nats = dynamic_nll(run.model, run.params, text, run.vocabulary, rule=dynamic_rule("sgd", rate=0.3, segment=4))
     assert alone["perplexity"] == pytest.approx(math.exp(nats.mean()), rel=1e-12)
     assert found["run"] != pytest.approx(found["run dynamic"], rel=1e-4)
 
@@ -196,7 +195,7 @@ def test_what_eval_refuses(trained, corpus, refuse, options, said):
 
 def test_models_that_cannot_be_compared(trained, run, model, corpus, tmp_path, refuse):
     data = ["--data", corpus]
-    refuse("compare", tmp_path / "nothing", *data, saying="there is no model")
+    refuse("compare", tmp_path / "nothing", *data, saying="no model at")
     refuse("compare", trained, tmp_path, *data, saying="holds no run")
     refuse("compare", trained, f"{trained}/../run", *data, saying="is given twice")
     refuse("compare", trained, corpus, *data, saying="neither a model file")

@@ -70,7 +70,7 @@ def test_bytes_and_subwords_without_merges_have_the_same_nats():
     for words in (build_vocabulary([], "byte"), build_vocabulary(LINES, "subword", max_size=256)):
         model = ngrams.train(words.encode(LINES[:4]), words, 3)
         text = words.encode(LINES)
-        figures.append(evaluation_from_nll(model.token_nll(text), text, "", 0.0).summary())
+        figures.append(evaluation_from_nll(model.token_nll(text), text, "").summary())
     one, other = figures
     for name in ("nats", "word_perplexity", "character_perplexity", "bits_per_character"):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-12)

@@ -62,7 +62,7 @@ def test_what_does_not_come_back_is_counted(tmp_path):
     text = found.encode(["the cat sat", "The cats", "", "the dog dog"])
     assert [found.tokens[i] for i in text.tokens[4:8]] == ["the", "cat", "##s", "[SEP]"]
     assert (text.lossy_lines, text.oov, text.words) == (2, 2, 12)
-    shown = evaluation_from_nll(np.ones(len(text)), text, found.describe(), 0.0)
+    shown = evaluation_from_nll(np.ones(len(text)), text, found.describe())
     assert "2 OOV, 2 lines do NOT come back from their tokens, not comparable with an open vocabulary" in str(shown)
     assert shown.summary()["open_vocabulary"] is False
     with pytest.raises(UserError, match="none of the 2 tokens of news is in the vocabulary"):

@@ -89,7 +89,7 @@ def _check_mixture(names: Sequence[str], available: Sequence[str]) -> None:
     """Check that the names are distinct and available, and at least two."""
     for position, name in enumerate(names):
         if name not in available:
-            raise ArgumentError(f"there is no model {name!r} to mix: there are {', '.join(available)}")
+            raise ArgumentError(f"no model {name!r} to mix: choose from {', '.join(available)}")
         if name in names[:position]:
             raise ArgumentError(f"{name} is twice in one mixture: name each model once")
     if len(names) < 2:

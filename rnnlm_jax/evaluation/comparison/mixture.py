@@ -50,7 +50,7 @@ def fit_weights(
         max_steps: largest number of steps.
 
     Raises:
-        DataError: if there are no tokens or no models, nats are NaN or minus infinity, or a token has probability 0 in
+        DataError: if tokens or models are missing, nats are NaN or minus infinity, or a token has probability 0 in
             every model.
     """
     relative, least = _relative_probabilities(nll)
@@ -155,7 +155,7 @@ def mixture(components: Sequence[Scorer], weights: Sequence[float], name: str = 
     """Return a mixture of models with given weights.
 
     Raises:
-        ArgumentError: if there are no components, or the weights are not one per component, at least 0, with sum 1.
+        ArgumentError: if components are missing, or the weights are not one per component, at least 0, with sum 1.
         DataError: if the vocabularies differ.
     """
     if not components:

@@ -21,7 +21,7 @@ def open_scorer(
         horizons: folder that ``rnnlm-jax jacobians`` wrote, with a folder of this run in it.
 
     Raises:
-        CheckpointError: if there is no model, or the run is damaged or has parameters that are not finite.
+        CheckpointError: if the path is missing, or the run is damaged or has parameters that are not finite.
         DataError: if the file does not hold an n-gram model.
     """
     path = Path(path)
@@ -30,7 +30,7 @@ def open_scorer(
         return open_trained_run(path, name, checkpoint=checkpoint, horizons=horizons)
     if not path.exists():
         raise CheckpointError(
-            f"there is no model {path}: give the folder of a run, or a model file of rnnlm-jax ngram train"
+            f"no model at {path}: give the folder of a run, or a model file of rnnlm-jax ngram train"
         )
     return open_counted_model(path, name)
 

@@ -1,4 +1,4 @@
-"""Exact line search over weights: the errors of the winning hypotheses along a line, and where they change (Och 2003)."""
+"""Exact line search over weights: errors of the winning hypotheses along a line, and where they change (Och 2003)."""
 
 from typing import NamedTuple
 

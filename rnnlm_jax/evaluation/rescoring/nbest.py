@@ -71,7 +71,7 @@ def collect(
         score_names: names of the scores; "score 1" … by default.
 
     Raises:
-        DataError: if there are no hypotheses.
+        DataError: if ``hypotheses`` is empty.
     """
     utterance_ids: dict[str, int] = {}
     text_ids: dict[str, int] = {}

@@ -32,7 +32,7 @@ def sentence_nll(
 ) -> Float[np.ndarray, "N"]:
     """Return ``-ln P`` of each token of a text in nats, float64, each line read from the model's initial state.
 
-    The values are those of ``score_sentences``, in the order of the text, but there is no padding, and a beginning that
+    The values are those of ``score_sentences``, in the order of the text, computed without padding; a beginning that
     several lines share is read once.
 
     Args:

@@ -49,7 +49,7 @@ def tune(
 ) -> TunedWeights:
     """Minimise the errors of the best hypotheses over the free weights (minimum error rate training, Och 2003).
 
-    The errors are piecewise constant, so there is no gradient to follow; along a line their minimum is found exactly.
+    The errors are piecewise constant, so gradients are of no use; along a line their minimum is found exactly.
     From each start, the axes and a few random directions are searched in turn until none gives fewer errors. The starts
     are the given weights, random weights, and random changes of the best weights so far, drawn with a fixed seed.
     Finally each weight moves to the middle of an interval with equally few errors.
@@ -92,7 +92,7 @@ def require_free(free: Bool[np.ndarray, "F"]) -> None:
         ArgumentError: if no weight is free.
     """
     if not free.any():
-        raise ArgumentError("there is no weight to tune: leave out one of those that are given")
+        raise ArgumentError("no weight is left to tune: leave out one of those that are given")
 
 
 class _Search:

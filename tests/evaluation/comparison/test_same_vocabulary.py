@@ -1,19 +1,19 @@
-"""What is refused side by side, and what the refusal says."""
+"""Models of different vocabularies cannot be compared; the error names the difference."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from rnnlm_jax import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.comparison import require_same_vocabulary
-from tests.evaluation.comparison.given_scores import WORDS, Given
+from tests.evaluation.comparison.given_scores import WORDS, GivenScores
 
 NATS = np.zeros(3)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"eos": None}, "end of line '<eos>' and None"),
         ({"unk": "cat"}, "unknown token '<unk>' and 'cat'"),
@@ -24,18 +24,18 @@ NATS = np.zeros(3)
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_differs_is_named(changes, said):
-    other = Given("other", NATS, dataclasses.replace(WORDS, **changes))
-    one = Given("one", NATS)
-    with pytest.raises(UserError) as error:
-        require_same_vocabulary([one, Given("two", NATS), other])
+def test_the_difference_is_named(changes, message):
+    other = GivenScores("other", NATS, dataclasses.replace(WORDS, **changes))
+    one = GivenScores("one", NATS)
+    with pytest.raises(DataError) as error:
+        require_same_vocabulary([one, GivenScores("two", NATS), other])
     assert "one and other cannot be compared" in str(error.value)
-    assert said in str(error.value)
-    assert str(error.value).endswith("; train both with the same --vocabulary")
-    with pytest.raises(UserError, match="; or not$"):
+    assert message in str(error.value)
+    assert str(error.value).endswith("; train both with the same `vocabulary`")
+    with pytest.raises(DataError, match="; or not$"):
         require_same_vocabulary([one, other], "or not")
     assert "\n" not in str(error.value)
 
 
-def test_equal_vocabularies_need_not_be_one():
-    require_same_vocabulary([Given("one", NATS), Given("two", NATS, dataclasses.replace(WORDS))])
+def test_equal_vocabularies_need_not_be_one_object():
+    require_same_vocabulary([GivenScores("one", NATS), GivenScores("two", NATS, dataclasses.replace(WORDS))])
