@@ -29,9 +29,7 @@ def open_scorer(
     if path.is_dir():
         return open_trained_run(path, name, checkpoint=checkpoint, horizons=horizons)
     if not path.exists():
-        raise CheckpointError(
-            f"no model at {path}: give the folder of a run, or a model file of rnnlm-jax ngram train"
-        )
+        raise CheckpointError(f"no model at {path}: give the folder of a run, or a model file of rnnlm-jax ngram train")
     return open_counted_model(path, name)
 
 

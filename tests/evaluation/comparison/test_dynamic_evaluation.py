@@ -149,7 +149,9 @@ def test_nats_do_not_depend_on_later_tokens():
 @pytest.mark.parametrize("rule", ["sgd", "rms"])
 def test_a_rate_of_zero_leaves_the_model_unchanged(rule):
     scale = None if rule == "sgd" else jax.tree.map(lambda p: np.abs(np.asarray(p)), PARAMS)
-    found = dynamic_nll(MODEL, PARAMS, TEXT, WORDS, rule=dynamic_rule(rule, rate=0.0, decay=0.5, segment=3), scale=scale)
+    found = dynamic_nll(
+        MODEL, PARAMS, TEXT, WORDS, rule=dynamic_rule(rule, rate=0.0, decay=0.5, segment=3), scale=scale
+    )
     np.testing.assert_allclose(found, text_nll(MODEL, PARAMS, TEXT, WORDS), rtol=1e-14)
 
 

@@ -110,9 +110,7 @@ def test_a_text_shorter_than_twice_the_lag_shortens_the_warm_up(monkeypatch):
         return log_norms
 
     monkeypatch.setattr(MODULE, "norms_function", norms_function)
-    found = gradient_decay(
-        MODELS["elman"], None, TOKENS[:7], start_id=START, largest_lag=LAG, count=len(INDICES)
-    )
+    found = gradient_decay(MODELS["elman"], None, TOKENS[:7], start_id=START, largest_lag=LAG, count=len(INDICES))
     assert calls == [(2, [[START, *TOKENS[:6]]], [TOKENS[6]])]
     assert found.parts["inputs"].shape == (1, LAG + 1)
 

@@ -79,7 +79,9 @@ def test_exponents_sum_to_the_mean_log_determinant(monkeypatch):
     params = random_params(model, scale=0.7)
     found = text_exponents(model, params, TOKENS, start_id=START)
     by_hand = ElmanByHand(params)
-    matrices = [by_hand.jacobian(h) for h in by_hand.states(read_before(TOKENS, START, 29, 30))[3:]]  # a tenth is left out
+    matrices = [
+        by_hand.jacobian(h) for h in by_hand.states(read_before(TOKENS, START, 29, 30))[3:]
+    ]  # a tenth is left out
     assert found.exponents.shape == (3,)
     np.testing.assert_allclose(found.exponents.sum(), np.linalg.slogdet(matrices)[1].mean(), rtol=1e-12)
     largest = exact.log_singular_values(np.array(matrices), 60)[0] / len(matrices)

@@ -93,7 +93,10 @@ def test_a_written_list_is_read_back_with_one_more_score(file, text):
     else:
         np.testing.assert_array_equal(again.scores, np.column_stack([nbest.scores, added])[order])
     if nbest.format == "json lines":
-        assert json.loads(nbest_text(nbest, order, lm_scores=added, totals=totals).splitlines()[0])["total"] == totals[order[0]]
+        assert (
+            json.loads(nbest_text(nbest, order, lm_scores=added, totals=totals).splitlines()[0])["total"]
+            == totals[order[0]]
+        )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,9 @@ def test_a_written_list_is_read_back_with_one_more_score(file, text):
 )
 def test_a_score_with_the_same_name_is_kept(file, text, names):
     nbest = read_nbest(file(text))
-    again = read_nbest(file(nbest_text(nbest, np.arange(1), lm_scores=np.array([-0.5]), totals=np.array([-3.0])), "again"))
+    again = read_nbest(
+        file(nbest_text(nbest, np.arange(1), lm_scores=np.array([-0.5]), totals=np.array([-3.0])), "again")
+    )
     assert again.score_names == names
     assert [*again.scores[0, :2], -0.5] == [*nbest.scores[0, :2], again.scores[0, 2]]
 
