@@ -57,10 +57,11 @@ def test_streams_start_from_the_initial_state_and_are_reported_as_approximate():
     found = evaluate(MODEL, PARAMS, TEXT, WORDS, streams=streams)
     length = -(-TEXT.tokens.size // streams)
     pieces = [TEXT.tokens[start : start + length] for start in range(0, TEXT.tokens.size, length)]
+    # The first input is the token before, but the state is the initial one.
     firsts = [
         WORDS.eos_id,
         *(int(piece[-1]) for piece in pieces[:-1]),
-    ]  # the token before is the input, but the state is the initial one
+    ]
     expected = sum(naive_nll(piece, first) for piece, first in zip(pieces, firsts, strict=True))
     np.testing.assert_allclose(found.nll, expected, rtol=1e-12)
     assert found.tokens == TEXT.tokens.size

@@ -26,11 +26,11 @@ DIRECT_PATH = "direct path"
 class GradientDecay(NamedTuple):
     """Natural logs of gradient norms at N positions of a text by lags 0 … L; -inf where a gradient is zero."""
 
-    lags: Int[np.ndarray, "L+1"]
+    lags: Int[np.ndarray, "lags"]
     parts: dict[str, np.ndarray]
     """``ln ‖∂J_i/∂h_{i-ℓ}‖`` as "hidden", the same for c as "cell" if the cell has one, and for the embedded words as
     "inputs", ``[N, L+1]`` each; the layers of a stack are concatenated."""
-    direct_path: Float[np.ndarray, "N L+1"] | None
+    direct_path: Float[np.ndarray, "N lags"] | None
     """Part of the gradient of the cell state (of the hidden state for a GRU) that flows along the direct path alone,
     from lag 1 on; None for cells without one."""
 

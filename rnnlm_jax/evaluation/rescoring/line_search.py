@@ -12,7 +12,7 @@ class ErrorProfile(NamedTuple):
 
     breaks: Float[np.ndarray, "M"]
     """Ascending and distinct."""
-    errors: Int[np.ndarray, "M+1"]
+    errors: Int[np.ndarray, "intervals"]
     """Below the first breakpoint, between each two, and above the last."""
 
 
@@ -28,7 +28,7 @@ def error_profile(
     slopes: Float[np.ndarray, "N"],
     *,
     errors: Int[np.ndarray, "N"],
-    starts: Int[np.ndarray, "U+1"],
+    starts: Int[np.ndarray, "offsets"],
 ) -> ErrorProfile:
     """Return the errors of ``argmax_i (intercept_i + t · slope_i)``, summed over utterances, for every t.
 

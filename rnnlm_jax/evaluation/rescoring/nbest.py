@@ -39,7 +39,7 @@ class NbestList:
     format: str
     score_names: tuple[str, ...]
     ids: tuple[str, ...]
-    starts: Int[np.ndarray, "U+1"]
+    starts: Int[np.ndarray, "offsets"]
     texts: tuple[str, ...]
     text: Int[np.ndarray, "N"]
     scores: Float[np.ndarray, "N K"]

@@ -64,7 +64,7 @@ def total_scores(rows: Float[np.ndarray, "N F"], weights: Float[np.ndarray, "F"]
     return rows[:, used] @ weights[used]
 
 
-def best_hypotheses(scores: Float[np.ndarray, "N"], starts: Int[np.ndarray, "U+1"]) -> Int[np.ndarray, "U"]:
+def best_hypotheses(scores: Float[np.ndarray, "N"], starts: Int[np.ndarray, "offsets"]) -> Int[np.ndarray, "U"]:
     """Return the index of the highest score of each utterance, the first of equal ones.
 
     Raises:
@@ -77,7 +77,7 @@ def best_hypotheses(scores: Float[np.ndarray, "N"], starts: Int[np.ndarray, "U+1
     return winners[np.searchsorted(winners, starts[:-1])]
 
 
-def ranked_hypotheses(scores: Float[np.ndarray, "N"], starts: Int[np.ndarray, "U+1"]) -> Int[np.ndarray, "N"]:
+def ranked_hypotheses(scores: Float[np.ndarray, "N"], starts: Int[np.ndarray, "offsets"]) -> Int[np.ndarray, "N"]:
     """Return the indices of all hypotheses, each utterance sorted by falling score; equal ones keep their order."""
     utterances = np.repeat(np.arange(starts.size - 1), np.diff(starts))
     return np.lexsort((-scores, utterances))

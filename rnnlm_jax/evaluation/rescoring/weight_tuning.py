@@ -21,7 +21,7 @@ class DevelopmentSet(NamedTuple):
     rows: Float[np.ndarray, "N F"]
     """Features that weights multiply."""
     errors: Int[np.ndarray, "N"]
-    starts: Int[np.ndarray, "U+1"]
+    starts: Int[np.ndarray, "offsets"]
     """Index of the first hypothesis of each utterance, and N."""
 
     def errors_at(self, weights: Float[np.ndarray, "F"]) -> int:

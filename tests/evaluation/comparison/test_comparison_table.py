@@ -80,9 +80,8 @@ def test_markdown_is_escaped():
 
 
 def test_infinite_perplexities_are_null_in_json():
-    table = compare(
-        [GivenScores("cache", np.full(8, np.inf)), GivenScores("one", NATS[0])], NamedText("x", TEXT), make_bar=make_bar
-    )
+    scorers = [GivenScores("cache", np.full(8, np.inf)), GivenScores("one", NATS[0])]
+    table = compare(scorers, TEST, make_bar=make_bar)
     assert [row.name for row in table.rows] == ["one", "cache"]
     assert "inf" in table.text()
     assert json.loads(json_text.dumps(table.summary()))["rows"][1]["perplexity"] is None

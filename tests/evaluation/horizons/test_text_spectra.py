@@ -79,6 +79,7 @@ def test_exponents_sum_to_the_mean_log_determinant(monkeypatch):
     params = random_params(model, scale=0.7)
     found = text_exponents(model, params, TOKENS, start_id=START)
     by_hand = ElmanByHand(params)
+    # The first tenth of the steps is left out of the means.
     matrices = [
         by_hand.jacobian(h) for h in by_hand.states(read_before(TOKENS, START, 29, 30))[3:]
     ]  # a tenth is left out

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.evaluation.rescoring import best_text, nbest_text, read_nbest, read_references
 
 TABS = "u2\t-1.5\tthe cat\nu1\t-2\ta dog\nu2\t-3\t\nu1\t-2.5\tthe cat\n"
@@ -162,7 +162,7 @@ def test_references_with_tabs_or_spaces_in_several_files(file):
     ],
 )
 def test_errors_name_the_file_and_the_line(file, text, complaint):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UserError) as caught:
         read_nbest(file(text))
     assert complaint in str(caught.value)
     assert "list.txt" in str(caught.value)
