@@ -78,7 +78,7 @@ def colour_bar(figure: "Figure", axes: Sequence["Axes"], labels: Sequence[object
     bar.ax.set_yticklabels([str(labels[k]) for k in ticks])
     bar.ax.minorticks_off()
     bar.ax.tick_params(length=0)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.ax.spines["outline"].set_visible(False)
 
 
 def mark_horizons(
