@@ -57,7 +57,7 @@ def _score_from_initial_state(
 def _score_group(
     model: LanguageModel, params: LanguageModelParams, lines: list[np.ndarray], vocabulary: Vocabulary
 ) -> Float[np.ndarray, "T B"]:
-    """Return the nats of lines side by side; T is the longest length rounded up, values after a line's end are unset."""
+    """Return the nats of lines side by side; T is the longest length rounded up, values after a line end are unset."""
     # Every batch but a single long line has full width: few shapes to compile.
     width = BATCH_SIZE if len(lines) > 1 else 1
     longest = max(line.size for line in lines)

@@ -94,21 +94,21 @@ def text_spectra(
     warm_up = min(longest, max(tokens.size - longest, 0))
     positions = evenly_spaced(tokens, start_id=start_id, steps=warm_up + longest, count=count)
     make_function = _all_values if state_size(model.cell) <= FULL_SPECTRUM else _top_values
-    measure, found = make_function(model, warm_up, tuple(lags)), []
+    measure, spectra = make_function(model, warm_up, tuple(lags)), []
     for inputs in positions.inputs.T:
-        found.append(jax.device_get(measure(params, inputs)))
+        spectra.append(jax.device_get(measure(params, inputs)))
         progress(inputs.size)
-    first = found[0]
-    jacobians = None if first.first_jacobian is None else np.stack([each.first_jacobian for each in found])
+    first = spectra[0]
+    jacobians = None if first.first_jacobian is None else np.stack([each.first_jacobian for each in spectra])
     if jacobians is not None and not np.isfinite(jacobians).all():
         raise TrainingError(
             "a step Jacobian is not finite: the model's state overflows on this text; try another model"
         )
     return TextSpectra(
         lags=np.array(lags),
-        log_singular_values=np.stack([each.log_singular_values for each in found]),
-        trusted=np.stack([each.trusted for each in found]),
-        log_abs_det=None if first.log_abs_det is None else np.stack([each.log_abs_det for each in found]),
+        log_singular_values=np.stack([each.log_singular_values for each in spectra]),
+        trusted=np.stack([each.trusted for each in spectra]),
+        log_abs_det=None if first.log_abs_det is None else np.stack([each.log_abs_det for each in spectra]),
         step_eigenvalues=None if jacobians is None else np.linalg.eigvals(jacobians.astype(np.float64)),
     )
 
@@ -120,9 +120,9 @@ def _all_values(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> _S
     def measure(params: LanguageModelParams, inputs: Array) -> _Spectra:
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
-        found: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
+        products: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags, TOLERANCE)
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
-        return _Spectra(found.log_singular_values, _count_leading(found.trusted), found.log_abs_det, jacobian)
+        return _Spectra(products.log_singular_values, _count_leading(products.trusted), products.log_abs_det, jacobian)
 
     return jit(measure)
 
@@ -136,8 +136,8 @@ def _top_values(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> _S
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
         steps = xs[warm_up : warm_up + lag]
-        found = top_singular(model.cell, params.cell, state, steps, TOP, jax.random.key(0))
-        return found.log_singular_values, _count_leading(found.residual < TOLERANCE)
+        top = top_singular(model.cell, params.cell, state, steps, TOP, jax.random.key(0))
+        return top.log_singular_values, _count_leading(top.residual < TOLERANCE)
 
     def measure(params: LanguageModelParams, inputs: Int[np.ndarray, "T"], /) -> _Spectra:
         values, trusted = zip(*(at_lag(params, inputs, lag) for lag in lags), strict=True)

@@ -74,7 +74,7 @@ def _prefix_nll(
     # States of all prefixes of a level, and room for the padding of the last call.
     before, after = (model.initial_state((capacity + rows,)) for _ in range(2))
     words = np.full(1, start_id, np.int32)
-    found: list[np.ndarray] = []
+    nll_by_prefix: list[np.ndarray] = []
     for level in tree.levels:
         parts: list[tuple[Array, int]] = []
         for start, size in _pieces(level.words.size, rows):
@@ -84,9 +84,9 @@ def _prefix_nll(
             after, nll = read(params, before, after, parents, words[parents], targets, start)
             parts.append((nll, min(size, level.words.size - start)))
         before, after, words = after, before, level.words
-        found += [np.asarray(nll, np.float64)[:size] for nll, size in parts]
+        nll_by_prefix += [np.asarray(nll, np.float64)[:size] for nll, size in parts]
         progress(level.tokens)
-    return np.concatenate(found or [np.zeros(0)])
+    return np.concatenate(nll_by_prefix or [np.zeros(0)])
 
 
 class _ReadingFunction(Protocol):
