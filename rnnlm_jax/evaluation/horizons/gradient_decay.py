@@ -1,8 +1,7 @@
 """Norms of the gradient of a language model's loss by lag, at many positions of a text."""
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -79,9 +78,19 @@ def gradient_decay(
     return GradientDecay(np.arange(steps), parts, direct_path)
 
 
+class NormsFunction(Protocol):
+    """Function that measures the gradient norms of B positions at once."""
+
+    def __call__(
+        self, params: LanguageModelParams, inputs: Int[np.ndarray, "T B"], targets: Int[np.ndarray, "B"], /
+    ) -> dict[str, Array]:
+        """Return the log norms of each part by lag, ``[T - warm_up + 1, B]`` each, and of the direct path."""
+        ...
+
+
 @functools.lru_cache(maxsize=8)
-def norms_function(model: LanguageModel, warm_up: int) -> Callable[..., dict[str, Array]]:
-    """Compile ``(params, inputs[T, B], targets[B]) -> log norms by name, [T - warm_up + 1, B]``.
+def norms_function(model: LanguageModel, warm_up: int) -> NormsFunction:
+    """Compile the function that measures gradient norms, once for each shape.
 
     Args:
         model: language model.
