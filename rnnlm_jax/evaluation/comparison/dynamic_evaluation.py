@@ -125,7 +125,7 @@ def dynamic_nll(
         raise ArgumentError("give `scale`, the result of `gradient_scale`, for the rule rms only")
     segments_per_call = max(1, TOKENS_PER_CALL // rule.segment)
     batches = StreamBatches(text.tokens, 1, segments_per_call * rule.segment, vocabulary.start_id)
-    score_and_learn = _score_and_learn(model, rule.rule, rule.decay > 0)
+    score_and_learn = _score_and_learn(model, decays=rule.decay > 0)
     numbers = {name: jnp.asarray(getattr(rule, name)) for name in ("rate", "decay", "epsilon")}
     trained = params if rule.decay > 0 else None
     adapted = jax.tree.map(jnp.copy, params)  # a copy, because its memory is donated to the program
@@ -145,9 +145,7 @@ def dynamic_nll(
 
 
 @functools.lru_cache(maxsize=8)
-def _score_and_learn(
-    model: LanguageModel, rule: str, decays: bool
-) -> Callable[..., tuple[LanguageModelParams, Tree, Array]]:
+def _score_and_learn(model: LanguageModel, *, decays: bool) -> Callable[..., tuple[LanguageModelParams, Tree, Array]]:
     """Compile ``(params, state, segments, trained, scale, numbers) -> (params, state, nll[K, T, 1])``."""
 
     def score_and_learn(
