@@ -22,7 +22,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
 from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.data import Batch
-from rnnlm_jax.evaluation.horizons.gradient_decay import sweep
+from rnnlm_jax.evaluation.horizons.gradient_decay import norms_function
 from rnnlm_jax.jacobians import spectrum, top_singular
 from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
@@ -75,7 +75,7 @@ def gradient_by_lag() -> dict[str, Callable[[], Any]]:
     params = jax.jit(model.init)(jax.random.key(0))
     shape = (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
-    run = sweep(model, 0)
+    run = norms_function(model, 0)
     step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
     state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))

@@ -119,7 +119,7 @@ def test_ngram_models_score_alike(name):
     model = MODELS[name]
     for found in round_trips(model):
         assert found.describe() == model.describe()
-        np.testing.assert_array_equal(found.token_nats(TEXT), model.token_nats(TEXT))
+        np.testing.assert_array_equal(found.token_nll(TEXT), model.token_nll(TEXT))
 
 
 def test_baselines_and_texts():

@@ -4,14 +4,12 @@ import argparse
 from typing import Any
 
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison import Dynamic, dynamic
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import DEFAULTS
-from rnnlm_jax.evaluation.comparison.trained_run import scale_of, training_text
+from rnnlm_jax.evaluation.comparison import DEFAULTS, DynamicRule, dynamic_rule, gradient_scale, training_text
 from rnnlm_jax.jobs.run_folder import Run
 from rnnlm_jax.language_model.model import LanguageModelParams
 from rnnlm_jax.system.progress import token_bar
 
-#: Option and the field of ``Dynamic`` that it sets.
+#: Option and the field of ``DynamicRule`` that it sets.
 FIELDS = ("rate", "decay", "epsilon", "segment")
 
 
@@ -45,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings(arguments: argparse.Namespace) -> Dynamic | None:
+def settings(arguments: argparse.Namespace) -> DynamicRule | None:
     """The rule that was asked for, or None.
 
     Raises:
@@ -63,15 +61,24 @@ def settings(arguments: argparse.Namespace) -> Dynamic | None:
             raise UserError(f"--dynamic-{name} is of the training text, which only --dynamic rms reads: leave it out")
     if arguments.dynamic_batches is not None and arguments.dynamic_batches < 1:
         raise UserError(f"--dynamic-batches must be 1 or more, not {arguments.dynamic_batches}")
-    return dynamic(arguments.dynamic, **given)
+    return dynamic_rule(arguments.dynamic, **given)
 
 
 def measured_scale(
-    run: Run, name: str, how: Dynamic, arguments: argparse.Namespace, data_dir: str | None
+    run: Run, name: str, how: DynamicRule, arguments: argparse.Namespace, data_dir: str | None
 ) -> LanguageModelParams | None:
     """What the rule needs to know of the training text, under a progress bar; None where it needs nothing."""
     if how.rule == "sgd":
         return None
-    text = training_text(run, data_dir, arguments.dynamic_text)
+    remedy = "say with --dynamic-text where it lies now"
+    text = training_text(run, data_dir, arguments.dynamic_text, remedy=remedy)
     with token_bar(f"{name}: gradients of training text", len(text)) as bar:
-        return scale_of(run, text, how, arguments.dynamic_batches, bar.update)
+        return gradient_scale(
+            run.model,
+            run.params,
+            text,
+            run.vocabulary,
+            segment=how.segment,
+            max_batches=arguments.dynamic_batches,
+            progress=bar.update,
+        )

@@ -172,7 +172,7 @@ def _no_cell(config: ModelConfig, output: outputs.OutputLayer) -> cells.Cell:
 def _one_step(model: LanguageModel, key: Key) -> Array:
     """Fresh parameters put to use once: what no cell can do shows before a run is begun."""
     token = jnp.zeros((1, 1), jnp.int32)
-    return model.token_nats(model.init(key), model.initial_state((1,)), token, token)[1]
+    return model.token_nll(model.init(key), model.initial_state((1,)), token, token)[1]
 
 
 def read_config(folder: RunFolder) -> Config:

@@ -165,7 +165,7 @@ class LanguageModel:
         )
         return state, self.dropout.layer_output(key, hs)
 
-    def token_nats(
+    def token_nll(
         self,
         params: LanguageModelParams,
         state: Tree,

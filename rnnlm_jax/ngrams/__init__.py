@@ -1,7 +1,7 @@
 """N-gram models: counts and smoothing over token ids.
 
 model = ngrams.train(text, vocabulary, order=5)      # interpolated modified Kneser–Ney
-nats = model.token_nats(test_text)                    # −ln P of each token
+nats = model.token_nll(test_text)                    # −ln P of each token
 model.save("kn5.model"); ngrams.load("kn5.model")
 ngrams.write_arpa(model, "kn5.arpa"); ngrams.load("kn5.arpa")
 """

@@ -70,7 +70,7 @@ class NgramModel:
         start = "the text" if self.vocabulary.eos is None else "each line"
         return f"{self.source}; {sizes} n-grams by order; one <s> before {start}; {self.vocabulary.describe()}"
 
-    def token_nats(
+    def token_nll(
         self, text: EncodedText, progress: Callable[[int], object] = lambda tokens: None
     ) -> Float[np.ndarray, "N"]:
         """``−ln P`` of each token of a text in nats, end-of-line tokens included, float64.

@@ -58,7 +58,7 @@ class UnigramCache:
         reach = "all words before" if self.window is None else f"the last {self.window:,} words"
         return f"unigram cache of {reach}, decay {self.decay:g} a word; {self.policy}"
 
-    def token_nats(
+    def token_nll(
         self, text: EncodedText, progress: Callable[[int], object] = lambda tokens: None
     ) -> Float[np.ndarray, "N"]:
         """``−ln P`` of each token of a text in nats, float64; O(N log N), whatever the window.

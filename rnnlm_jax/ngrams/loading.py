@@ -13,7 +13,7 @@ def load(path: str | Path) -> Any:
     """Read a model file of any registered kind, or an ARPA file, plain or compressed.
 
     Returns:
-        a model with ``vocabulary``, ``policy``, ``parameter_count``, ``describe`` and ``token_nats``.
+        a model with ``vocabulary``, ``policy``, ``parameter_count``, ``describe`` and ``token_nll``.
 
     Raises:
         UserError: there is no such file, it is damaged, or it holds no model.

@@ -24,7 +24,7 @@ def files(corpus, tmp_path_factory):
 def test_train_and_eval(rnnlm, corpus, files, tmp_path):
     words = build_vocabulary(read_lines(corpus))
     text = words.encode(read_lines(corpus))
-    expected = ngrams.train(text, words, 3).token_nats(text)
+    expected = ngrams.train(text, words, 3).token_nll(text)
     for name, digits in (("model", 1e-14), ("model.arpa", 1e-8)):
         outcome = rnnlm("ngram", "eval", files / name, "--data", corpus, "--json")
         assert outcome.code == 0, outcome.err

@@ -19,10 +19,10 @@ def test_train_and_eval(rnnlm, corpus, tmp_path):
     words = build_vocabulary(read_lines(corpus))
     text = words.encode(read_lines(corpus))
     expected = snm.train(text, words, snm.ngram_types(3) + snm.skip_types(3))
-    np.testing.assert_array_equal(ngrams.load(out).token_nats(text), expected.token_nats(text))
+    np.testing.assert_array_equal(ngrams.load(out).token_nll(text), expected.token_nll(text))
     evaluated = rnnlm("ngram", "eval", out, "--data", corpus, "--json")
     figures = json.loads(evaluated.out.splitlines()[-1])
-    assert figures["nats"] == pytest.approx(expected.token_nats(text).sum())
+    assert figures["nats"] == pytest.approx(expected.token_nll(text).sum())
     assert figures["parameters"] == expected.parameter_count
 
 

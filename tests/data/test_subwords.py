@@ -15,7 +15,7 @@ pytest.importorskip("tokenizers")
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines, subwords
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.perplexity import evaluation_of
+from rnnlm_jax.evaluation.perplexity import evaluation_from_nll
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
 #: Of the vocabularies of `["the cat saw the dog", "", "the dog <unk> ran"]` and their files, as the first version had
@@ -70,7 +70,7 @@ def test_bytes_and_subwords_without_merges_have_the_same_nats():
     for words in (build_vocabulary([], "byte"), build_vocabulary(LINES, "subword", max_size=256)):
         model = ngrams.train(words.encode(LINES[:4]), words, 3)
         text = words.encode(LINES)
-        figures.append(evaluation_of(model.token_nats(text), text, "", 0.0).summary())
+        figures.append(evaluation_from_nll(model.token_nll(text), text, "").summary())
     one, other = figures
     for name in ("nats", "word_perplexity", "character_perplexity", "bits_per_character"):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-12)

@@ -11,7 +11,7 @@ import tokenizers
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_tokenizer, require_in_vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.perplexity import evaluation_of
+from rnnlm_jax.evaluation.perplexity import evaluation_from_nll
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
 VOCABULARY = build_vocabulary(LINES, "subword", max_size=300)
@@ -62,7 +62,7 @@ def test_what_does_not_come_back_is_counted(tmp_path):
     text = found.encode(["the cat sat", "The cats", "", "the dog dog"])
     assert [found.tokens[i] for i in text.tokens[4:8]] == ["the", "cat", "##s", "[SEP]"]
     assert (text.lossy_lines, text.oov, text.words) == (2, 2, 12)
-    shown = evaluation_of(np.ones(len(text)), text, found.describe(), 0.0)
+    shown = evaluation_from_nll(np.ones(len(text)), text, found.describe())
     assert "2 OOV, 2 lines do NOT come back from their tokens, not comparable with an open vocabulary" in str(shown)
     assert shown.summary()["open_vocabulary"] is False
     with pytest.raises(UserError, match="none of the 2 tokens of news is in the vocabulary"):

@@ -40,7 +40,7 @@ def test_every_part_splits_alike(line, tmp_path):
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     again = ngrams.load(tmp_path / "model.arpa")
     assert again.vocabulary == vocabulary
-    np.testing.assert_allclose(again.token_nats(text), model.token_nats(text), rtol=1e-7)
+    np.testing.assert_allclose(again.token_nll(text), model.token_nll(text), rtol=1e-7)
     list_words = tmp_path / "words"
     list_words.write_text("".join(f"{word}\n" for word in vocabulary.tokens))
     assert read_vocabulary_file(list_words).tokens == vocabulary.tokens
@@ -87,5 +87,5 @@ def test_a_word_that_holds_a_space_of_unicode_can_be_met(tmp_path):
         )
         model = ngrams.load(path)
         text = model.vocabulary.encode([word, f"{word} a b"])
-        log10 = -model.token_nats(text) / math.log(10)
+        log10 = -model.token_nll(text) / math.log(10)
         np.testing.assert_allclose(log10, [-0.25, -0.5, -0.25, -1, -1, -0.5], rtol=1e-12)

@@ -50,7 +50,7 @@ def test_log_probs_loss_and_steps_are_the_models():
     model = model_of()
     params = random_params(model)
     state = jax.tree.map(lambda a: a + 0.3, model.initial_state((B,)))
-    last, nats = model.token_nats(params, state, BATCH.inputs, BATCH.targets)
+    last, nats = model.token_nll(params, state, BATCH.inputs, BATCH.targets)
     total, scored = model.loss_fn(params, state, BATCH, None)
     for call, loss, step in modules(model, params):
         carry, log_probs = call(BATCH.inputs.T, initial_carry=state, return_carry=True)

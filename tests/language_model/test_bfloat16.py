@@ -47,7 +47,7 @@ def types(model):
     for function, arguments in (
         (step, (params, state, batch, key)),
         (score, (params, state, jax.ShapeDtypeStruct((2,), np.int32))),
-        (model.token_nats, (params, state, tokens, tokens)),
+        (model.token_nll, (params, state, tokens, tokens)),
     ):
         jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
         found += equations(jaxpr.jaxpr)

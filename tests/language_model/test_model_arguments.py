@@ -25,9 +25,9 @@ TOKENS, TARGETS = [[1, 2], [3, 4], [0, 8]], [[3, 4], [0, 8], [1, 1]]
 def test_models_take_lists(name):
     model = language_model(CELL, V, output=LAYERS[name])
     params, state = model.init(jax.random.key(0)), model.initial_state((B,))
-    wanted = model.token_nats(params, state, jnp.asarray(TOKENS, jnp.int32), jnp.asarray(TARGETS, jnp.int32))
+    wanted = model.token_nll(params, state, jnp.asarray(TOKENS, jnp.int32), jnp.asarray(TARGETS, jnp.int32))
     with unchecked():  # annotations say array
-        found = model.token_nats(params, state, TOKENS, TARGETS)
+        found = model.token_nll(params, state, TOKENS, TARGETS)
         stepped = model.log_probs(params, state, [1, 2])
         assert model.log_probs(params, model.initial_state(()), 3)[1].shape == (V,)
     jax.tree.map(np.testing.assert_array_equal, found, wanted)
@@ -39,9 +39,9 @@ def test_models_take_lists(name):
         ("the cat", "`tokens` must be an array of numbers, not this str"),
     ):
         with pytest.raises(UserError, match=pattern):
-            model.token_nats(params, state, tokens, TARGETS)
+            model.token_nll(params, state, tokens, TARGETS)
     with pytest.raises(UserError, match="`targets` must be whole numbers"):
-        model.token_nats(params, state, TOKENS, [[0.5, 1.0]] * T)
+        model.token_nll(params, state, TOKENS, [[0.5, 1.0]] * T)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if not LAYERS[name].context_size])

@@ -63,9 +63,9 @@ def test_what_is_written_is_read(name, kind, tmp_path):
     assert again.vocabulary == WORDS
     assert again.parameter_count == model.parameter_count
     text = zipf_text(WORDS, 30, seed=2, repeated=0.2)
-    np.testing.assert_allclose(again.token_nats(text), model.token_nats(text), rtol=1e-8)
+    np.testing.assert_allclose(again.token_nll(text), model.token_nll(text), rtol=1e-8)
     again.save(tmp_path / "saved")
-    np.testing.assert_array_equal(ngrams.load(tmp_path / "saved").token_nats(text), again.token_nats(text))
+    np.testing.assert_array_equal(ngrams.load(tmp_path / "saved").token_nll(text), again.token_nll(text))
 
 
 def test_without_line_ends_a_file_has_one_of_no_probability(tmp_path):
@@ -93,12 +93,12 @@ def test_a_file_of_another_toolkit(tmp_path):
         -0.2 - 0.7,
         *(-0.2 - 1.0, -0.5 - 1.0, -0.6),
     ]
-    np.testing.assert_allclose(-model.token_nats(text) / math.log(10), log10, rtol=1e-12)
+    np.testing.assert_allclose(-model.token_nll(text) / math.log(10), log10, rtol=1e-12)
     # the context that was put in changes nothing, and is written as what it means
     assert model.parameter_count == 5 + (3 + 1) + 2
     ngrams.write_arpa(model, tmp_path / "again.arpa")
     again = ngrams.load(tmp_path / "again.arpa")
-    np.testing.assert_allclose(again.token_nats(text), model.token_nats(text), rtol=1e-8)
+    np.testing.assert_allclose(again.token_nll(text), model.token_nll(text), rtol=1e-8)
 
 
 def test_contexts_missing_on_several_orders(tmp_path):
@@ -110,7 +110,7 @@ def test_contexts_missing_on_several_orders(tmp_path):
     model = ngrams.load(path)
     text = model.vocabulary.encode(["a b a", "a a"])
     log10 = [-0.25 - 0.6, -0.125 - 0.7, -0.5 - 0.6, -0.1, -0.25 - 0.6, -0.125 - 0.6, -0.125 - 0.8]
-    np.testing.assert_allclose(-model.token_nats(text) / math.log(10), log10, rtol=1e-12)
+    np.testing.assert_allclose(-model.token_nll(text) / math.log(10), log10, rtol=1e-12)
 
 
 def change(number, line):
@@ -186,8 +186,8 @@ def test_tokens_that_the_format_cannot_hold(token, tmp_path):
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, pack, end):
     ngrams.write_arpa(ngrams.train(zipf_text(WORDS, 40), WORDS, 2), tmp_path / "plain")
     text = zipf_text(WORDS, 20, seed=3)
-    expected = ngrams.load(tmp_path / "plain").token_nats(text)
+    expected = ngrams.load(tmp_path / "plain").token_nll(text)
     content = (tmp_path / "plain").read_bytes().replace(b"\n", end)
     (tmp_path / "marked").write_bytes(pack(b"\xef\xbb\xbf" + content))
     for read in (ngrams.load, ngrams.read_arpa):
-        np.testing.assert_array_equal(read(tmp_path / "marked").token_nats(text), expected)
+        np.testing.assert_array_equal(read(tmp_path / "marked").token_nll(text), expected)

@@ -35,7 +35,7 @@ def by_definition(tokens, window, decay):
     decay=st.sampled_from([1.0, 0.99, 0.6, 1e-3]),
 )
 def test_it_is_its_definition(tokens, window, decay):
-    found = UnigramCache(WORDS, window, decay).token_nats(encoded(tokens))
+    found = UnigramCache(WORDS, window, decay).token_nll(encoded(tokens))
     np.testing.assert_allclose(found, by_definition(tokens, window, decay), rtol=1e-11, atol=1e-13)
 
 
@@ -43,7 +43,7 @@ def test_long_texts_neither_overflow_nor_lose_digits():
     tokens = np.random.default_rng(0).integers(0, 6, 20_000)
     tokens[:3] = 5
     tokens[3:15_000][tokens[3:15_000] == 5] = 2  # not seen for a long time
-    found = UnigramCache(WORDS, 700, 0.9).token_nats(encoded(tokens))
+    found = UnigramCache(WORDS, 700, 0.9).token_nll(encoded(tokens))
     held = 0.9 * (1 - 0.9**700) / (1 - 0.9)
     again = int(np.flatnonzero(tokens[3:] == 5)[0]) + 3
     assert found[again] == pytest.approx(-np.log(1 / 6 / (held + 1)), rel=1e-13)
@@ -57,7 +57,7 @@ def test_it_says_what_it_is():
     assert "last 500 words" in cache.describe()
     assert cache.policy == WORDS.describe()
     assert cache.parameter_count == 0
-    cache.token_nats(encoded([2, 1, 2]), told.append)
+    cache.token_nll(encoded([2, 1, 2]), told.append)
     assert told == [3]
 
 

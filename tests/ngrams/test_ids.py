@@ -44,7 +44,7 @@ def test_what_is_no_token_is_refused(name, case):
     with pytest.raises(UserError, match=pattern):
         model.log_probs(model.initial_state((2,)), tokens)
     with pytest.raises(UserError, match="a text must be encoded.*list"):
-        model.token_nats(tokens)
+        model.token_nll(tokens)
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -62,4 +62,4 @@ def test_baselines_too(case):
     np.testing.assert_array_equal(UNIGRAM.nats([1, 2]), UNIGRAM.nats(np.array([1, 2])))
     np.testing.assert_array_equal(BIGRAM.nats([1, 2], 1), BIGRAM.nats(np.array([1, 2]), 1))
     with pytest.raises(UserError, match="a text must be encoded"):
-        ngrams.UnigramCache(VOCABULARY).token_nats(tokens)
+        ngrams.UnigramCache(VOCABULARY).token_nll(tokens)

@@ -25,7 +25,7 @@ def test_nats_are_those_of_the_definition(train, test, order, kind, eos):
     model = ngrams.train(encoded(train), words, order, kind)
     plain = KneserNey(sentences_of(train, eos_id), 6, order, kind)
     expected = plain.nats(sentences_of(test, eos_id))
-    np.testing.assert_allclose(model.token_nats(encoded(test)), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(model.token_nll(encoded(test)), expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["modified", "single"])
@@ -36,7 +36,7 @@ def test_estimated_discounts_of_a_larger_text(kind):
     plain = KneserNey(sentences_of(train.tokens.tolist(), 1), 12, 3, kind)
     assert [0.5, 1.0, 1.5] not in plain.discounts[1:]
     expected = plain.nats(sentences_of(test.tokens.tolist(), 1))
-    np.testing.assert_allclose(model.token_nats(test), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.token_nll(test), expected, rtol=1e-12)
     assert model.parameter_count == sum(len(ngram) > 1 for ngram in plain.adjusted) + 12
 
 
@@ -54,7 +54,7 @@ def test_step_by_step_it_is_the_same_and_sums_to_one(train, order, kind, eos, se
         stepped.append(-np.take_along_axis(log_probs, following[..., None], -1)[..., 0])
         token = following
     for place in itertools.product(range(2), range(3)):
-        whole = model.token_nats(encoded(tokens[(slice(None), *place)]))
+        whole = model.token_nll(encoded(tokens[(slice(None), *place)]))
         np.testing.assert_allclose(np.stack(stepped)[(slice(None), *place)], whole, rtol=1e-12)
 
 
@@ -62,9 +62,9 @@ def test_chunks_do_not_show(monkeypatch):
     words = vocabulary(12)
     text = zipf_text(words, 60)
     model = ngrams.train(text, words, 4)
-    whole, told = model.token_nats(text), []
+    whole, told = model.token_nll(text), []
     monkeypatch.setattr("rnnlm_jax.ngrams.backoff_model.CHUNK", 7)
-    np.testing.assert_array_equal(model.token_nats(text, told.append), whole)
+    np.testing.assert_array_equal(model.token_nll(text, told.append), whole)
     assert sum(told) == len(text)
     assert max(told) == 7
 
@@ -74,7 +74,7 @@ def test_the_past_alone_counts():
     text = zipf_text(words, 20)
     model = ngrams.train(text, words, 4)
     half = len(text) // 2
-    np.testing.assert_array_equal(model.token_nats(encoded(text.tokens[:half])), model.token_nats(text)[:half])
+    np.testing.assert_array_equal(model.token_nll(encoded(text.tokens[:half])), model.token_nll(text)[:half])
 
 
 def test_discounts_by_hand():
@@ -105,17 +105,17 @@ def test_an_order_beyond_every_sentence_adds_nothing():
     test = encoded([2, 3, 4, 1, 1])
     short, long = (ngrams.train(text, words, order) for order in (4, 9))
     assert long.order == 9
-    assert np.isfinite(long.token_nats(test)).all()
+    assert np.isfinite(long.token_nll(test)).all()
     assert short.parameter_count == long.parameter_count
 
 
 def test_vocabularies_of_one_and_two_types():
     only = ngrams.train(encoded([1, 1, 1], 1), vocabulary(2), 3)
-    assert only.token_nats(encoded([1, 0, 1])).shape == (3,)
+    assert only.token_nll(encoded([1, 0, 1])).shape == (3,)
     one = vocabulary(1, eos=False)
     model = ngrams.train(encoded([0, 0, 0], -1), one, 2)
-    np.testing.assert_allclose(model.token_nats(encoded([0, 0], -1)), 0.0, atol=1e-15)
-    assert (model.token_nats(encoded([0, 0], -1)) >= 0).all()
+    np.testing.assert_allclose(model.token_nll(encoded([0, 0], -1)), 0.0, atol=1e-15)
+    assert (model.token_nll(encoded([0, 0], -1)) >= 0).all()
 
 
 def test_what_cannot_be_trained_or_scored():
@@ -128,14 +128,14 @@ def test_what_cannot_be_trained_or_scored():
     with pytest.raises(UserError, match="choose one of"):
         ngrams.train(text, words, 2, "katz")
     model = ngrams.train(text, words, 2)
-    assert model.token_nats(encoded([])).shape == (0,)
+    assert model.token_nll(encoded([])).shape == (0,)
     for wrong in (6, -1):
         with pytest.raises(UserError, match="ids beyond"):
-            model.token_nats(encoded([2, wrong]))
+            model.token_nll(encoded([2, wrong]))
 
 
 @pytest.mark.parametrize(("kind", "published"), [("modified", 141.19), ("single", 143.51)])
 def test_penn_treebank(kind, published):
     words, train, test = penn_treebank()
-    nats = ngrams.train(train, words, 5, kind).token_nats(test)
+    nats = ngrams.train(train, words, 5, kind).token_nll(test)
     assert math.exp(nats.mean()) == pytest.approx(published, abs=0.05)

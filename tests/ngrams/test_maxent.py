@@ -52,7 +52,7 @@ def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos
     found = features.score(weights)
     model = ngrams.NgramModel(words, features.levels(found), "")
     expected = nats_by_hand(by_words, sentences_of(test, words.eos_id), words.size, order)
-    np.testing.assert_allclose(model.token_nats(encoded(test)), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.token_nll(encoded(test)), expected, rtol=1e-9, atol=1e-12)
     assert features.nats(found) == pytest.approx(
         nats_by_hand(by_words, sentences_of(train, words.eos_id), 6, order).sum()
     )
@@ -133,8 +133,8 @@ def test_it_is_written_as_arpa_and_kept(tmp_path):
     assert "maximum entropy 3-gram of" in model.describe() and "discounts 0.1, variances 1" in model.describe()
     model.save(tmp_path / "model")
     ngrams.write_arpa(model, tmp_path / "model.arpa")
-    np.testing.assert_array_equal(ngrams.load(tmp_path / "model").token_nats(test), model.token_nats(test))
-    np.testing.assert_allclose(ngrams.load(tmp_path / "model.arpa").token_nats(test), model.token_nats(test), atol=1e-6)
+    np.testing.assert_array_equal(ngrams.load(tmp_path / "model").token_nll(test), model.token_nll(test))
+    np.testing.assert_allclose(ngrams.load(tmp_path / "model.arpa").token_nll(test), model.token_nll(test), atol=1e-6)
 
 
 def test_priors_are_chosen_that_suit_the_held_out_text():
@@ -142,7 +142,7 @@ def test_priors_are_chosen_that_suit_the_held_out_text():
     text, held_out = zipf_text(words, 60), zipf_text(words, 60, seed=1)
     chosen = maxent.choose_priors(text, words, 3, held_out)
     assert len(chosen.discounts) == len(chosen.variances) == 2
-    nats = [maxent.train(text, words, 3, priors).token_nats(held_out).sum() for priors in (chosen, maxent.Priors())]
+    nats = [maxent.train(text, words, 3, priors).token_nll(held_out).sum() for priors in (chosen, maxent.Priors())]
     assert nats[0] < nats[1]
 
 
@@ -162,5 +162,5 @@ def test_what_cannot_be_is_refused():
 def test_penn_treebank():
     """Of trigrams, in a few seconds; the 5-gram of the published 142.1 is a record of the perplexity table."""
     words, train, test = penn_treebank()
-    perplexities = [np.exp(make(train, words, 3).token_nats(test).mean()) for make in (maxent.train, ngrams.train)]
+    perplexities = [np.exp(make(train, words, 3).token_nll(test).mean()) for make in (maxent.train, ngrams.train)]
     assert perplexities[0] < perplexities[1]

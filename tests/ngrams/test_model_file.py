@@ -31,7 +31,7 @@ def test_it_comes_back(eos, tmp_path):
     assert again.describe() == model.describe()
     assert again.parameter_count == model.parameter_count
     text = zipf_text(words, 10, seed=3)
-    np.testing.assert_array_equal(again.token_nats(text), model.token_nats(text))
+    np.testing.assert_array_equal(again.token_nll(text), model.token_nll(text))
 
 
 def test_every_flipped_byte_is_noticed(model, tmp_path):
@@ -39,7 +39,7 @@ def test_every_flipped_byte_is_noticed(model, tmp_path):
     model.save(path)
     content = path.read_bytes()
     text = zipf_text(WORDS, 5, seed=1)
-    expected = model.token_nats(text)
+    expected = model.token_nll(text)
     for place in np.random.default_rng(0).integers(4, len(content), 120).tolist():
         damaged = bytearray(content)
         damaged[place] ^= 0x10
@@ -49,7 +49,7 @@ def test_every_flipped_byte_is_noticed(model, tmp_path):
         except UserError as error:
             assert str(path) in str(error)
         else:  # bytes of a zip archive that mean nothing: dates, for one
-            np.testing.assert_array_equal(again.token_nats(text), expected)
+            np.testing.assert_array_equal(again.token_nll(text), expected)
             assert again.vocabulary == WORDS
     for length in (0, 3, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
@@ -121,4 +121,4 @@ def test_nothing_is_half_written(model, tmp_path, monkeypatch):
 
 def test_texts_of_another_vocabulary_are_refused_by_id(model):
     with pytest.raises(UserError, match="beyond"):
-        model.token_nats(encoded([WORDS.size]))
+        model.token_nll(encoded([WORDS.size]))

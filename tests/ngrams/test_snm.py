@@ -50,7 +50,7 @@ def test_nats_are_those_of_the_definition(train, test, eos, seed):
         -math.log(probabilities(history, rows, TYPES, math.exp(weights[-1]), 6)[word])
         for history, word in zip(histories(test, 6, eos_id), test, strict=True)
     ]
-    np.testing.assert_allclose(model.token_nats(encoded(test)), expected, rtol=1e-6)  # M is float32
+    np.testing.assert_allclose(model.token_nll(encoded(test)), expected, rtol=1e-6)  # M is float32
     assert model.parameter_count == len(counted.pairs)
 
 
@@ -69,7 +69,7 @@ def test_step_by_step_it_is_the_same_and_sums_to_one(train, eos, seed):
         token = following
     for i in range(2):
         for j in range(3):
-            whole = model.token_nats(encoded(tokens[:, i, j]))
+            whole = model.token_nll(encoded(tokens[:, i, j]))
             np.testing.assert_allclose(np.stack(stepped)[:, i, j], whole, rtol=1e-9)
 
 
@@ -136,7 +136,7 @@ def test_the_adjustment_learns(lexical, monkeypatch):
     assert sum(told) == snm.work(train, TYPES, adjustment)
     given = snm.train(train, words, TYPES, adjustment, held_out=zipf_text(words, 100, seed=2))
     plain = snm.train(train, words, TYPES, snm.Adjustment(epochs=0))
-    nats = [model.token_nats(test).mean() for model in (learnt, given, plain)]
+    nats = [model.token_nll(test).mean() for model in (learnt, given, plain)]
     assert max(nats[:2]) < nats[2] - 0.1
 
 
@@ -148,7 +148,7 @@ def test_skip_grams_see_what_n_grams_do_not():
             word = int(rng.integers(2, 22))
             text += [word, int(rng.integers(2, 22)), word, 1]
     plain, skipping = (
-        snm.train(encoded(train), words, types).token_nats(encoded(test))[2::4].mean()
+        snm.train(encoded(train), words, types).token_nll(encoded(test))[2::4].mean()
         for types in (snm.ngram_types(3), snm.ngram_types(3) + snm.skip_types(3))
     )
     assert skipping < plain / 2
@@ -181,17 +181,17 @@ def test_it_comes_back_from_its_file(tmp_path):
     assert again.describe() == model.describe()
     assert (again.order, again.parameter_count, again.policy) == (3, model.parameter_count, words.describe())
     text = zipf_text(words, 10, seed=3)
-    np.testing.assert_array_equal(again.token_nats(text), model.token_nats(text))
+    np.testing.assert_array_equal(again.token_nll(text), model.token_nll(text))
 
 
 def test_chunks_do_not_show(monkeypatch):
     words = vocabulary(12)
     text = zipf_text(words, 40)
     model = snm.train(text, words, TYPES, snm.Adjustment(epochs=1))
-    whole, told = model.token_nats(text), []
+    whole, told = model.token_nll(text), []
     monkeypatch.setattr("rnnlm_jax.ngrams.snm.model.CHUNK", 7)
     monkeypatch.setattr("rnnlm_jax.ngrams.snm.training.CHUNK", 5)
-    np.testing.assert_allclose(model.token_nats(text, told.append), whole, rtol=1e-12)
+    np.testing.assert_allclose(model.token_nll(text, told.append), whole, rtol=1e-12)
     assert sum(told) == len(text)
     in_pieces = snm.train(text, words, TYPES, snm.Adjustment(epochs=1))
     np.testing.assert_array_equal(in_pieces.values, model.values)
@@ -203,16 +203,16 @@ def test_chunks_do_not_show(monkeypatch):
 def test_tiny_texts(tokens, lexical):
     for words in (vocabulary(2), vocabulary(2, eos=False)):
         model = snm.train(encoded(tokens), words, TYPES, snm.Adjustment(epochs=1, lexical=lexical))
-        nats = model.token_nats(encoded([0, 1, 1, 0]))
+        nats = model.token_nll(encoded([0, 1, 1, 0]))
         assert np.all(np.isfinite(nats))
         assert np.all(nats >= 0)
-    assert model.token_nats(encoded([])).shape == (0,)
+    assert model.token_nll(encoded([])).shape == (0,)
 
 
 def test_one_word_is_certain():
     words = Vocabulary("char", ("x",), None, None)
     model = snm.train(encoded([0, 0, 0], -1), words, TYPES)
-    np.testing.assert_allclose(model.token_nats(encoded([0, 0], -1)), 0.0, atol=1e-7)
+    np.testing.assert_allclose(model.token_nll(encoded([0, 0], -1)), 0.0, atol=1e-7)
 
 
 def test_what_is_refused():
@@ -231,7 +231,7 @@ def test_what_is_refused():
     with pytest.raises(UserError, match="order"):
         snm.ngram_types(0)
     with pytest.raises(UserError, match="beyond"):
-        snm.train(text, words).token_nats(encoded([6]))
+        snm.train(text, words).token_nll(encoded([6]))
     for wrong in ({"epochs": -1}, {"rate": 0.0}, {"rate": math.nan}, {"block": 0}, {"blocks": 0}):
         with pytest.raises(UserError):
             snm.Adjustment(**wrong)

@@ -138,7 +138,7 @@ def test_windows_steps_and_one_stretch_score_a_text_alike(cell):
     params = params._replace(output=params.output._replace(table=filled))
     text = np.random.default_rng(3).integers(0, VOCABULARY, (8, 2)).astype(np.int32)
     inputs, targets = text[:-1], text[1:]
-    score, step = jax.jit(model.token_nats), jax.jit(model.log_probs)
+    score, step = jax.jit(model.token_nll), jax.jit(model.log_probs)
     end, whole = score(params, model.initial_state((2,)), inputs, targets)
     state, parts = model.initial_state((2,)), []
     for start in (0, 1, 4):  # shorter and longer than the past

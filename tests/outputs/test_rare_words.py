@@ -52,7 +52,7 @@ def test_training_and_evaluation_stay_finite(name, text):
     def look(params, batch):
         """Exact nats of the batch's tokens, and the distributions of what follows the first of each stream."""
         start = model.initial_state((STREAMS,))
-        nats = model.token_nats(params, start, batch.inputs, batch.targets)[1]
+        nats = model.token_nll(params, start, batch.inputs, batch.targets)[1]
         return nats, model.log_probs(params, start, batch.inputs[0])[1]
 
     state = initial_train_state(model, optimizer, STREAMS, seed=0)

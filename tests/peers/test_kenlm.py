@@ -33,10 +33,10 @@ def test_the_same_log10_for_every_token(order, kind, tmp_path):
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     text = zipf_text(words, 60, seed=5, repeated=0.3)
     expected = kenlm_log10(tmp_path / "model.arpa", lines_of(text, words))
-    ours = -model.token_nats(text) / math.log(10)
+    ours = -model.token_nll(text) / math.log(10)
     np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)
     again = ngrams.load(tmp_path / "model.arpa")
-    np.testing.assert_allclose(-again.token_nats(text) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(-again.token_nll(text) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_unknown_words(tmp_path):
@@ -45,7 +45,7 @@ def test_unknown_words(tmp_path):
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     lines = ["a never b", "never never", "b a zzz"]
     expected = kenlm_log10(tmp_path / "model.arpa", lines)
-    ours = -model.token_nats(words.encode(lines)) / math.log(10)
+    ours = -model.token_nll(words.encode(lines)) / math.log(10)
     np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
@@ -54,7 +54,7 @@ def test_penn_treebank(tmp_path):
     model = ngrams.train(train, words, 3)
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     expected = kenlm_log10(tmp_path / "model.arpa", lines_of(test, words))
-    np.testing.assert_allclose(-model.token_nats(test) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(-model.token_nll(test) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_a_file_that_is_not_ours(tmp_path):
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_ours(tmp_path):
     path.write_text("\n".join([*lines, "", "\\end\\", ""]))
     model = ngrams.load(path)
     text = ["x z", "x z y z", "", "other z", "z z x y x z", "y"]
-    ours = -model.token_nats(model.vocabulary.encode(text)) / math.log(10)
+    ours = -model.token_nll(model.vocabulary.encode(text)) / math.log(10)
     np.testing.assert_allclose(ours, kenlm_log10(path, text), rtol=TOLERANCE, atol=TOLERANCE)
 
 
@@ -89,5 +89,5 @@ def test_the_same_words(tmp_path):
     text = [*lines, *(f"{other}x{other} {other}{other}y" for other in OTHERS), *(f"x{end}y z" for end in "\t\v\f\r")]
     expected = kenlm_log10(tmp_path / "model.arpa", text)
     for each in (model, ngrams.load(tmp_path / "model.arpa")):
-        ours = -each.token_nats(words.encode(text)) / math.log(10)
+        ours = -each.token_nll(words.encode(text)) / math.log(10)
         np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)

@@ -10,18 +10,19 @@ from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.cli.written_files import add_json_option, check_files, standard_output, write_json, write_output
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.comparison import (
-    Dynamic,
+    ComparisonTable,
+    DynamicRule,
+    NamedText,
     PerWordTable,
     Scorer,
-    Table,
+    TrainedRun,
     compare,
     compare_per_word,
-    names_of,
+    names_from_paths,
     open_scorer,
-    require_comparable,
+    require_same_vocabulary,
     unigram_cache,
 )
-from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun
 from rnnlm_jax.system.progress import token_bar
 
 #: What ``--mix`` mixes where no names are given.
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Score one text by every model, print a table sorted by perplexity, and write it where asked to."""
     how = dynamic_options.settings(arguments)
-    names = names_of(arguments.models)
+    names = names_from_paths(arguments.models)
     if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
         raise UserError(f"there is no folder {arguments.horizons}: give what rnnlm-jax jacobians --out wrote")
     check_files([arguments.markdown], arguments.json, [*arguments.models, arguments.data, arguments.tune])
@@ -77,27 +78,29 @@ def main(arguments: argparse.Namespace) -> int:
         raise UserError("--mix and --cache need tokens that all models share, as --per-word does not: choose")
     tune = _tuning_text(arguments)
     scorers: list[Scorer] = [
-        open_scorer(path, name, arguments.checkpoint, arguments.horizons)
+        open_scorer(path, name, checkpoint=arguments.checkpoint, horizons=arguments.horizons)
         for path, name in zip(arguments.models, names, strict=True)
     ]
     if not arguments.per_word:
-        require_comparable(scorers, "train both with the same --vocabulary, or add --per-word")
+        require_same_vocabulary(scorers, "train both with the same --vocabulary, or add --per-word")
     vocabularies = {scorer.vocabulary.content_hash: scorer.vocabulary for scorer in scorers}
     texts = {key: encode_text(arguments.data, each, arguments.data_dir) for key, each in vocabularies.items()}
     if how is not None:
         scorers += _dynamic(scorers, how, arguments)
     if arguments.per_word:
         cut = [texts[scorer.vocabulary.content_hash] for scorer in scorers]
-        return _write(arguments, compare_per_word(scorers, arguments.data, cut, token_bar))
+        return _write(arguments, compare_per_word(scorers, arguments.data, cut, make_bar=token_bar))
     vocabulary, text = scorers[0].vocabulary, texts[scorers[0].vocabulary.content_hash]
-    tune_text = encode_text(tune, vocabulary, arguments.data_dir) if tune else None
+    tuning = NamedText(tune, encode_text(tune, vocabulary, arguments.data_dir)) if tune else None
     caches: list[Scorer] = [unigram_cache(vocabulary, CACHE)] if arguments.cache else []
     every = [scorer.name for scorer in (*scorers, *caches)]
     mixes = [every if mix == ALL else mix.split(",") for mix in _mixes(arguments)]
-    return _write(arguments, compare(scorers, arguments.data, text, token_bar, mixes, tune, tune_text, caches))
+    test = NamedText(arguments.data, text)
+    table = compare(scorers, test, make_bar=token_bar, mixtures=mixes, tuning=tuning, mixture_only=caches)
+    return _write(arguments, table)
 
 
-def _write(arguments: argparse.Namespace, table: Table | PerWordTable) -> int:
+def _write(arguments: argparse.Namespace, table: ComparisonTable | PerWordTable) -> int:
     """Print a table, and write it where asked to."""
     with standard_output(arguments.markdown) as out:
         print(table.text(), end="")
@@ -130,7 +133,7 @@ def _tuning_text(arguments: argparse.Namespace) -> str:
     raise UserError("--mix needs a text to fit weights on: give --tune, such as ptb:valid")
 
 
-def _dynamic(scorers: Sequence[Scorer], how: Dynamic, arguments: argparse.Namespace) -> list[Scorer]:
+def _dynamic(scorers: Sequence[Scorer], how: DynamicRule, arguments: argparse.Namespace) -> list[Scorer]:
     """Each trained run once more, with dynamic evaluation.
 
     Raises:
@@ -139,10 +142,10 @@ def _dynamic(scorers: Sequence[Scorer], how: Dynamic, arguments: argparse.Namesp
     found: list[Scorer] = []
     for scorer in scorers:
         if isinstance(scorer, TrainedRun):
-            about = dataclasses.replace(scorer.about, kind=f"{scorer.about.kind}; {how}", horizon="")
+            info = dataclasses.replace(scorer.info, kind=f"{scorer.info.kind}; {how}", horizon="")
             scale = dynamic_options.measured_scale(scorer.run, scorer.name, how, arguments, arguments.data_dir)
             name = f"{scorer.name} dynamic"
-            found.append(dataclasses.replace(scorer, name=name, about=about, dynamic=how, scale=scale))
+            found.append(dataclasses.replace(scorer, name=name, info=info, dynamic=how, scale=scale))
     if not found:
         raise UserError("--dynamic is for trained runs, and there is none among the models: leave it out")
     return found

@@ -10,8 +10,8 @@ from rnnlm_jax.cli import dynamic_options
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison import Dynamic, NeuralCache, dynamic_nats, mixture_nats, neural_cache
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate, evaluation_of, text_nats
+from rnnlm_jax.evaluation import Evaluation, evaluate, evaluation_from_nll, text_nll
+from rnnlm_jax.evaluation.comparison import DynamicRule, NeuralCache, dynamic_nll, mixture_nll, neural_cache
 from rnnlm_jax.jobs.run_folder import Run, open_run
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.system import json_text
@@ -60,10 +60,12 @@ def main(arguments: argparse.Namespace) -> int:
         weight = _or(arguments.cache_weight, CACHE_WEIGHT)
         evaluation = _cached(run, text, cache, weight)
         about["cache"] = {"window": cache.window, "flatness": cache.flatness, "weight": weight}
-        remark = f"; {cache.about.kind}, weight {weight:g}"
+        remark = f"; {cache.info.kind}, weight {weight:g}"
     else:
         with token_bar("evaluating", len(text)) as bar:
-            evaluation = evaluate(run.model, run.params, text, run.vocabulary, arguments.streams, bar.update)
+            evaluation = evaluate(
+                run.model, run.params, text, run.vocabulary, streams=arguments.streams, progress=bar.update
+            )
         remark = ""
     print(f"{arguments.data}: {evaluation}{remark}")
     if arguments.json:
@@ -71,7 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace, how: Dynamic | None) -> None:
+def _check(arguments: argparse.Namespace, how: DynamicRule | None) -> None:
     """Refuse what does not go together.
 
     Raises:
@@ -93,19 +95,19 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _dynamic(run: Run, text: EncodedText, how: Dynamic, arguments: argparse.Namespace) -> Evaluation:
+def _dynamic(run: Run, text: EncodedText, how: DynamicRule, arguments: argparse.Namespace) -> Evaluation:
     require_finite(run.params, arguments.run)
     scale = dynamic_options.measured_scale(run, arguments.run, how, arguments, arguments.data_dir)
     start = time.perf_counter()
     with token_bar("evaluating", len(text)) as bar:
-        nats = dynamic_nats(run.model, run.params, text, run.vocabulary, how, scale, bar.update)
-    return evaluation_of(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
+        nats = dynamic_nll(run.model, run.params, text, run.vocabulary, rule=how, scale=scale, progress=bar.update)
+    return evaluation_from_nll(nats, text, run.vocabulary.describe(), seconds=time.perf_counter() - start)
 
 
 def _cached(run: Run, text: EncodedText, cache: NeuralCache, weight: float) -> Evaluation:
     start = time.perf_counter()
     with token_bar("evaluating", 2 * len(text)) as bar:
-        own = text_nats(run.model, run.params, text, run.vocabulary, 1, bar.update)
-        of_cache = cache.token_nats(text, bar.update)
-    nats = mixture_nats(np.stack([own, of_cache]), np.array([1 - weight, weight]))
-    return evaluation_of(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
+        own = text_nll(run.model, run.params, text, run.vocabulary, progress=bar.update)
+        of_cache = cache.token_nll(text, bar.update)
+    nats = mixture_nll(np.stack([own, of_cache]), np.array([1 - weight, weight]))
+    return evaluation_from_nll(nats, text, run.vocabulary.describe(), seconds=time.perf_counter() - start)

@@ -12,7 +12,7 @@ from rnnlm_jax import plotting
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.horizons.report import Options, Report, analyse, check
+from rnnlm_jax.evaluation.horizons import HorizonOptions, HorizonReport, measure_horizons, require_measurable
 from rnnlm_jax.jobs.run_folder import Run, kept_steps, open_run
 from rnnlm_jax.system import json_text
 from rnnlm_jax.system.progress import token_bar
@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.positions == 0:
         raise UserError("--positions must be 1 or more: there is no average over nothing")
     require_folder_name(arguments.out, "--out")
-    options = Options(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
+    options = HorizonOptions(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
     out = Path(arguments.out)
     names = [Path(path).resolve().name for path in arguments.runs]
     if len(set(names)) < len(names):
@@ -91,16 +91,16 @@ def main(arguments: argparse.Namespace) -> int:
     checked = []
     for path in arguments.runs:  # whatever is wrong with any of them shows before an hour's work on the first
         for name, run in _opened(path, arguments.checkpoint):
-            check(run, name, encode_text(arguments.data, run.vocabulary, arguments.data_dir), options)
+            text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
+            require_measurable(run, text, options, name=name)
             checked.append(name)
     for name in checked:
         (out / name).mkdir(parents=True, exist_ok=True)  # likewise a folder that cannot be made
-    reports: dict[str, Report] = {}
+    reports: dict[str, HorizonReport] = {}
     for path in arguments.runs:
         for name, run in _opened(path, arguments.checkpoint):
             text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
-            bar = _bar_of(name)
-            reports[name] = analyse(run, name, arguments.data, text, options, bar)
+            reports[name] = measure_horizons(run, text, options, name=name, data=arguments.data, make_bar=_bar_of(name))
             reports[name].write(out / name)
             for array, draw in FIGURES.items():
                 if array in reports[name].arrays:
@@ -130,7 +130,7 @@ def _bar_of(name: str) -> Any:
     return lambda what, tokens: token_bar(f"{name}: {what}", tokens)
 
 
-def print_table(reports: dict[str, Report], options: Options) -> None:
+def print_table(reports: dict[str, HorizonReport], options: HorizonOptions) -> None:
     """Horizons of all runs, and how the gradient falls by lag."""
     width = max(len("run"), *map(len, reports))
     print(f"{'':{width}}  {'gradient of':>11}  {'horizon':^13}  norm relative to the first lag, at lag")
@@ -171,5 +171,5 @@ def print_table(reports: dict[str, Report], options: Options) -> None:
             )
 
 
-def _lag(value: int | None, options: Options) -> str:
+def _lag(value: int | None, options: HorizonOptions) -> str:
     return f">{max(options.lags)}" if value is None else str(value)

@@ -13,7 +13,7 @@ from rnnlm_jax.cli.written_files import PRINTED, output_path, standard_output
 from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary, read_tokenizer, read_vocabulary_file
 from rnnlm_jax.data.vocabulary import LEVELS
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.perplexity import evaluation_of
+from rnnlm_jax.evaluation import evaluation_from_nll
 from rnnlm_jax.ngrams.arpa_writing import arpa_names, ngram_total
 from rnnlm_jax.ngrams.discounts import KINDS
 from rnnlm_jax.ngrams.kneser_ney import require_order
@@ -183,8 +183,8 @@ def evaluate_model(arguments: argparse.Namespace) -> int:
     text = encode_text(arguments.data, model.vocabulary, arguments.data_dir)
     start = time.perf_counter()
     with token_bar("evaluating", len(text)) as bar:
-        nats = model.token_nats(text, bar.update)
-    evaluation = evaluation_of(nats, text, model.policy, time.perf_counter() - start)
+        nats = model.token_nll(text, bar.update)
+    evaluation = evaluation_from_nll(nats, text, model.policy, seconds=time.perf_counter() - start)
     print(model.describe())
     print(f"{arguments.data}: {evaluation}")
     if arguments.json:

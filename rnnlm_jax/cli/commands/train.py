@@ -172,7 +172,7 @@ def print_results(results: Results) -> None:
         print(f"  test perplexity of the {name} baseline: {value:.3f}")
     if "entropy_rate" in results.facts:
         rate, test = results.facts["entropy_rate"], results.test
-        excess = 100 * (test.nats / test.tokens / rate - 1)
+        excess = 100 * (test.nll / test.tokens / rate - 1)
         print(
-            f"  exact entropy rate {rate:.5f} nats a token; the model's {test.nats / test.tokens:.5f} ({excess:+.2f} %)"
+            f"  exact entropy rate {rate:.5f} nats a token; the model's {test.nll / test.tokens:.5f} ({excess:+.2f} %)"
         )

@@ -43,7 +43,7 @@ def choose_priors(
     def nats(priors: Priors) -> float:
         nonlocal weights
         weights = optimum(features, priors, weights, progress)
-        return float(model_of(features, weights, vocabulary, priors).token_nats(held_out).sum())
+        return float(model_of(features, weights, vocabulary, priors).token_nll(held_out).sum())
 
     best = Priors()
     orders = max(min(order, 5) - 1, 1)

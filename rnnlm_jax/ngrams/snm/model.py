@@ -86,7 +86,7 @@ class SnmModel:
         start = "the text" if self.vocabulary.eos is None else "each line"
         return f"{self.source}; features×entries: {sizes}; one <s> before {start}; {self.policy}"
 
-    def token_nats(self, text: EncodedText, progress: Callable[[int], object] = lambda tokens: None) -> np.ndarray:
+    def token_nll(self, text: EncodedText, progress: Callable[[int], object] = lambda tokens: None) -> np.ndarray:
         """``−ln P`` of each token of a text in nats, end-of-line tokens included, float64 ``[N]``.
 
         Args:

@@ -77,7 +77,7 @@ def test_programs_mean_the_model(case):
 
     (inputs, targets), state = tokens(5, 3), model.initial_state((3,))
     after, nats = score.call(named, start_of(model, 3), inputs, targets)
-    wanted_after, wanted = jax.jit(model.token_nats)(params, state, inputs, targets)
+    wanted_after, wanted = jax.jit(model.token_nll)(params, state, inputs, targets)
     np.testing.assert_allclose(nats, wanted, **close)
     for name, leaf in named_leaves(wanted_after).items():
         np.testing.assert_allclose(after[name], leaf, **close)

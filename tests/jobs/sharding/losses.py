@@ -101,7 +101,7 @@ def scoring(mesh, streams):
     model = build_model(shape, count, executor_on_mesh(None, mesh))
     params, state = model.init(jax.random.key(0)), model.initial_state((streams,))
     ids = np.random.default_rng(0).integers(0, count, (16, streams)).astype(np.int32)
-    _, wanted = model.token_nats(params, state, ids, ids)
+    _, wanted = model.token_nll(params, state, ids, ids)
     on_mesh = jax.tree.map(placed, params, parameter_shardings(model, mesh))
     state = placed_tree(state, stream_sharding(mesh, streams))
     tokens = placed(ids, replicated(mesh))

@@ -1,33 +1,34 @@
-"""Models that are nothing but numbers: a scorer with given nats, and texts of given length."""
+"""A scorer with given nats, and a text of given tokens."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.evaluation.comparison.scorer import About, silent
+from rnnlm_jax.evaluation import no_progress
+from rnnlm_jax.evaluation.comparison import ModelInfo
 from tests.training.tiny import vocabulary
 
 WORDS = vocabulary()
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """A model whose nats of the first N tokens of any text are given."""
+class GivenScores:
+    """Scorer whose nats of the first N tokens of any text are given."""
 
     name: str
-    nats: np.ndarray
+    nll: np.ndarray
     vocabulary: Vocabulary = WORDS
-    about: About = field(default_factory=lambda: About("numbers"))
+    info: ModelInfo = field(default_factory=lambda: ModelInfo("numbers"))
     parameter_count: int = 3
 
     @property
     def policy(self):
         return self.vocabulary.describe()
 
-    def token_nats(self, text, progress=silent):
+    def token_nll(self, text, progress=no_progress):
         progress(len(text))
-        return self.nats[: len(text)]
+        return self.nll[: len(text)]
 
 
 def text_of(tokens):

@@ -1,4 +1,4 @@
-"""What is put together of a run's measurements, and how it is written; the measuring itself is stood in for."""
+"""The report of a run's measurements and its files; the measurements themselves are replaced by stand-ins."""
 
 import json
 import warnings
@@ -11,11 +11,17 @@ import pytest
 
 from rnnlm_jax import UserError
 from rnnlm_jax.config import Config, replace
-from rnnlm_jax.evaluation.horizons import report
-from rnnlm_jax.evaluation.horizons.gradient_decay import GradientDecay
-from rnnlm_jax.evaluation.horizons.information_decay import InformationDecay
-from rnnlm_jax.evaluation.horizons.report import Options, Report, analyse, check
-from rnnlm_jax.evaluation.horizons.text_spectra import TextSpectra
+from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.evaluation.horizons import (
+    GradientDecay,
+    HorizonOptions,
+    HorizonReport,
+    InformationDecay,
+    TextSpectra,
+    horizon_report,
+    measure_horizons,
+    require_measurable,
+)
 from rnnlm_jax.jobs.run_folder import START, Run, build_model
 from tests.training.tiny import random_params, text, vocabulary
 
@@ -24,19 +30,19 @@ TEXT = WORDS.encode(text(1).splitlines())
 INF = np.inf
 
 
-def a_run(cell, **options):
+def make_run(cell, **options):
     config = replace(Config(), model={"cell": cell, "hidden_size": 2, **options})
     model = build_model(config.model, WORDS.size)
     return Run(config, WORDS, model, random_params(model), START)
 
 
-def silent(what, tokens):
+def make_bar(description, total):
     return nullcontext(SimpleNamespace(update=lambda tokens: None))
 
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Stand-ins for what is measured of an LSTM, to be changed by a test."""
+    """Measurements of an LSTM, to be changed by a test."""
     norms = {part: np.zeros((4, 6)) for part in ("hidden", "cell", "inputs")}
     norms["cell"][:, 0] = -INF
     found = {
@@ -48,15 +54,15 @@ def measured(monkeypatch):
         "text_exponents": None,
     }
     for name in found:
-        monkeypatch.setattr(report, name, lambda *arguments, name=name: found[name])
+        monkeypatch.setattr(horizon_report, name, lambda *arguments, _name=name, **options: found[_name])
     return found
 
 
-def test_parts_and_horizons(measured):
+def test_the_summary_has_the_horizons_of_each_part_and_context(measured):
     measured["gradient_decay"].parts["hidden"][:] = [0, -0.5, -2, -5, -0.5, -5]
     measured["gradient_decay"].parts["cell"][:] = [-INF, 1, 0.5, -1, -4, -4]
-    options = Options(lags=(1, 5), positions=100, sequences=0)
-    found = analyse(a_run("lstm"), "net", "a.txt", TEXT, options, silent)
+    options = HorizonOptions(lags=(1, 5), positions=100, sequences=0)
+    found = measure_horizons(make_run("lstm"), TEXT, options, name="net", data="a.txt", make_bar=make_bar)
     arrays, facts = found.arrays, found.summary
     assert facts["horizons"] == {
         "hidden": {"1/e": 5, "1%": 5},
@@ -68,31 +74,30 @@ def test_parts_and_horizons(measured):
     assert facts["context_horizon"] == {"1%": None, "5%": 5}
     assert facts["perplexity_by_context"] == {"1": pytest.approx(np.exp(3)), "5": pytest.approx(np.exp(2.02))}
     assert (facts["name"], facts["data"], facts["step"], facts["cell"]) == ("net", "a.txt", 0, "lstm")
-    assert (facts["positions"], facts["context_tokens"], facts["largest_lag"]) == (4, 4, 5)  # what there was room for
+    assert (facts["positions"], facts["context_tokens"], facts["largest_lag"]) == (4, 4, 5)  # as many as fit
     assert facts["model"]["hidden_size"] == 2
     assert {name for name in arrays if name.startswith("log_")} == {
-        *("log_norm_hidden", "log_norm_cell", "log_norm_inputs", "log_norm_carousel"),  # and no bound
+        *("log_norm_hidden", "log_norm_cell", "log_norm_inputs", "log_norm_carousel"),  # without bounds
     }
     assert "trusted" not in facts
 
 
-def test_an_exploding_gradient_is_no_error(measured, tmp_path):
+def test_an_exploding_gradient_gives_infinite_norms_and_null_in_json(measured, tmp_path):
     measured["gradient_decay"].parts["hidden"][:] = 1000.0 * np.arange(6)
-    options = Options(lags=(1, 5), positions=4, sequences=0, parts=("hidden",))
+    options = HorizonOptions(lags=(1, 5), positions=4, sequences=0, parts=("hidden",))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = analyse(a_run("lstm"), "net", "a.txt", TEXT, options, silent)
+        found = measure_horizons(make_run("lstm"), TEXT, options, name="net", data="a.txt", make_bar=make_bar)
     assert found.summary["relative_norms"] == {"hidden": {"1": INF, "5": INF}}
     found.write(tmp_path)
     assert json.loads((tmp_path / "jacobians.json").read_text())["relative_norms"] == {"hidden": {"1": None, "5": None}}
 
 
-def test_the_largest_values_of_a_state_too_large(measured):
-    """Two of four values were computed, and nothing that needs a matrix."""
+def test_a_large_state_has_its_largest_singular_values_only(measured):
     values = np.array([[[1.0, -2.0], [5.0, -INF]], [[2.0, -1.0], [7.0, 1.0]]])
     measured["text_spectra"] = TextSpectra(np.array([1, 5]), values, np.array([[2, 1], [2, 2]]), None, None)
-    options = Options(lags=(1, 5), positions=4, sequences=2)
-    found = analyse(a_run("lstm"), "net", "a.txt", TEXT, options, silent)
+    options = HorizonOptions(lags=(1, 5), positions=4, sequences=2)
+    found = measure_horizons(make_run("lstm"), TEXT, options, name="net", data="a.txt", make_bar=make_bar)
     assert {"spectrum_lag", "log_singular_values", "trusted"} <= found.arrays.keys()
     assert not {"log_abs_det", "step_eigenvalues", "lyapunov_exponents"} & found.arrays.keys()
     assert (found.summary["state_size"], found.summary["singular_values"]) == (4, 2)
@@ -102,7 +107,7 @@ def test_the_largest_values_of_a_state_too_large(measured):
 
 
 @pytest.mark.parametrize(
-    ("cell", "options", "said"),
+    ("cell", "options", "message"),
     [
         (
             "gru",
@@ -112,30 +117,32 @@ def test_the_largest_values_of_a_state_too_large(measured):
         ("lstm", {"parts": ("memory",)}, "has no 'memory' to take gradients of: it has hidden, cell, inputs$"),
         ("lstm", {"lags": (1, len(TEXT))}, f"lag {len(TEXT)} goes beyond the text of {len(TEXT)} tokens"),
     ],
-    ids=["part of another cell", "no part at all", "lag"],
+    ids=["part of another cell", "unknown part", "lag"],
 )
-def test_what_cannot_be_measured(cell, options, said):
-    with pytest.raises(UserError, match=said):
-        check(a_run(cell), "net", TEXT, Options(**({"lags": (1,), "positions": 1, "sequences": 0} | options)))
+def test_errors_of_options(cell, options, message):
+    options = HorizonOptions(**({"lags": (1,), "positions": 1, "sequences": 0} | options))
+    with pytest.raises(ArgumentError, match=message):
+        require_measurable(make_run(cell), TEXT, options, name="net")
 
 
-def test_what_can():
-    check(a_run("lstm", layers=2), "net", TEXT, Options((len(TEXT) - 1,), 1, 0, ("inputs", "cell", "hidden")))
+def test_the_longest_possible_lag_and_all_parts_are_measurable():
+    options = HorizonOptions((len(TEXT) - 1,), 1, 0, ("inputs", "cell", "hidden"))
+    require_measurable(make_run("lstm", layers=2), TEXT, options, name="net")
 
 
 @pytest.mark.parametrize("value", [np.nan, INF])
-def test_parameters_that_are_not_finite(value):
-    run = a_run("lstm", layers=2)
+def test_parameters_that_are_not_finite_are_an_error(value):
+    run = make_run("lstm", layers=2)
     leaves, structure = jax.tree.flatten(run.params)
     leaves[4] = leaves[4].at[0].set(value)
     with pytest.raises(UserError, match=r"the parameters of net are not finite \(cell\.1\.w_x\): use an earlier"):
         broken = Run(run.config, WORDS, run.model, structure.unflatten(leaves), START)
-        check(broken, "net", TEXT, Options((1,), 1, 0))
+        require_measurable(broken, TEXT, HorizonOptions((1,), 1, 0), name="net")
 
 
-def test_arrays_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_arrays(tmp_path, monkeypatch):
     folder = tmp_path / "a" / "b"
-    Report({"lag": np.arange(3)}, {"name": "net", "largest": -INF}).write(folder)
+    HorizonReport({"lag": np.arange(3)}, {"name": "net", "largest": -INF}).write(folder)
 
     def half(file, **arguments):
         file.write(b"half")
@@ -143,7 +150,7 @@ def test_arrays_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez_compressed", half)
     with pytest.raises(OSError, match="no space"):
-        Report({"lag": np.arange(9)}, {}).write(folder)
+        HorizonReport({"lag": np.arange(9)}, {}).write(folder)
     assert {path.name for path in folder.iterdir()} == {"jacobians.npz", "jacobians.json"}
     with np.load(folder / "jacobians.npz") as file:
         assert file["lag"].tolist() == [0, 1, 2]
