@@ -49,7 +49,7 @@ def test_train_eval_score_and_sample(corpus, tmp_path, rnnlm, monkeypatch):
     assert [s["tokens"] for s in scores["sentences"]] == [len(line.split()) + 1 for line in lines]
     assert math.fsum(s["nats"] for s in scores["sentences"]) == pytest.approx(scores["nats"], rel=1e-12)
     for sentence in scores["sentences"]:
-        assert math.fsum(sentence["token_nll"]) == pytest.approx(sentence["nats"], rel=1e-12)
+        assert math.fsum(sentence["token_nats"]) == pytest.approx(sentence["nats"], rel=1e-12)
     assert scores["nats"] != pytest.approx(carried["nats"], rel=1e-4)
 
     words = ["sample", run, "--prompt", "the cat", "--max-tokens", "20", "--lines", "3"]
@@ -74,7 +74,7 @@ def test_score_prints_every_token(trained, tmp_path, rnnlm):
     scores = last_line(outcome)
     shown = re.findall(r"^ +([0-9.]+) +'(.+)'$", outcome.out, re.MULTILINE)
     assert [token for _, token in shown] == ["the", "cat", "<eos>", "<eos>", "ran", "<eos>"]
-    nats = [value for sentence in scores["sentences"] for value in sentence["token_nll"]]
+    nats = [value for sentence in scores["sentences"] for value in sentence["token_nats"]]
     np.testing.assert_allclose([float(value) for value, _ in shown], nats, atol=1e-4)
 
 

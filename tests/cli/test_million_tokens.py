@@ -25,5 +25,5 @@ def test_one_line_of_a_million_tokens(tmp_path, rnnlm):
     assert outcome.code == 0, outcome
     scores = json.loads(outcome.out.splitlines()[-1])
     (sentence,) = scores["sentences"]
-    assert (scores["tokens"], len(sentence["token_nll"])) == (TOKENS + 1, TOKENS + 1)
+    assert (scores["tokens"], len(sentence["token_nats"])) == (TOKENS + 1, TOKENS + 1)
     assert abs(scores["nats"] - figures["nats"]) < 1e-6 * figures["nats"]  # one sentence is one stream

@@ -61,5 +61,5 @@ def _summary(found: Evaluation, scores: list[list[float]]) -> dict[str, object]:
         "character_perplexity": found.character_perplexity,
         "bits_per_character": found.bits_per_character,
         "lossy_lines": found.lossy_lines,
-        "sentences": [{"nats": math.fsum(each), "tokens": len(each), "token_nll": each} for each in scores],
+        "sentences": [{"nats": math.fsum(each), "tokens": len(each), "token_nats": each} for each in scores],
     }

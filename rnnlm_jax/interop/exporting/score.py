@@ -137,7 +137,7 @@ def encode(path: str, vocabulary: dict[str, Any]) -> tuple[np.ndarray, int]:
     return np.where(found < 0, np.int32(unk), found), unknown
 
 
-def token_nll(folder: Path, manifest: dict[str, Any], tokens: np.ndarray) -> np.ndarray:
+def token_nats(folder: Path, manifest: dict[str, Any], tokens: np.ndarray) -> np.ndarray:
     """``-log P`` of every token in nats, the text being one stream: the state goes from window to window."""
     if manifest["x64"]:
         jax.config.update("jax_enable_x64", True)
@@ -165,7 +165,7 @@ def main() -> None:
     manifest = check(FOLDER)
     vocabulary = json.loads((FOLDER / "vocabulary.json").read_bytes())
     tokens, unknown = encode(arguments.file, vocabulary)
-    nats = token_nll(FOLDER, manifest, tokens)
+    nats = token_nats(FOLDER, manifest, tokens)
     if arguments.tokens:
         for token, value in zip(tokens.tolist(), nats.tolist(), strict=True):
             print(f"{value:12.4f}  {vocabulary['tokens'][token]!r}")
@@ -176,7 +176,7 @@ def main() -> None:
     print(f"perplexity {perplexity:.3f}  ({total:.2f} nats over {len(tokens):,} tokens; {unknown:,} OOV; {policy})")
     if arguments.json:
         figures = {"perplexity": perplexity, "nats": total, "tokens": len(tokens), "oov": unknown}
-        print(json.dumps(figures | ({"token_nll": nats.tolist()} if arguments.tokens else {})))
+        print(json.dumps(figures | ({"token_nats": nats.tolist()} if arguments.tokens else {})))
 
 
 def fail(message: str) -> NoReturn:

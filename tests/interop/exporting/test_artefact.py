@@ -65,7 +65,7 @@ def test_it_scores_a_text_with_jax_and_numpy_alone(small_run, artefact, corpus, 
     text = encode_text(str(corpus), small_run.vocabulary)
     with jax.enable_x64(False):
         wanted = text_nll(small_run.model, small_run.params, text, small_run.vocabulary)
-    np.testing.assert_allclose(figures["token_nll"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(figures["token_nats"], wanted, rtol=1e-5)
     assert figures["nats"] == pytest.approx(wanted.sum(), rel=1e-6)
     assert (figures["tokens"], figures["oov"]) == (len(text), text.oov) == (len(shown), 1)
     assert f"perplexity {np.exp(wanted.mean()):.3f}" in line
