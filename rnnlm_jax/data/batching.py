@@ -10,9 +10,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from rnnlm_jax.data.buckets import EpochOrder, LengthBuckets, padded
-from rnnlm_jax.data.encoded import EncodedText
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.data.encoded_text import EncodedText
+from rnnlm_jax.data.length_buckets import EpochOrder, LengthBuckets, pad_sentences
+from rnnlm_jax.errors import DataError
 
 ArrayType = TypeVar("ArrayType")
 
@@ -64,7 +64,7 @@ class StreamBatches:
         columns: the streams to lay out, ascending; a process of several has those of its devices. `None`: all.
 
     Raises:
-        UserError: a size that is not positive, a negative `first_input`, or a text without tokens.
+        DataError: a size that is not positive, a negative `first_input`, or a text without tokens.
     """
 
     carries_state = True
@@ -82,7 +82,7 @@ class StreamBatches:
         require_not_negative(first_input=first_input)
         self._tokens = np.asarray(tokens).reshape(-1)
         if self._tokens.size == 0:
-            raise UserError("there are no tokens to make batches of: give a text that is not empty")
+            raise DataError("there are no tokens to make batches of: give a text that is not empty")
         self.batch_size = batch_size
         self.bptt = bptt
         self._first_input = first_input
@@ -156,7 +156,7 @@ class SentenceBatches:
         columns: the places of a batch to fill, ascending; a process of several has those of its devices. `None`: all.
 
     Raises:
-        UserError: a size or boundary that is not positive, a negative seed, or a text without tokens.
+        DataError: a size or boundary that is not positive, a negative seed, or a text without tokens.
     """
 
     carries_state = False
@@ -195,7 +195,7 @@ class SentenceBatches:
         """Return the batch of some sentences, given by line number, padded to `length` tokens."""
         own = rows[self._columns[self._columns < rows.size]]
         lines = [self._tokens[self._ends[row - 1] if row else 0 : self._ends[row]] for row in own.tolist()]
-        return Batch(*padded(lines, self._columns.size, length, self._first_input))
+        return Batch(*pad_sentences(lines, self._columns.size, length, self._first_input))
 
     def close(self) -> None:
         """Nothing is held open: the text is in memory."""
@@ -242,19 +242,19 @@ def require_positive(**sizes: int) -> None:
     """Refuse a size that is not positive, by its name.
 
     Raises:
-        UserError: for the first.
+        DataError: for the first.
     """
     for name, size in sizes.items():
         if size <= 0:
-            raise UserError(f"{name}={size} is not positive: give a number of at least 1")
+            raise DataError(f"{name}={size} is not positive: give a number of at least 1")
 
 
 def require_not_negative(**numbers: int) -> None:
     """Refuse a negative number, by its name.
 
     Raises:
-        UserError: for the first.
+        DataError: for the first.
     """
     for name, number in numbers.items():
         if number < 0:
-            raise UserError(f"{name}={number} is negative: give 0 or more")
+            raise DataError(f"{name}={number} is negative: give 0 or more")

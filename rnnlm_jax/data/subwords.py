@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm_jax.data.encoding import BlockIds
-from rnnlm_jax.data.text_blocks import Block
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.data.text_blocks import TextBlock
+from rnnlm_jax.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 #: How tokenizers of bytes write the newline.
-NEWLINE = "\u010a"
-#: Lines that are encoded side by side, in the library's threads.
+BYTE_LEVEL_NEWLINE = "\u010a"
+#: Lines that are encoded side by side, in the import_tokenizers's threads.
 _AT_ONCE = 4096
 
 
-def library() -> Any:
+def import_tokenizers() -> Any:
     """Return the module `tokenizers`.
 
     Raises:
-        UserError: it is not installed.
+        DataError: it is not installed.
     """
     try:
         import tokenizers
     except ImportError as error:
-        raise UserError(
+        raise DataError(
             "subwords need the package tokenizers, which is not installed: pip install 'rnnlm_jax[subwords]'"
         ) from error
     return tokenizers
@@ -45,26 +45,26 @@ def opened(text: str) -> Tokenizer:
     text can end a line where it has none.
 
     Raises:
-        UserError: the text is no tokenizer's, or `tokenizers` is not installed.
+        DataError: the text is no tokenizer's, or `tokenizers` is not installed.
     """
-    tokenizers = library()
+    tokenizers = import_tokenizers()
     try:
         tokenizer = tokenizers.Tokenizer.from_str(text)
     except BaseException as error:
         reason = _reason(error)
-        raise UserError(f"the tokenizer cannot be read ({reason}): give a whole tokenizer.json") from error
+        raise DataError(f"the tokenizer cannot be read ({reason}): give a whole tokenizer.json") from error
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
-def block_ids(text: str, block: Block, unk_id: int | None) -> tuple[BlockIds, int, int]:
+def block_ids(text: str, block: TextBlock, unk_id: int | None) -> tuple[BlockIds, int, int]:
     """Encode the lines of a block with the tokenizer that `text` describes, without ends of lines.
 
     Returns:
         The ids; how many of them are `unk_id`; how many lines do not come back as they were when decoded.
 
     Raises:
-        UserError: the tokenizer refuses a line, or `tokenizers` is not installed.
+        DataError: the tokenizer refuses a line, or `tokenizers` is not installed.
     """
     tokenizer = opened(text)
     lines, ids, ends = block.lines(), array("i"), array("q")
@@ -95,7 +95,7 @@ def decode(text: str, ids: Sequence[int], eos_id: int | None) -> str:
     return "\n".join(tokenizer.decode_batch(pieces, skip_special_tokens=False))
 
 
-def _encoded(tokenizer: Tokenizer, lines: list[str], block: Block, before: int) -> list[list[int]]:
+def _encoded(tokenizer: Tokenizer, lines: list[str], block: TextBlock, before: int) -> list[list[int]]:
     """Return the ids of each line; `before` lines of the block came earlier."""
     try:
         return [found.ids for found in tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
@@ -105,11 +105,11 @@ def _encoded(tokenizer: Tokenizer, lines: list[str], block: Block, before: int) 
             for k, line in enumerate(lines):
                 _encoded(tokenizer, [line], block, before + k)
         where = block.place(int(block.ends[before])) if block.line else "a line"
-        raise UserError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or mend it") from error
+        raise DataError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or mend it") from error
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the library says is wrong; anything that is not the library's is raised on.
+    """Return what the import_tokenizers says is wrong; anything that is not the import_tokenizers's is raised on.
 
     It raises plain `Exception`, and where its own code fails a panic, which is none and has no name to import.
     """

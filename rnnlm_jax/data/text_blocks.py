@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIZE = 2**20
+BLOCK_SIZE = 2**20
 """Bytes of a block, at least where the text has so many; a longer line is one block."""
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """Some lines of a text, one after the other.
 
     Attributes:
@@ -54,7 +54,7 @@ class Block(NamedTuple):
 class TextBlocks(Iterator[str]):
     """The lines of a text, to be taken one at a time, or by blocks, which is many times faster; once."""
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(self, blocks: Iterable[TextBlock]) -> None:
         """Take the blocks; nothing is read before the first line or block is asked for."""
         self._blocks = iter(blocks)
         self._lines = (line for block in self._blocks for line in block.lines())
@@ -65,12 +65,12 @@ class TextBlocks(Iterator[str]):
         self._begun = True
         return next(self._lines)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[TextBlock]:
         """Return the blocks of the lines that are left."""
-        return grouped(self._lines) if self._begun else self._blocks
+        return group_lines(self._lines) if self._begun else self._blocks
 
 
-def blocks_of(lines: Iterable[str], errors: str = "surrogatepass") -> Iterator[Block]:
+def blocks_of(lines: Iterable[str], errors: str = "surrogatepass") -> Iterator[TextBlock]:
     """Return the lines of a text by blocks.
 
     Args:
@@ -80,17 +80,17 @@ def blocks_of(lines: Iterable[str], errors: str = "surrogatepass") -> Iterator[B
     Raises:
         UnicodeEncodeError: a line, which is then its `object`, has a character that `errors` does not encode.
     """
-    return lines.blocks() if isinstance(lines, TextBlocks) else grouped(lines, errors)
+    return lines.blocks() if isinstance(lines, TextBlocks) else group_lines(lines, errors)
 
 
-def grouped(lines: Iterable[str], errors: str = "surrogatepass") -> Iterator[Block]:
+def group_lines(lines: Iterable[str], errors: str = "surrogatepass") -> Iterator[TextBlock]:
     """Yield blocks of lines that come one by one, as `blocks_of` does."""
     part: list[str] = []
     characters, number = 0, 1
     for line in lines:
         part.append(line)
         characters += len(line)
-        if characters + len(part) >= SIZE:
+        if characters + len(part) >= BLOCK_SIZE:
             yield _block(part, characters, number, errors)
             number += len(part)
             part, characters = [], 0
@@ -98,7 +98,7 @@ def grouped(lines: Iterable[str], errors: str = "surrogatepass") -> Iterator[Blo
         yield _block(part, characters, number, errors)
 
 
-def _block(lines: list[str], characters: int, number: int, errors: str) -> Block:
+def _block(lines: list[str], characters: int, number: int, errors: str) -> TextBlock:
     try:
         data = ("\n".join(lines) + "\n").encode("utf-8", errors)
     except UnicodeEncodeError:
@@ -109,7 +109,7 @@ def _block(lines: list[str], characters: int, number: int, errors: str) -> Block
     single = len(data) == characters + len(lines)
     sizes = map(len, lines) if single else (len(line.encode("utf-8", errors)) for line in lines)
     ends = np.cumsum(np.fromiter(sizes, np.int64, len(lines)) + 1) - 1
-    return Block(data, ends, characters, line=number)
+    return TextBlock(data, ends, characters, line=number)
 
 
 def starts_character(data: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm_jax.data import subwords
-from rnnlm_jax.data.encoded import EncodedText
-from rnnlm_jax.data.encoding import BlockIds, byte_ids, character_ids, count_words, token_at, with_ends, word_ids
-from rnnlm_jax.data.spooled import SpooledArray
-from rnnlm_jax.data.text_blocks import Block, blocks_of
+from rnnlm_jax.data.encoded_text import EncodedText
+from rnnlm_jax.data.encoding import BlockIds, append_eos, byte_ids, character_ids, count_words, token_at, word_ids
+from rnnlm_jax.data.spooled_array import SpooledArray
+from rnnlm_jax.data.text_blocks import TextBlock, blocks_of
 from rnnlm_jax.data.word_table import WordTable
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.system.atomic_write import written_whole
 from rnnlm_jax.system.input_files import read_input
 
@@ -44,7 +44,7 @@ class Vocabulary:
             that a vocabulary needs no other file. `None` at every other level.
 
     Raises:
-        UserError: an unknown level, a repeated token, a policy token that is not among the tokens, subwords without
+        DataError: an unknown level, a repeated token, a policy token that is not among the tokens, subwords without
             their tokenizer, or a tokenizer of something else.
     """
 
@@ -57,18 +57,18 @@ class Vocabulary:
     def __post_init__(self) -> None:
         """Refuse a vocabulary that could not encode or decode what it says."""
         if self.level not in LEVELS:
-            raise UserError(f"unknown level {self.level!r}: choose one of {', '.join(LEVELS)}")
+            raise DataError(f"unknown level {self.level!r}: choose one of {', '.join(LEVELS)}")
         if len(self.index) != len(self.tokens):
-            raise UserError("a vocabulary holds each token once, but some token is repeated")
+            raise DataError("a vocabulary holds each token once, but some token is repeated")
         for role, token in (("unk", self.unk), ("eos", self.eos)):
             if token is not None and token not in self.index:
-                raise UserError(f"the {role} token {token!r} is not among the tokens of the vocabulary: add it")
+                raise DataError(f"the {role} token {token!r} is not among the tokens of the vocabulary: add it")
         if self.unk is not None and self.unk == self.eos:
-            raise UserError(f"unk and eos are both {self.unk!r}: give them different tokens")
+            raise DataError(f"unk and eos are both {self.unk!r}: give them different tokens")
         if self.level == "byte" and (self.tokens != tuple(map(chr, range(256))) or self.unk is not None):
-            raise UserError("a byte vocabulary is the 256 bytes in order, without an unknown token")
+            raise DataError("a byte vocabulary is the 256 bytes in order, without an unknown token")
         if (self.level == "subword") != (self.tokenizer is not None):
-            raise UserError("subwords have a tokenizer, and no other level has one: give both or neither")
+            raise DataError("subwords have a tokenizer, and no other level has one: give both or neither")
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -115,7 +115,7 @@ class Vocabulary:
             unknown = "no byte is unknown"
         if self.level == "subword" and self.unk is None:
             unknown = "no unknown token"
-        newline = subwords.NEWLINE if self.level == "subword" else "\n"
+        newline = subwords.BYTE_LEVEL_NEWLINE if self.level == "subword" else "\n"
         shown = {None: "nothing", "\n": "\\n", newline: "\\n"}.get(self.eos, self.eos)
         counted = ", counted as a token, a word and a character" if self.level == "subword" else ""
         return f"{self.level} level, {self.size:,} types, {unknown}, {shown} ends each line{counted}"
@@ -131,7 +131,7 @@ class Vocabulary:
             The ids with their line ends and counts.
 
         Raises:
-            UserError: a token is unknown and the vocabulary has no unknown token; subwords without `tokenizers`; there
+            DataError: a token is unknown and the vocabulary has no unknown token; subwords without `tokenizers`; there
                 is no room for the temporary file.
         """
         ids, ends = SpooledArray(np.uint16 if self.size <= 2**16 else np.int32), SpooledArray(np.int64)
@@ -140,7 +140,7 @@ class Vocabulary:
             for block in blocks_of(lines, "surrogateescape" if self.level == "byte" else "surrogatepass"):
                 found, unknown, changed = self._block_ids(block)
                 if self.eos_id is not None:
-                    found = with_ends(found, self.eos_id)
+                    found = append_eos(found, self.eos_id)
                     characters += block.ends.size
                     words += block.ends.size
                 ends.append(found.line_ends + ids.size)
@@ -160,7 +160,7 @@ class Vocabulary:
         Bytes of a command line that are not UTF-8, which Python has as U+DC80 to U+DCFF, are bytes at the byte level.
 
         Raises:
-            UserError: a token is unknown and the vocabulary has no unknown token, or there are bytes that are not
+            DataError: a token is unknown and the vocabulary has no unknown token, or there are bytes that are not
                 UTF-8 at another level, or half of a surrogate pair.
         """
         try:
@@ -175,12 +175,12 @@ class Vocabulary:
         Bytes that are not valid UTF-8 (a cut or sampled sequence) become the replacement character U+FFFD.
 
         Raises:
-            UserError: an id is not between 0 and `size - 1`.
+            DataError: an id is not between 0 and `size - 1`.
         """
         numbers = [int(i) for i in ids]
         if numbers and not (min(numbers) >= 0 and max(numbers) < self.size):
             wrong = next(i for i in numbers if not 0 <= i < self.size)
-            raise UserError(f"{wrong} is no token id: the vocabulary has ids 0 to {self.size - 1}")
+            raise DataError(f"{wrong} is no token id: the vocabulary has ids 0 to {self.size - 1}")
         if self.tokenizer is not None:
             return subwords.decode(self.tokenizer, numbers, self.eos_id)
         words = ["\n" if self.tokens[i] == self.eos else self.tokens[i] for i in numbers]
@@ -201,7 +201,7 @@ class Vocabulary:
         """Write the vocabulary to a JSON file; a reader sees the old file or the whole new one, never a part.
 
         Raises:
-            UserError: the path is a folder's or a device's.
+            DataError: the path is a folder's or a device's.
         """
         with written_whole(path) as temporary:
             temporary.write_text(self.to_json(), encoding="ascii")
@@ -211,7 +211,7 @@ class Vocabulary:
         """Read a vocabulary that `save` wrote, and check that it is the one that was written.
 
         Raises:
-            UserError: there is no such file, it is no vocabulary file, or its content does not fit its hash.
+            DataError: there is no such file, it is no vocabulary file, or its content does not fit its hash.
         """
         return cls.from_json(read_input(path, "vocabulary file"), str(path))
 
@@ -220,17 +220,17 @@ class Vocabulary:
         """Return the vocabulary that `to_json` gave as a text; errors call it `name`.
 
         Raises:
-            UserError: it is no vocabulary, or its content does not fit its hash.
+            DataError: it is no vocabulary, or its content does not fit its hash.
         """
         try:
             content = json.loads(text)
         except ValueError:  # no JSON, or not even text
-            raise UserError(f"{name} is no readable vocabulary file: build the vocabulary again") from None
+            raise DataError(f"{name} is no readable vocabulary file: build the vocabulary again") from None
         if isinstance(content, dict) and "format" not in content and "model" in content:
-            raise UserError(f"{name} is no vocabulary file of ours: give a tokenizer.json as --tokenizer")
+            raise DataError(f"{name} is no vocabulary file of ours: give a tokenizer.json as --tokenizer")
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise UserError(f"{name} is not a vocabulary file of this version: build the vocabulary again")
-        corrupt = UserError(f"the vocabulary file {name} is corrupt (its sha256 does not fit): build it again")
+            raise DataError(f"{name} is not a vocabulary file of this version: build the vocabulary again")
+        corrupt = DataError(f"the vocabulary file {name} is corrupt (its sha256 does not fit): build it again")
         try:
             rules = content.get("tokenizer")
             found = cls(content["level"], tuple(content["tokens"]), content["unk"], content["eos"], rules)
@@ -252,7 +252,7 @@ class Vocabulary:
         table[list(known)] = list(known.values())
         return table
 
-    def _block_ids(self, block: Block) -> tuple[BlockIds, int, int]:
+    def _block_ids(self, block: TextBlock) -> tuple[BlockIds, int, int]:
         """Return a block as ids, without ends of lines; its unknown tokens; its lines that do not come back."""
         if self.tokenizer is not None:
             return subwords.block_ids(self.tokenizer, block, self.unk_id)
@@ -267,19 +267,19 @@ class Vocabulary:
             found.ids[unknown] = self.unk_id
         return found, unknown.size, 0
 
-    def _unknown(self, block: Block, number: int) -> UserError:
+    def _unknown(self, block: TextBlock, number: int) -> DataError:
         """Return what to say of token `number` of a block, which is unknown."""
         token, at = token_at(block, number, self.level)
         where = f" in {block.place(at)}" if block.line else ""
-        return UserError(
+        return DataError(
             f"{token!r}{where} is not in the vocabulary ({self.describe()}): use a vocabulary that has it, or one with "
             "an unknown token"
         )
 
 
-def _not_text(error: UnicodeEncodeError) -> UserError:
+def _not_text(error: UnicodeEncodeError) -> DataError:
     """Return what to say of half a surrogate pair, the form too of a command line's byte that is not UTF-8."""
-    return UserError(
+    return DataError(
         f"{error.object[error.start]!r} at character {error.start + 1} is no character, or a byte that is not UTF-8: "
         "give text in UTF-8; only a model of bytes takes other bytes"
     )

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from rnnlm_jax.data import subword_building
-from rnnlm_jax.data.encoding import code_points, words_of
-from rnnlm_jax.data.text_blocks import Block, blocks_of
+from rnnlm_jax.data.encoding import code_points, word_spans
+from rnnlm_jax.data.text_blocks import TextBlock, blocks_of
 from rnnlm_jax.data.vocabulary import LEVELS, Vocabulary
 from rnnlm_jax.data.word_table import WordTable
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 class _Default(enum.Enum):
@@ -36,7 +36,7 @@ def build_vocabulary(
     The unknown and the end-of-line token take their place by count like any other (a line counts one end; the unknown
     token counts where it stands in the text and for each token that was cut), so that frequency-binned output
     layers can take ids as ranks. The byte level is the exception: id and byte are the same number. Subwords are those
-    of `subword_building.train`, bytes first and then merges in their order.
+    of `subword_building.train_byte_pairs`, bytes first and then merges in their order.
 
     Args:
         lines: the training text without newlines; not read for the byte level.
@@ -48,17 +48,17 @@ def build_vocabulary(
         eos: what ends each line; `None`: nothing. Default: `<eos>` for words, a newline otherwise.
 
     Raises:
-        UserError: an unknown level, a size that is not positive, a text without tokens, or a cut without `unk`.
+        DataError: an unknown level, a size that is not positive, a text without tokens, or a cut without `unk`.
     """
     if level not in LEVELS:
-        raise UserError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
+        raise DataError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
     if min_count <= 0 or (max_size is not None and max_size <= 0):
         wrong = f"min_count={min_count}" if min_count <= 0 else f"max_size={max_size}"
-        raise UserError(f"{wrong} is not positive: give a number of at least 1")
+        raise DataError(f"{wrong} is not positive: give a number of at least 1")
     if level == "subword":
         if not (isinstance(unk, _Default) and isinstance(eos, _Default)):
-            raise UserError("subwords of bytes end lines with a newline and know every byte: leave unk and eos out")
-        return subword_building.train(lines, max_size, min_count)
+            raise DataError("subwords of bytes end lines with a newline and know every byte: leave unk and eos out")
+        return subword_building.train_byte_pairs(lines, max_size, min_count)
     cutting = min_count > 1 or max_size is not None
     if isinstance(unk, _Default):
         unk = "<unk>" if level == "word" or (level == "char" and cutting) else None
@@ -66,14 +66,14 @@ def build_vocabulary(
         eos = "<eos>" if level == "word" else "\n"
     if level == "byte":
         if cutting:
-            raise UserError("a byte vocabulary always has 256 types: leave min_count and max_size out")
+            raise DataError("a byte vocabulary always has 256 types: leave min_count and max_size out")
         return Vocabulary("byte", tuple(map(chr, range(256))), unk, eos)
     if cutting and unk is None:
-        raise UserError("min_count and max_size cut tokens, which need an unknown token to become: give unk")
+        raise DataError("min_count and max_size cut tokens, which need an unknown token to become: give unk")
 
     counts, seen = _count(lines, level)
     if not counts:
-        raise UserError("the text has no tokens to build a vocabulary from: give a text that is not empty")
+        raise DataError("the text has no tokens to build a vocabulary from: give a text that is not empty")
     if eos is not None:
         counts[eos] += seen
     specials = {token for token in (unk, eos) if token is not None}
@@ -81,7 +81,7 @@ def build_vocabulary(
     if max_size is not None:
         room = max_size - len(specials)
         if room <= 0:
-            raise UserError(f"max_size={max_size} leaves no room beside {len(specials)} policy tokens: give more")
+            raise DataError(f"max_size={max_size} leaves no room beside {len(specials)} policy tokens: give more")
         kept = dict(_by_rank(kept)[:room])
     for token in specials:
         kept[token] = counts[token]
@@ -95,7 +95,7 @@ def _count(lines: Iterable[str], level: str) -> tuple[Counter[str], int]:
     count = _count_words if level == "word" else _count_characters
     seen = 0
 
-    def blocks() -> Iterator[Block]:
+    def blocks() -> Iterator[TextBlock]:
         nonlocal seen
         for block in blocks_of(lines):
             seen += block.ends.size
@@ -105,10 +105,10 @@ def _count(lines: Iterable[str], level: str) -> tuple[Counter[str], int]:
     return counts, seen
 
 
-def _count_words(blocks: Iterable[Block]) -> Counter[str]:
+def _count_words(blocks: Iterable[TextBlock]) -> Counter[str]:
     table, counts = WordTable(), np.zeros(2**10, np.int64)
     for block in blocks:
-        for words in words_of(block):
+        for words in word_spans(block):
             ids = table.find(words.buffer, words.starts, words.stops)
             unknown = np.flatnonzero(ids < 0)
             if unknown.size:
@@ -122,7 +122,7 @@ def _count_words(blocks: Iterable[Block]) -> Counter[str]:
     return Counter(dict(zip(table.words(), counts.tolist(), strict=False)))
 
 
-def _count_characters(blocks: Iterable[Block]) -> Counter[str]:
+def _count_characters(blocks: Iterable[TextBlock]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for block in blocks:
         points, seen = np.unique(np.delete(code_points(block), block.character_ends), return_counts=True)

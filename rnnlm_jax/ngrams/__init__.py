@@ -11,9 +11,9 @@ from rnnlm_jax.ngrams.arpa_reading import read_arpa
 from rnnlm_jax.ngrams.arpa_writing import write_arpa
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.ngrams.baselines import BigramBaseline, UnigramBaseline
-from rnnlm_jax.ngrams.cache import UnigramCache
 from rnnlm_jax.ngrams.kneser_ney import train
-from rnnlm_jax.ngrams.loading import load
+from rnnlm_jax.ngrams.model_loading import load
+from rnnlm_jax.ngrams.unigram_cache import UnigramCache
 
 __all__ = [
     "BigramBaseline",

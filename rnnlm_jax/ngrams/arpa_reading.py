@@ -10,15 +10,15 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.arpa_writing import END, START, UNKNOWN
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.arpa_writing import BOS, EOS, UNK
 from rnnlm_jax.ngrams.backoff_model import NgramModel
-from rnnlm_jax.ngrams.counts import NONE
-from rnnlm_jax.ngrams.levels_from_rows import NgramRows, levels_from_rows
+from rnnlm_jax.ngrams.ngram_counts import NO_NGRAM
+from rnnlm_jax.ngrams.ngram_rows import NgramRows, levels_from_rows
 from rnnlm_jax.system.input_files import BYTE_ORDER_MARK, input_lines, open_input
 
 #: What this library calls the end of a line, and so the default of its vocabularies of words.
-EOS = "<eos>"
+DEFAULT_EOS = "<eos>"
 
 #: Lines parsed at a time.
 CHUNK = 2**13
@@ -33,7 +33,7 @@ def read_arpa(path: str | Path) -> NgramModel:
     with ``<s>`` beyond their first word are never asked for, and left out.
 
     Raises:
-        UserError: there is no such file, or it is not well formed; the message names the line.
+        DataError: there is no such file, or it is not well formed; the message names the line.
     """
     with open_input(path, "ARPA file") as file:
         return arpa_model(file, str(path))
@@ -90,7 +90,7 @@ class _Parser:
 
     def fail(self, what: str) -> NoReturn:
         """Refuse, naming the line."""
-        raise UserError(f"{self.name}, line {self.number}: {what}; this is no well-formed ARPA file")
+        raise DataError(f"{self.name}, line {self.number}: {what}; this is no well-formed ARPA file")
 
     def next(self) -> bytes:
         """The next line that is not empty, stripped."""
@@ -176,11 +176,11 @@ class _Parser:
             if len(set(words)) < len(words) or not self.index.keys().isdisjoint(words):
                 raise _Malformed(f"the word {words[-1].decode(errors='replace')!r} stands there twice")
             self.index.update(zip(words, count(len(self.index)), strict=False))
-        known = np.fromiter(map(self.index.get, fields, repeat(NONE)), np.int64, len(fields))
+        known = np.fromiter(map(self.index.get, fields, repeat(NO_NGRAM)), np.int64, len(fields))
         places = firsts[:, None] + np.arange(1, order + 1)
         ids = known[places]
-        if (ids == NONE).any():
-            word = fields[places[ids == NONE][0]]
+        if (ids == NO_NGRAM).any():
+            word = fields[places[ids == NO_NGRAM][0]]
             raise _Malformed(f"{word.decode(errors='replace')!r} is not among the unigrams")
         section.ids.append(ids)
         section.log10.append(log10)
@@ -191,10 +191,10 @@ class _Parser:
         try:
             words = [word.decode("utf-8") for word in self.index]
         except UnicodeDecodeError:
-            raise UserError(f"{self.name} has words that are not UTF-8: convert it to UTF-8") from None
-        vocabulary = _vocabulary([word for word in words if word != START], self.name)
+            raise DataError(f"{self.name} has words that are not UTF-8: convert it to UTF-8") from None
+        vocabulary = _vocabulary([word for word in words if word != BOS], self.name)
         # The file numbers <s> where it stands; in a model it comes last, as V.
-        start = self.index.get(START.encode(), len(words))
+        start = self.index.get(BOS.encode(), len(words))
         ids = np.arange(len(words) + 1)
         ids[start + 1 :] -= 1
         ids[start] = vocabulary.size
@@ -206,8 +206,8 @@ class _Parser:
 def _vocabulary(words: list[str], name: str) -> Vocabulary:
     """The vocabulary of a file's unigrams."""
     if not words:
-        raise UserError(f"{name} has no unigrams: give a model that predicts something")
+        raise DataError(f"{name} has no unigrams: give a model that predicts something")
     known = set(words)
-    eos = None if END not in known else END if EOS in known else EOS
-    unk = next((word for word in (UNKNOWN, UNKNOWN.upper()) if word in known), None)
-    return Vocabulary("word", tuple(eos if eos and word == END else word for word in words), unk, eos)
+    eos = None if EOS not in known else EOS if DEFAULT_EOS in known else DEFAULT_EOS
+    unk = next((word for word in (UNK, UNK.upper()) if word in known), None)
+    return Vocabulary("word", tuple(eos if eos and word == EOS else word for word in words), unk, eos)

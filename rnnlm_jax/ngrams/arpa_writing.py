@@ -9,12 +9,12 @@ from typing import TextIO
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary, split_words
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.system.atomic_write import written_whole
 
 #: What the format calls the start and the end of a sentence, and unknown words.
-START, END, UNKNOWN = "<s>", "</s>", "<unk>"
+BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 
 #: What the format has for a logarithm of 0.
 LOG10_ZERO = -99.0
@@ -36,13 +36,13 @@ def write_arpa(model: NgramModel, path: str | Path, progress: Callable[[int], ob
         progress: told the number of n-grams written since its last call.
 
     Raises:
-        UserError: if a token cannot be told apart in such a file: white space in it, or a name that means another.
+        DataError: if a token cannot be told apart in such a file: white space in it, or a name that means another.
     """
     names = arpa_names(model.vocabulary)
     with written_whole(path) as temporary:
         opened = gzip.open if str(path).endswith(".gz") else open
         with opened(temporary, "wt", encoding="utf-8", newline="\n") as file:
-            _write(model, np.array([*names, START], object), file, progress)
+            _write(model, np.array([*names, BOS], object), file, progress)
 
 
 def _write(model: NgramModel, names: np.ndarray, file: TextIO, progress: Callable[[int], object]) -> None:
@@ -53,7 +53,7 @@ def _write(model: NgramModel, names: np.ndarray, file: TextIO, progress: Callabl
     for k, level in enumerate(model.levels, 1):
         file.write(f"\n\\{k}-grams:\n")
         if k == 1 and no_end:
-            file.write(f"{LOG10_ZERO:g}\t{END}\n")
+            file.write(f"{LOG10_ZERO:g}\t{EOS}\n")
         log10 = np.maximum(level.log_prob / math.log(10.0), LOG10_ZERO)
         backoff = np.maximum(level.log_backoff / math.log(10.0), LOG10_ZERO)
         for start in range(0, level.keys.size, CHUNK):
@@ -70,16 +70,16 @@ def arpa_names(vocabulary: Vocabulary) -> list[str]:
     """What each token is called in an ARPA file, by id.
 
     Raises:
-        UserError: if a token has white space or is empty, or two would be called alike.
+        DataError: if a token has white space or is empty, or two would be called alike.
     """
-    roles = {vocabulary.eos: END, vocabulary.unk: UNKNOWN}
+    roles = {vocabulary.eos: EOS, vocabulary.unk: UNK}
     names = [roles.get(token, token) for token in vocabulary.tokens]
-    taken = {START} if vocabulary.eos is not None else {START, END}
+    taken = {BOS} if vocabulary.eos is not None else {BOS, EOS}
     for token, name in zip(vocabulary.tokens, names, strict=True):
         if split_words(name) != [name]:
-            raise UserError(f"an ARPA file cannot hold the token {token!r}: it needs tokens without white space")
+            raise DataError(f"an ARPA file cannot hold the token {token!r}: it needs tokens without white space")
         if name in taken:
-            raise UserError(f"an ARPA file cannot hold the token {token!r}: {name} has a meaning of its own there")
+            raise DataError(f"an ARPA file cannot hold the token {token!r}: {name} has a meaning of its own there")
         taken.add(name)
     return names
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.ngrams.counts import NONE, with_starts
-from rnnlm_jax.ngrams.ids import as_ids, text_ids
-from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
+from rnnlm_jax.ngrams.model_file import StoredModel, model_reader, write_model
+from rnnlm_jax.ngrams.ngram_counts import NO_NGRAM, insert_bos
+from rnnlm_jax.ngrams.token_ids import checked_ids, checked_text_ids
 
 KIND = "backoff"
 
@@ -80,10 +80,10 @@ class NgramModel:
             progress: told the number of tokens scored since its last call.
 
         Raises:
-            UserError: if the text has an id that the vocabulary lacks.
+            DataError: if the text has an id that the vocabulary lacks.
         """
-        tokens = text_ids(text, self.vocabulary.size)
-        padded, places = with_starts(tokens, self.vocabulary.size, self.vocabulary.eos_id)
+        tokens = checked_text_ids(text, self.vocabulary.size)
+        padded, places = insert_bos(tokens, self.vocabulary.size, self.vocabulary.eos_id)
         nats = np.empty(tokens.size)
         for start in range(0, tokens.size, CHUNK):
             chunk = places[start : start + CHUNK]
@@ -99,14 +99,14 @@ class NgramModel:
         scores = self.levels[0].log_prob[words]
         contexts = words[:-1]  # by number, of each word but the first; one word longer each time
         for lower, level in zip(self.levels, self.levels[1:], strict=False):
-            found = find(level, contexts, words[1:], self.vocabulary.size)
-            scores[1:] = at(level.log_prob, found, scores[1:] + at(lower.log_backoff, contexts, 0.0))
-            contexts = np.concatenate([np.full(1, NONE), found[:-1]])
+            found = find_ngrams(level, contexts, words[1:], self.vocabulary.size)
+            scores[1:] = values_at(level.log_prob, found, scores[1:] + values_at(lower.log_backoff, contexts, 0.0))
+            contexts = np.concatenate([np.full(1, NO_NGRAM), found[:-1]])
         return scores
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> Int[np.ndarray, "*B C"]:
         """What has been read before anything was: the last C = max(n − 1, 1) words, none of them known."""
-        return np.full((*batch_shape, max(self.order - 1, 1)), NONE, np.int32)
+        return np.full((*batch_shape, max(self.order - 1, 1)), NO_NGRAM, np.int32)
 
     def log_probs(
         self, state: Int[np.ndarray, "*B C"], token: Int[np.ndarray, "*B"]
@@ -120,14 +120,14 @@ class NgramModel:
             the state after the token, and float64 log-probabilities.
 
         Raises:
-            UserError: if a token is not in the vocabulary.
+            DataError: if a token is not in the vocabulary.
         """
         size = self.vocabulary.size
-        token, state = as_ids(token, size), np.asarray(state)
+        token, state = checked_ids(token, size), np.asarray(state)
         eos = self.vocabulary.eos_id
-        begins = state[..., -1] == NONE if eos is None else token == eos
+        begins = state[..., -1] == NO_NGRAM if eos is None else token == eos
         last = np.where(begins, size, token)[..., None]
-        before = np.where(begins[..., None], NONE, state[..., 1:])
+        before = np.where(begins[..., None], NO_NGRAM, state[..., 1:])
         new = np.concatenate([before, last], axis=-1).astype(np.int32)
         rows = new.reshape(-1, new.shape[-1])
         return new, self._next_log_probs(rows).reshape(*token.shape, size)
@@ -138,7 +138,7 @@ class NgramModel:
         scores = np.tile(self.levels[0].log_prob[:size], (len(contexts), 1))
         for length, level in enumerate(self.levels[1:], 1):
             numbers = self.numbers(contexts[:, -length:])
-            rows = np.flatnonzero(numbers != NONE)
+            rows = np.flatnonzero(numbers != NO_NGRAM)
             known = numbers[rows].astype(np.int64)
             scores[rows] += self.levels[length - 1].log_backoff[known, None]
             # The n-grams of a context stand together.
@@ -149,10 +149,10 @@ class NgramModel:
         return scores
 
     def numbers(self, ngrams: Int[np.ndarray, "R k"]) -> Int[np.ndarray, "R"]:
-        """The number of each n-gram among those of its order, or ``NONE``."""
+        """The number of each n-gram among those of its order, or ``NO_NGRAM``."""
         found = ngrams[:, 0]
         for level, words in zip(self.levels[1:], ngrams.T[1:], strict=False):
-            found = find(level, found, words, self.vocabulary.size)
+            found = find_ngrams(level, found, words, self.vocabulary.size)
         return found
 
     def words(self, order: int, numbers: Int[np.ndarray, "R"]) -> Int[np.ndarray, "R k"]:
@@ -173,15 +173,15 @@ class NgramModel:
         write_model(path, KIND, self.vocabulary, about, arrays)
 
 
-def find(
+def find_ngrams(
     level: Level, contexts: Int[np.ndarray, "R"], words: Int[np.ndarray, "R"], vocab_size: int
 ) -> Int[np.ndarray, "R"]:
-    """The number of each pair of context and word, or ``NONE`` where it is no n-gram of the level.
+    """The number of each pair of context and word, or ``NO_NGRAM`` where it is no n-gram of the level.
 
-    A context may be ``NONE``, and so may a word; ``<s>`` (id V) is found in no context.
+    A context may be ``NO_NGRAM``, and so may a word; ``<s>`` (id V) is found in no context.
     """
-    found = np.full(contexts.shape, NONE)
-    possible = np.flatnonzero((contexts != NONE) & (words != NONE) & (words != vocab_size))
+    found = np.full(contexts.shape, NO_NGRAM)
+    possible = np.flatnonzero((contexts != NO_NGRAM) & (words != NO_NGRAM) & (words != vocab_size))
     if level.keys.size == 0 or possible.size == 0:
         return found
     wanted = contexts[possible].astype(np.int64) * vocab_size + words[possible]
@@ -194,16 +194,16 @@ def find(
     return found
 
 
-def at(
+def values_at(
     values: Float[np.ndarray, "n"], numbers: Int[np.ndarray, "R"], otherwise: np.ndarray | float
 ) -> Float[np.ndarray, "R"]:
-    """The value of each n-gram given by number, and another where the number is ``NONE``."""
+    """The value of each n-gram given by number, and another where the number is ``NO_NGRAM``."""
     if values.size == 0:
         return np.broadcast_to(otherwise, numbers.shape)
-    return np.where(numbers == NONE, otherwise, values[numbers])
+    return np.where(numbers == NO_NGRAM, otherwise, values[numbers])
 
 
-@reader(KIND)
+@model_reader(KIND)
 def _read(stored: StoredModel) -> NgramModel:
     """A model out of its file."""
     levels = tuple(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from rnnlm_jax.data.encoded import parts
-from rnnlm_jax.ngrams.ids import as_ids
+from rnnlm_jax.data.encoded_text import array_chunks
+from rnnlm_jax.ngrams.token_ids import checked_ids
 
 #: Tokens of a text that are counted together.
 _AT_ONCE = 2**22
@@ -20,7 +20,7 @@ class UnigramBaseline:
     def __init__(self, tokens: np.ndarray, vocab_size: int):
         """Count."""
         counts = np.zeros(vocab_size, np.int64)
-        for part in parts(as_ids(tokens, vocab_size)):
+        for part in array_chunks(checked_ids(tokens, vocab_size)):
             counts += np.bincount(part, minlength=vocab_size)
         self._set(counts)
 
@@ -36,7 +36,7 @@ class UnigramBaseline:
 
     def nats(self, tokens: np.ndarray) -> np.ndarray:
         """``-log P(w_t)`` of each token, ``[N]``."""
-        return -np.log(self.probabilities[as_ids(tokens, self.probabilities.size)])
+        return -np.log(self.probabilities[checked_ids(tokens, self.probabilities.size)])
 
 
 class BigramBaseline:
@@ -55,7 +55,7 @@ class BigramBaseline:
     def __init__(self, tokens: np.ndarray, vocab_size: int):
         """Count."""
         self.vocab_size = vocab_size
-        tokens = as_ids(tokens, vocab_size)
+        tokens = checked_ids(tokens, vocab_size)
         self.unigram = UnigramBaseline(tokens, vocab_size)
         self.keys, self.counts = self._counted(tokens)
         first = self.keys // vocab_size
@@ -86,7 +86,7 @@ class BigramBaseline:
 
     def probabilities(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """``P(second | first)``, element by element."""
-        first, second = as_ids(first, self.vocab_size), as_ids(second, self.vocab_size)
+        first, second = checked_ids(first, self.vocab_size), checked_ids(second, self.vocab_size)
         wanted = self._keys(first, second)
         place = np.minimum(np.searchsorted(self.keys, wanted), max(self.keys.size - 1, 0))
         seen = self.keys[place] == wanted if self.keys.size else np.zeros(wanted.shape, bool)
@@ -97,7 +97,7 @@ class BigramBaseline:
 
     def nats(self, tokens: np.ndarray, first_input: int) -> np.ndarray:
         """``-log P(w_t | w_{t-1})`` of each token, ``[N]``; ``first_input`` stands before the first."""
-        tokens = as_ids(tokens, self.vocab_size)
+        tokens = checked_ids(tokens, self.vocab_size)
         nats = np.empty(tokens.size)
         for start in range(0, tokens.size, _AT_ONCE):
             second = tokens[start : start + _AT_ONCE]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.array_types import Int
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
-KINDS = ("modified", "single")
+DISCOUNT_KINDS = ("modified", "single")
 
 #: What a text too small for the formulas gets: as KenLM's ``--discount_fallback``, or a half for a single discount.
 FALLBACK = {"modified": (0.5, 1.0, 1.5), "single": (0.5, 0.5, 0.5)}
@@ -26,7 +26,7 @@ class Discounts(NamedTuple):
         return np.array([0.0, *self[:3]])[np.minimum(counts, 3)]
 
 
-def estimate(kind: str, counts: Int[np.ndarray, "n"]) -> Discounts:
+def estimate_discounts(kind: str, counts: Int[np.ndarray, "n"]) -> Discounts:
     """The discounts of one order from its (continuation) counts, with ``n_k`` the number of types that count k.
 
     Modified (Chen & Goodman 1999, section 5.1):
@@ -38,10 +38,10 @@ def estimate(kind: str, counts: Int[np.ndarray, "n"]) -> Discounts:
     would leave nothing for unseen words.
 
     Raises:
-        UserError: for an unknown kind.
+        DataError: for an unknown kind.
     """
-    if kind not in KINDS:
-        raise UserError(f"unknown discounts {kind!r}: choose one of {', '.join(KINDS)}")
+    if kind not in DISCOUNT_KINDS:
+        raise DataError(f"unknown discounts {kind!r}: choose one of {', '.join(DISCOUNT_KINDS)}")
     n1, n2, n3, n4 = (int(np.count_nonzero(counts == k)) for k in (1, 2, 3, 4))
     if n1 and n2 and (n3 or kind == "single"):
         y = n1 / (n1 + 2 * n2)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.ngrams.backoff_model import Level, NgramModel
-from rnnlm_jax.ngrams.counts import NgramCounts, count_ngrams
-from rnnlm_jax.ngrams.discounts import KINDS, Discounts, estimate
+from rnnlm_jax.ngrams.discounts import DISCOUNT_KINDS, Discounts, estimate_discounts
+from rnnlm_jax.ngrams.ngram_counts import NgramCounts, count_ngrams
 
 #: Beyond the sentences of most texts, where higher orders add nothing.
 MAX_ORDER = 1000
@@ -37,17 +37,17 @@ def train(
         progress: told the number of tokens each time that an order is counted; ``order`` times in all.
 
     Raises:
-        UserError: for an order out of range, unknown discounts, or a text without tokens.
+        DataError: for an order out of range, unknown discounts, or a text without tokens.
     """
     require_order(order)
-    if discounts not in KINDS:
-        raise UserError(f"unknown discounts {discounts!r}: choose one of {', '.join(KINDS)}")
+    if discounts not in DISCOUNT_KINDS:
+        raise DataError(f"unknown discounts {discounts!r}: choose one of {', '.join(DISCOUNT_KINDS)}")
     if len(text) == 0:
-        raise UserError("there are no tokens to count n-grams of: give a text that is not empty")
+        raise DataError("there are no tokens to count n-grams of: give a text that is not empty")
     tables = count_ngrams(text.tokens, vocabulary.size, vocabulary.eos_id, order, progress)
     for k in range(order - 1):  # in place: of a large text there is no room for both
         tables[k] = tables[k]._replace(counts=continuations(tables[k], tables[k + 1]))
-    used = [estimate(discounts, table.counts) for table in tables]
+    used = [estimate_discounts(discounts, table.counts) for table in tables]
     levels = _levels(tables, used, vocabulary.size)
     return NgramModel(vocabulary, levels, _source(discounts, used, len(text)))
 
@@ -56,10 +56,10 @@ def require_order(order: int) -> None:
     """Check that there are models of an order.
 
     Raises:
-        UserError: if it is not from 1 to 1000.
+        DataError: if it is not from 1 to 1000.
     """
     if not 1 <= order <= MAX_ORDER:
-        raise UserError(f"the order of an n-gram model must be from 1 to {MAX_ORDER}, not {order}")
+        raise DataError(f"the order of an n-gram model must be from 1 to {MAX_ORDER}, not {order}")
 
 
 def continuations(table: NgramCounts, above: NgramCounts) -> np.ndarray:
@@ -106,7 +106,7 @@ def _source(kind: str, used: list[Discounts], tokens: int) -> str:
 
     def shown(discounts: Discounts) -> str:
         values = discounts[:3] if kind == "modified" else discounts[:1]
-        fallback = " (fallback: too few counts to estimate)" if discounts.fallback else ""
+        fallback = " (fallback: too few counts to estimate_discounts)" if discounts.fallback else ""
         return "/".join(f"{value:.4f}" for value in values) + fallback
 
     name = "modified" if kind == "modified" else "single-discount"

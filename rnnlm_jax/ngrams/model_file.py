@@ -1,9 +1,9 @@
 """The file of a model of counts: arrays, the vocabulary and a digest of everything, and a registry of kinds.
 
 A file is an uncompressed ``.npz``: the arrays by name, and ``header``, JSON of the format, the kind, the vocabulary,
-what else the kind keeps, and the SHA-256 of each array. A module that has a kind of its own registers a reader:
+what else the kind keeps, and the SHA-256 of each array. A module that has a kind of its own registers a model_reader:
 
-    @reader("snm")
+    @model_reader("snm")
     def _read(stored: StoredModel) -> SnmModel: ...
 
 and is imported by ``rnnlm_jax.ngrams``.
@@ -20,9 +20,9 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.system.atomic_write import written_whole
-from rnnlm_jax.system.input_files import told_errors
+from rnnlm_jax.system.input_files import as_data_errors
 
 FORMAT = "rnnlm_jax model of counts 1"
 #: How a file of ours begins: it is a zip archive.
@@ -47,7 +47,7 @@ Reader = TypeVar("Reader", bound=Callable[[StoredModel], Any])
 _READERS: dict[str, Callable[[StoredModel], Any]] = {}
 
 
-def reader(kind: str) -> Callable[[Reader], Reader]:
+def model_reader(kind: str) -> Callable[[Reader], Reader]:
     """Register a function that makes a model of what a file of this kind holds."""
 
     def register(function: Reader) -> Reader:
@@ -64,7 +64,7 @@ def write_model(
 
     Args:
         path: the file; folders above it are made.
-        kind: which registered reader makes a model of it again.
+        kind: which registered model_reader makes a model of it again.
         vocabulary: of the model.
         about: what else to keep, as JSON.
         arrays: by name; any name but ``header``.
@@ -92,30 +92,30 @@ def read_model(file: BinaryIO, path: str) -> Any:
     """Read a model of any registered kind from an open file; errors call it ``path``.
 
     Raises:
-        UserError: it is damaged, or it is none of ours.
+        DataError: it is damaged, or it is none of ours.
     """
     stored = read_stored(file, path)
     if stored.kind not in _READERS:
-        raise UserError(f"{path} holds a model of kind {stored.kind!r}, which this version cannot read: train it anew")
+        raise DataError(f"{path} holds a model of kind {stored.kind!r}, which this version cannot read: train it anew")
     try:
         return _READERS[stored.kind](stored)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path} lacks a part of its model ({error}): train it anew") from error
+        raise DataError(f"{path} lacks a part of its model ({error}): train it anew") from error
 
 
 def read_stored(file: BinaryIO, path: str) -> StoredModel:
     """Read what an open file holds, and check every digest; errors call it ``path``.
 
     Raises:
-        UserError: it is damaged, or it is none of ours.
+        DataError: it is damaged, or it is none of ours.
     """
-    corrupt = UserError(f"the model file {path} is damaged (its content does not fit its digests): train it anew")
-    with told_errors(path):  # an archive is read from its end: what is compressed is unpacked as a whole
+    corrupt = DataError(f"the model file {path} is damaged (its content does not fit its digests): train it anew")
+    with as_data_errors(path):  # an archive is read from its end: what is compressed is unpacked as a whole
         whole = file if isinstance(getattr(file, "raw", None), io.FileIO) else io.BytesIO(file.read())
     try:
         with np.load(whole, allow_pickle=False) as found:
             if not isinstance(found, np.lib.npyio.NpzFile) or "header" not in found.files:
-                raise UserError(f"{path} is no model file of this library: give one that rnnlm-jax ngram train wrote")
+                raise DataError(f"{path} is no model file of this library: give one that rnnlm-jax ngram train wrote")
             header = json.loads(found["header"].tobytes())
             arrays = {name: found[name] for name in found.files if name != "header"}
     except UserError:
@@ -123,7 +123,7 @@ def read_stored(file: BinaryIO, path: str) -> StoredModel:
     except _UNREADABLE as error:
         raise corrupt from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise UserError(f"{path} is not a model file of this version: train it anew")
+        raise DataError(f"{path} is not a model file of this version: train it anew")
     try:
         if header["sha256"] != {name: _digest(array) for name, array in arrays.items()}:
             raise corrupt

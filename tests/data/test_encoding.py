@@ -9,7 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rnnlm_jax.data import SentenceBatches, StreamBatches, build_vocabulary, encoding, read_lines, split_words, spooled
+from rnnlm_jax.data import (
+    SentenceBatches,
+    StreamBatches,
+    build_vocabulary,
+    encoding,
+    read_lines,
+    split_words,
+    spooled_array,
+)
 from rnnlm_jax.data.corpora import text_reading
 from rnnlm_jax.data.word_table import PADDING, WordTable
 from rnnlm_jax.errors import UserError
@@ -47,9 +55,9 @@ def fields(text):
 @pytest.fixture
 def small(monkeypatch):
     """Blocks and pieces of a few bytes, so that every text has many."""
-    monkeypatch.setattr(encoding, "_PIECE", 7)
-    monkeypatch.setattr(text_reading, "SIZE", 11)
-    monkeypatch.setattr("rnnlm_jax.data.text_blocks.SIZE", 11)
+    monkeypatch.setattr(encoding, "_PIECE_BYTES", 7)
+    monkeypatch.setattr(text_reading, "BLOCK_SIZE", 11)
+    monkeypatch.setattr("rnnlm_jax.data.text_blocks.BLOCK_SIZE", 11)
 
 
 @pytest.mark.parametrize("eos", ["<eos>", None])
@@ -103,8 +111,8 @@ def test_a_text_that_is_spooled_is_the_same(monkeypatch, tmp_path, level):
     lines = [" ".join(rng.choice(words, rng.integers(0, 20))) for _ in range(300)]
     vocabulary = build_vocabulary(lines, level)
     text = vocabulary.encode(lines)
-    monkeypatch.setattr(spooled, "MOST_IN_MEMORY", 100)
-    monkeypatch.setattr("rnnlm_jax.data.text_blocks.SIZE", 1000)
+    monkeypatch.setattr(spooled_array, "MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("rnnlm_jax.data.text_blocks.BLOCK_SIZE", 1000)
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path))
     mapped = vocabulary.encode(lines)
     assert isinstance(mapped.tokens, np.memmap)
@@ -131,14 +139,14 @@ def assert_equal_batches(one, two):
 
 
 def test_no_room_for_a_large_text(monkeypatch, tmp_path):
-    monkeypatch.setattr(spooled, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(spooled_array, "MOST_IN_MEMORY", 0)
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path))
     vocabulary = build_vocabulary(["a b"])
 
     def full(*arguments, **options):
         return open("/dev/full", "wb")
 
-    monkeypatch.setattr(spooled.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(spooled_array.tempfile, "TemporaryFile", full)
     with pytest.raises(UserError, match=f"cannot be written to {tmp_path}/texts .No space left on device.: make room"):
         vocabulary.encode(["a b"] * 10)
 
@@ -162,7 +170,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path):
         path.write_text(line * (megabytes * 10**6 // len(line)))
         program = (
             "import sys; from rnnlm_jax.config import DataConfig; from rnnlm_jax.training.texts import *\n"
-            "from rnnlm_jax.data import spooled; spooled.MOST_IN_MEMORY = 2**20\n"
+            "from rnnlm_jax.data import spooled_array; spooled_array.MOST_IN_MEMORY = 2**20\n"
             "texts = load_texts(DataConfig(corpus=sys.argv[1])); make_batches(DataConfig(), texts, 0)\n"
             "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
         )

@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm_jax.data import build_vocabulary, load_corpus
 from rnnlm_jax.data.corpora.agreement_language import agreement_grammar
-from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.corpora.grammar_corpus import grammar_corpus
 from rnnlm_jax.data.corpora.grammar_entropy import entropy_rate, expected_length, sentence_entropy
 from rnnlm_jax.data.corpora.grammar_parse import log_probability, summed_nats

@@ -18,7 +18,7 @@ pytest.importorskip("grain")
 
 from rnnlm_jax.data import SentenceBatches, StreamBatches, build_vocabulary, load_corpus
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.data.records import blocks, open_text
+from rnnlm_jax.data.records import batch_blocks, open_text
 from rnnlm_jax.errors import UserError
 from tests.tiny_records import NAME, prepare
 
@@ -55,8 +55,8 @@ def _cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "_STEPS", 6)
-    monkeypatch.setattr(blocks, "_SENTENCES", 12)
+    monkeypatch.setattr(batch_blocks, "_STEPS", 6)
+    monkeypatch.setattr(batch_blocks, "_SENTENCES", 12)
 
 
 def in_memory(kind, encoded, size=4, bptt=3):

@@ -235,7 +235,7 @@ SIZES = (2890, 1, 9, 100)
 @pytest.mark.parametrize("size", [50, 2**20])
 @pytest.mark.parametrize("names", [("a1.txt", "a2.txt.gz", "a9.raw", "a10.txt"), ("1.txt", "2.txt", "3.txt", "10.txt")])
 def test_files_of_one_text_are_cut_like_one_file(tmp_path, monkeypatch, names, size):
-    monkeypatch.setattr("rnnlm_jax.data.corpora.text_reading.SIZE", size)  # many blocks, or one
+    monkeypatch.setattr("rnnlm_jax.data.corpora.text_reading.BLOCK_SIZE", size)  # many blocks, or one
     expected = cut(write(tmp_path / "all.txt", "".join(f"{line}\n" for line in MANY)))
     parts_of(tmp_path / "parts", MANY, SIZES, names)
     assert cut(tmp_path / "parts") == expected

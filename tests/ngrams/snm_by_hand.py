@@ -29,7 +29,7 @@ def features(history, types):
 
 
 def half_octave(n):
-    """The bucket of a count."""
+    """The count_bucket of a count."""
     return n if n < 4 else min(math.floor(2 * math.log2(n)), 63)
 
 

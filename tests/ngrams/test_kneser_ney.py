@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.discounts import estimate
+from rnnlm_jax.ngrams.discounts import estimate_discounts
 from tests.ngrams.by_hand import KneserNey, sentences_of
 from tests.ngrams.texts import encoded, penn_treebank, vocabulary, zipf_text
 
@@ -80,10 +80,10 @@ def test_the_past_alone_counts():
 def test_discounts_by_hand():
     # n1..n4 = 4, 3, 2, 1: Y = 4/10
     counts = np.array([1] * 4 + [2] * 3 + [3] * 2 + [4] + [9] * 5)
-    found = estimate("modified", counts)
+    found = estimate_discounts("modified", counts)
     assert found[:3] == pytest.approx((1 - 0.8 * 3 / 4, 2 - 1.2 * 2 / 3, 3 - 1.6 * 1 / 2), rel=1e-15)
     assert not found.fallback
-    assert estimate("single", counts)[:3] == pytest.approx((0.4, 0.4, 0.4), rel=1e-15)
+    assert estimate_discounts("single", counts)[:3] == pytest.approx((0.4, 0.4, 0.4), rel=1e-15)
     np.testing.assert_array_equal(found.of(np.array([0, 1, 2, 3, 8])), [0.0, *found[:3], found[2]])
 
 
@@ -93,9 +93,9 @@ def test_discounts_by_hand():
 )
 def test_fallback(counts):
     counts = np.array(counts, int)
-    assert estimate("modified", counts) == (0.5, 1.0, 1.5, True)
+    assert estimate_discounts("modified", counts) == (0.5, 1.0, 1.5, True)
     if not (counts == 1).any() or not (counts == 2).any():
-        assert estimate("single", counts) == (0.5, 0.5, 0.5, True)
+        assert estimate_discounts("single", counts) == (0.5, 0.5, 0.5, True)
     model = ngrams.train(encoded([2, 3, 1]), vocabulary(), 2)
     assert model.describe().count("fallback") == 2
 

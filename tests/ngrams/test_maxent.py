@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rnnlm_jax import ngrams
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams import maxent
-from rnnlm_jax.ngrams.maxent.features import features_of
-from rnnlm_jax.ngrams.maxent.training import optimum, starting_weights
+from rnnlm_jax.ngrams.maxent.maxent_training import kneser_ney_weights, optimal_weights
+from rnnlm_jax.ngrams.maxent.ngram_features import features_from_tokens
 from tests.ngrams.by_hand import sentences_of
 from tests.ngrams.texts import encoded, penn_treebank, vocabulary, zipf_text
 
@@ -45,7 +45,7 @@ def nats_by_hand(by_words, sentences, size, order):
 @given(train=TEXTS, test=TEXTS, order=st.integers(1, 4), eos=st.booleans(), seed=st.integers(0, 9))
 def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos, seed):
     words, rng = vocabulary(6, eos), np.random.default_rng(seed)
-    features = features_of(np.array(train), words.size, words.eos_id, order)
+    features = features_from_tokens(np.array(train), words.size, words.eos_id, order)
     weights = [rng.normal(size=gram.keys.size) for gram in features.grams]
     weights[0][words.size] = 0.0
     by_words = weights_by_words(features, words, weights)
@@ -62,7 +62,7 @@ def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_expected_counts_are_the_gradient(order):
     words, rng = vocabulary(12), np.random.default_rng(0)
-    features = features_of(zipf_text(words, 30).tokens, words.size, words.eos_id, order)
+    features = features_from_tokens(zipf_text(words, 30).tokens, words.size, words.eos_id, order)
     weights = [rng.normal(size=gram.keys.size) / 2 for gram in features.grams]
     weights[0][words.size] = 0.0
     expected = features.expected(features.score(weights))
@@ -80,9 +80,9 @@ def test_expected_counts_are_the_gradient(order):
 def test_the_optimum_is_that_of_scipy():
     words = vocabulary(12)
     text, priors = zipf_text(words, 80), maxent.Priors((0.4, 0.3), (6.0, 2.0))
-    features = features_of(text.tokens, words.size, words.eos_id, 3)
-    start = starting_weights(features, text, words)
-    ours = np.concatenate(optimum(features, priors, start, tolerance=1e-13))
+    features = features_from_tokens(text.tokens, words.size, words.eos_id, 3)
+    start = kneser_ney_weights(features, text, words)
+    ours = np.concatenate(optimal_weights(features, priors, start, tolerance=1e-13))
     sizes = np.cumsum([part.size for part in start])[:-1]
     discount = np.repeat([0.0, 0.4, 0.3], [part.size for part in start])
     precision = np.repeat([0.01, 1 / 6, 1 / 2], [part.size for part in start])
@@ -109,7 +109,7 @@ def test_a_descent_that_is_cut_short_is_told(monkeypatch, capsys):
     words = vocabulary(12)
     maxent.train(zipf_text(words, 80), words, 3)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("rnnlm_jax.ngrams.maxent.training.MOST_STEPS", 2)
+    monkeypatch.setattr("rnnlm_jax.ngrams.maxent.maxent_training.MAX_STEPS", 2)
     maxent.train(zipf_text(words, 80), words, 3)
     assert "stopped after 2 steps" in capsys.readouterr().err
 

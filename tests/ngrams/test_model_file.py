@@ -79,7 +79,7 @@ def test_kinds_are_registered(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="kind 'sums'"):
         ngrams.load(path)
 
-    @model_file.reader("sums")
+    @model_file.model_reader("sums")
     def read(stored):
         assert stored.vocabulary == WORDS
         return stored.arrays["values"].sum() * stored.about["scale"]

@@ -12,10 +12,9 @@ from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams import snm
 from rnnlm_jax.ngrams.snm.adjustment import initial_weights, loss_and_gradient
-from rnnlm_jax.ngrams.snm.counts import count
-from rnnlm_jax.ngrams.snm.held_out import make_block
-from rnnlm_jax.ngrams.snm.meta_features import COUNTS_ONLY, LEXICAL, MetaFeatures, bucket
-from rnnlm_jax.ngrams.snm.training import adjusted_values, block_borders
+from rnnlm_jax.ngrams.snm.held_out import held_out_block
+from rnnlm_jax.ngrams.snm.meta_features import COUNTS_ONLY, LEXICAL, MetaFeatures, count_bucket
+from rnnlm_jax.ngrams.snm.snm_training import adjusted_values, block_bounds
 from tests.ngrams.snm_by_hand import Counted, half_octave, histories, probabilities
 from tests.ngrams.texts import encoded, vocabulary, zipf_text
 
@@ -88,7 +87,7 @@ def test_a_block_is_scored_by_the_counts_of_all_the_rest(train, eos, cut, merged
         for history, word in events[begin:end]
     )
     counts = count(np.array(train), words, TYPES)
-    block = make_block(counts, np.array(train), begin, end, subtract=True, lexical=not merged)
+    block = held_out_block(counts, np.array(train), begin, end, subtract=True, lexical=not merged)
     loss, _ = loss_and_gradient(weights, block, META.places(block.signatures), 6)
     assert loss == pytest.approx(expected, rel=1e-12)
 
@@ -98,7 +97,7 @@ def test_the_gradient_is_that_of_the_loss(conjunctions):
     meta, words = MetaFeatures(conjunctions, 6), vocabulary(12)  # 64 weights, so that each has collisions
     text = zipf_text(words, 60)
     counts = count(text.tokens, words, TYPES)
-    block = make_block(counts, text.tokens, 40, 160, subtract=True, lexical=meta.lexical)
+    block = held_out_block(counts, text.tokens, 40, 160, subtract=True, lexical=meta.lexical)
     places = meta.places(block.signatures)
     weights = random_weights(meta)
     _, gradient = loss_and_gradient(weights, block, places, words.size)
@@ -133,7 +132,7 @@ def test_the_adjustment_learns(lexical, monkeypatch):
     told = []
     adjustment = snm.Adjustment(lexical=lexical, epochs=5)
     learnt = snm.train(train, words, TYPES, adjustment, progress=told.append)
-    assert sum(told) == snm.work(train, TYPES, adjustment)
+    assert sum(told) == snm.progress_total(train, TYPES, adjustment)
     given = snm.train(train, words, TYPES, adjustment, held_out=zipf_text(words, 100, seed=2))
     plain = snm.train(train, words, TYPES, snm.Adjustment(epochs=0))
     nats = [model.token_nats(test).mean() for model in (learnt, given, plain)]
@@ -156,12 +155,12 @@ def test_skip_grams_see_what_n_grams_do_not():
 
 def test_blocks_cover_the_text():
     for tokens in (1, 2, 9, 10, 11, 1000):
-        borders = block_borders(tokens, snm.Adjustment(block=30, blocks=10**6))
+        borders = block_bounds(tokens, snm.Adjustment(block=30, blocks=10**6))
         assert [begin for begin, _ in borders[1:]] == [end for _, end in borders[:-1]]
         assert (borders[0][0], borders[-1][1]) == (0, tokens)
         assert all(begin < end for begin, end in borders)
         assert len(borders) >= min(tokens, 10)
-    few = block_borders(1000, snm.Adjustment(block=30, blocks=5))
+    few = block_bounds(1000, snm.Adjustment(block=30, blocks=5))
     assert len(few) == 5
     assert few[0][0] == 0
     assert few[-1][1] == 1000
@@ -169,7 +168,7 @@ def test_blocks_cover_the_text():
 
 def test_buckets():
     numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 4095, 4096, 10**6, 2**40]
-    assert bucket(np.array(numbers)).tolist() == [half_octave(n) for n in numbers]
+    assert count_bucket(np.array(numbers)).tolist() == [half_octave(n) for n in numbers]
 
 
 def test_it_comes_back_from_its_file(tmp_path):
@@ -189,8 +188,8 @@ def test_chunks_do_not_show(monkeypatch):
     text = zipf_text(words, 40)
     model = snm.train(text, words, TYPES, snm.Adjustment(epochs=1))
     whole, told = model.token_nats(text), []
-    monkeypatch.setattr("rnnlm_jax.ngrams.snm.model.CHUNK", 7)
-    monkeypatch.setattr("rnnlm_jax.ngrams.snm.training.CHUNK", 5)
+    monkeypatch.setattr("rnnlm_jax.ngrams.snm.snm_model.CHUNK", 7)
+    monkeypatch.setattr("rnnlm_jax.ngrams.snm.snm_training.CHUNK", 5)
     np.testing.assert_allclose(model.token_nats(text, told.append), whole, rtol=1e-12)
     assert sum(told) == len(text)
     in_pieces = snm.train(text, words, TYPES, snm.Adjustment(epochs=1))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from itertools import product
 
-from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 
 # S sentence, NP noun with its determiner, VP predicate, PP prepositional phrase, SRC and ORC subject and object
 # relative clause ("that sees a dog", "that a dog chases"); SUBJECT, INNER (subject of an ORC) and OBJECT say where a

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 DATA_VARIABLE = "RNNLM_JAX_DATA"
 """The environment variable that names the folder of corpora, used where no `data_dir` is given."""
@@ -36,7 +36,7 @@ class BenchmarkText:
         """Return split -> file in a folder, each checked against its checksum.
 
         Raises:
-            UserError: a file is missing or is another text.
+            DataError: a file is missing or is another text.
         """
         found = {split: folder / file for split, file in self.files.items()}
         for split, path in found.items():
@@ -44,9 +44,9 @@ class BenchmarkText:
                 with path.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
             except FileNotFoundError:
-                raise UserError(f"there is no file {path}: put {self._wanted()} there") from None
+                raise DataError(f"there is no file {path}: put {self._wanted()} there") from None
             if digest != self.sha256[split]:
-                raise UserError(
+                raise DataError(
                     f"{path} is not the {split} text of {self.name} (its sha256 is {digest[:12]}..., not "
                     f"{self.sha256[split][:12]}...): get the original, or give the folder as a path corpus"
                 )
@@ -56,17 +56,17 @@ class BenchmarkText:
         """Return the folder that holds the files: `data_dir` (default: `$RNNLM_JAX_DATA`) or its subfolder `name`.
 
         Raises:
-            UserError: they are in neither, or no folder is named.
+            DataError: they are in neither, or no folder is named.
         """
         root = data_dir or os.environ.get(DATA_VARIABLE)
         if not root:
             wanted = f"put {self._wanted()} in a folder and name it by data_dir or ${DATA_VARIABLE}"
-            raise UserError(f"{self.name} needs its text: {wanted}")
+            raise DataError(f"{self.name} needs its text: {wanted}")
         folders = [Path(root) / self.name, Path(root)]
         for folder in folders:
             if all((folder / file).is_file() for file in self.files.values()):
                 return folder
-        raise UserError(f"the text of {self.name} is not in {root}: put {self._wanted()} in {folders[0]}")
+        raise DataError(f"the text of {self.name} is not in {root}: put {self._wanted()} in {folders[0]}")
 
     def _wanted(self) -> str:
         *first, last = self.files.values()

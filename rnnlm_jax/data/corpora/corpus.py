@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Corpus:
         """Return the lines of a split, without their newlines.
 
         Raises:
-            UserError: the corpus has no such split.
+            DataError: the corpus has no such split.
         """
         if split not in self.splits:
             known = ", ".join(self.splits)
-            raise UserError(f"the corpus {self.name} has no split {split!r}: choose one of {known}")
+            raise DataError(f"the corpus {self.name} has no split {split!r}: choose one of {known}")
         return self.splits[split]()

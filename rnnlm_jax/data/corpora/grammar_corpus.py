@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 import numpy as np
 
 from rnnlm_jax.data.corpora.agreement_language import agreement_grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.data.corpora.grammar import Grammar
 from rnnlm_jax.data.corpora.grammar_entropy import entropy_rate, expected_length, sentence_entropy
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 _SPLITS = ("train", "valid", "test")
 
@@ -33,12 +33,12 @@ def grammar_corpus(
         sentences: how many in train, valid and test.
 
     Raises:
-        UserError: a negative seed, or a count that is not positive.
+        DataError: a negative seed, or a count that is not positive.
     """
     if seed < 0:
-        raise UserError(f"seed={seed} is negative: give 0 or more")
+        raise DataError(f"seed={seed} is negative: give 0 or more")
     if min(sentences) <= 0:
-        raise UserError(f"sentences={sentences} are not all positive: give each split at least one")
+        raise DataError(f"sentences={sentences} are not all positive: give each split at least one")
     grammar = agreement_grammar() if grammar is None else grammar
     rate = entropy_rate(grammar)
     return Corpus(

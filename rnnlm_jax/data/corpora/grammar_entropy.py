@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 
 
 def sentence_entropy(grammar: Grammar) -> float:

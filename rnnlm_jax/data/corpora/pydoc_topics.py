@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 _ABBREVIATION = r"e\.g\.|i\.e\."
 _TOKEN = re.compile(rf"{_ABBREVIATION}|[^\W\d]\w*(?:'[a-z]+)?|\d\w*(?:\.\d\w*)*|\S")
@@ -34,7 +34,7 @@ def pydoc_corpus() -> Corpus:
     else, so that no paragraph of the test text has been trained on.
 
     Raises:
-        UserError: this Python comes without its help topics.
+        DataError: this Python comes without its help topics.
     """
     return Corpus(
         "pydoc",
@@ -113,7 +113,7 @@ def _splits() -> dict[str, tuple[str, ...]]:
     try:
         from pydoc_data.topics import topics
     except ImportError:
-        raise UserError("this Python comes without pydoc_data, its help topics: choose another corpus") from None
+        raise DataError("this Python comes without pydoc_data, its help topics: choose another corpus") from None
     splits: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
     seen: set[str] = set()
     texts: dict[str, list[str]] = {}

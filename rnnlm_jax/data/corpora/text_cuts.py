@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from rnnlm_jax.data.corpora.text_reading import Place, TextFiles
-from rnnlm_jax.data.text_blocks import Block
+from rnnlm_jax.data.corpora.text_reading import TextFiles, TextPosition
+from rnnlm_jax.data.text_blocks import TextBlock
 from rnnlm_jax.data.white_space import WHITE_SPACE, strip_space
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 _CUTS = (0.90, 0.95)  # where train and valid end, as fractions of the characters
 
@@ -27,7 +27,7 @@ def cut_in_three(files: TextFiles, name: str) -> dict[str, Callable[[], Iterator
         name: what errors call it.
 
     Raises:
-        UserError: as `read_lines`, or the text is too short to be cut.
+        DataError: as `read_lines`, or the text is too short to be cut.
     """
     index = _Index(files)
     lines = index.lines
@@ -38,7 +38,7 @@ def cut_in_three(files: TextFiles, name: str) -> dict[str, Callable[[], Iterator
     first = min(first, lines - 2)
     second = min(max(second, first + 1), lines - 1)
     one, two = index.place(first), index.place(second)
-    bounds: dict[str, tuple[Place | None, Place | None]]
+    bounds: dict[str, tuple[TextPosition | None, TextPosition | None]]
     bounds = {"train": (None, one), "valid": (one, two), "test": (two, None)}
     return {split: partial(files.lines, *bound) for split, bound in bounds.items()}
 
@@ -49,12 +49,12 @@ class _Index:
     def __init__(self, files: TextFiles) -> None:
         """Read the text once."""
         self._files = files
-        self._places: list[Place] = []
+        self._places: list[TextPosition] = []
         lines, characters, number = [], [], 0
         for block in files.lines().blocks():
             if self._places and block.offset == 0:
                 number += 1
-            self._places.append(Place(number, block.offset, block.line))
+            self._places.append(TextPosition(number, block.offset, block.line))
             lines.append(block.ends.size)
             characters.append(block.characters + block.ends.size)
         self._lines, self._characters = np.cumsum(lines), np.cumsum(characters)
@@ -68,7 +68,7 @@ class _Index:
         within = int(np.searchsorted(before + block.character_ends + 1, position))
         return int(self._lines[number]) - block.ends.size + within
 
-    def place(self, line: int) -> Place:
+    def place(self, line: int) -> TextPosition:
         """Return where a line begins."""
         number = int(np.searchsorted(self._lines, line, side="right"))
         block, place = self._block(number), self._places[number]
@@ -79,9 +79,9 @@ class _Index:
         with file:
             file.seek(place.offset)
             sizes = sum(len(file.readline()) for _ in range(within))
-        return Place(place.file, place.offset + sizes, place.line + within)
+        return TextPosition(place.file, place.offset + sizes, place.line + within)
 
-    def _block(self, number: int) -> Block:
+    def _block(self, number: int) -> TextBlock:
         return next(self._files.lines(self._places[number]).blocks())
 
 
@@ -95,7 +95,7 @@ def _cut_running_text(text: str, name: str) -> dict[str, Callable[[], Iterator[s
     # the space at a cut goes to neither side
     parts = {"train": text[:first], "valid": strip_space(text[first:second]), "test": strip_space(text[second:])}
     if not all(strip_space(part) for part in parts.values()):
-        raise UserError(f"{name} is too short to be cut in three: give a directory with train.txt, valid.txt, test.txt")
+        raise DataError(f"{name} is too short to be cut in three: give a directory with train.txt, valid.txt, test.txt")
     return {split: partial(_split_newlines, part) for split, part in parts.items()}
 
 

@@ -12,8 +12,8 @@ from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_cuts import cut_in_three
 from rnnlm_jax.data.corpora.text_reading import TextFiles, read_lines
 from rnnlm_jax.data.text_blocks import TextBlocks
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.system.input_files import reopened
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.system.input_files import file_opener
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 """What a split may be called in a file name or data set, and what it is called here."""
@@ -31,7 +31,7 @@ def read_text(name: str | Path) -> TextBlocks:
     """Return the lines of a text file, as `read_lines`, or of all files of a pattern in the order of their names.
 
     Raises:
-        UserError: as `read_lines`, or no file has such a name.
+        DataError: as `read_lines`, or no file has such a name.
     """
     return _text(_matches(str(name))).lines() if is_pattern(name) else read_lines(name)
 
@@ -50,7 +50,7 @@ def path_corpus(path: str | Path) -> Corpus:
     or two lines, at the end of its word.
 
     Raises:
-        UserError: there is no such file, no text in the directory, two different texts for one split, one for two, or a
+        DataError: there is no such file, no text in the directory, two different texts for one split, one for two, or a
             text too short to be cut.
     """
     name = str(path)
@@ -60,7 +60,7 @@ def path_corpus(path: str | Path) -> Corpus:
         named = {split for split in splits if split is not None}
         if len(named) > 1 and None in splits:
             other = files[splits.index(None)]
-            raise UserError(f"{name} fits files of several splits, and {other}, which is of none: give another pattern")
+            raise DataError(f"{name} fits files of several splits, and {other}, which is of none: give another pattern")
         return _named(name, list(zip(splits, files, strict=True))) if len(named) > 1 else _cut(name, files)
     if not Path(name).is_dir():
         return _cut(name, [Path(name)])
@@ -73,7 +73,7 @@ def path_corpus(path: str | Path) -> Corpus:
         return _named(name, found)
     files = [file for file in entries if _is_text(file)]
     if not files:
-        raise UserError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
+        raise DataError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
     return _cut(name, files)
 
 
@@ -94,21 +94,21 @@ def _named(name: str, found: Sequence[tuple[str | None, Path]]) -> Corpus:
                 _plain, files[: files.index(file)]
             ):
                 names = f"{files[0].name} and {file.name}"
-                raise UserError(f"{name} has two {split} files, {names}: keep one of them there")
+                raise DataError(f"{name} has two {split} files, {names}: keep one of them there")
     if not splits["train"] and not splits["test"]:
-        raise UserError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
+        raise DataError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
     return Corpus(name, "word", {split: _text(files).lines for split, files in splits.items() if files})
 
 
 def _text(files: Sequence[Path]) -> TextFiles:
-    return TextFiles(files, [reopened(file) for file in files])
+    return TextFiles(files, [file_opener(file) for file in files])
 
 
 def _matches(pattern: str) -> list[Path]:
     """Return the files whose names fit a pattern, in the order of their numbers."""
     files = [Path(name) for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)]
     if not files:
-        raise UserError(f"no file has a name like {pattern}: check the pattern, and quote it")
+        raise DataError(f"no file has a name like {pattern}: check the pattern, and quote it")
     return sorted(files, key=_in_order)
 
 
@@ -136,12 +136,12 @@ def _split_of(file: Path) -> str | None:
     """Return the split that a text file is named after; None for other files.
 
     Raises:
-        UserError: it is named after two.
+        DataError: it is named after two.
     """
     if not _is_text(file):
         return None
     name = Path(file.name.lower().removesuffix(_COMPRESSED))
     splits = dict.fromkeys(SPLIT_NAMES[word] for word in re.split(r"[._-]", name.stem) if word in SPLIT_NAMES)
     if len(splits) > 1:
-        raise UserError(f"{file} is named after two splits, {' and '.join(splits)}: give it the name of one")
+        raise DataError(f"{file} is named after two splits, {' and '.join(splits)}: give it the name of one")
     return next(iter(splits), None)

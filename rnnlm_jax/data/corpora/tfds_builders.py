@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from rnnlm_jax.data.corpora.benchmark_texts import PENN_TREEBANK, WIKITEXT_2, BenchmarkText
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import read_lines
-from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_feature
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.system.cache_root import cache_root
 
@@ -69,12 +69,12 @@ def benchmark_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     """Return `ptb` or `wikitext-2`, prepared on first use in the cache folder from your copy of the text.
 
     Raises:
-        UserError: the text is not where it is looked for, or not the one its checksums name.
+        DataError: the text is not where it is looked for, or not the one its checksums name.
     """
     builder_class = {"ptb": PennTreebank, "wikitext-2": WikiText2}[name]
     builder = builder_class(data_dir=cache_root())
     if not is_prepared(builder):
         prepare(builder, manual_dir=builder_class.TEXT.find(data_dir))
-    splits = {split: partial(read_text, builder, split, "text") for split in builder_class.TEXT.files}
+    splits = {split: partial(read_feature, builder, split, "text") for split in builder_class.TEXT.files}
     records = {split: TextRecords(str(builder.data_path), split, "text") for split in splits}
     return Corpus(name, "word", splits, records=records)

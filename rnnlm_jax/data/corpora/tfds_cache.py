@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.system.cache_root import CACHE_VARIABLE, cache_root, require_writable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -
         manual_dir: where its text lies, for data sets that are not downloaded.
 
     Raises:
-        UserError: the text is not the right one, cannot be downloaded, or the data set needs TensorFlow.
+        DataError: the text is not the right one, cannot be downloaded, or the data set needs TensorFlow.
     """
     import tensorflow_datasets as tfds
 
@@ -44,7 +44,7 @@ def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -
     try:
         require_writable(folder.parent)
     except OSError as error:
-        raise UserError(
+        raise DataError(
             f"{builder.name} cannot be prepared in {folder} ({error.strerror or error}): set {CACHE_VARIABLE} to a "
             "folder that can be written"
         ) from error
@@ -61,13 +61,13 @@ def prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path | None = None) -
     except Exception as error:  # whatever TFDS, the network or the disk raises; the cause stays in the traceback
         if is_prepared(builder):
             return  # another process was first
-        raise UserError(
+        raise DataError(
             f"{builder.name} cannot be prepared here ({_reason(error)}): prepare it where the network and TensorFlow "
             'are, with file_format="array_record", and give its TFDS folder as data_dir'
         ) from error
 
 
-def read_text(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> Iterator[str]:
+def read_feature(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> Iterator[str]:
     """Yield a text feature of the examples of a split, in the order in which they are stored.
 
     Args:
@@ -76,7 +76,7 @@ def read_text(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> It
         feature: the name of the feature.
 
     Raises:
-        UserError: the stored files are damaged or not array records.
+        DataError: the stored files are damaged or not array records.
     """
     open_source: Any = builder.as_data_source  # its decorator hides the signature from type checkers
     try:
@@ -87,12 +87,12 @@ def read_text(builder: tfds.core.DatasetBuilder, split: str, feature: str) -> It
                 text: Any = example[feature]
                 yield text.decode("utf-8") if isinstance(text, bytes) else str(text)
     except (OSError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise unreadable(builder.data_path, error) from error
+        raise unreadable_error(builder.data_path, error) from error
 
 
-def unreadable(folder: object, error: Exception) -> UserError:
+def unreadable_error(folder: object, error: Exception) -> DataError:
     """Return what a person is told where the files of a prepared data set cannot be read."""
-    return UserError(f"the data set in {folder} cannot be read ({_reason(error)}): delete it and start again")
+    return DataError(f"the data set in {folder} cannot be read ({_reason(error)}): delete it and start again")
 
 
 def _reason(error: Exception) -> str:

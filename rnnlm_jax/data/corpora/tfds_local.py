@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.registered import skip_registration
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 LM1B_ARCHIVE = "1-billion-word-language-modeling-benchmark-r13output"
 """The folder that the archive of the One Billion Word benchmark extracts to."""
@@ -53,12 +53,12 @@ with skip_registration():  # they stand in for TFDS's own and do not replace the
         def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
             root = self.find(Path(dl_manager.manual_dir))
             if root is None:
-                raise UserError(f"lm1b is not in {dl_manager.manual_dir}: extract its archive there ({LM1B_ARCHIVE})")
+                raise DataError(f"lm1b is not in {dl_manager.manual_dir}: extract its archive there ({LM1B_ARCHIVE})")
             files = {split: sorted(root.glob(pattern)) for split, (pattern, _) in LM1B_FILES.items()}
             for split, (_, count) in LM1B_FILES.items():
                 if len(files[split]) != count:
                     found = f"{len(files[split])} of {count} {split} files"
-                    raise UserError(f"{root} has {found} of lm1b: extract the whole archive there")
+                    raise DataError(f"{root} has {found} of lm1b: extract the whole archive there")
             return {split: self._generate_examples(found) for split, found in files.items()}
 
     class TinyShakespeare(_TinyShakespeare):
@@ -79,7 +79,7 @@ with skip_registration():  # they stand in for TFDS's own and do not replace the
             path = None if manual_dir is None else self.find(Path(manual_dir))
             content = Path(path or dl_manager.download(_SHAKESPEARE_URL)).read_bytes()
             if hashlib.sha256(content).hexdigest() != SHAKESPEARE_SHA256:
-                raise UserError(
+                raise DataError(
                     f"{path or _SHAKESPEARE_URL} is not tiny_shakespeare (its sha256 differs): get the original"
                 )
             text = content.decode("utf-8")

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rnnlm_jax.data.corpora.tfds_cache import unreadable
+from rnnlm_jax.data.corpora.tfds_cache import unreadable_error
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TextRecords:
         """Return the number of examples.
 
         Raises:
-            UserError: the data set cannot be opened.
+            DataError: the data set cannot be opened.
         """
         return len(self._source)
 
@@ -39,7 +39,7 @@ class TextRecords:
         """Return the lines of some examples, in that order; a newline at the end of one begins no other line.
 
         Raises:
-            UserError: the stored files are damaged or not array records.
+            DataError: the stored files are damaged or not array records.
         """
         from tensorflow_datasets.proto import tf_example_pb2
 
@@ -52,7 +52,7 @@ class TextRecords:
                 found.append(text.removesuffix("\n").split("\n"))
             return found
         except Exception as error:  # whatever the reader, protobuf or UTF-8 raise; the cause stays in the traceback
-            raise unreadable(self.folder, error) from error
+            raise unreadable_error(self.folder, error) from error
 
     @property
     def identity(self) -> str:
@@ -70,7 +70,7 @@ class TextRecords:
             open_source: Any = tfds.builder_from_directory(self.folder).as_data_source
             return open_source(self.selection, deserialize_method=decode.DeserializeMethod.RAW_BYTES)
         except Exception as error:
-            raise unreadable(self.folder, error) from error
+            raise unreadable_error(self.folder, error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields alone: open files stay behind."""

@@ -16,10 +16,10 @@ import tensorflow_datasets as tfds
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
-from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_feature
 from rnnlm_jax.data.corpora.tfds_local import LOCAL_BUILDERS, has_local_text
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.system.cache_root import cache_root
 
 _HELD_OUT = "99%"  # where train ends and valid begins, for data sets without a validation split
@@ -34,7 +34,7 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     `validation` is called `valid`; where there is none, `valid` is the last 1 % of train, and train the rest.
 
     Raises:
-        UserError: an unknown data set, one without a text feature or training split, or one that can be neither found
+        DataError: an unknown data set, one without a text feature or training split, or one that can be neither found
             nor prepared.
     """
     root = data_dir or os.environ.get(DATA_VARIABLE)
@@ -43,7 +43,7 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     if not is_prepared(builder):
         steps = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
         if steps and folder is None:
-            raise UserError(f"{name} needs a manual directory, given as data_dir: {' '.join(steps.split())}")
+            raise DataError(f"{name} needs a manual directory, given as data_dir: {' '.join(steps.split())}")
         if not has_local_text(builder, folder):
             _require_network(builder)
         prepare(builder, manual_dir=folder)
@@ -66,12 +66,12 @@ def _builder(name: str, folder: Path | None) -> Any:
                 return builder
         return make(data_dir=cache_root(), file_format="array_record")
     except tfds.core.DatasetNotFoundError:
-        raise UserError(f"TFDS has no data set {name!r}: see the names at tensorflow.org/datasets/catalog") from None
+        raise DataError(f"TFDS has no data set {name!r}: see the names at tensorflow.org/datasets/catalog") from None
     except ImportError as error:
-        raise UserError(f"the TFDS data set {name} needs {error.name}: install it") from error
+        raise DataError(f"the TFDS data set {name} needs {error.name}: install it") from error
     except ValueError as error:  # an unknown configuration, or files of another format
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the TFDS data set {name} cannot be used ({reason}): check its name and files") from error
+        raise DataError(f"the TFDS data set {name} cannot be used ({reason}): check its name and files") from error
 
 
 def _require_network(builder: Any) -> None:
@@ -86,7 +86,7 @@ def _require_network(builder: Any) -> None:
         try:
             socket.getaddrinfo(host, 443)
         except OSError:
-            raise UserError(
+            raise DataError(
                 f"the TFDS data set {builder.name} must be downloaded from {host}, which cannot be reached: "
                 "prepare it where there is a network and give its TFDS folder as data_dir"
             ) from None
@@ -100,7 +100,7 @@ def _text_feature(builder: Any) -> str:
         return "text"
     if len(texts) != 1:
         found = f"{len(texts)} text features ({', '.join(texts)})" if texts else "no text feature"
-        raise UserError(f"the TFDS data set {builder.name} has {found}: choose one with a feature `text`")
+        raise DataError(f"the TFDS data set {builder.name} has {found}: choose one with a feature `text`")
     return texts[0]
 
 
@@ -111,15 +111,15 @@ def _selections(name: str, available: Iterable[str]) -> dict[str, str]:
         ours = SPLIT_NAMES[split]
         if found.setdefault(ours, split) != split:
             both = f"{found[ours]} and {split}"
-            raise UserError(f"the TFDS data set {name} has two {ours} splits, {both}: choose another one")
+            raise DataError(f"the TFDS data set {name} has two {ours} splits, {both}: choose another one")
     if "train" not in found:
-        raise UserError(f"the TFDS data set {name} has no train split: choose another one")
+        raise DataError(f"the TFDS data set {name} has no train split: choose another one")
     if "valid" not in found:
         found |= {"train": f"train[:{_HELD_OUT}]", "valid": f"train[{_HELD_OUT}:]"}
     return {split: found[split] for split in ("train", "valid", "test") if split in found}
 
 
 def _lines(builder: Any, selection: str, feature: str) -> Iterator[str]:
-    for text in read_text(builder, selection, feature):
+    for text in read_feature(builder, selection, feature):
         # a newline at the end of an example ends its last line and begins no other
         yield from text.removesuffix("\n").split("\n")

@@ -4,7 +4,7 @@ Batches are a function of (seed, epoch, number), the same as of the text in memo
 run's position is an epoch and a number, whatever the number of processes, and no state of an iterator is kept.
 """
 
-from rnnlm_jax.data.records.batches import RecordBatches
-from rnnlm_jax.data.records.text import RecordText, open_text
+from rnnlm_jax.data.records.record_batches import RecordBatches
+from rnnlm_jax.data.records.record_text import RecordText, open_text
 
 __all__ = ["RecordBatches", "RecordText", "open_text"]

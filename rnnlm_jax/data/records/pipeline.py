@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from multiprocessing import connection
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 Element = TypeVar("Element", covariant=True)
 
@@ -60,13 +60,13 @@ class Pipeline(Generic[Element]):
         """Return the next element, when it is there.
 
         Raises:
-            UserError: what the source raised, or that a process was killed.
+            DataError: what the source raised, or that a process was killed.
         """
         try:
             return next(self._iterator)
         except RuntimeError as error:  # grain's, of a worker that is gone
             reason = " ".join(str(error).split())[:100]
-            raise UserError(f"the input has stopped ({reason}): try again, or with fewer --input-workers") from error
+            raise DataError(f"the input has stopped ({reason}): try again, or with fewer --input-workers") from error
 
     def close(self) -> None:
         """End the thread or the processes."""

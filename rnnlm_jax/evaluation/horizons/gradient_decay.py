@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Int, Tree
 from rnnlm_jax.compilation import jit
-from rnnlm_jax.data.encoded import require_ids_below
+from rnnlm_jax.data.encoded_text import require_ids_below
 from rnnlm_jax.evaluation.horizons import positions as places
 from rnnlm_jax.jacobians import gradient_by_lag
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams

@@ -4,8 +4,8 @@ model = maxent.train(text, vocabulary, order=5)                            # an 
 priors = maxent.choose_priors(text, vocabulary, 5, held_out)              # discounts and variances, on other text
 """
 
-from rnnlm_jax.ngrams.maxent.choose_prior import choose_priors
+from rnnlm_jax.ngrams.maxent.maxent_training import train
+from rnnlm_jax.ngrams.maxent.prior_selection import choose_priors
 from rnnlm_jax.ngrams.maxent.priors import Priors
-from rnnlm_jax.ngrams.maxent.training import train
 
 __all__ = ["Priors", "choose_priors", "train"]

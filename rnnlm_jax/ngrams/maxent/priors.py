@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.maxent.features import Features, Weights
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.maxent.ngram_features import Features, Weights
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Priors:
         variances: σ² of each order, from 2 on, likewise.
 
     Raises:
-        UserError: for none of either, or any that cannot be.
+        DataError: for none of either, or any that cannot be.
     """
 
     discounts: tuple[float, ...] = (0.5,)
@@ -29,9 +29,9 @@ class Priors:
     def __post_init__(self) -> None:
         """Check the numbers."""
         if not self.discounts or not all(0 <= value < 1 for value in self.discounts):
-            raise UserError(f"the discounts of a maximum entropy model must be from 0 to 1, not {self.discounts}")
+            raise DataError(f"the discounts of a maximum entropy model must be from 0 to 1, not {self.discounts}")
         if not self.variances or not all(0 < value < np.inf for value in self.variances):
-            raise UserError(f"the variances of a maximum entropy model must be above 0, not {self.variances}")
+            raise DataError(f"the variances of a maximum entropy model must be above 0, not {self.variances}")
 
     def by_order(self, order: int) -> list[tuple[float, float]]:
         """δ and ``1 / σ²`` of the orders from 1 to ``order``: single words have a wide prior, for those not seen."""

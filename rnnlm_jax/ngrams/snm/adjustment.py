@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.snm.held_out import Block
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.snm.held_out import HeldOutBlock
 from rnnlm_jax.ngrams.snm.meta_features import COUNTS_ONLY, LEXICAL, MetaFeatures
 
 #: Added to a sum of squared gradients, so that a weight without a gradient stays where it is.
@@ -39,11 +39,11 @@ class Adjustment:
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
         if self.epochs < 0:
-            raise UserError(f"the epochs of the adjustment must not be negative, but are {self.epochs}")
+            raise DataError(f"the epochs of the adjustment must not be negative, but are {self.epochs}")
         if not 0.0 < self.rate < np.inf:
-            raise UserError(f"the learning rate of the adjustment must be positive, not {self.rate}")
+            raise DataError(f"the learning rate of the adjustment must be positive, not {self.rate}")
         if self.block < 1 or self.blocks < 1:
-            raise UserError(f"the adjustment needs a block of a token at least, not {self.blocks} of {self.block}")
+            raise DataError(f"the adjustment needs a block of a token at least, not {self.blocks} of {self.block}")
 
     @property
     def meta_features(self) -> MetaFeatures:
@@ -57,7 +57,7 @@ def initial_weights(meta: MetaFeatures) -> np.ndarray:
 
 
 def loss_and_gradient(
-    weights: np.ndarray, block: Block, places: np.ndarray, vocab_size: int
+    weights: np.ndarray, block: HeldOutBlock, places: np.ndarray, vocab_size: int
 ) -> tuple[float, np.ndarray]:
     """Summed nats of a block and their gradient (Chelba & Pereira 2015, section 3: multinomial loss).
 
@@ -92,9 +92,9 @@ def loss_and_gradient(
     return loss, gradient
 
 
-def fit(
+def train_adjustment(
     adjustment: Adjustment,
-    blocks: Sequence[Callable[[], Block]],
+    blocks: Sequence[Callable[[], HeldOutBlock]],
     vocab_size: int,
     progress: Callable[[int], object] = lambda tokens: None,
 ) -> tuple[np.ndarray, float]:
@@ -134,12 +134,12 @@ def fit(
 class _Prepared(NamedTuple):
     """A block, which weights it uses, the last one among them, and each of their places among those."""
 
-    block: Block
+    block: HeldOutBlock
     used: np.ndarray
     places: np.ndarray
 
 
-def _prepare(block: Block, meta: MetaFeatures) -> _Prepared:
+def _prepare(block: HeldOutBlock, meta: MetaFeatures) -> _Prepared:
     """What an update needs, so that it costs nothing for weights that the block does not use."""
     places = meta.places(block.signatures)
     numbers = np.zeros(initial_weights(meta).size, np.int32)

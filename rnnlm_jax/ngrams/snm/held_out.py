@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.ngrams.snm.counts import FeatureCounts, distinct
-from rnnlm_jax.ngrams.snm.meta_features import Signatures, bucket, pack
-from rnnlm_jax.ngrams.snm.table import ranges
+from rnnlm_jax.ngrams.snm.feature_counts import FeatureCounts, distinct
+from rnnlm_jax.ngrams.snm.feature_table import concatenate_ranges
+from rnnlm_jax.ngrams.snm.meta_features import Signatures, count_bucket, pack_fields
 
 
-class Block(NamedTuple):
+class HeldOutBlock(NamedTuple):
     """A stretch of n tokens: the features that they meet, and what is known of every pair in these features' rows.
 
     Entries of one row with one signature are one, their sum, since their adjustments are alike.
@@ -67,9 +67,11 @@ class Pairs(NamedTuple):
     def fields(self, row_types: np.ndarray) -> np.ndarray:
         """The signature's counts of each entry, packed, int64 ``[E]``."""
         followers = np.bincount(self.of[self.counts > 0], minlength=self.rows.size)
-        of_row = pack(type=row_types[self.rows], total=bucket(self.totals), followers=bucket(followers))
-        of_word = pack(word_count=bucket(self.word_counts))
-        of_pair = pack(count=bucket(self.counts), extensions=bucket(self.extensions))
+        of_row = pack_fields(
+            type=row_types[self.rows], total=count_bucket(self.totals), followers=count_bucket(followers)
+        )
+        of_word = pack_fields(word_count=count_bucket(self.word_counts))
+        of_pair = pack_fields(count=count_bucket(self.counts), extensions=count_bucket(self.extensions))
         return of_row[self.of] | of_word[self.words] | of_pair
 
     def values(self) -> np.ndarray:
@@ -77,7 +79,9 @@ class Pairs(NamedTuple):
         return self.counts / np.maximum(self.totals, 1)[self.of]
 
 
-def make_block(counts: FeatureCounts, tokens: np.ndarray, begin: int, end: int, subtract: bool, lexical: bool) -> Block:
+def held_out_block(
+    counts: FeatureCounts, tokens: np.ndarray, begin: int, end: int, subtract: bool, lexical: bool
+) -> HeldOutBlock:
     """The tokens from ``begin`` to ``end`` of a text, held out.
 
     Args:
@@ -89,7 +93,7 @@ def make_block(counts: FeatureCounts, tokens: np.ndarray, begin: int, end: int, 
         lexical: keep the identities of words and features.
     """
     table = counts.table
-    met = table.meet(tokens, begin, end)
+    met = table.match(tokens, begin, end)
     rows, _, met_rows = distinct(met.rows)
     entries, pairs = pairs_of_rows(counts, rows)
     if subtract:
@@ -113,7 +117,7 @@ def make_block(counts: FeatureCounts, tokens: np.ndarray, begin: int, end: int, 
         entry_rows, entry_signatures = merged // max(packed.size, 1), merged % max(packed.size, 1)
         entry_values = np.bincount(places, values, merged.size)
         target_signatures = numbers[targets]
-    return Block(
+    return HeldOutBlock(
         end - begin,
         rows.size,
         signatures,
@@ -131,7 +135,7 @@ def make_block(counts: FeatureCounts, tokens: np.ndarray, begin: int, end: int, 
 def pairs_of_rows(counts: FeatureCounts, rows: np.ndarray) -> tuple[np.ndarray, Pairs]:
     """The entries of some rows, int64 ``[E]``, and what the training text says of them."""
     table = counts.table
-    entries, of = ranges(table.starts[rows], table.starts[rows + 1])
+    entries, of = concatenate_ranges(table.starts[rows], table.starts[rows + 1])
     return entries, Pairs(
         counts.counts[entries].astype(np.int64),
         counts.extensions[entries].astype(np.int64),

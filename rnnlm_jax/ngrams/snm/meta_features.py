@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.ngrams.snm.features import mix
+from rnnlm_jax.ngrams.snm.history_features import mix_bits
 
 #: The counts of a signature, each in ``BITS`` bits: the feature's type, C(f), N1+(f ·), C(f, w), N1+(· f w), C(w).
 FIELDS = ("type", "total", "followers", "count", "extensions", "word_count")
@@ -54,15 +54,15 @@ class MetaFeatures(NamedTuple):
         found = np.empty((len(self.conjunctions), signatures.fields.size), np.int32)
         for number, names in enumerate(self.conjunctions):
             mask = sum(_MASK << _shift(name) for name in names if name in FIELDS)
-            keys = (signatures.fields & mask).astype(np.uint64) ^ mix(np.full(1, number, np.uint64))
+            keys = (signatures.fields & mask).astype(np.uint64) ^ mix_bits(np.full(1, number, np.uint64))
             for name, identities in (("word", signatures.words), ("feature", signatures.features)):
                 if name in names:
-                    keys = mix(keys) ^ identities.astype(np.uint64)
-            found[number] = mix(keys) >> np.uint64(64 - self.bits)
+                    keys = mix_bits(keys) ^ identities.astype(np.uint64)
+            found[number] = mix_bits(keys) >> np.uint64(64 - self.bits)
         return found
 
 
-def pack(**fields: np.ndarray) -> np.ndarray:
+def pack_fields(**fields: np.ndarray) -> np.ndarray:
     """Some of the fields, each below 64, in one int64; the others are 0."""
     packed = np.zeros((), np.int64)
     for name, values in fields.items():
@@ -70,7 +70,7 @@ def pack(**fields: np.ndarray) -> np.ndarray:
     return packed
 
 
-def bucket(numbers: np.ndarray) -> np.ndarray:
+def count_bucket(numbers: np.ndarray) -> np.ndarray:
     """0, 1, 2, 3, and from 4 on two buckets for each doubling, ``⌊2 log₂ n⌋`` up to 63: int64."""
     result = _SMALL[np.minimum(numbers, _SMALL.size - 1)]
     large = numbers >= _SMALL.size

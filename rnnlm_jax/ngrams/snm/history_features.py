@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class FeatureType:
     def __post_init__(self) -> None:
         """Refuse what is no feature."""
         if self.adjacent < 0 or self.remote < 0:
-            raise UserError(f"a feature has no negative number of words: {self}")
+            raise DataError(f"a feature has no negative number of words: {self}")
         if self.remote and not 1 <= self.nearest <= self.farthest:
-            raise UserError(f"a skip-gram skips at least one word, and no more than its farthest: {self}")
+            raise DataError(f"a skip-gram skips at least one word, and no more than its farthest: {self}")
         if not self.remote and (self.nearest or self.farthest):
-            raise UserError(f"a feature without remote words skips none: {self}")
+            raise DataError(f"a feature without remote words skips none: {self}")
 
     @property
     def name(self) -> str:
@@ -47,10 +47,10 @@ def ngram_types(order: int) -> tuple[FeatureType, ...]:
     """The contexts of n-grams of orders 1 (the empty one) to ``order``.
 
     Raises:
-        UserError: if the order is not positive.
+        DataError: if the order is not positive.
     """
     if order < 1:
-        raise UserError(f"the order of an n-gram model must be at least 1, not {order}")
+        raise DataError(f"the order of an n-gram model must be at least 1, not {order}")
     return tuple(FeatureType(adjacent) for adjacent in range(order))
 
 
@@ -64,10 +64,10 @@ def skip_types(order: int) -> tuple[FeatureType, ...]:
     The more words, the shorter the distances: features of many words at many distances are seldom met again.
 
     Raises:
-        UserError: if the order is below 2: features of no word skip none.
+        DataError: if the order is below 2: features of no word skip none.
     """
     if order < 2:
-        raise UserError(f"skip-grams look at a word at least: give an order of 2 or more, not {order}")
+        raise DataError(f"skip-grams look at a word at least: give an order of 2 or more, not {order}")
     return tuple(
         FeatureType(adjacent, words - adjacent, nearest, farthest)
         for words in range(1, min(order, 4))
@@ -77,7 +77,7 @@ def skip_types(order: int) -> tuple[FeatureType, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Slot:
+class FeatureOccurrences:
     """Which histories have features of one type at one distance.
 
     Attributes:
@@ -91,32 +91,34 @@ class Slot:
     places: np.ndarray
 
 
-def reach(types: tuple[FeatureType, ...]) -> int:
+def longest_history(types: tuple[FeatureType, ...]) -> int:
     """How many words back the features look."""
     return max(feature.remote + feature.farthest + feature.adjacent for feature in types)
 
 
-def text_slots(
+def text_features(
     tokens: np.ndarray, vocabulary: Vocabulary, types: tuple[FeatureType, ...], begin: int = 0, end: int | None = None
-) -> list[Slot]:
+) -> list[FeatureOccurrences]:
     """Every feature of the histories of the tokens from ``begin`` to ``end``, type by type, nearest distance first.
 
     The word before the first one of a sentence is its start, ``vocabulary.size``.
     """
     end = tokens.size if end is None else end
     # What is further back is not looked at, and does not look like the start of a sentence there.
-    first = max(begin - reach(types), 0)
+    first = max(begin - longest_history(types), 0)
     lengths = history_lengths(tokens[first:end], vocabulary.eos_id)
 
     def word(places: np.ndarray, distance: int) -> np.ndarray:
         return np.where(lengths[places - first] == distance, vocabulary.size, tokens[places - distance])
 
-    return _slots(np.arange(begin, end), lengths[begin - first :], word, types)
+    return _feature_occurrences(np.arange(begin, end), lengths[begin - first :], word, types)
 
 
-def state_slots(words: np.ndarray, lengths: np.ndarray, types: tuple[FeatureType, ...]) -> list[Slot]:
+def state_features(words: np.ndarray, lengths: np.ndarray, types: tuple[FeatureType, ...]) -> list[FeatureOccurrences]:
     """Every feature of histories ``[R, C]``, the nearest word first, of ``lengths`` words ``[R]``, starts included."""
-    return _slots(np.arange(lengths.size), lengths, lambda places, distance: words[places, distance - 1], types)
+    return _feature_occurrences(
+        np.arange(lengths.size), lengths, lambda places, distance: words[places, distance - 1], types
+    )
 
 
 def history_lengths(tokens: np.ndarray, eos_id: int | None) -> np.ndarray:
@@ -132,12 +134,12 @@ def history_lengths(tokens: np.ndarray, eos_id: int | None) -> np.ndarray:
     return places - np.maximum.accumulate(first) + 1
 
 
-def _slots(
+def _feature_occurrences(
     places: np.ndarray,
     lengths: np.ndarray,
     word: Callable[[np.ndarray, int], np.ndarray],
     types: tuple[FeatureType, ...],
-) -> list[Slot]:
+) -> list[FeatureOccurrences]:
     """The slots of some histories, whose words at a distance ``word`` tells.
 
     A key is a hash of the words to 64 bits, mixed after every word. Two features of one type with one key would be one
@@ -150,12 +152,12 @@ def _slots(
             long_enough = places[lengths >= span]
             keys = np.zeros(long_enough.size, np.uint64)
             for distance in (*range(1, feature.adjacent + 1), *range(feature.adjacent + skipped + 1, span + 1)):
-                keys = mix(keys ^ word(long_enough, distance).astype(np.uint64))
-            found.append(Slot(kind, keys, long_enough))
+                keys = mix_bits(keys ^ word(long_enough, distance).astype(np.uint64))
+            found.append(FeatureOccurrences(kind, keys, long_enough))
     return found
 
 
-def mix(keys: np.ndarray) -> np.ndarray:
+def mix_bits(keys: np.ndarray) -> np.ndarray:
     """A bijection of 64-bit words that scatters their bits (splitmix64: Steele, Lea & Flood 2014), uint64 `[n]`."""
     keys = keys + np.uint64(0x9E3779B97F4A7C15)
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.ngrams.arpa_reading import arpa_model, is_arpa
 from rnnlm_jax.ngrams.model_file import MAGIC, read_model
-from rnnlm_jax.system.input_files import open_input, told_errors
+from rnnlm_jax.system.input_files import as_data_errors, open_input
 
 
 def load(path: str | Path) -> Any:
@@ -16,13 +16,13 @@ def load(path: str | Path) -> Any:
         a model with ``vocabulary``, ``policy``, ``parameter_count``, ``describe`` and ``token_nats``.
 
     Raises:
-        UserError: there is no such file, it is damaged, or it holds no model.
+        DataError: there is no such file, it is damaged, or it holds no model.
     """
     with open_input(path, "model file") as file:
-        with told_errors(path):
+        with as_data_errors(path):
             beginning = file.peek()
         if beginning.startswith(MAGIC):
             return read_model(file, str(path))
         if is_arpa(beginning):
             return arpa_model(file, str(path))
-    raise UserError(f"{path} is neither a model file that rnnlm-jax ngram train wrote nor an ARPA file")
+    raise DataError(f"{path} is neither a model file that rnnlm-jax ngram train wrote nor an ARPA file")

@@ -8,8 +8,8 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.ids import text_ids
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.token_ids import checked_text_ids
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class UnigramCache:
         decay: d, the weight of a word relative to that of the next, above 0 and at most 1.
 
     Raises:
-        UserError: for a window below 1, or a decay outside (0, 1].
+        DataError: for a window below 1, or a decay outside (0, 1].
     """
 
     vocabulary: Vocabulary
@@ -39,9 +39,9 @@ class UnigramCache:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.window is not None and self.window < 1:
-            raise UserError(f"the window of a cache must be 1 or more words, not {self.window}")
+            raise DataError(f"the window of a cache must be 1 or more words, not {self.window}")
         if not 0.0 < self.decay <= 1.0:
-            raise UserError(f"the decay of a cache must be above 0 and at most 1, not {self.decay}")
+            raise DataError(f"the decay of a cache must be above 0 and at most 1, not {self.decay}")
 
     @property
     def policy(self) -> str:
@@ -64,10 +64,10 @@ class UnigramCache:
         """``−ln P`` of each token of a text in nats, float64; O(N log N), whatever the window.
 
         Raises:
-            UserError: if the text has an id that the vocabulary lacks.
+            DataError: if the text has an id that the vocabulary lacks.
         """
-        tokens = text_ids(text, self.vocabulary.size)
-        seen = _weights(tokens, self.window, self.decay)
+        tokens = checked_text_ids(text, self.vocabulary.size)
+        seen = _cache_weights(tokens, self.window, self.decay)
         held = np.arange(tokens.size, dtype=float)
         if self.window is not None:
             held = np.minimum(held, self.window)
@@ -77,7 +77,7 @@ class UnigramCache:
         return np.log(held + 1.0) - np.log(seen + 1.0 / self.vocabulary.size)
 
 
-def _weights(tokens: Int[np.ndarray, "N"], window: int | None, decay: float) -> Float[np.ndarray, "N"]:
+def _cache_weights(tokens: Int[np.ndarray, "N"], window: int | None, decay: float) -> Float[np.ndarray, "N"]:
     """What the cache holds of each token when it comes: ``Σ d^(t−i)`` over the places i of the same word in reach."""
     places = np.argsort(tokens, kind="stable")  # word after word, each in the order of the text
     words = tokens[places].astype(np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnnlm_jax.data.batching import Batch, checked_index, require_not_negative
-from rnnlm_jax.data.records.blocks import Block, Blocks
+from rnnlm_jax.data.records.batch_blocks import BatchBlock, BatchBlocks
 from rnnlm_jax.data.records.pipeline import Pipeline
 
 
@@ -19,10 +19,10 @@ class RecordBatches:
         workers: processes that make them; 0: a thread of this one.
     """
 
-    def __init__(self, blocks: Blocks, workers: int) -> None:
+    def __init__(self, blocks: BatchBlocks, workers: int) -> None:
         """Take both; nothing runs before the first batch is asked for."""
         self._blocks, self._workers = blocks, workers
-        self._pipeline: Pipeline[Block] | None = None
+        self._pipeline: Pipeline[BatchBlock] | None = None
         self._next = 0
 
     @property
@@ -39,7 +39,7 @@ class RecordBatches:
         require_not_negative(epoch=epoch)
         return RecordEpoch(self, self._blocks, epoch)
 
-    def next_block(self, number: int) -> Block:
+    def next_block(self, number: int) -> BatchBlock:
         """Return a block, made ahead of time if it is the one after the last that was asked for."""
         if self._pipeline is None or number != self._next:
             self.close()
@@ -57,7 +57,7 @@ class RecordBatches:
 class RecordEpoch:
     """One epoch of `RecordBatches`."""
 
-    def __init__(self, batches: RecordBatches, blocks: Blocks, epoch: int) -> None:
+    def __init__(self, batches: RecordBatches, blocks: BatchBlocks, epoch: int) -> None:
         """Take the place; `RecordBatches.epoch` makes it."""
         self._batches, self._blocks, self._epoch = batches, blocks, epoch
 
@@ -76,7 +76,7 @@ class RecordEpoch:
 
     def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
         """Yield the batches after the `first` ones, made ahead of time."""
-        blocks, a_block = self._blocks.blocks, self._blocks.a_block
-        for block in range(first // a_block, blocks):
+        blocks, batches_per_block = self._blocks.blocks, self._blocks.batches_per_block
+        for block in range(first // batches_per_block, blocks):
             batches = self._batches.next_block(self._epoch * blocks + block).batches()
-            yield from batches[max(first - block * a_block, 0) :]
+            yield from batches[max(first - block * batches_per_block, 0) :]

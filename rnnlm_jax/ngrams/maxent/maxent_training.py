@@ -5,15 +5,15 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.errors import DataError, warn
 from rnnlm_jax.ngrams import kneser_ney
 from rnnlm_jax.ngrams.backoff_model import NgramModel
-from rnnlm_jax.ngrams.maxent.descent import Point, minimise
-from rnnlm_jax.ngrams.maxent.features import Features, Weights, features_of
+from rnnlm_jax.ngrams.maxent.lbfgs import Point, minimize
+from rnnlm_jax.ngrams.maxent.ngram_features import Features, Weights, features_from_tokens
 from rnnlm_jax.ngrams.maxent.priors import Priors, newton_step
 
 #: Nats a token that may be left to gain, and the most steps towards them.
-TOLERANCE, MOST_STEPS = 1e-5, 200
+TOLERANCE, MAX_STEPS = 1e-5, 200
 #: Of a weight to start with: what Kneser and Ney rule out has a backoff weight of 0.
 _LARGEST = 20.0
 
@@ -41,27 +41,27 @@ def train(
         progress: told the number of tokens after each step of the descent.
 
     Raises:
-        UserError: for an order out of range or a text without tokens.
+        DataError: for an order out of range or a text without tokens.
     """
     priors = Priors() if priors is None else priors
-    features = prepare(text, vocabulary, order)
-    weights = optimum(features, priors, starting_weights(features, text, vocabulary), progress)
-    return model_of(features, weights, vocabulary, priors)
+    features = count_features(text, vocabulary, order)
+    weights = optimal_weights(features, priors, kneser_ney_weights(features, text, vocabulary), progress)
+    return model_from_weights(features, weights, vocabulary, priors)
 
 
-def prepare(text: EncodedText, vocabulary: Vocabulary, order: int) -> Features:
+def count_features(text: EncodedText, vocabulary: Vocabulary, order: int) -> Features:
     """The features of a text.
 
     Raises:
-        UserError: for an order out of range or a text without tokens.
+        DataError: for an order out of range or a text without tokens.
     """
     kneser_ney.require_order(order)
     if len(text) == 0:
-        raise UserError("there are no tokens to count n-grams of: give a text that is not empty")
-    return features_of(text.tokens, vocabulary.size, vocabulary.eos_id, order)
+        raise DataError("there are no tokens to count n-grams of: give a text that is not empty")
+    return features_from_tokens(text.tokens, vocabulary.size, vocabulary.eos_id, order)
 
 
-def starting_weights(features: Features, text: EncodedText, vocabulary: Vocabulary) -> Weights:
+def kneser_ney_weights(features: Features, text: EncodedText, vocabulary: Vocabulary) -> Weights:
     """Weights that make the model that of Kneser and Ney, which is near the optimum: ``ln p(h w) / (b(h) p(h' w))``."""
     levels = kneser_ney.train(text, vocabulary, features.order).levels
     weights = [levels[0].log_prob.copy()]
@@ -71,7 +71,7 @@ def starting_weights(features: Features, text: EncodedText, vocabulary: Vocabula
     return [np.clip(np.nan_to_num(weight), -_LARGEST, _LARGEST) for weight in weights]
 
 
-def optimum(
+def optimal_weights(
     features: Features,
     priors: Priors,
     start: Weights,
@@ -106,13 +106,13 @@ def optimum(
         steps += 1
         progress(tokens)
 
-    found = minimise(evaluate, np.concatenate(start), tolerance * tokens, MOST_STEPS, told)
-    if steps == MOST_STEPS:
-        warn(f"the descent was stopped after {MOST_STEPS} steps, short of {tolerance:g} nats a token from the optimum")
+    found = minimize(evaluate, np.concatenate(start), tolerance * tokens, MAX_STEPS, told)
+    if steps == MAX_STEPS:
+        warn(f"the descent was stopped after {MAX_STEPS} steps, short of {tolerance:g} nats a token from the optimum")
     return np.split(found.x, borders)
 
 
-def model_of(features: Features, weights: Weights, vocabulary: Vocabulary, priors: Priors) -> NgramModel:
+def model_from_weights(features: Features, weights: Weights, vocabulary: Vocabulary, priors: Priors) -> NgramModel:
     """Weights as a model in backoff form."""
 
     def shown(values: tuple[float, ...]) -> str:

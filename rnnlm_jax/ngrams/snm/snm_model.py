@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.ngrams.ids import as_ids, text_ids
-from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
-from rnnlm_jax.ngrams.snm.features import FeatureType, reach, state_slots
-from rnnlm_jax.ngrams.snm.table import FeatureTable, ranges
+from rnnlm_jax.ngrams.model_file import StoredModel, model_reader, write_model
+from rnnlm_jax.ngrams.snm.feature_table import FeatureTable, concatenate_ranges
+from rnnlm_jax.ngrams.snm.history_features import FeatureType, longest_history, state_features
+from rnnlm_jax.ngrams.token_ids import checked_ids, checked_text_ids
 
 KIND = "snm"
 
@@ -94,13 +94,13 @@ class SnmModel:
             progress: told the number of tokens scored since its last call.
 
         Raises:
-            UserError: if the text has an id that the vocabulary lacks.
+            DataError: if the text has an id that the vocabulary lacks.
         """
-        tokens = text_ids(text, self.vocabulary.size)
+        tokens = checked_text_ids(text, self.vocabulary.size)
         nats = np.empty(tokens.size)
         for begin in range(0, tokens.size, CHUNK):
             end = min(begin + CHUNK, tokens.size)
-            met = self.table.meet(tokens, begin, end)
+            met = self.table.match(tokens, begin, end)
             events = met.places - begin
             both = met.entries >= 0
             shares = np.bincount(events[both], self.values[met.entries[both]], end - begin)
@@ -114,7 +114,8 @@ class SnmModel:
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> SnmState:
         """The state before anything was read."""
         return SnmState(
-            np.zeros((*batch_shape, max(reach(self.table.types), 1)), np.int32), np.zeros(batch_shape, np.int64)
+            np.zeros((*batch_shape, max(longest_history(self.table.types), 1)), np.int32),
+            np.zeros(batch_shape, np.int64),
         )
 
     def log_probs(self, state: SnmState, token: np.ndarray) -> tuple[SnmState, np.ndarray]:
@@ -131,10 +132,10 @@ class SnmModel:
             the state after the token, and log-probabilities in nats, float64 ``[*B, V]``.
 
         Raises:
-            UserError: if a token is not in the vocabulary.
+            DataError: if a token is not in the vocabulary.
         """
         size = self.vocabulary.size
-        token, state = as_ids(token, size), SnmState(*map(np.asarray, state))
+        token, state = checked_ids(token, size), SnmState(*map(np.asarray, state))
         eos = self.vocabulary.eos_id
         begins = state.length == 0 if eos is None else (token == eos) | (state.length == 0)
         words = np.concatenate([np.where(begins, size, token)[..., None], state.words[..., :-1]], axis=-1)
@@ -148,10 +149,10 @@ class SnmModel:
         size = self.vocabulary.size
         shares = np.full((len(lengths), size), self.uniform / size)
         totals = np.full(len(lengths), self.uniform)
-        for slot in state_slots(words, lengths, self.table.types):
+        for slot in state_features(words, lengths, self.table.types):
             rows, seen = self.table.rows_of(slot)
             rows, places = rows[seen], slot.places[seen]
-            entries, of = ranges(self.table.starts[rows], self.table.starts[rows + 1])
+            entries, of = concatenate_ranges(self.table.starts[rows], self.table.starts[rows + 1])
             shares[places[of], self.table.words[entries]] += self.values[entries]
             totals[places] += self.row_sums[rows]
         return shares / totals[:, None]
@@ -170,7 +171,7 @@ class SnmModel:
         write_model(path, KIND, self.vocabulary, {"uniform": self.uniform, "source": self.source}, arrays)
 
 
-@reader(KIND)
+@model_reader(KIND)
 def _read(stored: StoredModel) -> SnmModel:
     """A model out of its file."""
     arrays = stored.arrays

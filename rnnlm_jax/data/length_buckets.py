@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 DEFAULT_BOUNDARIES = (8, 16, 24, 32, 48, 64, 96, 128)
 """Padded sentence lengths in tokens: few enough that `jit` compiles few shapes, close enough that little is padding."""
@@ -20,18 +20,18 @@ class LengthBuckets:
         boundaries: the padded lengths, in tokens; `None`: `DEFAULT_BOUNDARIES`.
 
     Raises:
-        UserError: a boundary that is not positive, or a text without tokens.
+        DataError: a boundary that is not positive, or a text without tokens.
     """
 
     def __init__(self, line_ends: np.ndarray, boundaries: Sequence[int] | None = None) -> None:
         """Sort the lines; what is kept is at most four bytes a line, for fewer than 2^32 of them."""
         edges = sorted(set(DEFAULT_BOUNDARIES if boundaries is None else boundaries))
         if not edges or edges[0] <= 0:
-            raise UserError(f"boundaries {list(edges)} are no sentence lengths: give positive numbers")
+            raise DataError(f"boundaries {list(edges)} are no sentence lengths: give positive numbers")
         lengths = np.diff(line_ends, prepend=0)
         longest = int(lengths.max(initial=0))
         if longest == 0:
-            raise UserError("there are no tokens to make batches of: give a text that is not empty")
+            raise DataError("there are no tokens to make batches of: give a text that is not empty")
         if longest > edges[-1]:
             power = 1 << edges[-1].bit_length()  # the first power of two beyond the last boundary
             while edges[-1] < longest:
@@ -74,7 +74,7 @@ class EpochOrder:
         return self._edges[bucket], self._rows[bucket][start : start + self._batch_size]
 
 
-def padded(lines: Sequence[np.ndarray], width: int, length: int, first_input: int) -> tuple[np.ndarray, ...]:
+def pad_sentences(lines: Sequence[np.ndarray], width: int, length: int, first_input: int) -> tuple[np.ndarray, ...]:
     """Return sentences as rows padded to `length` tokens, and turned: inputs, targets and mask, `[length, width]`.
 
     Args:

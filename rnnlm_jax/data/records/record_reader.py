@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.data.encoded import EncodedText
-from rnnlm_jax.data.records.index import RecordIndex
+from rnnlm_jax.data.encoded_text import EncodedText
+from rnnlm_jax.data.records.record_index import RecordIndex
 from rnnlm_jax.data.vocabulary import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,23 +21,23 @@ class RecordReader:
     vocabulary: Vocabulary
     index: RecordIndex
 
-    def read(self, numbers: np.ndarray) -> Piece:
+    def read(self, numbers: np.ndarray) -> EncodedRecords:
         """Return some records, given by number, ascending, each once.
 
         Raises:
-            UserError: they cannot be read, or are not what was indexed.
+            DataError: they cannot be read, or are not what was indexed.
         """
         found = self.records.lines(numbers.tolist())
         text = self.vocabulary.encode(line for lines in found for line in lines)
         lines, after = self.index.first_lines(numbers), self.index.first_lines(numbers + 1)
         tokens, end = self.index.first_tokens(lines), self.index.first_tokens(after)
         if text.line_ends.size != (after - lines).sum() or text.tokens.size != (end - tokens).sum():
-            raise UserError(f"the data set in {self.records.folder} was changed since it was indexed: start again")
-        return Piece(text, lines, _starts(after - lines), tokens, _starts(end - tokens))
+            raise DataError(f"the data set in {self.records.folder} was changed since it was indexed: start again")
+        return EncodedRecords(text, lines, _starts(after - lines), tokens, _starts(end - tokens))
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class EncodedRecords:
     """Encoded records, ascending, in one array."""
 
     text: EncodedText

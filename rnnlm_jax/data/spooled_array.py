@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.system.cache_root import writable_folder
 
 MOST_IN_MEMORY = 2**24
@@ -35,7 +35,7 @@ class SpooledArray:
         """Add a part, which must fit in the type.
 
         Raises:
-            UserError: there is no room for the file.
+            DataError: there is no room for the file.
         """
         part = part.astype(self.dtype)
         self.size += part.size
@@ -47,7 +47,7 @@ class SpooledArray:
         """Return the array: of type `in_memory` if it is in memory, else a read-only map of the file in its own type.
 
         Raises:
-            UserError: as `append`.
+            DataError: as `append`.
         """
         if self._file is None:
             parts = self._parts or [np.zeros(0, self.dtype)]
@@ -71,7 +71,7 @@ class SpooledArray:
         try:
             yield
         except OSError as error:
-            raise UserError(
+            raise DataError(
                 f"the encoded text cannot be written to {self._folder or 'the cache folder'} "
                 f"({error.strerror or error}): make room there, or set RNNLM_JAX_CACHE to another folder"
             ) from error

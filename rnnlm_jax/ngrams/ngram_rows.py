@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.backoff_model import Level, at, find
-from rnnlm_jax.ngrams.counts import NONE
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.backoff_model import Level, find_ngrams, values_at
+from rnnlm_jax.ngrams.ngram_counts import NO_NGRAM
 
 
 class NgramRows(NamedTuple):
@@ -37,7 +37,7 @@ def levels_from_rows(rows: list[NgramRows], vocab_size: int, name: str) -> tuple
         name: what messages call the model.
 
     Raises:
-        UserError: if an n-gram stands there twice.
+        DataError: if an n-gram stands there twice.
     """
     rows = [rows[0], *(_without_inner_starts(each, vocab_size) for each in rows[1:])]
     while True:
@@ -66,13 +66,13 @@ def _numbered(rows: list[NgramRows], vocab_size: int, name: str) -> list[Level]:
     levels = [Level(np.arange(vocab_size + 1), log_prob, log_backoff)]
     for words, log_prob, log_backoff in rows[1:]:
         contexts = _numbers(levels, words[:, :-1], vocab_size)
-        if (contexts == NONE).any():
-            raise _Missing(words[contexts == NONE, :-1])
+        if (contexts == NO_NGRAM).any():
+            raise _Missing(words[contexts == NO_NGRAM, :-1])
         keys = contexts.astype(np.int64) * vocab_size + words[:, -1]
         order = np.argsort(keys)
         keys = keys[order]
         if (keys[1:] == keys[:-1]).any():
-            raise UserError(f"{name} has some {words.shape[1]}-gram twice: an ARPA file holds each n-gram once")
+            raise DataError(f"{name} has some {words.shape[1]}-gram twice: an ARPA file holds each n-gram once")
         levels.append(Level(keys, log_prob[order], log_backoff[order]))
     return levels
 
@@ -80,7 +80,7 @@ def _numbered(rows: list[NgramRows], vocab_size: int, name: str) -> list[Level]:
 def _numbers(levels: list[Level], words: np.ndarray, vocab_size: int) -> np.ndarray:
     found = words[:, 0]
     for level, column in zip(levels[1:], words.T[1:], strict=False):
-        found = find(level, found, column, vocab_size)
+        found = find_ngrams(level, found, column, vocab_size)
     return found
 
 
@@ -104,8 +104,8 @@ def _backed_off(levels: list[Level], words: np.ndarray, vocab_size: int) -> np.n
     scores = levels[0].log_prob[words[:, -1]]
     for length in range(2, len(levels) + 2):
         contexts = _numbers(levels, words[:, -length:-1], vocab_size)
-        scores = scores + at(levels[length - 2].log_backoff, contexts, 0.0)
+        scores = scores + values_at(levels[length - 2].log_backoff, contexts, 0.0)
         if length <= len(levels):
-            found = find(levels[length - 1], contexts, words[:, -1], vocab_size)
-            scores = at(levels[length - 1].log_prob, found, scores)
+            found = find_ngrams(levels[length - 1], contexts, words[:, -1], vocab_size)
+            scores = values_at(levels[length - 1].log_prob, found, scores)
     return scores

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.snm.adjustment import Adjustment, fit
-from rnnlm_jax.ngrams.snm.counts import FeatureCounts, count, distinct
-from rnnlm_jax.ngrams.snm.features import FeatureType, ngram_types
-from rnnlm_jax.ngrams.snm.held_out import make_block, pairs_of_rows
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.snm.adjustment import Adjustment, train_adjustment
+from rnnlm_jax.ngrams.snm.feature_counts import FeatureCounts, distinct
+from rnnlm_jax.ngrams.snm.held_out import held_out_block, pairs_of_rows
+from rnnlm_jax.ngrams.snm.history_features import FeatureType, ngram_types
 from rnnlm_jax.ngrams.snm.meta_features import MetaFeatures, Signatures
-from rnnlm_jax.ngrams.snm.model import SnmModel
+from rnnlm_jax.ngrams.snm.snm_model import SnmModel
 
 #: Entries of the matrix that are adjusted at a time.
 CHUNK = 2**20
@@ -45,30 +45,30 @@ def train(
         progress: told the number of tokens each time that a type is counted or a block is learnt from.
 
     Raises:
-        UserError: for a text without tokens, or no types.
+        DataError: for a text without tokens, or no types.
     """
     if len(text) == 0 or (held_out is not None and len(held_out) == 0):
-        raise UserError("there are no tokens to count features of: give a text that is not empty")
+        raise DataError("there are no tokens to count features of: give a text that is not empty")
     types = ngram_types(5) if types is None else types
     if not types:
-        raise UserError("a sparse non-negative matrix needs features: give one type at least")
+        raise DataError("a sparse non-negative matrix needs features: give one type at least")
     if len(types) > 64:
-        raise UserError(f"a sparse non-negative matrix has at most 64 types of features, not {len(types)}: give fewer")
+        raise DataError(f"a sparse non-negative matrix has at most 64 types of features, not {len(types)}: give fewer")
     if len(set(types)) != len(types):
-        raise UserError("some type of feature is given twice: give each once")
-    counts = count(text.tokens, vocabulary, types, progress)
+        raise DataError("some type of feature is given twice: give each once")
+    counts = count_features(text.tokens, vocabulary, types, progress)
     learnt = text.tokens if held_out is None else held_out.tokens
     blocks = [
-        partial(make_block, counts, learnt, begin, end, held_out is None, adjustment.lexical)
-        for begin, end in block_borders(learnt.size, adjustment)
+        partial(held_out_block, counts, learnt, begin, end, held_out is None, adjustment.lexical)
+        for begin, end in block_bounds(learnt.size, adjustment)
     ]
-    weights, nats = fit(adjustment, blocks, vocabulary.size, progress)
+    weights, nats = train_adjustment(adjustment, blocks, vocabulary.size, progress)
     values = adjusted_values(counts, adjustment.meta_features, weights)
     source = _source(text, types, held_out, adjustment, nats)
     return SnmModel(counts.table, values, float(np.exp(weights[-1])), source)
 
 
-def work(
+def progress_total(
     text: EncodedText,
     types: tuple[FeatureType, ...],
     adjustment: Adjustment = Adjustment(),  # noqa: B008
@@ -76,11 +76,11 @@ def work(
 ) -> int:
     """The number of tokens that ``progress`` of ``train`` is told of in all."""
     learnt = len(text) if held_out is None else len(held_out)
-    block_tokens = sum(end - begin for begin, end in block_borders(learnt, adjustment))
+    block_tokens = sum(end - begin for begin, end in block_bounds(learnt, adjustment))
     return len(types) * len(text) + adjustment.epochs * block_tokens
 
 
-def block_borders(tokens: int, adjustment: Adjustment) -> list[tuple[int, int]]:
+def block_bounds(tokens: int, adjustment: Adjustment) -> list[tuple[int, int]]:
     """Where each block begins and ends: blocks of equal size, ten or more where the text has so many tokens."""
     size = max(min(adjustment.block, tokens // 10), 1)
     number = -(-tokens // size)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm_jax.data.batching import all_columns, require_not_negative, require_positive
-from rnnlm_jax.data.checks import require_known
 from rnnlm_jax.data.corpora import Corpus
-from rnnlm_jax.data.records.batches import RecordBatches
-from rnnlm_jax.data.records.blocks import SentenceBlocks, StreamBlocks
-from rnnlm_jax.data.records.index import open_index
+from rnnlm_jax.data.records.batch_blocks import SentenceBlocks, StreamBlocks
 from rnnlm_jax.data.records.pipeline import MOST_WORKERS
-from rnnlm_jax.data.records.reading import RecordReader
+from rnnlm_jax.data.records.record_batches import RecordBatches
+from rnnlm_jax.data.records.record_index import open_index
+from rnnlm_jax.data.records.record_reader import RecordReader
 from rnnlm_jax.data.vocabulary import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.data.vocabulary_coverage import require_known
+from rnnlm_jax.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +80,14 @@ def open_text(
         progress: told of tokens while the text is read for the first time, to be indexed.
 
     Raises:
-        UserError: a number of workers that cannot be; the corpus has no records, they cannot be read, or nothing in
+        DataError: a number of workers that cannot be; the corpus has no records, they cannot be read, or nothing in
             them is in the vocabulary.
     """
     if not 0 <= workers <= MOST_WORKERS:
-        raise UserError(f"--input-workers must be from 0 to {MOST_WORKERS}, not {workers}")
+        raise DataError(f"--input-workers must be from 0 to {MOST_WORKERS}, not {workers}")
     records = corpus.records.get("train")
     if records is None:
-        raise UserError(
+        raise DataError(
             f"--input-workers reads data sets of TFDS record by record, and {corpus.name} is none: leave it out"
         )
     index = open_index(records, vocabulary, workers, progress)

@@ -21,13 +21,13 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.ngrams.backoff_model import Level
-from rnnlm_jax.ngrams.counts import count_ngrams
+from rnnlm_jax.ngrams.ngram_counts import count_ngrams
 
 Weights = list[np.ndarray]
 """λ of the n-grams of each order, float64, in the order of their keys; ``<s>``, one of those of order 1, has 0."""
 
 
-class Grams(NamedTuple):
+class NgramFeatures(NamedTuple):
     """The n-grams of one order k."""
 
     keys: Int[np.ndarray, "n"]  # context · V + word
@@ -51,7 +51,7 @@ class Scores(NamedTuple):
 class Features:
     """All n-grams of a text, none of which reaches over the start of a sentence."""
 
-    grams: tuple[Grams, ...]
+    grams: tuple[NgramFeatures, ...]
     vocab_size: int
 
     @property
@@ -122,7 +122,7 @@ class Features:
         return tuple(levels)
 
 
-def features_of(
+def features_from_tokens(
     tokens: Int[np.ndarray, "N"],
     vocab_size: int,
     eos_id: int | None,
@@ -131,7 +131,7 @@ def features_of(
 ) -> Features:
     """Count the n-grams of a text of orders 1 to ``order``; arguments are those of ``count_ngrams``."""
     tables = count_ngrams(tokens, vocab_size, eos_id, order, progress)
-    grams: list[Grams] = []
+    grams: list[NgramFeatures] = []
     for k, table in enumerate(tables):
         longest = table.counts.astype(np.float64)
         if k + 1 < order:  # an n-gram is no suffix of a longer one only where a sentence begins with it
@@ -139,7 +139,7 @@ def features_of(
         contexts = table.keys // vocab_size if k else np.zeros(table.keys.size, np.int64)
         reads = np.bincount(contexts, weights=longest, minlength=tables[k - 1].keys.size if k else 1)
         grams.append(
-            Grams(
+            NgramFeatures(
                 table.keys, table.counts.astype(np.float64), longest, contexts.astype(np.int32), table.suffixes, reads
             )
         )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.ngrams.snm.features import FeatureType, text_slots
-from rnnlm_jax.ngrams.snm.table import FeatureTable
+from rnnlm_jax.ngrams.snm.feature_table import FeatureTable
+from rnnlm_jax.ngrams.snm.history_features import FeatureType, text_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class FeatureCounts:
     word_counts: np.ndarray
 
 
-def count(
+def count_features(
     tokens: np.ndarray,
     vocabulary: Vocabulary,
     types: tuple[FeatureType, ...],
@@ -51,7 +51,7 @@ def count(
     row_starts, size = [0], 0
     ngrams: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # length of the context -> places and their entries
     for feature in types:
-        found = text_slots(tokens, vocabulary, (feature,))
+        found = text_features(tokens, vocabulary, (feature,))
         where = np.concatenate([slot.places for slot in found])
         known, _, row = distinct(np.concatenate([slot.keys for slot in found]))
         pairs, times, entry = distinct(row * vocabulary.size + tokens[where])

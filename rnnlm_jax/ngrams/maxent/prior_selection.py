@@ -5,10 +5,15 @@ import math
 from collections.abc import Callable, Iterator
 
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.ngrams.maxent.features import Weights
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.ngrams.maxent.maxent_training import (
+    count_features,
+    kneser_ney_weights,
+    model_from_weights,
+    optimal_weights,
+)
+from rnnlm_jax.ngrams.maxent.ngram_features import Weights
 from rnnlm_jax.ngrams.maxent.priors import Priors
-from rnnlm_jax.ngrams.maxent.training import model_of, optimum, prepare, starting_weights
 
 #: How variances are multiplied and discounts are moved, the second time more finely.
 _SWEEPS = ((2.0, 0.2), (math.sqrt(2.0), 0.1))
@@ -33,17 +38,17 @@ def choose_priors(
         progress: told the number of tokens after each step of a descent.
 
     Raises:
-        UserError: for an order out of range, or a text without tokens.
+        DataError: for an order out of range, or a text without tokens.
     """
     if len(held_out) == 0:
-        raise UserError("there are no tokens to choose the priors on: give a --held-out text that is not empty")
-    features = prepare(text, vocabulary, order)
-    weights: Weights = starting_weights(features, text, vocabulary)
+        raise DataError("there are no tokens to choose the priors on: give a --held-out text that is not empty")
+    features = count_features(text, vocabulary, order)
+    weights: Weights = kneser_ney_weights(features, text, vocabulary)
 
     def nats(priors: Priors) -> float:
         nonlocal weights
-        weights = optimum(features, priors, weights, progress)
-        return float(model_of(features, weights, vocabulary, priors).token_nats(held_out).sum())
+        weights = optimal_weights(features, priors, weights, progress)
+        return float(model_from_weights(features, weights, vocabulary, priors).token_nats(held_out).sum())
 
     best = Priors()
     orders = max(min(order, 5) - 1, 1)

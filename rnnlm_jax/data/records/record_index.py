@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.data.encoded import text_digest
+from rnnlm_jax.data.encoded_text import text_digest
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
-from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.errors import DataError, warn
 from rnnlm_jax.system.build_lock import single_build
 from rnnlm_jax.system.cache_root import cache_root, require_writable
 
@@ -98,7 +98,7 @@ def open_index(
         progress: told of the tokens of each part that has been read.
 
     Raises:
-        UserError: the text cannot be read, or has an unknown token where none may be, or the index cannot be written.
+        DataError: the text cannot be read, or has an unknown token where none may be, or the index cannot be written.
     """
     key = hashlib.sha256(json.dumps([_FORMAT, records.identity, vocabulary.content_hash]).encode()).hexdigest()
     folder = cache_root() / "record_indexes" / key[:32]
@@ -118,13 +118,13 @@ def open_index(
             shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there
             new.rename(folder)
     except OSError as error:
-        raise UserError(
+        raise DataError(
             f"the index of the text cannot be written to {folder} ({error.strerror or error}): make room there, or "
             "set RNNLM_JAX_CACHE to another folder"
         ) from error
     found = _load(folder)
     if found is None:
-        raise UserError(f"the index of the text in {folder} cannot be read back: set RNNLM_JAX_CACHE to another folder")
+        raise DataError(f"the index of the text in {folder} cannot be read back: set RNNLM_JAX_CACHE to another folder")
     return found
 
 

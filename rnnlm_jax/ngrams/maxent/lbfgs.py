@@ -25,7 +25,7 @@ class Point(NamedTuple):
     precondition: Callable[[np.ndarray], np.ndarray]
 
 
-def minimise(
+def minimize(
     evaluate: Callable[[np.ndarray], Point],
     start: np.ndarray,
     enough: float,

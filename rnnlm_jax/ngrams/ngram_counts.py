@@ -14,7 +14,7 @@ import numpy as np
 from rnnlm_jax.array_types import Int
 
 #: The number of no n-gram.
-NONE = -1
+NO_NGRAM = -1
 
 
 class NgramCounts(NamedTuple):
@@ -29,7 +29,7 @@ class NgramCounts(NamedTuple):
     suffixes: Int[np.ndarray, "n"]  # the number of the n-gram without its first word, among those of the order below
 
 
-def with_starts(tokens: Int[np.ndarray, "N"], vocab_size: int, eos_id: int | None) -> tuple[np.ndarray, np.ndarray]:
+def insert_bos(tokens: Int[np.ndarray, "N"], vocab_size: int, eos_id: int | None) -> tuple[np.ndarray, np.ndarray]:
     """The text with one ``<s>`` (id V) before each sentence, and the places of its tokens there.
 
     A sentence ends with each end-of-line token. A text without such tokens is one sentence.
@@ -66,7 +66,7 @@ def count_ngrams(
     Returns:
         one table an order; it takes O(N log N) time an order, and memory for a few copies of the text.
     """
-    padded, _ = with_starts(np.asarray(tokens), vocab_size, eos_id)
+    padded, _ = insert_bos(np.asarray(tokens), vocab_size, eos_id)
     # Numbers of the n-grams that end at each place: words to begin with.
     ending = padded.astype(np.int32 if padded.size + vocab_size < 2**31 else np.int64)
     counts = np.bincount(padded, minlength=vocab_size + 1).astype(ending.dtype)
@@ -75,11 +75,11 @@ def count_ngrams(
     progress(len(tokens))
     words = np.flatnonzero(padded[1:] != vocab_size) + 1
     for _ in range(2, order + 1):
-        places = words[ending[words - 1] != NONE]
+        places = words[ending[words - 1] != NO_NGRAM]
         keys = ending[places - 1].astype(np.int64) * vocab_size + padded[places]
         types, counts, one_place, numbers = _types(keys)
         tables.append(NgramCounts(types, counts.astype(ending.dtype), ending[places[one_place]]))
-        ending = np.full_like(ending, NONE)
+        ending = np.full_like(ending, NO_NGRAM)
         ending[places] = numbers
         words = places
         progress(len(tokens))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 _TOLERANCE = 1e-9  # of a sum of probabilities, against rounding
 
@@ -36,7 +36,7 @@ class Grammar:
         rules: all rules.
 
     Raises:
-        UserError: one of these conditions fails, probabilities do not sum to one, or `start` has no rule.
+        DataError: one of these conditions fails, probabilities do not sum to one, or `start` has no rule.
     """
 
     start: str
@@ -45,24 +45,24 @@ class Grammar:
     def __post_init__(self) -> None:
         """Check the conditions that the other functions rely on."""
         if self.start not in self.alternatives:
-            raise UserError(f"the start symbol {self.start!r} has no rule: add one")
+            raise DataError(f"the start symbol {self.start!r} has no rule: add one")
         for left, rules in self.alternatives.items():
             if not all(rule.right and rule.probability > 0 for rule in rules):
-                raise UserError(f"a rule of {left!r} has an empty right side or a probability that is not positive")
+                raise DataError(f"a rule of {left!r} has an empty right side or a probability that is not positive")
             total = math.fsum(rule.probability for rule in rules)
             if abs(total - 1) > _TOLERANCE:
-                raise UserError(f"the probabilities of the rules of {left!r} sum to {total:.6g}: make it 1")
+                raise DataError(f"the probabilities of the rules of {left!r} sum to {total:.6g}: make it 1")
         self._refuse_left_recursion()
         radius = float(np.abs(np.linalg.eigvals(self.mean_offspring)).max())
         if radius >= 1:
-            raise UserError(f"sentences grow without bound (spectral radius {radius:.3g}): make recursion rarer")
+            raise DataError(f"sentences grow without bound (spectral radius {radius:.3g}): make recursion rarer")
 
     @classmethod
     def from_text(cls, start: str, text: str) -> Grammar:
         """Read a grammar written as lines `LEFT -> 0.6 A word B | 0.4 word`, a probability before each alternative.
 
         Raises:
-            UserError: a line is not of this form, or the grammar does not meet the conditions of the class.
+            DataError: a line is not of this form, or the grammar does not meet the conditions of the class.
         """
         rules: list[Rule] = []
         for line in filter(str.strip, text.split("\n")):
@@ -73,7 +73,7 @@ class Grammar:
             except ValueError:
                 arrow = ""
             if not arrow or len(left.split()) != 1:
-                raise UserError(f"{line.strip()!r} is no rule: write LEFT -> probability symbols | probability symbols")
+                raise DataError(f"{line.strip()!r} is no rule: write LEFT -> probability symbols | probability symbols")
         return cls(start, tuple(rules))
 
     @cached_property
@@ -148,4 +148,4 @@ class Grammar:
                 reached |= new
                 pending.extend(new)
             if left in reached:
-                raise UserError(f"{left!r} can begin with itself (left recursion): turn the rule round")
+                raise DataError(f"{left!r} can begin with itself (left recursion): turn the rule round")

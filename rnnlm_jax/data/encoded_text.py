@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class EncodedText:
     def digest(self) -> str:
         """The sha256 (hexadecimal) of all that a model and its figures see of the text, see `text_digest`."""
         tokens = hashlib.sha256()
-        for part in parts(self.tokens):
+        for part in array_chunks(self.tokens):
             tokens.update(np.ascontiguousarray(part, "<i4").data)
         return text_digest(tokens.hexdigest(), self.line_ends, self.oov, self.characters)
 
@@ -54,20 +54,20 @@ class EncodedText:
         """Check that a vocabulary of ``size`` types has all tokens, as `require_ids_below` does for an array.
 
         Raises:
-            UserError: if one is not among them.
+            DataError: if one is not among them.
         """
         require_ids_below(self.tokens, size)
 
     def lines(self) -> Iterator[np.ndarray]:
         """Yield the tokens of each line, a view `[n]`, with its end-of-line token where there is one."""
         start = 0
-        for ends in parts(self.line_ends):
+        for ends in array_chunks(self.line_ends):
             for end in ends.tolist():
                 yield self.tokens[start:end]
                 start = end
 
 
-def parts(array: np.ndarray) -> Iterator[np.ndarray]:
+def array_chunks(array: np.ndarray) -> Iterator[np.ndarray]:
     """Yield an array `[N]` in views of at most 2^20 entries, so that what is made of them stays small."""
     return (array[start : start + 2**20] for start in range(0, array.size, 2**20))
 
@@ -82,7 +82,7 @@ def text_digest(tokens: str, line_ends: np.ndarray, oov: int, characters: int) -
         characters: of the text as it was read.
     """
     found = hashlib.sha256(f"{tokens} {oov} {characters} ".encode())
-    for part in parts(line_ends):
+    for part in array_chunks(line_ends):
         found.update(np.ascontiguousarray(part, "<i8").data)
     return found.hexdigest()
 
@@ -91,7 +91,7 @@ def require_ids_below(tokens: np.ndarray, size: int) -> None:
     """Check that a vocabulary of ``size`` types has all tokens: compiled programs would take others for the last.
 
     Raises:
-        UserError: if one is not among them.
+        DataError: if one is not among them.
     """
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
-        raise UserError(f"the text has ids beyond the {size:,} types of the model: encode it anew")
+        raise DataError(f"the text has ids beyond the {size:,} types of the model: encode it anew")

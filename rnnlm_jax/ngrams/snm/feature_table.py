@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.ngrams.snm.features import FeatureType, Slot, text_slots
+from rnnlm_jax.ngrams.snm.history_features import FeatureOccurrences, FeatureType, text_features
 
 
 @dataclass(frozen=True, eq=False)
-class Meetings:
+class Matches:
     """Which rows and entries of the matrix some tokens meet; a feature held twice is met twice.
 
     Attributes:
@@ -56,25 +56,25 @@ class FeatureTable:
         """The type of each row, int8 `[R]`."""
         return np.repeat(np.arange(len(self.types), dtype=np.int8), np.diff(self.row_starts))
 
-    def rows_of(self, slot: Slot) -> tuple[np.ndarray, np.ndarray]:
+    def rows_of(self, slot: FeatureOccurrences) -> tuple[np.ndarray, np.ndarray]:
         """The rows of a slot's features, and which of them are there at all."""
         low, high = self.row_starts[slot.kind], self.row_starts[slot.kind + 1]
-        at, seen = lookup(self.keys[low:high], slot.keys)
+        at, seen = find_sorted(self.keys[low:high], slot.keys)
         return low + at, seen
 
-    def meet(self, tokens: np.ndarray, begin: int = 0, end: int | None = None) -> Meetings:
+    def match(self, tokens: np.ndarray, begin: int = 0, end: int | None = None) -> Matches:
         """The rows and entries of the tokens from ``begin`` to ``end``, seen features only."""
         places, rows, entries = [], [], []
-        for slot in text_slots(tokens, self.vocabulary, self.types, begin, end):
+        for slot in text_features(tokens, self.vocabulary, self.types, begin, end):
             row, seen = self.rows_of(slot)
             places.append(slot.places[seen])
             rows.append(row[seen])
-            entry, both = lookup(self.pairs, rows[-1] * self.vocabulary.size + tokens[places[-1]])
+            entry, both = find_sorted(self.pairs, rows[-1] * self.vocabulary.size + tokens[places[-1]])
             entries.append(np.where(both, entry, -1))
-        return Meetings(np.concatenate(places), np.concatenate(rows), np.concatenate(entries))
+        return Matches(np.concatenate(places), np.concatenate(rows), np.concatenate(entries))
 
 
-def lookup(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_sorted(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each wanted key stands among sorted ones, and whether it is there at all."""
     if not keys.size:
         return np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, bool)
@@ -86,8 +86,8 @@ def lookup(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return at, keys[at] == wanted
 
 
-def ranges(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of all ranges, one range after the other, and which range each is of, int64."""
+def concatenate_ranges(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of all concatenate_ranges, one range after the other, and which range each is of, int64."""
     widths = ends - begins
     of = np.repeat(np.arange(widths.size), widths)
     return np.arange(of.size) + (begins - np.cumsum(widths) + widths)[of], of

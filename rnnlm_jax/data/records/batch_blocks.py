@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnlm_jax.data.batching import Batch
-from rnnlm_jax.data.buckets import EpochOrder, LengthBuckets, padded
-from rnnlm_jax.data.records.reading import RecordReader
+from rnnlm_jax.data.length_buckets import EpochOrder, LengthBuckets, pad_sentences
+from rnnlm_jax.data.records.record_reader import RecordReader
 
 EPOCHS = 2**32
 """A source of blocks holds so many epochs one after the other, so that workers are started once a run."""
@@ -19,7 +19,7 @@ _MOST_TOKENS = 2**22  # of a block, whatever the length of records
 _SENTENCES = 4096  # of a block
 
 
-class Block(NamedTuple):
+class BatchBlock(NamedTuple):
     """Batches one after the other in time: `[ΣT, B]`, and how long each is."""
 
     inputs: np.ndarray
@@ -35,35 +35,37 @@ class Block(NamedTuple):
         return [Batch(*(part[start:end] for part in parts)) for start, end in bounds]
 
 
-class Blocks(abc.ABC):
+class BatchBlocks(abc.ABC):
     """The batches of all epochs as blocks, at random access: block `i` of epoch `e` is number `e · blocks + i`."""
 
     carries_state: bool
     batches: int
     """An epoch."""
-    a_block: int
+    batches_per_block: int
     """Batches of a block; the last one of an epoch may have fewer."""
 
     @property
     def blocks(self) -> int:
         """An epoch."""
-        return -(-self.batches // self.a_block)
+        return -(-self.batches // self.batches_per_block)
 
     def __len__(self) -> int:
         """Return the number of blocks of all epochs."""
         return self.blocks * EPOCHS
 
-    def __getitem__(self, index: int) -> Block:
+    def __getitem__(self, index: int) -> BatchBlock:
         """Return a block."""
         epoch, block = divmod(index, self.blocks)
-        return self.block(epoch, range(block * self.a_block, min((block + 1) * self.a_block, self.batches)))
+        return self.block(
+            epoch, range(block * self.batches_per_block, min((block + 1) * self.batches_per_block, self.batches))
+        )
 
     @abc.abstractmethod
-    def block(self, epoch: int, numbers: range) -> Block:
+    def block(self, epoch: int, numbers: range) -> BatchBlock:
         """Return some batches of an epoch."""
 
 
-class StreamBlocks(Blocks):
+class StreamBlocks(BatchBlocks):
     """Windows of contiguous streams, as `StreamBatches` has them; arguments are its own, `columns` those to lay out."""
 
     carries_state = True
@@ -76,9 +78,9 @@ class StreamBlocks(Blocks):
         self.length = -(-index.tokens // batch_size)
         self.batches = -(-self.length // bptt)
         steps = max(_STEPS, 2 * index.tokens // index.records)
-        self.a_block = min(self.batches, max(1, min(steps, _MOST_TOKENS // batch_size) // bptt))
+        self.batches_per_block = min(self.batches, max(1, min(steps, _MOST_TOKENS // batch_size) // bptt))
 
-    def block(self, epoch: int, numbers: range) -> Block:
+    def block(self, epoch: int, numbers: range) -> BatchBlock:
         """Return some windows, which are the same in every epoch."""
         index, first, steps = self.reader.index, numbers.start * self.bptt, len(numbers) * self.bptt
         starts = np.minimum(self.columns * self.length + first, index.tokens)
@@ -96,10 +98,10 @@ class StreamBlocks(Blocks):
                 targets[:n, b] = tokens[-n:]
                 inputs[:n, b] = tokens[:-1] if starts[b] else np.concatenate([[self.first_input], tokens[:-1]])
                 mask[:n, b] = True
-        return Block(inputs, targets, mask, np.full(len(numbers), self.bptt))
+        return BatchBlock(inputs, targets, mask, np.full(len(numbers), self.bptt))
 
 
-class SentenceBlocks(Blocks):
+class SentenceBlocks(BatchBlocks):
     """Shuffled sentences by padded length, as `SentenceBatches` has them; arguments are its own."""
 
     carries_state = False
@@ -111,9 +113,9 @@ class SentenceBlocks(Blocks):
         self._buckets: LengthBuckets | None = LengthBuckets(reader.index.line_ends)
         self._order: tuple[int, EpochOrder] | None = None
         self.batches = self._buckets.count(batch_size)
-        self.a_block = min(self.batches, max(1, _SENTENCES // batch_size))
+        self.batches_per_block = min(self.batches, max(1, _SENTENCES // batch_size))
 
-    def block(self, epoch: int, numbers: range) -> Block:
+    def block(self, epoch: int, numbers: range) -> BatchBlock:
         """Return some batches of an epoch."""
         order = self._order_of(epoch)
         lengths, chosen = [], []
@@ -126,10 +128,10 @@ class SentenceBlocks(Blocks):
         parts, first = [], 0
         for length, lines in zip(lengths, chosen, strict=True):
             mine = sentences[first : first + lines.size]
-            parts.append(padded(mine, self.columns.size, length, self.first_input))
+            parts.append(pad_sentences(mine, self.columns.size, length, self.first_input))
             first += lines.size
         inputs, targets, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Block(inputs, targets, mask, np.array(lengths))
+        return BatchBlock(inputs, targets, mask, np.array(lengths))
 
     def _order_of(self, epoch: int) -> EpochOrder:
         """Return the order of an epoch; the last one is kept, four bytes a sentence."""

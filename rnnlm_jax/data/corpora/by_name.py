@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 CORPORA = {
     "pydoc": "the language reference that comes with this Python, no download",
@@ -32,7 +32,7 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
         seed: of the generated corpus; the others ignore it.
 
     Raises:
-        UserError: an unknown name, or text that is missing, empty, not UTF-8 or not the one its checksum names.
+        DataError: an unknown name, or text that is missing, empty, not UTF-8 or not the one its checksum names.
     """
     # each kind is imported when it is asked for: TFDS alone takes a second
     if name == "pydoc":
@@ -55,5 +55,5 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
 
     if not Path(name).exists() and not is_pattern(name):
         known = ", ".join(CORPORA)
-        raise UserError(f"there is no corpus or file {name!r}: give one of {known}, or the path of a text")
+        raise DataError(f"there is no corpus or file {name!r}: give one of {known}, or the path of a text")
     return path_corpus(name)

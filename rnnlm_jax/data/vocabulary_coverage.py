@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.encoded_text import EncodedText
 from rnnlm_jax.data.vocabulary import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 def require_in_vocabulary(encoded: EncodedText, vocabulary: Vocabulary, name: str) -> EncodedText:
@@ -19,7 +19,7 @@ def require_in_vocabulary(encoded: EncodedText, vocabulary: Vocabulary, name: st
         name: how the text is called in the message, e.g. its path.
 
     Raises:
-        UserError: the text holds no token, or each of its tokens is out of vocabulary.
+        DataError: the text holds no token, or each of its tokens is out of vocabulary.
     """
     require_known(encoded.tokens.size, encoded.line_ends.size, encoded.oov, vocabulary, name)
     return encoded
@@ -29,13 +29,13 @@ def require_known(tokens: int, lines: int, oov: int, vocabulary: Vocabulary, nam
     """Refuse a text of so many tokens, lines and unknown tokens, as `require_in_vocabulary` does.
 
     Raises:
-        UserError: the text holds no token, or each of its tokens is out of vocabulary.
+        DataError: the text holds no token, or each of its tokens is out of vocabulary.
     """
     content = tokens - (lines if vocabulary.eos is not None else 0)
     if content == 0:
-        raise UserError(f"{name} is empty: give a text with at least one token")
+        raise DataError(f"{name} is empty: give a text with at least one token")
     if oov == content:
-        raise UserError(
+        raise DataError(
             f"none of the {content:,} tokens of {name} is in the vocabulary ({vocabulary.describe()}): "
             "give a text of the language, case and level that the vocabulary was built from"
         )
