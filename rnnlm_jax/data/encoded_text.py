@@ -1,4 +1,4 @@
-"""A text as token ids: what every model of this library is trained and measured on."""
+"""A text as token ids: the input of training and evaluation."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from rnnlm_jax.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class EncodedText:
-    """The tokens of a text in order, where its lines end, and the counts that a report needs.
+    """Token ids of a text, the ends of its lines, and the counts that reports need.
 
     Attributes:
-        tokens: int `[N]`, the ids of all lines one after the other, end-of-line tokens included. int32; of a text that
-            is too large for memory a read-only map of a file, uint16 where the ids fit.
-        line_ends: int64 `[L]`, the exclusive end offset of each line in `tokens`; the last one is `N`.
-        oov: how many tokens were not in the vocabulary and became its unknown token. A literal `<unk>` that stands in
-            the text is a word like any other and is not counted.
-        characters: Unicode characters of the text as it was read, plus one newline a line when the vocabulary ends
-            lines: the denominator of bits per character at any level.
-        words: white-space-separated words of the text as it was read, plus one a line when the vocabulary ends lines:
-            the denominator of a perplexity a word at any level, and at the word level the number of tokens. 0 where
-            nobody has counted them.
-        lossy_lines: lines that their subwords do not give back to the last character, as with a tokenizer that makes
-            all letters small. 0 at other levels, where only white space between words is lost, and what is unknown.
+        tokens: int `[N]`, ids of all lines in order, end-of-line tokens included: int32, or for a text too large for
+            memory a read-only memory map, uint16 if the ids fit.
+        line_ends: int64 `[L]`, exclusive end offset of each line in `tokens`; the last is `N`.
+        oov: number of tokens that were not in the vocabulary and became its unknown token. A literal `<unk>` in the
+            text is a word like any other and is not counted.
+        characters: Unicode characters of the text as read, plus one newline a line if the vocabulary has an
+            end-of-line token: the denominator of bits per character at every level.
+        words: white-space-separated words of the text as read, plus one a line if the vocabulary has an end-of-line
+            token: the denominator of the perplexity per word at every level; at the word level the number of tokens.
+            0 if they were not counted.
+        lossy_lines: lines that decoding their subwords does not reproduce exactly, e.g. with a tokenizer that
+            lower-cases. 0 at other levels, which lose only white space between words, and unknown tokens.
     """
 
     tokens: np.ndarray
@@ -44,17 +44,17 @@ class EncodedText:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 (hexadecimal) of all that a model and its figures see of the text, see `text_digest`."""
+        """The sha256 (hexadecimal) of everything that a model's metrics depend on, see `text_digest`."""
         tokens = hashlib.sha256()
         for part in array_chunks(self.tokens):
             tokens.update(np.ascontiguousarray(part, "<i4").data)
-        return text_digest(tokens.hexdigest(), self.line_ends, self.oov, self.characters)
+        return text_digest(tokens.hexdigest(), self.line_ends, self.oov, characters=self.characters)
 
     def require_ids_below(self, size: int) -> None:
-        """Check that a vocabulary of ``size`` types has all tokens, as `require_ids_below` does for an array.
+        """Check that all ids are below a vocabulary size, as the function `require_ids_below` does for an array.
 
         Raises:
-            DataError: if one is not among them.
+            DataError: an id is not.
         """
         require_ids_below(self.tokens, size)
 
@@ -68,18 +68,18 @@ class EncodedText:
 
 
 def array_chunks(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield an array `[N]` in views of at most 2^20 entries, so that what is made of them stays small."""
+    """Yield consecutive views of at most 2^20 entries of an array `[N]`, to bound the memory of temporaries."""
     return (array[start : start + 2**20] for start in range(0, array.size, 2**20))
 
 
-def text_digest(tokens: str, line_ends: np.ndarray, oov: int, characters: int) -> str:
-    """Return the digest of an encoded text: equal where every figure of a model on it is.
+def text_digest(tokens: str, line_ends: np.ndarray, oov: int, *, characters: int) -> str:
+    """Return the digest of an encoded text: texts with equal digests have equal metrics.
 
     Args:
-        tokens: the sha256 (hexadecimal) of the ids as little-endian int32, which may have been read part by part.
-        line_ends: int64 `[L]`, see `EncodedText`.
-        oov: unknown tokens.
-        characters: of the text as it was read.
+        tokens: sha256 (hexadecimal) of the ids as little-endian int32.
+        line_ends: int64 `[L]`, as in `EncodedText`.
+        oov: number of unknown tokens.
+        characters: number of characters of the text as read.
     """
     found = hashlib.sha256(f"{tokens} {oov} {characters} ".encode())
     for part in array_chunks(line_ends):
@@ -88,10 +88,10 @@ def text_digest(tokens: str, line_ends: np.ndarray, oov: int, characters: int) -
 
 
 def require_ids_below(tokens: np.ndarray, size: int) -> None:
-    """Check that a vocabulary of ``size`` types has all tokens: compiled programs would take others for the last.
+    """Check that all ids are below `size`, the number of types; compiled programs would clamp larger ids silently.
 
     Raises:
-        DataError: if one is not among them.
+        DataError: an id is not.
     """
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
-        raise DataError(f"the text has ids beyond the {size:,} types of the model: encode it anew")
+        raise DataError(f"the text has ids beyond the {size:,} types of the model: encode it again")

@@ -1,4 +1,4 @@
-"""Blocks of text to token ids and counts: the one place where text is cut into tokens."""
+"""Split blocks of text into words, characters or bytes, and look up their ids."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from rnnlm_jax.data.text_blocks import TextBlock, starts_character
 from rnnlm_jax.data.word_table import PADDING, WordTable, word_bounds
 
-_PIECE_BYTES = 2**18  # bytes of a block that are looked up together: what is made of them stays in a processor's cache
+_PIECE_BYTES = 2**18  # bytes of a block looked up together, so that temporaries fit in the processor's cache
 _CUTS = (b" ", b"\n")
 
 
 class WordSpans(NamedTuple):
-    """The words of a part of a block; `starts` and `stops` are places in `buffer`, which begins at `first`."""
+    """Words of a part of a block: `starts` and `stops` are offsets in `buffer`, which begins at offset `first`."""
 
     buffer: np.ndarray
     starts: np.ndarray
@@ -24,14 +24,14 @@ class WordSpans(NamedTuple):
 
 
 class BlockIds(NamedTuple):
-    """A block as ids, -1 where unknown, without ends of lines."""
+    """Token ids of a block, -1 where unknown, without end-of-line tokens."""
 
     ids: np.ndarray  # int32 [n]
-    line_ends: np.ndarray  # int64 [L], the exclusive end of each line in them
+    line_ends: np.ndarray  # int64 [L], exclusive end of each line in `ids`
 
 
 def word_spans(block: TextBlock) -> Iterator[WordSpans]:
-    """Yield the words of a block part by part, each cut at a space or newline."""
+    """Yield the words of a block in parts, which are cut at a space or newline."""
     data = np.frombuffer(block.data + bytes(PADDING), np.uint8)
     first, size = 0, len(block.data)
     while first < size:
@@ -75,7 +75,7 @@ def character_ids(block: TextBlock, table: np.ndarray) -> BlockIds:
 
     Args:
         block: the text.
-        table: code point -> id, -1 where there is none, and as its last entry for all beyond.
+        table: int32, code point -> id, -1 if unknown; the last entry, -1, stands for all code points beyond.
     """
     found = table[np.minimum(code_points(block), table.size - 1)]
     return _without_newlines(found, block.character_ends)
@@ -87,7 +87,7 @@ def byte_ids(block: TextBlock) -> BlockIds:
 
 
 def token_at(block: TextBlock, number: int, level: str) -> tuple[str, int]:
-    """Return a word or character of a block, given by number without newlines after lines, and its place in `data`."""
+    """Return word or character `number` of a block, newlines not counted, and its byte offset in `data`."""
     if level == "word":
         for words in word_spans(block):
             if number < words.starts.size:
@@ -100,7 +100,7 @@ def token_at(block: TextBlock, number: int, level: str) -> tuple[str, int]:
 
 
 def append_eos(found: BlockIds, eos: int) -> BlockIds:
-    """Return ids with one more, `eos`, at the end of each line."""
+    """Return the ids with `eos` appended to each line."""
     at = found.line_ends + np.arange(found.line_ends.size)
     ids = np.full(found.ids.size + at.size, eos, np.int32)
     other = np.ones(ids.size, bool)

@@ -1,4 +1,4 @@
-"""Whether a text and a vocabulary have anything to do with each other."""
+"""Check that a vocabulary covers at least a part of a text."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ from rnnlm_jax.errors import DataError
 
 
 def require_in_vocabulary(encoded: EncodedText, vocabulary: Vocabulary, name: str) -> EncodedText:
-    """Return `encoded` unchanged if there is something in it that a model with this vocabulary could be measured on.
+    """Return `encoded` unchanged after checking that it has a token that is in the vocabulary.
 
-    A text of which every token became the unknown one gets a flattering perplexity and means nothing: most often it
-    is a text of another language, case or level.
+    A text of which every token became the unknown token has a low perplexity that means nothing. Usually it is of
+    another language, case or level than the vocabulary.
 
     Args:
         encoded: the text.
         vocabulary: the vocabulary that encoded it.
-        name: how the text is called in the message, e.g. its path.
+        name: name of the text for the message, e.g. its path.
 
     Raises:
-        DataError: the text holds no token, or each of its tokens is out of vocabulary.
+        DataError: the text has no tokens, or all of them are out of vocabulary.
     """
-    require_known(encoded.tokens.size, encoded.line_ends.size, encoded.oov, vocabulary, name)
+    require_known(encoded.tokens.size, encoded.line_ends.size, encoded.oov, vocabulary, name=name)
     return encoded
 
 
-def require_known(tokens: int, lines: int, oov: int, vocabulary: Vocabulary, name: str) -> None:
-    """Refuse a text of so many tokens, lines and unknown tokens, as `require_in_vocabulary` does.
+def require_known(tokens: int, lines: int, oov: int, vocabulary: Vocabulary, *, name: str) -> None:
+    """Check the counts of a text as `require_in_vocabulary` does.
+
+    Args:
+        tokens: number of tokens, ends of lines included.
+        lines: number of lines.
+        oov: number of tokens that are out of vocabulary.
+        vocabulary: the vocabulary that encoded the text.
+        name: name of the text for the message.
 
     Raises:
-        DataError: the text holds no token, or each of its tokens is out of vocabulary.
+        DataError: the text has no tokens, or all of them are out of vocabulary.
     """
     content = tokens - (lines if vocabulary.eos is not None else 0)
     if content == 0:

@@ -1,4 +1,4 @@
-"""Vocabulary files that users name: JSON that `Vocabulary.save` wrote, or plain text with one word a line."""
+"""Read vocabulary files: JSON that `Vocabulary.save` wrote, or text with one word a line."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from rnnlm_jax.errors import DataError
 from rnnlm_jax.system.input_files import file_opener
 
 UNK = "<unk>"
-"""The word of a list that unknown words become."""
+"""The unknown token of a list of words, if it is there."""
 EOS_CANDIDATES = ("<eos>", "</s>")
-"""The words of a list that end lines: the first of these that is there."""
+"""Possible end-of-line tokens of a list of words; the first that is there is used."""
 
 
 def read_vocabulary_file(path: str | Path) -> Vocabulary:
-    """Return the vocabulary of a JSON file of ours, or of a text file with one word a line in the order of their ids.
+    """Return the vocabulary of a JSON file of this library, or of a text file with one word a line, ordered by id.
 
-    In a text `<unk>` stands for unknown words, and `<eos>` or `</s>` for the end of a line. Without the first, unknown
-    words are errors; without the others, ends of lines are not tokens. Either file may be gzip or a pipe.
+    In a text file `<unk>` is the unknown token, and `<eos>` or `</s>` the end-of-line token. Without the former,
+    unknown words are errors; without the latter, ends of lines are not tokens. The file may be gzip or a pipe.
 
     Raises:
-        DataError: there is no such file, it is damaged, empty or not UTF-8, or a line of it is empty, holds several
-            words, or a word of an earlier line.
+        DataError: the file cannot be read, is damaged, empty or not UTF-8, or has a line that is empty, has several
+            words, or repeats an earlier line.
     """
-    open_again = file_opener(path, "vocabulary file")
-    with open_again() as file:
+    open_file = file_opener(path, "vocabulary file")
+    with open_file() as file:
         content = file.read()
     if Path(path).suffix == ".json" or _is_json_object(content):
         return Vocabulary.from_json(content, str(path))
     words: dict[str, int] = {}
-    for number, line in enumerate(lines_of_file(open_again(), path), 1):
+    for number, line in enumerate(lines_of_file(open_file(), path), 1):
         found = split_words(line)
         if len(found) != 1:
             what = f"holds {len(found)} words" if found else "is empty"
@@ -48,7 +48,7 @@ def read_vocabulary_file(path: str | Path) -> Vocabulary:
 
 
 def _is_json_object(content: bytes) -> bool:
-    """Whether a file's content is a JSON object; a list of words may begin with a brace too."""
+    """Return whether the content of a file is a JSON object; a list of words may begin with a brace too."""
     try:
         return isinstance(json.loads(content), dict)
     except (ValueError, RecursionError):

@@ -210,7 +210,7 @@ def text_nats(
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
     score = scoring_function(model) if mesh is None else divided_scoring_function(mesh, model, streams)
-    batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
+    batches = StreamBatches(text.tokens, streams, window_for(model, streams), first_input=vocabulary.start_id)
     put = jnp.asarray if mesh is None else functools.partial(placed, sharding=everywhere(mesh))
     state = model.initial_state((streams,))
     if mesh is not None:

@@ -78,7 +78,7 @@ def write_model(
             "eos": vocabulary.eos,
             "tokens": vocabulary.tokens,
             "sha256": vocabulary.content_hash,
-            **vocabulary.rules,
+            **vocabulary.tokenizer_entry,
         },
         "about": dict(about),
         "sha256": {name: _digest(array) for name, array in arrays.items()},

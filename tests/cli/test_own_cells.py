@@ -70,7 +70,7 @@ def test_the_same_call_is_the_same_cell_also_when_pickled(source):
     [
         ("{}:nothing", "has no function nothing"),
         ("{}:no-name", "names no function"),
-        ("nowhere.py:mine", "there is no source file .*nowhere.py"),
+        ("nowhere.py:mine", "cannot find the source file .*nowhere.py"),
         ("no.such_module:mine", "there is no module no.such_module with a source file"),
         ("{}:too_wide", "hidden_size 4, not 3"),
         ("{}:no_cell", "must return a rnnlm_jax.cells.Cell, not int"),
@@ -132,7 +132,7 @@ def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, 
     ):
         refuse(*command, saying=changed)
     source.unlink()
-    refuse("eval", run, "--data", corpus, saying="there is no source file")
+    refuse("eval", run, "--data", corpus, saying="cannot find the source file")
     assert everything(run) == before
 
 

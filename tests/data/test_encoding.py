@@ -123,9 +123,8 @@ def test_a_text_that_is_spooled_is_the_same(monkeypatch, tmp_path, level):
     counted = [Words.counted(vocabulary.tokens, found.tokens) for found in (mapped, text)]
     assert counted[0] == counted[1]
     for columns in (None, np.array([1, 3])):
-        for one, two in zip(
-            StreamBatches(mapped.tokens, 4, 9, 3, columns), StreamBatches(text.tokens, 4, 9, 3, columns), strict=True
-        ):
+        batches = [StreamBatches(found.tokens, 4, 9, first_input=3, columns=columns) for found in (mapped, text)]
+        for one, two in zip(*batches, strict=True):
             assert_equal_batches(one, two)
         batches = [SentenceBatches(found, 4, seed=2, columns=columns).epoch(1) for found in (mapped, text)]
         for one, two in zip(*batches, strict=True):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("tokenizers")
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines, subwords
+from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.perplexity import evaluation_of
 
@@ -121,9 +121,9 @@ def test_a_model_of_counts_holds_its_tokenizer(tmp_path):
     ("settings", "saying"),
     [
         ({"max_size": 255}, "no room for the 256 bytes"),
-        ({"max_size": 0}, "max_size=0 is not positive"),
-        ({"unk": "<unk>"}, "leave unk and eos out"),
-        ({"eos": None}, "leave unk and eos out"),
+        ({"max_size": 0}, "`max_size` must be at least 1, not 0"),
+        ({"unk": "<unk>"}, "leave `unk` and `eos` out"),
+        ({"eos": None}, "leave `unk` and `eos` out"),
     ],
 )
 def test_impossible_settings(settings, saying):
@@ -155,7 +155,6 @@ def test_without_the_library(monkeypatch, tmp_path):
     """A run can be looked at; what needs its tokenizer says what to install."""
     VOCABULARY.save(tmp_path / "vocabulary.json")
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    subwords.opened.cache_clear()
     found = Vocabulary.load(tmp_path / "vocabulary.json")
     assert found.size == VOCABULARY.size
     for use in (

@@ -55,7 +55,7 @@ def test_a_byte_that_is_not_utf8_is_named_by_its_offset(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path, "there is no file"),
+        (lambda path: path, "cannot find the file"),
         (lambda path: write(path, ""), "is empty"),
         (lambda path: write(path, b"\xef\xbb\xbf"), "is empty"),
         (lambda path: path.mkdir() or path, "is a directory"),
@@ -118,7 +118,7 @@ def test_a_pipe_as_the_text_of_a_split(tmp_path):
 def test_a_file_of_two_splits_is_refused(tmp_path, name, splits):
     write(tmp_path / "train.txt", "a\n")
     write(tmp_path / name, "b\n")
-    with pytest.raises(UserError, match=f"{name} is named after two splits, {splits}: give it the name of one"):
+    with pytest.raises(UserError, match=f"{name} is named after two splits, {splits}: name it after one"):
         load_corpus(str(tmp_path))
 
 
@@ -252,7 +252,7 @@ def test_a_pattern_may_name_files_of_one_split(tmp_path):
     write(tmp_path / "parts" / "valid.txt", "a\n")
     assert list(load_corpus(str(tmp_path / "parts" / "*.txt")).splits) == ["train", "valid"]
     write(tmp_path / "parts" / "more.txt", "a\n")
-    with pytest.raises(UserError, match="fits files of several splits, and .*more.txt, which is of none"):
+    with pytest.raises(UserError, match="matches files of several splits and .*more.txt, which is of none"):
         load_corpus(str(tmp_path / "parts" / "*.txt"))
 
 
@@ -266,7 +266,7 @@ def test_a_folder_a_split(tmp_path):
 
 
 def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
-    with pytest.raises(UserError, match=r"no file has a name like .*news-\*.txt: check the pattern, and quote it"):
+    with pytest.raises(UserError, match=r"no file matches .*news-\*.txt: check the pattern, and quote it"):
         load_corpus(str(tmp_path / "news-*.txt"))
     path = write(tmp_path / "text[1].txt", "a\n")
     assert list(read_text(path)) == ["a"]

@@ -97,8 +97,8 @@ def test_files_that_are_no_tokenizers(tmp_path):
     model = whole["model"]
     few = {token: i for token, i in model["vocab"].items() if i < 256}
     for content, saying in (
-        (VOCABULARY.tokenizer[:-20], "is no tokenizer.json"),
-        ("[]", "is no tokenizer.json"),
+        (VOCABULARY.tokenizer[:-20], "is not a tokenizer.json"),
+        ("[]", "is not a tokenizer.json"),
         (json.dumps(whole | {"model": {}}), "cannot be read"),
         (json.dumps(whole | {"model": model | {"vocab": few}}), "cannot be read"),  # merges of what is not there
         (json.dumps(whole | {"model": model | {"vocab": {}, "merges": []}}), "has no tokens"),
@@ -109,12 +109,12 @@ def test_files_that_are_no_tokenizers(tmp_path):
         with pytest.raises(UserError, match=saying) as caught:
             read_tokenizer(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="there is no tokenizer file"):
+    with pytest.raises(UserError, match="cannot find the tokenizer file"):
         read_tokenizer(tmp_path / "none.json")
     with pytest.raises(UserError, match="is a directory"):
         read_tokenizer(tmp_path)
     path.write_text(VOCABULARY.tokenizer)
-    with pytest.raises(UserError, match="give a tokenizer.json as --tokenizer"):
+    with pytest.raises(UserError, match="give a tokenizer.json as `tokenizer`"):
         Vocabulary.load(path)
 
 
@@ -126,7 +126,7 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, encoding):
 
 
 def test_half_a_surrogate_pair(tmp_path):
-    with pytest.raises(UserError, match="at character 2 is no character"):
+    with pytest.raises(UserError, match="at character 2 is not a character"):
         VOCABULARY.encode_line("a\udcff")
     content = json.loads(VOCABULARY.tokenizer)
     content["added_tokens"] = []

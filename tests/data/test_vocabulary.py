@@ -147,7 +147,7 @@ def test_save_and_load(tmp_path, level):
 
 def test_load_refuses_what_it_did_not_write(tmp_path):
     path = tmp_path / "vocabulary.json"
-    with pytest.raises(UserError, match="there is no vocabulary file"):
+    with pytest.raises(UserError, match="cannot find the vocabulary file"):
         Vocabulary.load(path)
     build_vocabulary(["a b"]).save(path)
     intact = json.loads(path.read_text())
@@ -176,10 +176,10 @@ def test_describe_is_one_line():
     ("settings", "message"),
     [
         ({"level": "syllable"}, "unknown level 'syllable'"),
-        ({"min_count": 0}, "min_count=0 is not positive"),
-        ({"max_size": -1}, "max_size=-1 is not positive"),
-        ({"max_size": 2}, "max_size=2 leaves no room"),
-        ({"min_count": 2, "unk": None}, "give unk"),
+        ({"min_count": 0}, "`min_count` must be at least 1, not 0"),
+        ({"max_size": -1}, "`max_size` must be at least 1, not -1"),
+        ({"max_size": 2}, "`max_size`=2 leaves no room"),
+        ({"min_count": 2, "unk": None}, "give `unk`"),
         ({"unk": "x", "eos": "x"}, "different tokens"),
         ({"level": "byte", "max_size": 100}, "always has 256 types"),
         ({"level": "byte", "unk": "?"}, "without an unknown token"),
@@ -200,7 +200,7 @@ def test_a_vocabulary_of_nothing(lines):
 def test_ids_out_of_range_are_not_decoded():
     vocabulary = build_vocabulary(["a"])
     for wrong in (-1, vocabulary.size):
-        with pytest.raises(UserError, match=f"{wrong} is no token id"):
+        with pytest.raises(UserError, match=f"{wrong} is not a token id"):
             vocabulary.decode([0, wrong])
 
 
@@ -229,10 +229,10 @@ def test_bytes_of_a_command_line_that_are_not_utf8():
     assert found.encode_line(line) == list(b"caf\xe9 \xff\xc3\xa9")
     assert found.decode(found.encode_line(line)) == "caf\ufffd \ufffd\u00e9"
     for level in ("word", "char"):
-        with pytest.raises(UserError, match=r"'\\udce9' at character 4 is no character, or a byte that is not UTF-8"):
+        with pytest.raises(UserError, match=r"'\\udce9' at character 4 is not a character, or not UTF-8"):
             build_vocabulary(["caf"], level, unk="<unk>").encode_line(line)
     for text in ("a\ud800", "\ud83d b"):
-        with pytest.raises(UserError, match="is no character"):
+        with pytest.raises(UserError, match="is not a character"):
             found.encode_line(text)
-        with pytest.raises(UserError, match="is no character"):
+        with pytest.raises(UserError, match="is not a character"):
             found.encode([text])

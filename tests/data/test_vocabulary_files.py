@@ -66,5 +66,5 @@ def test_json_is_known_by_its_content_or_name(tmp_path):
     words.save(tmp_path / "saved")
     assert read_vocabulary_file(tmp_path / "saved") == words
     (tmp_path / "list.json").write_text("the\ncat\n")
-    with pytest.raises(UserError, match="no readable vocabulary file"):
+    with pytest.raises(UserError, match="not a readable vocabulary file"):
         read_vocabulary_file(tmp_path / "list.json")

@@ -153,7 +153,7 @@ def test_what_is_wrong_is_named_by_line(number, line, saying, chunk, tmp_path, m
 
 
 def test_files_that_are_no_models(tmp_path):
-    with pytest.raises(UserError, match="there is no ARPA file"):
+    with pytest.raises(UserError, match="cannot find the ARPA file"):
         ngrams.read_arpa(tmp_path / "none")
     with pytest.raises(UserError, match="is a directory"):
         ngrams.read_arpa(tmp_path)

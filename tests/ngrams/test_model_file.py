@@ -91,7 +91,7 @@ def test_kinds_are_registered(tmp_path, monkeypatch):
 
 
 def test_wrong_paths(model, tmp_path):
-    with pytest.raises(UserError, match="there is no model file"):
+    with pytest.raises(UserError, match="cannot find the model file"):
         ngrams.load(tmp_path / "none")
     with pytest.raises(UserError, match="is a directory"):
         ngrams.load(tmp_path)

@@ -150,7 +150,7 @@ def test_what_cannot_begin_is_refused_in_one_line(data, tmp_path, capsys):
         (["--input-workers", "0"], "--input-workers needs --vocabulary FILE"),
         (["--input-workers", "-1", *vocabulary], "--input-workers must be 0 or more, not -1"),
         (["--input-workers", "9999", *vocabulary], "--input-workers must be from 0 to 256, not 9999"),
-        (["--input-workers", "0", *vocabulary, "--data", "pydoc"], "and pydoc is none: leave it out"),
+        (["--input-workers", "0", *vocabulary, "--data", "pydoc"], "and pydoc is not one: leave it out"),
     ):
         assert main([*words, *more]) == 2
         assert saying in one_line(capsys.readouterr().err)

@@ -1,10 +1,10 @@
-"""Text files to blocks of lines: UTF-8 checked, byte order marks dropped, a megabyte in memory at a time."""
+"""Read text files as blocks of lines, about a megabyte at a time: check UTF-8, drop byte order marks."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,27 +13,27 @@ import numpy as np
 
 from rnnlm_jax.data.text_blocks import BLOCK_SIZE, TextBlock, TextBlocks, starts_character
 from rnnlm_jax.errors import DataError
-from rnnlm_jax.system.input_files import BYTE_ORDER_MARK, as_data_errors, open_input
+from rnnlm_jax.system.input_files import BYTE_ORDER_MARK, FileOpener, as_data_errors, open_input
 
 
 def read_lines(path: str | Path) -> TextBlocks:
     r"""Read the lines of a UTF-8 text file, plain or gzip, without their newlines.
 
-    Only `\n` and `\r\n` end a line: the other separators that `str.splitlines` knows (form feed, U+2028, ...) are
-    characters of the text. A byte order mark at the start is dropped. A pipe is read once.
+    Only `\n` and `\r\n` end a line; other separators of `str.splitlines` (form feed, U+2028, ...) are characters of the
+    text. A byte order mark at the start is dropped. A pipe is read once.
 
     Returns:
         An iterator of lines; empty lines are lines.
 
     Raises:
-        DataError: the file is missing, a directory, unreadable or empty (all at once), or damaged or not UTF-8 (on
-            reaching it).
+        DataError: the file is missing, a directory, unreadable or empty (raised at once), or damaged or not UTF-8
+            (raised on reaching that part).
     """
     return lines_of_file(open_input(path), path)
 
 
 def lines_of_file(file: io.BufferedReader, path: str | Path) -> TextBlocks:
-    """Return the lines of an open file; `path` is its name.
+    """Return the lines of an open file; `path` is its name in error messages.
 
     Raises:
         DataError: as `read_lines`.
@@ -45,37 +45,37 @@ class TextPosition(NamedTuple):
     """The start of a line in a text of several files."""
 
     file: int
-    """Its number, from 0."""
+    """Number of the file, from 0."""
     offset: int
-    """In bytes, of what is unpacked."""
+    """Offset in the decompressed file, in bytes."""
     line: int
-    """The number of the line in the file, from 1."""
+    """Number of the line in the file, from 1."""
 
 
-#: Where a text begins.
+#: Position of the start of a text.
 TEXT_START = TextPosition(0, 0, 1)
 
 
 @dataclass(frozen=True)
 class TextFiles:
-    """Some text files that are one text, one after the other; the last line of each ends where it does.
+    """A text of several files in order; the end of a file ends its last line.
 
     Attributes:
-        paths: of the files.
-        open_again: what opens each of them, any number of times.
+        paths: paths of the files.
+        openers: functions that open the files.
     """
 
     paths: Sequence[Path]
-    open_again: Sequence[Callable[[], io.BufferedReader]]
+    openers: Sequence[FileOpener]
 
     def lines(self, start: TextPosition | None = None, stop: TextPosition | None = None) -> TextBlocks:
-        """Return the lines between two places; `None`: from the first, to the last.
+        """Return the lines from one position to another; `None`: from the start, or to the end.
 
         Raises:
             DataError: as `read_lines`.
         """
         first = start or TEXT_START
-        file = _require_not_empty(self.open_again[first.file](), self.paths[first.file])
+        file = _require_not_empty(self.openers[first.file](), self.paths[first.file])
         return TextBlocks(self._blocks(file, first, stop or TextPosition(len(self.paths), 0, 1)))
 
     def _blocks(self, file: io.BufferedReader, start: TextPosition, stop: TextPosition) -> Iterator[TextBlock]:
@@ -85,9 +85,9 @@ class TextFiles:
                 break
             path = self.paths[number]
             if number > start.file:
-                file = _require_not_empty(self.open_again[number](), path)
+                file = _require_not_empty(self.openers[number](), path)
                 start = TextPosition(number, 0, 1)
-            yield from _blocks(file, path, start, limit)
+            yield from _blocks(file, path, start, stop=limit)
         file.close()
 
 
@@ -101,9 +101,9 @@ def _require_not_empty(file: io.BufferedReader, path: str | Path) -> io.Buffered
 
 
 def _blocks(
-    file: io.BufferedReader, path: str | Path, start: TextPosition, stop: int | None = None
+    file: io.BufferedReader, path: str | Path, start: TextPosition, *, stop: int | None = None
 ) -> Iterator[TextBlock]:
-    """Yield the lines of an open file from a place to a byte, and close it; equal places begin equal blocks."""
+    """Yield blocks of an open file from a position up to byte `stop`, and close it; `start` determines the blocks."""
     with file, as_data_errors(path):
         offset, line, pieces = start.offset, start.line, [b""]
         if offset:
@@ -115,15 +115,15 @@ def _blocks(
             if not cut:
                 pieces += [chunk, b""]
                 continue
-            block, size = _block(b"".join(pieces) + chunk[:cut], path, offset, line)
+            block, size = _block(b"".join(pieces) + chunk[:cut], path, offset, line=line)
             yield block
             offset, line, pieces = offset + size, line + block.ends.size, [chunk[cut:]]
         if last := b"".join(pieces):
-            yield _block(last + b"\n", path, offset, line)[0]
+            yield _block(last + b"\n", path, offset, line=line)[0]
 
 
-def _block(raw: bytes, path: str | Path, offset: int, line: int) -> tuple[TextBlock, int]:
-    r"""Return lines as they are in a file, each with its `\n`, as a block, and their size in bytes."""
+def _block(raw: bytes, path: str | Path, offset: int, *, line: int) -> tuple[TextBlock, int]:
+    r"""Return the block of raw lines of a file, each with its `\n`, and their size in bytes."""
     skipped = len(BYTE_ORDER_MARK) if offset == 0 and raw.startswith(BYTE_ORDER_MARK) else 0
     data = raw[skipped:]
     if not data.isascii():

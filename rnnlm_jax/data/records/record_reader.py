@@ -1,4 +1,4 @@
-"""Some records of a text, encoded, and which of the whole text's tokens and lines they are."""
+"""Read and encode records of a text, with their positions among its tokens and lines."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rnnlm_jax.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class RecordReader:
-    """A text that is read where it is asked for, in any process."""
+    """Random access to the encoded records of a text, in any process."""
 
     records: TextRecords
     vocabulary: Vocabulary
     index: RecordIndex
 
     def read(self, numbers: np.ndarray) -> EncodedRecords:
-        """Return some records, given by number, ascending, each once.
+        """Return the records with given numbers, which are ascending and distinct.
 
         Raises:
-            DataError: they cannot be read, or are not what was indexed.
+            DataError: the records cannot be read, or were changed since they were indexed.
         """
         found = self.records.lines(numbers.tolist())
         text = self.vocabulary.encode(line for lines in found for line in lines)
@@ -38,29 +38,29 @@ class RecordReader:
 
 @dataclass(frozen=True, eq=False)
 class EncodedRecords:
-    """Encoded records, ascending, in one array."""
+    """Encoded records in ascending order, concatenated."""
 
-    text: EncodedText
-    first_lines: np.ndarray  # of each record, in the whole text
-    lines_here: np.ndarray  # the same here
-    first_tokens: np.ndarray
-    tokens_here: np.ndarray
+    text: EncodedText  # the concatenated records
+    first_lines: np.ndarray  # int64 [R], first line of each record in the whole text
+    first_lines_here: np.ndarray  # int64 [R], the same in `text`
+    first_tokens: np.ndarray  # int64 [R], first token of each record in the whole text
+    first_tokens_here: np.ndarray  # int64 [R], the same in `text`
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
-        """Return the tokens `start` to `stop` - 1 of the text, int32; their records are all here."""
-        at = int(np.searchsorted(self.first_tokens, start, side="right")) - 1
-        first = start - int(self.first_tokens[at]) + int(self.tokens_here[at])
+        """Return tokens `start` to `stop - 1` of the whole text, int32; all their records must be here."""
+        record = int(np.searchsorted(self.first_tokens, start, side="right")) - 1
+        first = start - int(self.first_tokens[record]) + int(self.first_tokens_here[record])
         return self.text.tokens[first : first + stop - start]
 
     def lines(self, numbers: np.ndarray) -> list[np.ndarray]:
-        """Return the tokens of some lines of the text, int32 `[n]` each; their records are all here."""
-        at = np.searchsorted(self.first_lines, numbers, side="right") - 1
-        here = numbers - self.first_lines[at] + self.lines_here[at]
+        """Return the tokens of lines of the whole text, int32 `[n]` each; all their records must be here."""
+        record = np.searchsorted(self.first_lines, numbers, side="right") - 1
+        here = numbers - self.first_lines[record] + self.first_lines_here[record]
         starts, ends = _starts(np.diff(self.text.line_ends, prepend=0)), self.text.line_ends
         bounds = zip(starts[here].tolist(), ends[here].tolist(), strict=True)
         return [self.text.tokens[start:end] for start, end in bounds]
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
-    """Return where pieces of some lengths start, laid one after the other."""
+    """Return the start of each of several consecutive pieces with given lengths."""
     return np.cumsum(lengths) - lengths

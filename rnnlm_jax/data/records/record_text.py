@@ -1,27 +1,27 @@
-"""A training text that stays on disk: its figures, and its batches."""
+"""A training text that stays on disk: its statistics and batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm_jax.data.batching import all_columns, require_not_negative, require_positive
-from rnnlm_jax.data.corpora import Corpus
+from rnnlm_jax.data.batching import require_not_negative, require_positive, selected_columns
+from rnnlm_jax.data.corpora.corpus import Corpus
+from rnnlm_jax.data.progress import Progress, no_progress
 from rnnlm_jax.data.records.batch_blocks import SentenceBlocks, StreamBlocks
-from rnnlm_jax.data.records.pipeline import MOST_WORKERS
+from rnnlm_jax.data.records.pipeline import MAX_WORKERS
 from rnnlm_jax.data.records.record_batches import RecordBatches
 from rnnlm_jax.data.records.record_index import open_index
 from rnnlm_jax.data.records.record_reader import RecordReader
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_coverage import require_known
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import ArgumentError
 
 
 @dataclass(frozen=True, eq=False)
 class RecordText:
-    """What an `EncodedText` tells of itself, without its tokens."""
+    """Statistics of a text as in `EncodedText`, and its batches, without keeping its tokens in memory."""
 
     reader: RecordReader
     workers: int
@@ -32,64 +32,66 @@ class RecordText:
 
     @property
     def oov(self) -> int:
-        """Tokens that were not in the vocabulary."""
+        """The number of tokens that were not in the vocabulary."""
         return self.reader.index.oov
 
     @property
     def counts(self) -> np.ndarray:
-        """How often each word of the vocabulary stands in the text, int64 `[V]`."""
+        """The count of each type of the vocabulary in the text, int64 `[V]`."""
         return self.reader.index.counts
 
     @property
     def digest(self) -> str:
-        """That of the same text in memory, see `EncodedText`."""
+        """The digest of the text, equal to that of the same text in memory, see `EncodedText`."""
         return self.reader.index.digest
 
     def describe_workers(self) -> str:
-        """Return who reads it, as in `2 processes`."""
+        """Return a description of the readers: `2 processes`."""
         return {0: "a thread", 1: "a process"}.get(self.workers, f"{self.workers} processes")
 
     def streams(
-        self, batch_size: int, bptt: int, first_input: int = 0, columns: np.ndarray | None = None
+        self, batch_size: int, bptt: int, *, first_input: int = 0, columns: np.ndarray | None = None
     ) -> RecordBatches:
-        """Return the batches that `StreamBatches` would make of the same text in memory, bit for bit."""
+        """Return the batches of `StreamBatches` of the same text in memory, bit for bit."""
         require_positive(batch_size=batch_size, bptt=bptt)
         require_not_negative(first_input=first_input)
-        blocks = StreamBlocks(self.reader, batch_size, bptt, first_input, all_columns(batch_size, columns))
+        columns = selected_columns(batch_size, columns)
+        blocks = StreamBlocks(self.reader, batch_size, bptt, first_input=first_input, columns=columns)
         return RecordBatches(blocks, self.workers)
 
     def sentences(
         self, batch_size: int, *, seed: int = 0, first_input: int = 0, columns: np.ndarray | None = None
     ) -> RecordBatches:
-        """Return the batches that `SentenceBatches` would make of the same text in memory, bit for bit."""
+        """Return the batches of `SentenceBatches` of the same text in memory, bit for bit."""
         require_positive(batch_size=batch_size)
         require_not_negative(seed=seed, first_input=first_input)
-        blocks = SentenceBlocks(self.reader, batch_size, seed, first_input, all_columns(batch_size, columns))
+        columns = selected_columns(batch_size, columns)
+        blocks = SentenceBlocks(self.reader, batch_size, seed, first_input=first_input, columns=columns)
         return RecordBatches(blocks, self.workers)
 
 
 def open_text(
-    corpus: Corpus, vocabulary: Vocabulary, workers: int, progress: Callable[[int], object] = lambda tokens: None
+    corpus: Corpus, vocabulary: Vocabulary, input_workers: int, *, progress: Progress = no_progress
 ) -> RecordText:
-    """Return the training text of a corpus, to be read as batches want it.
+    """Return the training text of a corpus, to be read on demand.
 
     Args:
-        corpus: one of TFDS.
-        vocabulary: that encodes it.
-        workers: processes that read and encode; 0: a thread of this one.
-        progress: told of tokens while the text is read for the first time, to be indexed.
+        corpus: corpus of a TFDS data set.
+        vocabulary: vocabulary that encodes the text.
+        input_workers: number of processes that read and encode; 0: a thread of this process.
+        progress: called with numbers of tokens while the text is indexed, which happens once.
 
     Raises:
-        DataError: a number of workers that cannot be; the corpus has no records, they cannot be read, or nothing in
-            them is in the vocabulary.
+        ArgumentError: `input_workers` is out of range, or the corpus has no records.
+        DataError: the records cannot be read, or no token of them is in the vocabulary.
     """
-    if not 0 <= workers <= MOST_WORKERS:
-        raise DataError(f"--input-workers must be from 0 to {MOST_WORKERS}, not {workers}")
+    if not 0 <= input_workers <= MAX_WORKERS:
+        raise ArgumentError(f"`input_workers` must be from 0 to {MAX_WORKERS}, not {input_workers}")
     records = corpus.records.get("train")
     if records is None:
-        raise DataError(
-            f"--input-workers reads data sets of TFDS record by record, and {corpus.name} is none: leave it out"
+        raise ArgumentError(
+            f"`input_workers` reads TFDS data sets record by record, and {corpus.name} is not one: leave it out"
         )
-    index = open_index(records, vocabulary, workers, progress)
-    require_known(index.tokens, index.lines, index.oov, vocabulary, f"the train text of {corpus.name}")
-    return RecordText(RecordReader(records, vocabulary, index), workers)
+    index = open_index(records, vocabulary, input_workers, progress=progress)
+    require_known(index.tokens, index.lines, index.oov, vocabulary, name=f"the train text of {corpus.name}")
+    return RecordText(RecordReader(records, vocabulary, index), input_workers)

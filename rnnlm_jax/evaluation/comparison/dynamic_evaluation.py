@@ -119,7 +119,7 @@ def dynamic_nats(
     if (scale is None) != (how.rule == "sgd"):
         raise ValueError("the rule rms, and it alone, needs the scale of gradients")
     per_call = max(1, TOKENS_A_CALL // how.segment)
-    batches = StreamBatches(text.tokens, 1, per_call * how.segment, vocabulary.start_id)
+    batches = StreamBatches(text.tokens, 1, per_call * how.segment, first_input=vocabulary.start_id)
     read = _reader(model, how.rule, how.decay > 0)
     numbers = {name: jnp.asarray(getattr(how, name)) for name in ("rate", "decay", "epsilon")}
     trained = params if how.decay > 0 else None

@@ -42,7 +42,7 @@ def gradient_scale(
         progress: told the number of tokens read since its last call.
     """
     streams = max(1, min(STREAMS, len(text) // segment))
-    batches = StreamBatches(text.tokens, streams, segment, vocabulary.start_id)
+    batches = StreamBatches(text.tokens, streams, segment, first_input=vocabulary.start_id)
     count = len(batches) if most_batches is None else min(most_batches, len(batches))
     add = _adder(model)
     squares, state = jax.tree.map(jnp.zeros_like, params), model.initial_state((streams,))

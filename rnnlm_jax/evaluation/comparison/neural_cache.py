@@ -64,7 +64,7 @@ class NeuralCache:
         words, known = np.full(self.window, -1, np.int32), 0
         state, parts = self.run.model.initial_state((1,)), []
         flatness = jnp.asarray(min(self.flatness, float(np.finfo(keys.dtype).max)), keys.dtype)
-        for batch in StreamBatches(text.tokens, 1, BLOCK, self.vocabulary.start_id):
+        for batch in StreamBatches(text.tokens, 1, BLOCK, first_input=self.vocabulary.start_id):
             state, hs = _hidden(self.run.model)(self.run.params, state, batch.inputs)
             nats, keys, words = _look_up(hs[:, 0], batch.targets[:, 0], keys, words, min(known, self.window), flatness)
             count = int(batch.mask.sum())
