@@ -1,22 +1,49 @@
-"""Opening a model of counts from a file, whatever wrote it."""
+"""Opening an n-gram model from a file of any supported format."""
 
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
+import numpy as np
+
+from rnnlm_jax.data import EncodedText, Progress, Vocabulary, no_progress
 from rnnlm_jax.errors import DataError
-from rnnlm_jax.ngrams.arpa_reading import arpa_model, is_arpa
+from rnnlm_jax.ngrams.arpa_reading import is_arpa, parse_arpa
 from rnnlm_jax.ngrams.model_file import MAGIC, read_model
 from rnnlm_jax.system.input_files import as_data_errors, open_input
 
 
-def load(path: str | Path) -> Any:
+class CountModel(Protocol):
+    """A model of counts: a backoff model, a sparse non-negative matrix, or a cache."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that texts must be encoded by."""
+        ...
+
+    @property
+    def policy(self) -> str:
+        """The tokens that are scored, in one line; perplexities are comparable only if it is the same."""
+        ...
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of n-grams, or of entries."""
+        ...
+
+    def describe(self) -> str:
+        """Return a description in one line."""
+        ...
+
+    def token_nats(self, text: EncodedText, progress: Progress = no_progress) -> np.ndarray:
+        """Return ``−ln P`` of each token of a text in nats, float64 ``[N]``."""
+        ...
+
+
+def load(path: str | Path) -> CountModel:
     """Read a model file of any registered kind, or an ARPA file, plain or compressed.
 
-    Returns:
-        a model with ``vocabulary``, ``policy``, ``parameter_count``, ``describe`` and ``token_nats``.
-
     Raises:
-        DataError: there is no such file, it is damaged, or it holds no model.
+        DataError: the file cannot be read, is damaged, or is not a model.
     """
     with open_input(path, "model file") as file:
         with as_data_errors(path):
@@ -24,5 +51,5 @@ def load(path: str | Path) -> Any:
         if beginning.startswith(MAGIC):
             return read_model(file, str(path))
         if is_arpa(beginning):
-            return arpa_model(file, str(path))
+            return parse_arpa(file, str(path))
     raise DataError(f"{path} is neither a model file that rnnlm-jax ngram train wrote nor an ARPA file")

@@ -1,17 +1,23 @@
-"""Token ids as callers give them to n-gram models: arrays, lists or numbers, checked against the vocabulary."""
+"""Checks of the token ids that callers give to n-gram models."""
 
 from typing import Any
 
 import numpy as np
 
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.array_types import Int
+from rnnlm_jax.data import EncodedText
+from rnnlm_jax.errors import ArgumentError
 
 
-def checked_ids(tokens: Any, size: int) -> np.ndarray:
-    """Return ids as an array, every one of them from 0 to ``size - 1``.
+def checked_ids(tokens: Any, size: int) -> Int[np.ndarray, "..."]:
+    """Return token ids as an array after checking that they are from 0 to ``size - 1``.
+
+    Args:
+        tokens: an array, nested list or number.
+        size: number of types in the vocabulary.
 
     Raises:
-        DataError: if they are not whole numbers, or one is not in the vocabulary.
+        ArgumentError: they are not whole numbers, or one is not in the vocabulary.
     """
     try:
         ids = np.asarray(tokens)
@@ -20,20 +26,21 @@ def checked_ids(tokens: Any, size: int) -> np.ndarray:
     if ids.size == 0 and ids.dtype != object:
         return ids.astype(np.int32)
     if not np.issubdtype(ids.dtype, np.integer):
-        raise DataError(f"tokens must be an array of whole numbers, not {type(tokens).__name__} of {ids.dtype}")
+        raise ArgumentError(f"tokens must be an array of whole numbers, not {type(tokens).__name__} of {ids.dtype}")
     if ids.min() < 0 or ids.max() >= size:
         wrong = ids.min() if ids.min() < 0 else ids.max()
-        raise DataError(f"token {wrong} is not among the {size:,} of the vocabulary: ids are from 0 to {size - 1}")
+        raise ArgumentError(f"token {wrong} is not among the {size:,} of the vocabulary: ids are from 0 to {size - 1}")
     return ids
 
 
-def checked_text_ids(text: Any, size: int) -> np.ndarray:
-    """Return the ids ``[N]`` of an encoded text, every one of them in the vocabulary.
+def checked_text_ids(text: EncodedText, size: int) -> Int[np.ndarray, "N"]:
+    """Return the ids of an encoded text after checking that they are below ``size``.
 
     Raises:
-        DataError: if it is not an encoded text, or has an id that the vocabulary lacks.
+        ArgumentError: the text is not encoded.
+        DataError: an id is not in the vocabulary.
     """
-    if not hasattr(text, "require_ids_below"):
-        raise DataError(f"a text must be encoded, vocabulary.encode(lines), and not a {type(text).__name__}")
+    if not isinstance(text, EncodedText):
+        raise ArgumentError(f"the text must be encoded, vocabulary.encode(lines), not a {type(text).__name__}")
     text.require_ids_below(size)
     return np.asarray(text.tokens)

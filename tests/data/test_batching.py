@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import EncodedText, SentenceBatches, StreamBatches
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 FIRST = 999
 
@@ -149,6 +149,6 @@ def test_sentence_batches_at_random_access_are_the_iterated_ones():
     ],
 )
 def test_impossible_arguments_are_refused_in_one_line(make, message):
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

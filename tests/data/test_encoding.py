@@ -20,7 +20,7 @@ from rnnlm_jax.data import (
 )
 from rnnlm_jax.data.corpora import text_reading
 from rnnlm_jax.data.word_table import PADDING, WordTable
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.ngrams import BigramBaseline, baselines
 from rnnlm_jax.outputs.word_counts import Words
 
@@ -146,14 +146,14 @@ def test_no_room_for_a_large_text(monkeypatch, tmp_path):
         return open("/dev/full", "wb")
 
     monkeypatch.setattr(spooled_array.tempfile, "TemporaryFile", full)
-    with pytest.raises(UserError, match=f"cannot be written to {tmp_path}/texts .No space left on device.: make room"):
+    with pytest.raises(DataError, match=f"cannot be written to {tmp_path}/texts .No space left on device.: make room"):
         vocabulary.encode(["a b"] * 10)
 
 
 def test_bigrams_counted_part_by_part(monkeypatch):
     tokens = np.random.default_rng(0).integers(0, 7, 500)
     whole, nats = BigramBaseline(tokens, 7), BigramBaseline(tokens, 7).nats(tokens, 3)
-    monkeypatch.setattr(baselines, "_AT_ONCE", 11)
+    monkeypatch.setattr(baselines, "_CHUNK", 11)
     parts = BigramBaseline(tokens.astype(np.uint16), 7)
     np.testing.assert_array_equal(parts.keys, whole.keys)
     np.testing.assert_array_equal(parts.counts, whole.counts)

@@ -13,7 +13,7 @@ from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.corpora.grammar_corpus import grammar_corpus
 from rnnlm_jax.data.corpora.grammar_entropy import entropy_rate, expected_length, sentence_entropy
 from rnnlm_jax.data.corpora.grammar_parse import log_probability, summed_nats
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 FINITE = Grammar.from_text(
     "S",
@@ -180,12 +180,12 @@ def test_corpus_is_reproducible_and_its_true_cost_is_near_the_entropy_rate():
     ],
 )
 def test_invalid_grammars_are_refused_in_one_line(text, message):
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         Grammar.from_text("S", text)
     assert "\n" not in str(caught.value)
 
 
 def test_impossible_seeds_and_sizes_are_refused():
     for settings in ({"seed": -1}, {"sentences": (10, 0, 10)}):
-        with pytest.raises(UserError):
+        with pytest.raises(DataError):
             grammar_corpus(**settings)

@@ -19,7 +19,7 @@ pytest.importorskip("grain")
 from rnnlm_jax.data import SentenceBatches, StreamBatches, build_vocabulary, load_corpus
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.data.records import batch_blocks, open_text
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from tests.tiny_records import NAME, prepare
 
 KINDS = ("streams", "sentences")
@@ -169,7 +169,7 @@ def test_workers_ignore_signals_and_a_killed_worker_is_an_error(corpus, vocabula
     os.kill(worker.pid, signal.SIGINT)
     assert_equal(in_memory("streams", encoded).epoch(0).after(1), batches)
     os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(UserError, match="the input has stopped .*: try again") as caught:
+    with pytest.raises(DataError, match="the input has stopped .*: try again") as caught:
         for epoch in range(1, 9):
             list(ours.epoch(epoch).after(0))
     assert "\n" not in str(caught.value)
@@ -254,7 +254,7 @@ def test_an_index_is_made_once_and_again_if_damaged(corpus, vocabulary, monkeypa
 
 def test_texts_that_cannot_be_read_are_errors_of_one_line(folder, corpus, vocabulary, tmp_path, cache):
     def refused(match, corpus=corpus, vocabulary=vocabulary, workers=0):
-        with pytest.raises(UserError, match=match) as caught:
+        with pytest.raises(DataError, match=match) as caught:
             open_text(corpus, vocabulary, workers)
         assert "\n" not in str(caught.value)
 
@@ -270,7 +270,7 @@ def test_texts_that_cannot_be_read_are_errors_of_one_line(folder, corpus, vocabu
     (stored,) = copy.rglob("*train.array_record*")
     stored.write_bytes(stored.read_bytes()[:1000])
     refused("cannot be read .*: delete it", corpus=ours)
-    with pytest.raises(UserError, match="cannot be read .*: delete it"):
+    with pytest.raises(DataError, match="cannot be read .*: delete it"):
         list(batches.epoch(0))
     batches.close()
 
@@ -281,7 +281,7 @@ def test_a_full_disk_leaves_no_index(corpus, vocabulary, cache, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
-        with pytest.raises(UserError, match="cannot be written .*No space left on device.*: make room"):
+        with pytest.raises(DataError, match="cannot be written .*No space left on device.*: make room"):
             open_text(corpus, vocabulary, 0)
     assert files_in(cache / "record_indexes") == []
     assert len(open_text(corpus, vocabulary, 0)) > 0

@@ -14,7 +14,7 @@ pytest.importorskip("tokenizers")
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.perplexity import evaluation_of
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
@@ -107,7 +107,7 @@ def test_a_vocabulary_file_holds_its_tokenizer(tmp_path):
     other["model"]["merges"][:2] = other["model"]["merges"][1::-1]
     for changed in (content | {"tokenizer": json.dumps(other)}, {k: v for k, v in content.items() if k != "tokenizer"}):
         path.write_text(json.dumps(changed))
-        with pytest.raises(UserError, match="is corrupt"):
+        with pytest.raises(DataError, match="is corrupt"):
             Vocabulary.load(path)
 
 
@@ -127,27 +127,27 @@ def test_a_model_of_counts_holds_its_tokenizer(tmp_path):
     ],
 )
 def test_impossible_settings(settings, saying):
-    with pytest.raises(UserError, match=saying):
+    with pytest.raises(DataError, match=saying):
         build_vocabulary(LINES, "subword", **settings)
 
 
 @pytest.mark.parametrize("lines", [[], ["", ""]])
 def test_a_vocabulary_of_nothing(lines):
-    with pytest.raises(UserError, match="no tokens"):
+    with pytest.raises(DataError, match="no tokens"):
         build_vocabulary(lines, "subword")
 
 
 def test_errors_of_the_text_come_through(tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes("the cat\ncaf\u00e9\n".encode("latin-1"))
-    with pytest.raises(UserError, match="is not UTF-8"):
+    with pytest.raises(DataError, match="is not UTF-8"):
         build_vocabulary(read_lines(path), "subword")
 
 
 def test_subwords_and_tokenizer_go_together():
-    with pytest.raises(UserError, match="give both or neither"):
+    with pytest.raises(DataError, match="give both or neither"):
         Vocabulary("subword", ("a",), None, None)
-    with pytest.raises(UserError, match="give both or neither"):
+    with pytest.raises(DataError, match="give both or neither"):
         Vocabulary("char", ("a",), None, None, "{}")
 
 
@@ -163,7 +163,7 @@ def test_without_the_library(monkeypatch, tmp_path):
         lambda: found.decode([0]),
         lambda: build_vocabulary(LINES, "subword"),
     ):
-        with pytest.raises(UserError, match=r"pip install 'rnnlm_jax\[subwords\]'"):
+        with pytest.raises(DataError, match=r"pip install 'rnnlm_jax\[subwords\]'"):
             use()
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import CORPORA, load_corpus, read_lines, read_text
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 SPLITS = ("train", "valid", "test")
 
@@ -46,9 +46,9 @@ def test_lines(tmp_path, content, lines):
 
 def test_a_byte_that_is_not_utf8_is_named_by_its_offset(tmp_path):
     path = write(tmp_path / "text.txt", "é\n".encode() + b"ab\xff\n")
-    with pytest.raises(UserError, match=r"is not UTF-8 \(at byte 5\)"):
+    with pytest.raises(DataError, match=r"is not UTF-8 \(at byte 5\)"):
         list(read_lines(path))
-    with pytest.raises(UserError, match="at byte 4"):
+    with pytest.raises(DataError, match="at byte 4"):
         list(read_lines(write(path, b"\xef\xbb\xbfa\xff")))
 
 
@@ -62,7 +62,7 @@ def test_a_byte_that_is_not_utf8_is_named_by_its_offset(tmp_path):
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, make, message):
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_lines(make(tmp_path / "text.txt"))  # at once, not on the first line
     assert "\n" not in str(caught.value)
 
@@ -118,26 +118,26 @@ def test_a_pipe_as_the_text_of_a_split(tmp_path):
 def test_a_file_of_two_splits_is_refused(tmp_path, name, splits):
     write(tmp_path / "train.txt", "a\n")
     write(tmp_path / name, "b\n")
-    with pytest.raises(UserError, match=f"{name} is named after two splits, {splits}: name it after one"):
+    with pytest.raises(DataError, match=f"{name} is named after two splits, {splits}: name it after one"):
         load_corpus(str(tmp_path))
 
 
 def test_a_directory_may_lack_a_split_but_says_so(tmp_path):
     write(tmp_path / "train.txt", "a\n")
     corpus = load_corpus(str(tmp_path))
-    with pytest.raises(UserError, match="has no split 'valid': choose one of train"):
+    with pytest.raises(DataError, match="has no split 'valid': choose one of train"):
         corpus.lines("valid")
 
 
 def test_directories_without_or_with_too_many_splits(tmp_path):
-    with pytest.raises(UserError, match="has no splits: put train.txt"):
+    with pytest.raises(DataError, match="has no splits: put train.txt"):
         load_corpus(str(tmp_path))
     write(tmp_path / "train.txt", "a\n")
     write(tmp_path / "a.train.txt", "a\n")
-    with pytest.raises(UserError, match="two train files, a.train.txt and train.txt"):
+    with pytest.raises(DataError, match="two train files, a.train.txt and train.txt"):
         load_corpus(str(tmp_path))
     (tmp_path / "a.train.txt").rename(tmp_path / "TRAIN.TXT")
-    with pytest.raises(UserError, match="two train files, TRAIN.TXT and train.txt"):
+    with pytest.raises(DataError, match="two train files, TRAIN.TXT and train.txt"):
         load_corpus(str(tmp_path))
 
 
@@ -196,7 +196,7 @@ def test_a_damaged_archive_is_told(tmp_path):
     packed = gzip.compress("\n".join(f"line {k}" for k in range(50_000)).encode())
     changed = packed[:5000] + bytes([packed[5000] ^ 255]) + packed[5001:]
     for content in (packed[:-4], packed[: len(packed) // 2], changed, packed[:5], b"\x1f\x8b no"):
-        with pytest.raises(UserError, match="is damaged"):
+        with pytest.raises(DataError, match="is damaged"):
             list(read_lines(write(tmp_path / "text.txt.gz", content)))
 
 
@@ -208,12 +208,12 @@ def test_a_single_line_without_spaces_is_cut_between_characters(tmp_path):
 
 @pytest.mark.parametrize("content", ["a", "ab cd", "one\ntwo"])
 def test_too_short_to_be_cut(tmp_path, content):
-    with pytest.raises(UserError, match="too short"):
+    with pytest.raises(DataError, match="too short"):
         load_corpus(str(write(tmp_path / "text.txt", content)))
 
 
 def test_an_unknown_corpus_is_told_the_known_ones():
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(DataError) as caught:
         load_corpus("no-such-corpus")
     assert all(name in str(caught.value) for name in CORPORA) and "\n" not in str(caught.value)
 
@@ -252,7 +252,7 @@ def test_a_pattern_may_name_files_of_one_split(tmp_path):
     write(tmp_path / "parts" / "valid.txt", "a\n")
     assert list(load_corpus(str(tmp_path / "parts" / "*.txt")).splits) == ["train", "valid"]
     write(tmp_path / "parts" / "more.txt", "a\n")
-    with pytest.raises(UserError, match="matches files of several splits and .*more.txt, which is of none"):
+    with pytest.raises(DataError, match="matches files of several splits and .*more.txt, which is of none"):
         load_corpus(str(tmp_path / "parts" / "*.txt"))
 
 
@@ -266,7 +266,7 @@ def test_a_folder_a_split(tmp_path):
 
 
 def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
-    with pytest.raises(UserError, match=r"no file matches .*news-\*.txt: check the pattern, and quote it"):
+    with pytest.raises(DataError, match=r"no file matches .*news-\*.txt: check the pattern, and quote it"):
         load_corpus(str(tmp_path / "news-*.txt"))
     path = write(tmp_path / "text[1].txt", "a\n")
     assert list(read_text(path)) == ["a"]
@@ -276,9 +276,9 @@ def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
 def test_a_shard_that_is_empty_or_comes_twice(tmp_path):
     parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
     write(tmp_path / "parts" / "train-2.txt.gz", gzip.compress(b"a\n"))
-    with pytest.raises(UserError, match="two train files"):
+    with pytest.raises(DataError, match="two train files"):
         load_corpus(str(tmp_path / "parts"))
     (tmp_path / "parts" / "train-2.txt.gz").unlink()
     write(tmp_path / "parts" / "train-2.txt", "")
-    with pytest.raises(UserError, match=r"train-2.txt is empty"):
+    with pytest.raises(DataError, match=r"train-2.txt is empty"):
         list(load_corpus(str(tmp_path / "parts")).lines("train"))

@@ -10,7 +10,7 @@ pytest.importorskip("tokenizers")
 import tokenizers
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_tokenizer, require_in_vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.perplexity import evaluation_of
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
@@ -65,7 +65,7 @@ def test_what_does_not_come_back_is_counted(tmp_path):
     shown = evaluation_of(np.ones(len(text)), text, found.describe(), 0.0)
     assert "2 OOV, 2 lines do NOT come back from their tokens, not comparable with an open vocabulary" in str(shown)
     assert shown.summary()["open_vocabulary"] is False
-    with pytest.raises(UserError, match="none of the 2 tokens of news is in the vocabulary"):
+    with pytest.raises(DataError, match="none of the 2 tokens of news is in the vocabulary"):
         require_in_vocabulary(found.encode(["xx yy"]), found, "news")
 
 
@@ -85,9 +85,9 @@ def test_pieces_with_scores(tmp_path):
 def test_a_line_that_the_tokenizer_refuses_is_named(tmp_path):
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"the": 0, "</s>": 1}, unk_token="[UNK]"))
     found = read_tokenizer(saved(tokenizer, tmp_path))
-    with pytest.raises(UserError, match=r"cannot encode line 2 \(.*Missing \[UNK\]"):
+    with pytest.raises(DataError, match=r"cannot encode line 2 \(.*Missing \[UNK\]"):
         found.encode(["the", "cat"])
-    with pytest.raises(UserError, match="cannot encode a line"):
+    with pytest.raises(DataError, match="cannot encode a line"):
         found.encode_line("cat")
 
 
@@ -106,15 +106,15 @@ def test_files_that_are_no_tokenizers(tmp_path):
         (json.dumps(whole | {"model": model | {"vocab": {"a": 0}, "merges": []}}), "no token that could end a line"),
     ):
         path.write_text(content)
-        with pytest.raises(UserError, match=saying) as caught:
+        with pytest.raises(DataError, match=saying) as caught:
             read_tokenizer(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="cannot find the tokenizer file"):
+    with pytest.raises(DataError, match="cannot find the tokenizer file"):
         read_tokenizer(tmp_path / "none.json")
-    with pytest.raises(UserError, match="is a directory"):
+    with pytest.raises(DataError, match="is a directory"):
         read_tokenizer(tmp_path)
     path.write_text(VOCABULARY.tokenizer)
-    with pytest.raises(UserError, match="give a tokenizer.json as `tokenizer`"):
+    with pytest.raises(DataError, match="give a tokenizer.json as `tokenizer`"):
         Vocabulary.load(path)
 
 
@@ -126,11 +126,11 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, encoding):
 
 
 def test_half_a_surrogate_pair(tmp_path):
-    with pytest.raises(UserError, match="at character 2 is not a character"):
+    with pytest.raises(DataError, match="at character 2 is not a character"):
         VOCABULARY.encode_line("a\udcff")
     content = json.loads(VOCABULARY.tokenizer)
     content["added_tokens"] = []
     content["model"]["vocab"]["\ud800"] = len(content["model"]["vocab"])
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         read_tokenizer(tmp_path / "tokenizer.json")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, require_in_vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 TEXT = ["the cat saw the dog", "", "the dog <unk> ran"]
 
@@ -50,9 +50,9 @@ def test_oov_counts_what_was_unknown_and_not_a_literal_unk():
 
 def test_without_unk_an_unknown_token_is_an_error_that_names_it_and_its_line():
     vocabulary = build_vocabulary(["a b"], unk=None)
-    with pytest.raises(UserError, match=r"^'c' in line 2 is not in the vocabulary.*$"):
+    with pytest.raises(DataError, match=r"^'c' in line 2 is not in the vocabulary.*$"):
         vocabulary.encode(["a", "b c"])
-    with pytest.raises(UserError, match="'c' is not"):
+    with pytest.raises(DataError, match="'c' is not"):
         vocabulary.encode_line("c")
 
 
@@ -147,7 +147,7 @@ def test_save_and_load(tmp_path, level):
 
 def test_load_refuses_what_it_did_not_write(tmp_path):
     path = tmp_path / "vocabulary.json"
-    with pytest.raises(UserError, match="cannot find the vocabulary file"):
+    with pytest.raises(DataError, match="cannot find the vocabulary file"):
         Vocabulary.load(path)
     build_vocabulary(["a b"]).save(path)
     intact = json.loads(path.read_text())
@@ -162,7 +162,7 @@ def test_load_refuses_what_it_did_not_write(tmp_path):
         "{}",
     ):
         path.write_text(damaged)
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(DataError) as caught:
             Vocabulary.load(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
@@ -186,21 +186,21 @@ def test_describe_is_one_line():
     ],
 )
 def test_impossible_settings(settings, message):
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         build_vocabulary(["a b"], **settings)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lines", [[], ["", "  "]])
 def test_a_vocabulary_of_nothing(lines):
-    with pytest.raises(UserError, match="no tokens"):
+    with pytest.raises(DataError, match="no tokens"):
         build_vocabulary(lines)
 
 
 def test_ids_out_of_range_are_not_decoded():
     vocabulary = build_vocabulary(["a"])
     for wrong in (-1, vocabulary.size):
-        with pytest.raises(UserError, match=f"{wrong} is not a token id"):
+        with pytest.raises(DataError, match=f"{wrong} is not a token id"):
             vocabulary.decode([0, wrong])
 
 
@@ -210,10 +210,10 @@ def test_a_text_must_share_something_with_the_vocabulary():
     assert require_in_vocabulary(known, vocabulary, "x") is known
     literal = vocabulary.encode(["<unk>"])  # stands in the text, so it is known
     assert require_in_vocabulary(literal, vocabulary, "x") is literal
-    with pytest.raises(UserError, match="none of the 2 tokens of news.txt is in the vocabulary"):
+    with pytest.raises(DataError, match="none of the 2 tokens of news.txt is in the vocabulary"):
         require_in_vocabulary(vocabulary.encode(["yy zz", ""]), vocabulary, "news.txt")
     for nothing in ([], [""]):
-        with pytest.raises(UserError, match=r"^news.txt is empty"):
+        with pytest.raises(DataError, match=r"^news.txt is empty"):
             require_in_vocabulary(vocabulary.encode(nothing), vocabulary, "news.txt")
 
 
@@ -229,10 +229,10 @@ def test_bytes_of_a_command_line_that_are_not_utf8():
     assert found.encode_line(line) == list(b"caf\xe9 \xff\xc3\xa9")
     assert found.decode(found.encode_line(line)) == "caf\ufffd \ufffd\u00e9"
     for level in ("word", "char"):
-        with pytest.raises(UserError, match=r"'\\udce9' at character 4 is not a character, or not UTF-8"):
+        with pytest.raises(DataError, match=r"'\\udce9' at character 4 is not a character, or not UTF-8"):
             build_vocabulary(["caf"], level, unk="<unk>").encode_line(line)
     for text in ("a\ud800", "\ud83d b"):
-        with pytest.raises(UserError, match="is not a character"):
+        with pytest.raises(DataError, match="is not a character"):
             found.encode_line(text)
-        with pytest.raises(UserError, match="is not a character"):
+        with pytest.raises(DataError, match="is not a character"):
             found.encode([text])

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_vocabulary_file
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 WORDS = "the\n<unk>\ncat \n<eos>\n"
 READ = Vocabulary("word", ("the", "<unk>", "cat", "<eos>"), "<unk>", "<eos>")
@@ -57,7 +57,7 @@ def test_policies_are_those_of_the_list(tmp_path, content, unk, eos):
 def test_other_lists_are_refused_in_one_line(tmp_path, content, said):
     path = tmp_path / "words.txt"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(DataError, match=said):
         read_vocabulary_file(path)
 
 
@@ -66,5 +66,5 @@ def test_json_is_known_by_its_content_or_name(tmp_path):
     words.save(tmp_path / "saved")
     assert read_vocabulary_file(tmp_path / "saved") == words
     (tmp_path / "list.json").write_text("the\ncat\n")
-    with pytest.raises(UserError, match="not a readable vocabulary file"):
+    with pytest.raises(DataError, match="not a readable vocabulary file"):
         read_vocabulary_file(tmp_path / "list.json")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_vocabulary_file, split_words, strip_space
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.rescoring import read_nbest, read_references, word_errors
 from rnnlm_jax.interop.exporting.score import words as words_of_script
 
@@ -74,7 +74,7 @@ def test_words_with_a_vertical_tab_are_refused(tmp_path):
     """KenLM takes them for words in an ARPA file, and for two in a text."""
     path = tmp_path / "model.arpa"
     path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<unk>\n-1\t</s>\n-1\ta\vb\n\n\\end\\\n")
-    with pytest.raises(UserError, match="line 7: a vertical tab"):
+    with pytest.raises(DataError, match="line 7: a vertical tab"):
         ngrams.load(path)
 
 

@@ -29,7 +29,7 @@ def features(history, types):
 
 
 def half_octave(n):
-    """The count_bucket of a count."""
+    """The bucket of a count."""
     return n if n < 4 else min(math.floor(2 * math.log2(n)), 63)
 
 
@@ -67,7 +67,7 @@ class Counted:
         rows = defaultdict(dict)
         for (f, w), n in self.pairs.items():
             signature = Signatures(np.array([self.signature(f, w)]), np.array([w]), np.zeros(1, np.int64))
-            rows[f][w] = math.exp(weights[meta.places(signature)].sum()) * n / self.totals[f]
+            rows[f][w] = math.exp(weights[meta.weight_indices(signature)].sum()) * n / self.totals[f]
         return rows
 
 

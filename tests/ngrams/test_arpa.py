@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 from tests.ngrams.texts import vocabulary, zipf_text
 
 WORDS = vocabulary(12)
@@ -53,11 +53,11 @@ def small():
 @pytest.mark.parametrize("name", ["model.arpa", "model.arpa.gz"])
 @pytest.mark.parametrize("kind", ["modified", "single"])
 def test_what_is_written_is_read(name, kind, tmp_path):
-    model = ngrams.train(zipf_text(WORDS, 60), WORDS, 4, kind)
-    path, told = tmp_path / name, []
-    ngrams.write_arpa(model, path, told.append)
+    model = ngrams.train(zipf_text(WORDS, 60), WORDS, 4, discounts=kind)
+    path, counts = tmp_path / name, []
+    ngrams.write_arpa(model, path, counts.append)
     assert [file.name for file in tmp_path.iterdir()] == [name]
-    assert sum(told) == model.parameter_count + 1  # <s> has a line too
+    assert sum(counts) == model.parameter_count + 1  # <s> has a line too
     assert (path.read_bytes()[:2] == b"\x1f\x8b") == name.endswith("gz")
     again = ngrams.load(path)
     assert again.vocabulary == WORDS
@@ -132,8 +132,8 @@ def change(number, line):
         (9, "nan z", "line 9: a logarithm of a probability is 0 or less"),
         (9, "0.5 z", "line 9: a logarithm of a probability is 0 or less"),
         (9, "-0.5 z inf", "line 9: a logarithm of a probability is 0 or less, and a backoff weight is finite"),
-        (13, "-0.9 x", "line 13: the word 'x' stands there twice"),
-        (14, None, "line 15: there are 5 1-grams before this where 6 were announced"),
+        (13, "-0.9 x", "line 13: the word 'x' occurs twice"),
+        (14, None, "line 15: there are 5 1-grams before this where 6 were declared"),
         (18, "-0.5 x q", "line 18: 'q' is not among the unigrams"),
         (18, "-0.25 <s> x", "has some 2-gram twice"),
         (22, "\\4-grams:", "line 22: \\3-grams: must stand here"),
@@ -146,29 +146,29 @@ def test_what_is_wrong_is_named_by_line(number, line, saying, chunk, tmp_path, m
     monkeypatch.setattr("rnnlm_jax.ngrams.arpa_reading.CHUNK", chunk)
     path = tmp_path / "model.arpa"
     path.write_text(change(number, line))
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(DataError) as caught:
         ngrams.read_arpa(path)
     assert saying in str(caught.value)
     assert str(path) in str(caught.value)
 
 
 def test_files_that_are_no_models(tmp_path):
-    with pytest.raises(UserError, match="cannot find the ARPA file"):
+    with pytest.raises(DataError, match="cannot find the ARPA file"):
         ngrams.read_arpa(tmp_path / "none")
-    with pytest.raises(UserError, match="is a directory"):
+    with pytest.raises(DataError, match="is a directory"):
         ngrams.read_arpa(tmp_path)
     (tmp_path / "empty").write_bytes(b"")
-    with pytest.raises(UserError, match="ends before"):
+    with pytest.raises(DataError, match="ends before"):
         ngrams.read_arpa(tmp_path / "empty")
     cut = gzip.compress(FOREIGN.encode())[:-30]
     (tmp_path / "cut.gz").write_bytes(cut)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(DataError, match="damaged"):
         ngrams.read_arpa(tmp_path / "cut.gz")
     (tmp_path / "latin").write_bytes(FOREIGN.replace("-0.9 y", "-0.9 é").replace("x y z", "x é z").encode("latin-1"))
-    with pytest.raises(UserError, match="UTF-8"):
+    with pytest.raises(DataError, match="UTF-8"):
         ngrams.read_arpa(tmp_path / "latin")
     (tmp_path / "nothing").write_text("\\data\\\nngram 1=1\n\\1-grams:\n-99 <s>\n\\end\\\n")
-    with pytest.raises(UserError, match="no unigrams"):
+    with pytest.raises(DataError, match="no unigrams"):
         ngrams.read_arpa(tmp_path / "nothing")
 
 
@@ -176,7 +176,7 @@ def test_files_that_are_no_models(tmp_path):
 def test_tokens_that_the_format_cannot_hold(token, tmp_path):
     words = Vocabulary("word", ("a", token, "<rare>", "<eos>"), "<rare>", "<eos>")
     model = ngrams.train(words.encode(["a a"]), words, 2)
-    with pytest.raises(UserError, match="cannot hold the token"):
+    with pytest.raises(ArgumentError, match="cannot hold the token"):
         ngrams.write_arpa(model, tmp_path / "model.arpa")
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.ngrams import UnigramCache
 from tests.ngrams.texts import encoded, vocabulary
 
@@ -53,15 +53,15 @@ def test_long_texts_neither_overflow_nor_lose_digits():
 
 
 def test_it_says_what_it_is():
-    cache, told = UnigramCache(WORDS, 500, 0.99), []
+    cache, counts = UnigramCache(WORDS, 500, 0.99), []
     assert "last 500 words" in cache.describe()
     assert cache.policy == WORDS.describe()
     assert cache.parameter_count == 0
-    cache.token_nats(encoded([2, 1, 2]), told.append)
-    assert told == [3]
+    cache.token_nats(encoded([2, 1, 2]), counts.append)
+    assert counts == [3]
 
 
 @pytest.mark.parametrize("wrong", [{"window": 0}, {"decay": 0.0}, {"decay": 1.5}, {"decay": float("nan")}])
 def test_what_is_no_cache(wrong):
-    with pytest.raises(UserError, match="cache"):
+    with pytest.raises(ArgumentError, match="cache"):
         dataclasses.replace(UnigramCache(WORDS), **wrong)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 from rnnlm_jax.ngrams.discounts import estimate_discounts
 from tests.ngrams.by_hand import KneserNey, sentences_of
 from tests.ngrams.texts import encoded, penn_treebank, vocabulary, zipf_text
@@ -22,7 +22,7 @@ KINDS = st.sampled_from(["modified", "single"])
 @given(train=TEXTS, test=TEXTS, order=st.integers(1, 5), kind=KINDS, eos=st.booleans())
 def test_nats_are_those_of_the_definition(train, test, order, kind, eos):
     words, eos_id = vocabulary(6, eos), 1 if eos else None
-    model = ngrams.train(encoded(train), words, order, kind)
+    model = ngrams.train(encoded(train), words, order, discounts=kind)
     plain = KneserNey(sentences_of(train, eos_id), 6, order, kind)
     expected = plain.nats(sentences_of(test, eos_id))
     np.testing.assert_allclose(model.token_nats(encoded(test)), expected, rtol=1e-12, atol=1e-14)
@@ -32,7 +32,7 @@ def test_nats_are_those_of_the_definition(train, test, order, kind, eos):
 def test_estimated_discounts_of_a_larger_text(kind):
     words = vocabulary(12)
     train, test = zipf_text(words, 300), zipf_text(words, 40, seed=1, repeated=0.3)
-    model = ngrams.train(train, words, 3, kind)
+    model = ngrams.train(train, words, 3, discounts=kind)
     plain = KneserNey(sentences_of(train.tokens.tolist(), 1), 12, 3, kind)
     assert [0.5, 1.0, 1.5] not in plain.discounts[1:]
     expected = plain.nats(sentences_of(test.tokens.tolist(), 1))
@@ -44,7 +44,7 @@ def test_estimated_discounts_of_a_larger_text(kind):
 @given(train=TEXTS, order=st.integers(1, 4), kind=KINDS, eos=st.booleans(), seed=st.integers(0, 9))
 def test_step_by_step_it_is_the_same_and_sums_to_one(train, order, kind, eos, seed):
     words = vocabulary(6, eos)
-    model = ngrams.train(encoded(train), words, order, kind)
+    model = ngrams.train(encoded(train), words, order, discounts=kind)
     tokens = np.random.default_rng(seed).integers(0, 6, (12, 2, 3)).astype(np.int32)  # [T, *B]
     state, token = model.initial_state((2, 3)), np.full((2, 3), words.start_id, np.int32)
     stepped = []
@@ -62,11 +62,11 @@ def test_chunks_do_not_show(monkeypatch):
     words = vocabulary(12)
     text = zipf_text(words, 60)
     model = ngrams.train(text, words, 4)
-    whole, told = model.token_nats(text), []
+    whole, counts = model.token_nats(text), []
     monkeypatch.setattr("rnnlm_jax.ngrams.backoff_model.CHUNK", 7)
-    np.testing.assert_array_equal(model.token_nats(text, told.append), whole)
-    assert sum(told) == len(text)
-    assert max(told) == 7
+    np.testing.assert_array_equal(model.token_nats(text, counts.append), whole)
+    assert sum(counts) == len(text)
+    assert max(counts) == 7
 
 
 def test_the_past_alone_counts():
@@ -84,7 +84,7 @@ def test_discounts_by_hand():
     assert found[:3] == pytest.approx((1 - 0.8 * 3 / 4, 2 - 1.2 * 2 / 3, 3 - 1.6 * 1 / 2), rel=1e-15)
     assert not found.fallback
     assert estimate_discounts("single", counts)[:3] == pytest.approx((0.4, 0.4, 0.4), rel=1e-15)
-    np.testing.assert_array_equal(found.of(np.array([0, 1, 2, 3, 8])), [0.0, *found[:3], found[2]])
+    np.testing.assert_array_equal(found.for_counts(np.array([0, 1, 2, 3, 8])), [0.0, *found[:3], found[2]])
 
 
 @pytest.mark.parametrize(
@@ -121,21 +121,21 @@ def test_vocabularies_of_one_and_two_types():
 def test_what_cannot_be_trained_or_scored():
     words, text = vocabulary(), encoded([2, 1])
     for order in (0, -1, 10**9):
-        with pytest.raises(UserError, match="order"):
+        with pytest.raises(ArgumentError, match="order"):
             ngrams.train(text, words, order)
-    with pytest.raises(UserError, match="no tokens"):
+    with pytest.raises(DataError, match="no tokens"):
         ngrams.train(encoded([]), words, 2)
-    with pytest.raises(UserError, match="choose one of"):
-        ngrams.train(text, words, 2, "katz")
+    with pytest.raises(ArgumentError, match="choose one of"):
+        ngrams.train(text, words, 2, discounts="katz")
     model = ngrams.train(text, words, 2)
     assert model.token_nats(encoded([])).shape == (0,)
     for wrong in (6, -1):
-        with pytest.raises(UserError, match="ids beyond"):
+        with pytest.raises(DataError, match="ids beyond"):
             model.token_nats(encoded([2, wrong]))
 
 
 @pytest.mark.parametrize(("kind", "published"), [("modified", 141.19), ("single", 143.51)])
 def test_penn_treebank(kind, published):
     words, train, test = penn_treebank()
-    nats = ngrams.train(train, words, 5, kind).token_nats(test)
+    nats = ngrams.train(train, words, 5, discounts=kind).token_nats(test)
     assert math.exp(nats.mean()) == pytest.approx(published, abs=0.05)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 from rnnlm_jax.ngrams import maxent
 from rnnlm_jax.ngrams.maxent.maxent_training import kneser_ney_weights, optimal_weights
 from rnnlm_jax.ngrams.maxent.ngram_features import features_from_tokens
@@ -45,7 +45,7 @@ def nats_by_hand(by_words, sentences, size, order):
 @given(train=TEXTS, test=TEXTS, order=st.integers(1, 4), eos=st.booleans(), seed=st.integers(0, 9))
 def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos, seed):
     words, rng = vocabulary(6, eos), np.random.default_rng(seed)
-    features = features_from_tokens(np.array(train), words.size, words.eos_id, order)
+    features = features_from_tokens(np.array(train), words.size, words.eos_id, order=order)
     weights = [rng.normal(size=gram.keys.size) for gram in features.grams]
     weights[0][words.size] = 0.0
     by_words = weights_by_words(features, words, weights)
@@ -62,7 +62,7 @@ def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_expected_counts_are_the_gradient(order):
     words, rng = vocabulary(12), np.random.default_rng(0)
-    features = features_from_tokens(zipf_text(words, 30).tokens, words.size, words.eos_id, order)
+    features = features_from_tokens(zipf_text(words, 30).tokens, words.size, words.eos_id, order=order)
     weights = [rng.normal(size=gram.keys.size) / 2 for gram in features.grams]
     weights[0][words.size] = 0.0
     expected = features.expected(features.score(weights))
@@ -80,7 +80,7 @@ def test_expected_counts_are_the_gradient(order):
 def test_the_optimum_is_that_of_scipy():
     words = vocabulary(12)
     text, priors = zipf_text(words, 80), maxent.Priors((0.4, 0.3), (6.0, 2.0))
-    features = features_from_tokens(text.tokens, words.size, words.eos_id, 3)
+    features = features_from_tokens(text.tokens, words.size, words.eos_id, order=3)
     start = kneser_ney_weights(features, text, words)
     ours = np.concatenate(optimal_weights(features, priors, start, tolerance=1e-13))
     sizes = np.cumsum([part.size for part in start])[:-1]
@@ -129,7 +129,7 @@ def test_it_is_a_distribution_after_every_history(train, order, eos):
 def test_it_is_written_as_arpa_and_kept(tmp_path):
     words = vocabulary(12)
     text, test = zipf_text(words, 100), zipf_text(words, 20, seed=1)
-    model = maxent.train(text, words, 3, maxent.Priors((0.1,), (1.0,)))
+    model = maxent.train(text, words, 3, priors=maxent.Priors((0.1,), (1.0,)))
     assert "maximum entropy 3-gram of" in model.describe() and "discounts 0.1, variances 1" in model.describe()
     model.save(tmp_path / "model")
     ngrams.write_arpa(model, tmp_path / "model.arpa")
@@ -140,23 +140,25 @@ def test_it_is_written_as_arpa_and_kept(tmp_path):
 def test_priors_are_chosen_that_suit_the_held_out_text():
     words = vocabulary(12)
     text, held_out = zipf_text(words, 60), zipf_text(words, 60, seed=1)
-    chosen = maxent.choose_priors(text, words, 3, held_out)
+    chosen = maxent.choose_priors(text, words, 3, held_out=held_out)
     assert len(chosen.discounts) == len(chosen.variances) == 2
-    nats = [maxent.train(text, words, 3, priors).token_nats(held_out).sum() for priors in (chosen, maxent.Priors())]
+    nats = [
+        maxent.train(text, words, 3, priors=priors).token_nats(held_out).sum() for priors in (chosen, maxent.Priors())
+    ]
     assert nats[0] < nats[1]
 
 
 def test_what_cannot_be_is_refused():
     words = vocabulary()
     for discounts, variances in (((1.0,), (1.0,)), ((), (1.0,)), ((0.5,), ()), ((0.5,), (0.0,)), ((np.nan,), (1.0,))):
-        with pytest.raises(UserError, match="of a maximum entropy model must be"):
+        with pytest.raises(ArgumentError, match="of a maximum entropy model must be"):
             maxent.Priors(discounts, variances)
-    with pytest.raises(UserError, match="no tokens to count"):
+    with pytest.raises(DataError, match="no tokens to count"):
         maxent.train(encoded([]), words, 2)
-    with pytest.raises(UserError, match="from 1 to 1000"):
+    with pytest.raises(ArgumentError, match="from 1 to 1000"):
         maxent.train(encoded([2, 1]), words, 0)
-    with pytest.raises(UserError, match="held-out"):
-        maxent.choose_priors(encoded([2, 1]), words, 2, encoded([]))
+    with pytest.raises(DataError, match="held-out"):
+        maxent.choose_priors(encoded([2, 1]), words, 2, held_out=encoded([]))
 
 
 def test_penn_treebank():

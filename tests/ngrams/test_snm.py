@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 from rnnlm_jax.ngrams import snm
 from rnnlm_jax.ngrams.snm.adjustment import initial_weights, loss_and_gradient
+from rnnlm_jax.ngrams.snm.feature_counts import count_features
 from rnnlm_jax.ngrams.snm.held_out import held_out_block
 from rnnlm_jax.ngrams.snm.meta_features import COUNTS_ONLY, LEXICAL, MetaFeatures, count_bucket
 from rnnlm_jax.ngrams.snm.snm_training import adjusted_values, block_bounds
@@ -33,7 +34,7 @@ def random_weights(meta, seed=0, scale=0.5):
 
 
 def model_with(weights, text, words, meta=META):
-    counts = count(text.tokens, words, TYPES)
+    counts = count_features(text.tokens, words, TYPES)
     return snm.SnmModel(counts.table, adjusted_values(counts, meta, weights), math.exp(weights[-1]), "random weights")
 
 
@@ -86,9 +87,9 @@ def test_a_block_is_scored_by_the_counts_of_all_the_rest(train, eos, cut, merged
         math.log(probabilities(history, rows, TYPES, math.exp(weights[-1]), 6)[word])
         for history, word in events[begin:end]
     )
-    counts = count(np.array(train), words, TYPES)
-    block = held_out_block(counts, np.array(train), begin, end, subtract=True, lexical=not merged)
-    loss, _ = loss_and_gradient(weights, block, META.places(block.signatures), 6)
+    counts = count_features(np.array(train), words, TYPES)
+    block = held_out_block(counts, np.array(train), begin, end=end, subtract=True, lexical=not merged)
+    loss, _ = loss_and_gradient(weights, block, META.weight_indices(block.signatures), vocab_size=6)
     assert loss == pytest.approx(expected, rel=1e-12)
 
 
@@ -96,26 +97,26 @@ def test_a_block_is_scored_by_the_counts_of_all_the_rest(train, eos, cut, merged
 def test_the_gradient_is_that_of_the_loss(conjunctions):
     meta, words = MetaFeatures(conjunctions, 6), vocabulary(12)  # 64 weights, so that each has collisions
     text = zipf_text(words, 60)
-    counts = count(text.tokens, words, TYPES)
-    block = held_out_block(counts, text.tokens, 40, 160, subtract=True, lexical=meta.lexical)
-    places = meta.places(block.signatures)
+    counts = count_features(text.tokens, words, TYPES)
+    block = held_out_block(counts, text.tokens, 40, end=160, subtract=True, lexical=meta.lexical)
+    indices = meta.weight_indices(block.signatures)
     weights = random_weights(meta)
-    _, gradient = loss_and_gradient(weights, block, places, words.size)
+    _, gradient = loss_and_gradient(weights, block, indices, vocab_size=words.size)
     step = 1e-5
 
-    def loss(place, move):
+    def loss(index, move):
         moved = weights.copy()
-        moved[place] += move
-        return loss_and_gradient(moved, block, places, words.size)[0]
+        moved[index] += move
+        return loss_and_gradient(moved, block, indices, vocab_size=words.size)[0]
 
-    numeric = [(loss(place, step) - loss(place, -step)) / (2 * step) for place in range(weights.size)]
+    numeric = [(loss(i, step) - loss(i, -step)) / (2 * step) for i in range(weights.size)]
     assert np.count_nonzero(gradient) > 40
     np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-7)
 
 
 def test_without_adjustment_it_adds_relative_frequencies():
     words = vocabulary(4, eos=False)  # <unk> a b c
-    model = snm.train(encoded([1, 2, 1, 2, 1, 3], -1), words, snm.ngram_types(2), snm.Adjustment(epochs=0))
+    model = snm.train(encoded([1, 2, 1, 2, 1, 3], -1), words, snm.ngram_types(2), adjustment=snm.Adjustment(epochs=0))
     # after a: 2 2 3; of all: 1 2 1 2 1 3; the uniform feature: a quarter each
     expected = [(0 + 0 + 1 / 4) / 3, (0 + 3 / 6 + 1 / 4) / 3, (2 / 3 + 2 / 6 + 1 / 4) / 3, (1 / 3 + 1 / 6 + 1 / 4) / 3]
     state, _ = model.log_probs(model.initial_state(), np.array(0))
@@ -129,12 +130,12 @@ def test_the_adjustment_learns(lexical, monkeypatch):
     monkeypatch.setattr(snm.Adjustment, "meta_features", MetaFeatures(LEXICAL if lexical else COUNTS_ONLY, 12))
     words = vocabulary(12)
     train, test = zipf_text(words, 400), zipf_text(words, 100, seed=1)
-    told = []
+    counts = []
     adjustment = snm.Adjustment(lexical=lexical, epochs=5)
-    learnt = snm.train(train, words, TYPES, adjustment, progress=told.append)
-    assert sum(told) == snm.progress_total(train, TYPES, adjustment)
-    given = snm.train(train, words, TYPES, adjustment, held_out=zipf_text(words, 100, seed=2))
-    plain = snm.train(train, words, TYPES, snm.Adjustment(epochs=0))
+    learnt = snm.train(train, words, TYPES, adjustment=adjustment, progress=counts.append)
+    assert sum(counts) == snm.progress_total(train, TYPES, adjustment=adjustment)
+    given = snm.train(train, words, TYPES, adjustment=adjustment, held_out=zipf_text(words, 100, seed=2))
+    plain = snm.train(train, words, TYPES, adjustment=snm.Adjustment(epochs=0))
     nats = [model.token_nats(test).mean() for model in (learnt, given, plain)]
     assert max(nats[:2]) < nats[2] - 0.1
 
@@ -155,12 +156,12 @@ def test_skip_grams_see_what_n_grams_do_not():
 
 def test_blocks_cover_the_text():
     for tokens in (1, 2, 9, 10, 11, 1000):
-        borders = block_bounds(tokens, snm.Adjustment(block=30, blocks=10**6))
+        borders = block_bounds(tokens, snm.Adjustment(block_size=30, max_blocks=10**6))
         assert [begin for begin, _ in borders[1:]] == [end for _, end in borders[:-1]]
         assert (borders[0][0], borders[-1][1]) == (0, tokens)
         assert all(begin < end for begin, end in borders)
         assert len(borders) >= min(tokens, 10)
-    few = block_bounds(1000, snm.Adjustment(block=30, blocks=5))
+    few = block_bounds(1000, snm.Adjustment(block_size=30, max_blocks=5))
     assert len(few) == 5
     assert few[0][0] == 0
     assert few[-1][1] == 1000
@@ -173,7 +174,7 @@ def test_buckets():
 
 def test_it_comes_back_from_its_file(tmp_path):
     words = vocabulary(12)
-    model = snm.train(zipf_text(words, 50), words, TYPES, snm.Adjustment(epochs=1))
+    model = snm.train(zipf_text(words, 50), words, TYPES, adjustment=snm.Adjustment(epochs=1))
     model.save(tmp_path / "some.model")
     again = ngrams.load(tmp_path / "some.model")
     assert isinstance(again, snm.SnmModel)
@@ -186,13 +187,13 @@ def test_it_comes_back_from_its_file(tmp_path):
 def test_chunks_do_not_show(monkeypatch):
     words = vocabulary(12)
     text = zipf_text(words, 40)
-    model = snm.train(text, words, TYPES, snm.Adjustment(epochs=1))
-    whole, told = model.token_nats(text), []
+    model = snm.train(text, words, TYPES, adjustment=snm.Adjustment(epochs=1))
+    whole, counts = model.token_nats(text), []
     monkeypatch.setattr("rnnlm_jax.ngrams.snm.snm_model.CHUNK", 7)
     monkeypatch.setattr("rnnlm_jax.ngrams.snm.snm_training.CHUNK", 5)
-    np.testing.assert_allclose(model.token_nats(text, told.append), whole, rtol=1e-12)
-    assert sum(told) == len(text)
-    in_pieces = snm.train(text, words, TYPES, snm.Adjustment(epochs=1))
+    np.testing.assert_allclose(model.token_nats(text, counts.append), whole, rtol=1e-12)
+    assert sum(counts) == len(text)
+    in_pieces = snm.train(text, words, TYPES, adjustment=snm.Adjustment(epochs=1))
     np.testing.assert_array_equal(in_pieces.values, model.values)
 
 
@@ -201,7 +202,7 @@ def test_chunks_do_not_show(monkeypatch):
 )
 def test_tiny_texts(tokens, lexical):
     for words in (vocabulary(2), vocabulary(2, eos=False)):
-        model = snm.train(encoded(tokens), words, TYPES, snm.Adjustment(epochs=1, lexical=lexical))
+        model = snm.train(encoded(tokens), words, TYPES, adjustment=snm.Adjustment(epochs=1, lexical=lexical))
         nats = model.token_nats(encoded([0, 1, 1, 0]))
         assert np.all(np.isfinite(nats))
         assert np.all(nats >= 0)
@@ -217,23 +218,25 @@ def test_one_word_is_certain():
 def test_what_is_refused():
     words = vocabulary(6)
     text = encoded([2, 3, 1])
-    with pytest.raises(UserError, match="no tokens"):
+    with pytest.raises(DataError, match="no tokens"):
         snm.train(encoded([]), words)
-    with pytest.raises(UserError, match="no tokens"):
+    with pytest.raises(DataError, match="no tokens"):
         snm.train(text, words, held_out=encoded([]))
-    with pytest.raises(UserError, match="one type at least"):
+    with pytest.raises(ArgumentError, match="at least one of `types`"):
         snm.train(text, words, ())
-    with pytest.raises(UserError, match="twice"):
+    with pytest.raises(ArgumentError, match="twice"):
         snm.train(text, words, (snm.FeatureType(1), snm.FeatureType(1)))
-    with pytest.raises(UserError, match="at most 64"):
+    with pytest.raises(ArgumentError, match="at most 64"):
         snm.train(text, words, tuple(snm.FeatureType(k) for k in range(65)))
-    with pytest.raises(UserError, match="order"):
+    with pytest.raises(ArgumentError, match="order"):
         snm.ngram_types(0)
-    with pytest.raises(UserError, match="beyond"):
+    with pytest.raises(DataError, match="beyond"):
         snm.train(text, words).token_nats(encoded([6]))
-    for wrong in ({"epochs": -1}, {"rate": 0.0}, {"rate": math.nan}, {"block": 0}, {"blocks": 0}):
-        with pytest.raises(UserError):
-            snm.Adjustment(**wrong)
+    for name, value in {"epochs": -1, "learning_rate": 0.0, "block_size": 0, "max_blocks": 0}.items():
+        with pytest.raises(ArgumentError, match=f"`{name}` of the adjustment"):
+            snm.Adjustment(**{name: value})
+    with pytest.raises(ArgumentError, match="`learning_rate`"):
+        snm.Adjustment(learning_rate=math.nan)
     for wrong in ((-1,), (1, -1), (1, 1, 0, 2), (1, 1, 3, 2), (1, 0, 1, 1)):
-        with pytest.raises(UserError):
+        with pytest.raises(ArgumentError):
             snm.FeatureType(*wrong)

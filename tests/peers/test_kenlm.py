@@ -29,7 +29,7 @@ def lines_of(text, words):
 @pytest.mark.parametrize(("order", "kind"), [(2, "modified"), (4, "modified"), (5, "single")])
 def test_the_same_log10_for_every_token(order, kind, tmp_path):
     words = vocabulary(20)
-    model = ngrams.train(zipf_text(words, 80), words, order, kind)
+    model = ngrams.train(zipf_text(words, 80), words, order, discounts=kind)
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     text = zipf_text(words, 60, seed=5, repeated=0.3)
     expected = kenlm_log10(tmp_path / "model.arpa", lines_of(text, words))

@@ -123,7 +123,8 @@ def _train(arguments: argparse.Namespace, out: TextIO, start: float) -> None:
 
 def _train_kneser_ney(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> ngrams.NgramModel:
     with token_bar("counting", arguments.order * len(text)) as bar:
-        return ngrams.train(text, vocabulary, arguments.order, arguments.discounts or "modified", bar.update)
+        discounts = arguments.discounts or "modified"
+        return ngrams.train(text, vocabulary, arguments.order, discounts=discounts, progress=bar.update)
 
 
 #: Who trains a model, by the name it has.

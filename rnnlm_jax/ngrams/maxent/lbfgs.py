@@ -1,54 +1,66 @@
-"""Limited-memory BFGS with a preconditioner of the caller's (Nocedal & Wright 2006, algorithm 7.4).
+"""Limited-memory BFGS with a preconditioner (Nocedal & Wright 2006, algorithm 7.4).
 
-Those of scipy and optax begin each direction from a multiple of the identity, with which the weights of n-grams take
-hundreds of steps.
+The implementations of scipy and optax start each direction from a multiple of the identity, with which the weights of
+n-grams take hundreds of steps.
 """
 
 import collections
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-#: Pairs of steps and changes of the gradient that are remembered.
+#: Number of remembered pairs of steps and gradient changes.
 MEMORY = 20
-#: The share of the decrease that the slope promises, and the shortest step that is tried.
-_ENOUGH, _SHORTEST = 1e-4, 2.0**-20
+#: Required share of the decrease predicted by the slope (Armijo), and the shortest step tried.
+_ARMIJO, _MIN_STEP = 1e-4, 2.0**-20
 
 
 class Point(NamedTuple):
-    """A place, its value and gradient, and how to precondition there."""
+    """A function evaluated at a point."""
 
     x: np.ndarray
     value: float
     gradient: np.ndarray
-    precondition: Callable[[np.ndarray], np.ndarray]
+    precondition: Callable[[np.ndarray], np.ndarray]  # approximate inverse Hessian times a vector
+
+
+class Objective(Protocol):
+    """The function to minimise."""
+
+    def __call__(self, x: np.ndarray) -> Point:
+        """Return the value, gradient and preconditioner at ``x``."""
+        ...
 
 
 def minimize(
-    evaluate: Callable[[np.ndarray], Point],
+    evaluate: Objective,
     start: np.ndarray,
-    enough: float,
-    most_steps: int,
+    *,
+    tolerance: float,
+    max_steps: int,
     progress: Callable[[], object] = lambda: None,
 ) -> Point:
-    """The minimum of a smooth convex function.
+    """Minimise a smooth convex function.
 
     Args:
-        evaluate: the function at a place; a value that is not finite is stepped back from.
-        start: where to begin.
-        enough: stop where a step promises to win no more than this.
-        most_steps: stop after as many.
-        progress: told of each step.
+        evaluate: the function; steps to a value that is not finite are shortened.
+        start: initial point.
+        tolerance: stop when the predicted decrease of a step is at most this.
+        max_steps: maximum number of steps.
+        progress: called after each step.
+
+    Returns:
+        The last point.
     """
     at = evaluate(start)
     pairs: collections.deque[tuple[np.ndarray, np.ndarray, float]] = collections.deque(maxlen=MEMORY)
-    for _ in range(most_steps):
+    for _ in range(max_steps):
         direction = -_times_inverse(at, pairs)
         slope = float(direction @ at.gradient)
-        if -slope <= 2 * enough:  # a quadratic wins half of its slope
+        if -slope <= 2 * tolerance:  # a quadratic decreases by half of the slope
             break
-        reached = _search(evaluate, at, direction, slope)
+        reached = _backtrack(evaluate, at, direction, slope=slope)
         if reached is None:
             break
         step, change = reached.x - at.x, reached.gradient - at.gradient
@@ -61,7 +73,7 @@ def minimize(
 
 
 def _times_inverse(at: Point, pairs: collections.deque[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-    """The gradient times what is known of the inverse Hessian."""
+    """Return the approximate inverse Hessian times the gradient (two-loop recursion)."""
     rest, taken = at.gradient.copy(), []
     for step, change, curvature in reversed(pairs):
         taken.append(float(step @ rest) / curvature)
@@ -72,13 +84,13 @@ def _times_inverse(at: Point, pairs: collections.deque[tuple[np.ndarray, np.ndar
     return found
 
 
-def _search(evaluate: Callable[[np.ndarray], Point], at: Point, direction: np.ndarray, slope: float) -> Point | None:
-    """The first of the steps 1, ½, ¼ … that wins enough; None if rounding lets none."""
+def _backtrack(evaluate: Objective, at: Point, direction: np.ndarray, *, slope: float) -> Point | None:
+    """Return the point of the first of the steps 1, ½, ¼ … that decreases enough; None if rounding prevents it."""
     length = 1.0
-    while length >= _SHORTEST:
+    while length >= _MIN_STEP:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             reached = evaluate(at.x + length * direction)
-        if np.isfinite(reached.value) and reached.value <= at.value + _ENOUGH * length * slope:
+        if np.isfinite(reached.value) and reached.value <= at.value + _ARMIJO * length * slope:
             return reached
         length /= 2
     return None

@@ -1,10 +1,10 @@
-"""Priors that suit other text."""
+"""Choose the priors of a maximum entropy model on held-out text."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from rnnlm_jax.data import EncodedText, Vocabulary
+from rnnlm_jax.data import EncodedText, Progress, Vocabulary, no_progress
 from rnnlm_jax.errors import DataError
 from rnnlm_jax.ngrams.maxent.maxent_training import (
     count_features,
@@ -15,7 +15,7 @@ from rnnlm_jax.ngrams.maxent.maxent_training import (
 from rnnlm_jax.ngrams.maxent.ngram_features import Weights
 from rnnlm_jax.ngrams.maxent.priors import Priors
 
-#: How variances are multiplied and discounts are moved, the second time more finely.
+#: Factor of variances and change of discounts in each sweep.
 _SWEEPS = ((2.0, 0.2), (math.sqrt(2.0), 0.1))
 
 
@@ -23,42 +23,44 @@ def choose_priors(
     text: EncodedText,
     vocabulary: Vocabulary,
     order: int,
+    *,
     held_out: EncodedText,
-    progress: Callable[[int], object] = lambda tokens: None,
+    progress: Progress = no_progress,
 ) -> Priors:
-    """The priors whose model gives a held-out text the fewest nats, by changing one number at a time.
+    """Return the priors with the lowest loss on a held-out text, by coordinate search.
 
-    Each model is trained on from the last one, so that it takes a few steps.
+    Training starts from the weights of the previous candidate, so it takes a few steps.
 
     Args:
-        text: the training text.
-        vocabulary: V words.
-        order: the longest n-grams, 1 to 1000; those of more than five words have the priors of five.
-        held_out: another text.
-        progress: told the number of tokens after each step of a descent.
+        text: training text.
+        vocabulary: the V words.
+        order: length of the longest n-grams, 1 to 1000; n-grams of more than five words have the priors of five.
+        held_out: held-out text.
+        progress: called with the number of tokens after each step of the optimiser.
 
     Raises:
-        DataError: for an order out of range, or a text without tokens.
+        ArgumentError: ``order`` is out of range.
+        DataError: a text has no tokens.
     """
     if len(held_out) == 0:
-        raise DataError("there are no tokens to choose the priors on: give a --held-out text that is not empty")
+        raise DataError("the held-out text has no tokens to choose the priors on: give one that is not empty")
     features = count_features(text, vocabulary, order)
     weights: Weights = kneser_ney_weights(features, text, vocabulary)
 
     def nats(priors: Priors) -> float:
         nonlocal weights
-        weights = optimal_weights(features, priors, weights, progress)
-        return float(model_from_weights(features, weights, vocabulary, priors).token_nats(held_out).sum())
+        weights = optimal_weights(features, priors, weights, progress=progress)
+        return float(model_from_weights(features, weights, vocabulary, priors=priors).token_nats(held_out).sum())
 
     best = Priors()
     orders = max(min(order, 5) - 1, 1)
     best = Priors(_extended(best.discounts, orders), _extended(best.variances, orders))
     least = nats(best)
     for factor, change in _SWEEPS:
-        for place in range(2 * orders if order > 1 else 0):
-            for neighbours in (_along(best, place, factor, change), _along(best, place, 1 / factor, -change)):
+        for index in range(2 * orders if order > 1 else 0):
+            for step in ((factor, change), (1 / factor, -change)):
                 before = least
-                for priors in neighbours:
+                for priors in _line_search(best, index, step[0], change=step[1]):
                     found = nats(priors)
                     if found >= least:
                         break
@@ -72,10 +74,10 @@ def _extended(values: tuple[float, ...], orders: int) -> tuple[float, ...]:
     return (*values, *[values[-1]] * orders)[:orders]
 
 
-def _along(priors: Priors, place: int, factor: float, change: float) -> Iterator[Priors]:
-    """Priors further and further away in one number: a variance, or after those a discount."""
+def _line_search(priors: Priors, index: int, factor: float, *, change: float) -> Iterator[Priors]:
+    """Yield priors with one number changed more and more: variance ``index``, or beyond those a discount."""
     orders = len(priors.variances)
-    name, at = ("variances", place) if place < orders else ("discounts", place - orders)
+    name, at = ("variances", index) if index < orders else ("discounts", index - orders)
     while True:
         values = list(getattr(priors, name))
         values[at] = values[at] * factor if name == "variances" else values[at] + change

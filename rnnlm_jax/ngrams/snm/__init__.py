@@ -1,4 +1,4 @@
-"""Sparse non-negative matrix language models: n-grams and skip-grams, adjusted on held-out text."""
+"""Sparse non-negative matrix (SNM) language models: n-grams and skip-grams, adjusted on held-out text."""
 
 from rnnlm_jax.ngrams.snm.adjustment import Adjustment
 from rnnlm_jax.ngrams.snm.history_features import FeatureType, ngram_types, skip_types

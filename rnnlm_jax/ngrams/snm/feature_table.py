@@ -1,4 +1,4 @@
-"""Which words were seen after which feature: the pattern of the sparse matrix, and how a text finds its place in it."""
+"""The words seen after each feature: the sparsity pattern of the matrix, and its lookup for a text."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from rnnlm_jax.ngrams.snm.history_features import FeatureOccurrences, FeatureTyp
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Which rows and entries of the matrix some tokens meet; a feature held twice is met twice.
+    """Rows and entries of the matrix for some tokens; a feature that occurs twice is matched twice.
 
     Attributes:
-        places: int64 `[M]`, the token that is predicted.
-        rows: int64 `[M]`, a feature of its history.
-        entries: int64 `[M]`, the pair of feature and token; -1: never counted together.
+        positions: int64 `[M]`, position of the predicted token.
+        rows: int64 `[M]`, row of a feature of its history.
+        entries: int64 `[M]`, entry of feature and token; -1 if the matrix does not have it.
     """
 
-    places: np.ndarray
+    positions: np.ndarray
     rows: np.ndarray
     entries: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """The features of a training text and the words that follow them, as compressed sparse rows.
+    """Features of a training text and the words that follow them, as compressed sparse rows.
 
     Attributes:
-        vocabulary: of the words.
-        types: the types of features, each with rows of its own, one type after the other.
-        row_starts: int64 `[K + 1]`, the rows of each type.
-        keys: uint64 `[R]`, the features, sorted within each type.
-        starts: int64 `[R + 1]`, the entries of each row, which has one at least.
-        words: int32 `[E]`, sorted within each row.
+        vocabulary: the V words.
+        types: the K types of features; rows are ordered by type.
+        row_starts: int64 `[K + 1]`, first row of each type.
+        keys: uint64 `[R]`, key of each feature, sorted within each type.
+        starts: int64 `[R + 1]`, first entry of each row; a row has at least one.
+        words: int32 `[E]`, word of each entry, sorted within each row.
     """
 
     vocabulary: Vocabulary
@@ -56,38 +56,38 @@ class FeatureTable:
         """The type of each row, int8 `[R]`."""
         return np.repeat(np.arange(len(self.types), dtype=np.int8), np.diff(self.row_starts))
 
-    def rows_of(self, slot: FeatureOccurrences) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of a slot's features, and which of them are there at all."""
-        low, high = self.row_starts[slot.kind], self.row_starts[slot.kind + 1]
-        at, seen = find_sorted(self.keys[low:high], slot.keys)
-        return low + at, seen
+    def rows_of(self, occurrences: FeatureOccurrences) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row of each feature, and whether the table has the feature."""
+        low, high = self.row_starts[occurrences.type_index], self.row_starts[occurrences.type_index + 1]
+        index, seen = find_sorted(self.keys[low:high], occurrences.keys)
+        return low + index, seen
 
     def match(self, tokens: np.ndarray, begin: int = 0, end: int | None = None) -> Matches:
-        """The rows and entries of the tokens from ``begin`` to ``end``, seen features only."""
-        places, rows, entries = [], [], []
-        for slot in text_features(tokens, self.vocabulary, self.types, begin, end):
-            row, seen = self.rows_of(slot)
-            places.append(slot.places[seen])
+        """Return the rows and entries of seen features for tokens ``begin`` to ``end - 1``."""
+        positions, rows, entries = [], [], []
+        for occurrences in text_features(tokens, self.vocabulary, self.types, begin=begin, end=end):
+            row, seen = self.rows_of(occurrences)
+            positions.append(occurrences.positions[seen])
             rows.append(row[seen])
-            entry, both = find_sorted(self.pairs, rows[-1] * self.vocabulary.size + tokens[places[-1]])
-            entries.append(np.where(both, entry, -1))
-        return Matches(np.concatenate(places), np.concatenate(rows), np.concatenate(entries))
+            entry, present = find_sorted(self.pairs, rows[-1] * self.vocabulary.size + tokens[positions[-1]])
+            entries.append(np.where(present, entry, -1))
+        return Matches(np.concatenate(positions), np.concatenate(rows), np.concatenate(entries))
 
 
 def find_sorted(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each wanted key stands among sorted ones, and whether it is there at all."""
+    """Return the index of each wanted key among sorted keys, and whether it is one of them."""
     if not keys.size:
         return np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, bool)
-    # In the order of the keys, a search finds near in memory what the one before it read.
+    # Sorted searches access memory locally.
     order = np.argsort(wanted)
-    at = np.empty(wanted.shape, np.int64)
-    at[order] = np.searchsorted(keys, wanted[order])
-    at[at == keys.size] = 0
-    return at, keys[at] == wanted
+    index = np.empty(wanted.shape, np.int64)
+    index[order] = np.searchsorted(keys, wanted[order])
+    index[index == keys.size] = 0
+    return index, keys[index] == wanted
 
 
 def concatenate_ranges(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of all concatenate_ranges, one range after the other, and which range each is of, int64."""
+    """Return the concatenation of integer ranges, and the index of the range of each number, int64."""
     widths = ends - begins
     of = np.repeat(np.arange(widths.size), widths)
     return np.arange(of.size) + (begins - np.cumsum(widths) + widths)[of], of
