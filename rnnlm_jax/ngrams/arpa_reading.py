@@ -114,14 +114,14 @@ class _Parser:
         sections = []
         for order, size in enumerate(sizes, 1):
             if line != b"\\%d-grams:" % order:
-                self.fail(f"\\{order}-grams: must stand here")
+                self.fail(f"expected \\{order}-grams: here")
             sections.append(self.section(order))
             line = self.next()
             found = len(sections[-1])
             if found != size:
                 self.fail(f"there are {found:,} {order}-grams before this where {size:,} were declared")
         if line != b"\\end\\":
-            self.fail("\\end\\ must stand here")
+            self.fail("expected \\end\\ here")
         return self.assemble(sections)
 
     def section(self, order: int) -> _Section:

@@ -17,7 +17,7 @@ class UniqueKeys(NamedTuple):
 
 
 def unique_keys(keys: np.ndarray) -> UniqueKeys:
-    """Return the distinct keys of an integer array ``[N]``; ``np.unique``, with its stable sort, takes twice as long."""
+    """Return the distinct keys of an integer array ``[N]``; twice as fast as ``np.unique``, which sorts stably."""
     order = np.argsort(keys)
     ordered = keys[order]
     new = np.ones(keys.size, bool)

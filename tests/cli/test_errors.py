@@ -115,7 +115,7 @@ def test_unknown_names_list_those_there_are(corpus, tmp_path, refuse):
     assert all(name in message for name in PRESETS)
     message = refuse("train", "--data", corpus, "--cell", "?", "--run", new, saying="unknown cell")
     assert all(name in message for name in zoo.CELLS)
-    refuse("train", "--data", "nothing", "--run", new, saying="cannot find the corpus or file 'nothing': give one of pydoc")
+    refuse("train", "--data", "nothing", "--run", new, saying="cannot find the corpus or file 'nothing'")
     refuse("teach", saying="invalid choice: 'teach'")
     refuse("train", "--data", corpus, saying="--run")
     refuse(saying="COMMAND")

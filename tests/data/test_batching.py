@@ -1,4 +1,4 @@
-"""Batches: every token is a target exactly once an epoch, behind the right input, in an order that can be repeated."""
+"""Batches: every token is a target exactly once an epoch, with the right input, in a reproducible order."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import EncodedText, SentenceBatches, StreamBatches
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import ArgumentError, DataError
 
 FIRST = 999
 
@@ -24,7 +24,7 @@ def equal(one, other):
 
 
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 12))
-def test_streams_hold_every_token_once_in_order(size, batch_size, bptt):
+def test_every_token_of_a_stream_is_a_target_once_in_order(size, batch_size, bptt):
     tokens = np.arange(1, size + 1)
     batches = StreamBatches(tokens, batch_size, bptt, first_input=FIRST)
     whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
@@ -44,7 +44,7 @@ def test_each_window_continues_the_one_before(size, batch_size, bptt):
         assert (batches[after].inputs[0] == batches[before].targets[-1])[counted].all()
 
 
-def test_stream_batches_at_random_access_are_the_iterated_ones():
+def test_stream_batches_by_index_equal_those_by_iteration():
     batches = StreamBatches(np.arange(1, 100), 4, 7)
     iterated = list(batches.epoch(3))
     assert len(iterated) == len(batches)
@@ -55,7 +55,7 @@ def test_stream_batches_at_random_access_are_the_iterated_ones():
     assert batches.carries_state
 
 
-def test_stream_batches_cannot_be_written_to():
+def test_stream_batches_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         StreamBatches(np.arange(9), 2, 2)[0].inputs[0, 0] = 5
 
@@ -64,7 +64,7 @@ lengths = st.lists(st.integers(0, 40), min_size=1, max_size=40).filter(any)
 
 
 @given(lengths, st.integers(1, 6), st.integers(0, 3), st.integers(0, 3))
-def test_sentences_hold_every_token_once_behind_its_input(sentence_lengths, batch_size, seed, epoch):
+def test_every_token_of_a_sentence_is_a_target_once_with_its_input(sentence_lengths, batch_size, seed, epoch):
     encoded = text_of(sentence_lengths)
     batches = SentenceBatches(encoded, batch_size, seed=seed, first_input=FIRST, boundaries=(4, 8, 16))
     found = []
@@ -81,7 +81,7 @@ def test_sentences_hold_every_token_once_behind_its_input(sentence_lengths, batc
 
 
 @given(lengths, st.integers(1, 6))
-def test_sentences_share_few_lengths(sentence_lengths, batch_size):
+def test_sentences_are_padded_to_the_shortest_boundary(sentence_lengths, batch_size):
     batches = SentenceBatches(text_of(sentence_lengths), batch_size, boundaries=(4, 8))
     shapes = {batch.targets.shape[0] for batch in batches.epoch(0)}
     assert shapes <= {4, 8, 16, 32, 64}
@@ -93,7 +93,7 @@ def test_sentences_share_few_lengths(sentence_lengths, batch_size):
 
 
 @given(lengths, st.integers(1, 6), st.integers(0, 6), st.booleans())
-def test_processes_that_share_columns_see_every_token_once(sentence_lengths, batch_size, cut, stream):
+def test_columns_of_two_processes_together_are_the_batches(sentence_lengths, batch_size, cut, stream):
     text, columns = text_of(sentence_lengths), np.arange(batch_size)
 
     def batches(columns=None):
@@ -123,7 +123,7 @@ def test_order_is_a_function_of_seed_and_epoch():
     assert order(0, 0) != order(1, 0)
 
 
-def test_sentence_batches_at_random_access_are_the_iterated_ones():
+def test_sentence_batches_by_index_equal_those_by_iteration():
     view = SentenceBatches(text_of([3, 9, 4, 30, 2, 2, 7]), 2, seed=1).epoch(2)
     iterated = list(view)
     assert all(equal(view[i], iterated[i]) for i in reversed(range(len(view))))
@@ -149,6 +149,6 @@ def test_sentence_batches_at_random_access_are_the_iterated_ones():
     ],
 )
 def test_impossible_arguments_are_refused_in_one_line(make, message):
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(DataError if message == "no tokens" else ArgumentError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.corpora.grammar_corpus import grammar_corpus
 from rnnlm_jax.data.corpora.grammar_entropy import entropy_rate, expected_length, sentence_entropy
 from rnnlm_jax.data.corpora.grammar_parse import log_probability, summed_nats
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import ArgumentError
 
 FINITE = Grammar.from_text(
     "S",
@@ -40,7 +40,7 @@ def language(grammar, symbol):
     return found
 
 
-def test_entropy_and_length_of_a_finite_language_are_those_of_its_list():
+def test_entropy_and_length_of_a_finite_language_equal_those_by_enumeration():
     sentences = language(FINITE, "S")
     assert len({words for words, _ in sentences}) == len(sentences)
     assert sum(p for _, p in sentences) == pytest.approx(1, abs=1e-14)
@@ -51,7 +51,7 @@ def test_entropy_and_length_of_a_finite_language_are_those_of_its_list():
     assert entropy_rate(FINITE) == pytest.approx(entropy / (length + 1), rel=1e-13)
 
 
-def test_probabilities_of_a_finite_language_are_those_of_its_list():
+def test_probabilities_of_a_finite_language_equal_those_by_enumeration():
     for words, p in language(FINITE, "S"):
         found = log_probability(FINITE, words)
         assert found.derivations == 1
@@ -180,12 +180,12 @@ def test_corpus_is_reproducible_and_its_true_cost_is_near_the_entropy_rate():
     ],
 )
 def test_invalid_grammars_are_refused_in_one_line(text, message):
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(ArgumentError, match=message) as caught:
         Grammar.from_text("S", text)
     assert "\n" not in str(caught.value)
 
 
 def test_impossible_seeds_and_sizes_are_refused():
     for settings in ({"seed": -1}, {"sentences": (10, 0, 10)}):
-        with pytest.raises(DataError):
+        with pytest.raises(ArgumentError):
             grammar_corpus(**settings)

@@ -19,7 +19,7 @@ pytest.importorskip("grain")
 from rnnlm_jax.data import SentenceBatches, StreamBatches, build_vocabulary, load_corpus
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.data.records import batch_blocks, open_text
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import ArgumentError, DataError
 from tests.tiny_records import NAME, prepare
 
 KINDS = ("streams", "sentences")
@@ -253,17 +253,18 @@ def test_an_index_is_made_once_and_again_if_damaged(corpus, vocabulary, monkeypa
 
 
 def test_texts_that_cannot_be_read_are_errors_of_one_line(folder, corpus, vocabulary, tmp_path, cache):
-    def refused(match, corpus=corpus, vocabulary=vocabulary, workers=0):
-        with pytest.raises(DataError, match=match) as caught:
+    def refused(match, corpus=corpus, vocabulary=vocabulary, workers=0, error=DataError):
+        with pytest.raises(error, match=match) as caught:
             open_text(corpus, vocabulary, workers)
         assert "\n" not in str(caught.value)
 
     known = build_vocabulary(["the cat"], "word", unk=None)
     refused("is not in the vocabulary", vocabulary=known)
     refused("none of the .* tokens", vocabulary=build_vocabulary(["elsewhere"], "word"))
-    refused("`input_workers` must be from 0 to", workers=1000)
+    refused("`input_workers` must be from 0 to", workers=1000, error=ArgumentError)
     (tmp_path / "text.txt").write_text("a b\n" * 20)
-    refused("and .*text.txt is not one: leave it out", corpus=load_corpus(str(tmp_path / "text.txt")))
+    plain = load_corpus(str(tmp_path / "text.txt"))
+    refused("and .*text.txt is not one: leave it out", corpus=plain, error=ArgumentError)
     copy = Path(shutil.copytree(folder, tmp_path / "data"))
     ours = load_corpus(NAME, data_dir=copy)
     batches = open_text(ours, vocabulary, 0).streams(2, 3)

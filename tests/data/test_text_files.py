@@ -1,4 +1,4 @@
-"""Text files: what a line is, how a file is cut, and what is said about files that cannot be read."""
+"""Text files: what a line is, how a text is split, and errors for files that cannot be read."""
 
 import gzip
 import os
@@ -40,7 +40,7 @@ def test_only_newlines_end_lines(tmp_path, lines):
         ("\n", [""]),
     ],
 )
-def test_lines(tmp_path, content, lines):
+def test_line_separators_and_byte_order_marks(tmp_path, content, lines):
     assert list(read_lines(write(tmp_path / "text.txt", content))) == lines
 
 
@@ -61,7 +61,7 @@ def test_a_byte_that_is_not_utf8_is_named_by_its_offset(tmp_path):
         (lambda path: path.mkdir() or path, "is a directory"),
     ],
 )
-def test_files_that_cannot_be_read(tmp_path, make, message):
+def test_files_that_cannot_be_read_are_errors_of_one_line(tmp_path, make, message):
     with pytest.raises(DataError, match=message) as caught:
         read_lines(make(tmp_path / "text.txt"))  # at once, not on the first line
     assert "\n" not in str(caught.value)
@@ -80,7 +80,7 @@ def test_files_that_cannot_be_read(tmp_path, make, message):
         ("train.train.txt", "dev-validation.txt", "test.tokens"),
     ],
 )
-def test_a_directory_with_a_file_a_split(tmp_path, names):
+def test_file_names_in_a_directory_give_the_splits(tmp_path, names):
     for split, name in zip(SPLITS, names, strict=True):
         write(tmp_path / name, f"{split}\n")
     write(tmp_path / "README.md", "about train\n")
@@ -94,12 +94,12 @@ def test_a_directory_with_a_file_a_split(tmp_path, names):
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 @pytest.mark.parametrize("name", ["train.txt.gz", "TRAIN.TXT.GZ", "wiki.train.tokens.gz"])
-def test_compressed_texts_are_splits(tmp_path, name, compress):
+def test_compressed_files_are_read_as_splits(tmp_path, name, compress):
     write(tmp_path / name, compress("é train\n".encode()))
     assert list(load_corpus(str(tmp_path)).lines("train")) == ["é train"]
 
 
-def test_a_pipe_as_the_text_of_a_split(tmp_path):
+def test_a_pipe_can_be_the_text_of_a_split(tmp_path):
     os.mkfifo(tmp_path / "train.txt")
     threading.Thread(target=write, args=(tmp_path / "train.txt", "a b\nc\n"), daemon=True).start()
     corpus = load_corpus(str(tmp_path))
@@ -122,14 +122,14 @@ def test_a_file_of_two_splits_is_refused(tmp_path, name, splits):
         load_corpus(str(tmp_path))
 
 
-def test_a_directory_may_lack_a_split_but_says_so(tmp_path):
+def test_a_missing_split_is_an_error_on_use(tmp_path):
     write(tmp_path / "train.txt", "a\n")
     corpus = load_corpus(str(tmp_path))
     with pytest.raises(DataError, match="has no split 'valid': choose one of train"):
         corpus.lines("valid")
 
 
-def test_directories_without_or_with_too_many_splits(tmp_path):
+def test_directories_without_splits_or_with_two_texts_for_one_are_refused(tmp_path):
     with pytest.raises(DataError, match="has no splits: put train.txt"):
         load_corpus(str(tmp_path))
     write(tmp_path / "train.txt", "a\n")
@@ -192,7 +192,7 @@ def test_a_pipe_is_read_from_its_first_byte(tmp_path):
     assert list(read_lines(tmp_path / "fifo")) == lines
 
 
-def test_a_damaged_archive_is_told(tmp_path):
+def test_a_damaged_archive_is_an_error(tmp_path):
     packed = gzip.compress("\n".join(f"line {k}" for k in range(50_000)).encode())
     changed = packed[:5000] + bytes([packed[5000] ^ 255]) + packed[5001:]
     for content in (packed[:-4], packed[: len(packed) // 2], changed, packed[:5], b"\x1f\x8b no"):
@@ -207,19 +207,19 @@ def test_a_single_line_without_spaces_is_cut_between_characters(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["a", "ab cd", "one\ntwo"])
-def test_too_short_to_be_cut(tmp_path, content):
+def test_a_text_too_short_to_be_split_is_refused(tmp_path, content):
     with pytest.raises(DataError, match="too short"):
         load_corpus(str(write(tmp_path / "text.txt", content)))
 
 
-def test_an_unknown_corpus_is_told_the_known_ones():
+def test_the_error_for_an_unknown_corpus_lists_the_known_ones():
     with pytest.raises(DataError) as caught:
         load_corpus("no-such-corpus")
     assert all(name in str(caught.value) for name in CORPORA) and "\n" not in str(caught.value)
 
 
 def parts_of(folder, lines, sizes, names):
-    """Some lines as several files."""
+    """Write lines to several files."""
     folder.mkdir()
     start = 0
     for name, size in zip(names, sizes, strict=True):
@@ -243,7 +243,7 @@ def test_files_of_one_text_are_cut_like_one_file(tmp_path, monkeypatch, names, s
     assert list(read_text(tmp_path / "parts" / "*.[tr]*")) == MANY
 
 
-def test_a_pattern_may_name_files_of_one_split(tmp_path):
+def test_a_pattern_of_files_of_one_split_is_one_text(tmp_path):
     parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
     assert list(chain(*cut(tmp_path / "parts" / "train-*.txt"))) == MANY
     corpus = load_corpus(str(tmp_path / "parts"))
@@ -256,7 +256,7 @@ def test_a_pattern_may_name_files_of_one_split(tmp_path):
         load_corpus(str(tmp_path / "parts" / "*.txt"))
 
 
-def test_a_folder_a_split(tmp_path):
+def test_subfolders_can_be_splits(tmp_path):
     parts_of(tmp_path / "train", MANY, SIZES, ["one.txt", "two.txt.gz", "3.tokens", "4.raw"])
     parts_of(tmp_path / "Valid", ["a"], [1], ["some.txt"])
     parts_of(tmp_path / "other", ["b"], [1], ["train.txt"])
@@ -265,7 +265,7 @@ def test_a_folder_a_split(tmp_path):
     assert list(corpus.lines("valid")) == ["a"]
 
 
-def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
+def test_patterns_without_matches_and_files_named_like_patterns(tmp_path):
     with pytest.raises(DataError, match=r"no file matches .*news-\*.txt: check the pattern, and quote it"):
         load_corpus(str(tmp_path / "news-*.txt"))
     path = write(tmp_path / "text[1].txt", "a\n")
@@ -273,7 +273,7 @@ def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
     assert list(read_text(tmp_path / "text[[]1*")) == ["a"]
 
 
-def test_a_shard_that_is_empty_or_comes_twice(tmp_path):
+def test_an_empty_or_repeated_shard_is_refused(tmp_path):
     parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
     write(tmp_path / "parts" / "train-2.txt.gz", gzip.compress(b"a\n"))
     with pytest.raises(DataError, match="two train files"):

@@ -1,4 +1,4 @@
-"""TFDS corpora without TensorFlow: what is stored is the text, line for line; what is broken is said or mended."""
+"""TFDS corpora without TensorFlow: the text is stored line for line, damage is an error or repaired."""
 
 import hashlib
 import socket
@@ -64,7 +64,7 @@ def test_missing_text_says_what_to_put_where(small_ptb, tmp_path):
         load_corpus("ptb", data_dir=tmp_path / "data" / "elsewhere")
 
 
-def test_another_text_is_refused_and_leaves_no_cache(small_ptb, cache):
+def test_a_text_with_a_wrong_checksum_is_refused_and_not_cached(small_ptb, cache):
     path = small_ptb / FILES["valid"]
     path.write_text("v\n")
     with pytest.raises(DataError, match=r"is not the valid text of ptb \(its sha256") as caught:
@@ -74,7 +74,7 @@ def test_another_text_is_refused_and_leaves_no_cache(small_ptb, cache):
     assert read(load_corpus("ptb", data_dir=small_ptb)) == LINES
 
 
-def test_what_an_interrupted_preparation_leaves_is_not_taken_for_the_data_set(small_ptb, cache, monkeypatch):
+def test_an_interrupted_preparation_is_made_again(small_ptb, cache, monkeypatch):
     def interrupted(path):
         yield 0, {"text": "half"}
         raise KeyboardInterrupt
@@ -117,7 +117,7 @@ def make_lm1b(folder):
     (held_out / "news.en-00000-of-00100").write_text("in no split\n")
 
 
-def test_an_archive_of_lm1b(tmp_path, cache):
+def test_lm1b_is_read_from_its_archive(tmp_path, cache):
     make_lm1b(tmp_path)
     corpus = load_corpus("tfds:lm1b", data_dir=tmp_path)
     text = read(corpus)
@@ -127,14 +127,14 @@ def test_an_archive_of_lm1b(tmp_path, cache):
     assert corpus.level == "word"
 
 
-def test_half_an_archive_of_lm1b(tmp_path, cache):
+def test_an_incomplete_archive_of_lm1b_is_refused(tmp_path, cache):
     make_lm1b(tmp_path)
     next((tmp_path / LM1B_ARCHIVE).glob("training*/*")).unlink()
     with pytest.raises(DataError, match="98 of 99 train files of lm1b"):
         tfds_corpus("lm1b", tmp_path)
 
 
-def test_lm1b_without_its_archive(tmp_path, cache, monkeypatch):
+def test_lm1b_needs_its_archive(tmp_path, cache, monkeypatch):
     with pytest.raises(DataError, match="lm1b is not in .*: extract"):
         tfds_corpus("lm1b", tmp_path)
     monkeypatch.delenv("RNNLM_JAX_DATA", raising=False)
@@ -174,7 +174,7 @@ class TwoTexts(tfds.core.GeneratorBasedBuilder):
             yield k, {"body": f"{count} {k}\n\nend\n", "score": k}
 
 
-def test_any_data_set_with_one_text_feature(cache):
+def test_a_data_set_with_one_text_feature_is_a_corpus(cache):
     found = read(tfds_corpus("two_texts"))
     assert found == {
         split: [line for k in range(count) for line in (f"{count} {k}", "", "end")]
@@ -188,13 +188,13 @@ def test_two_splits_of_one_kind_are_refused():
         tfds_text._selections("x", ["train", "dev", "validation"])
 
 
-def test_a_prepared_folder_is_read_where_it_lies(tmp_path, cache):
+def test_a_prepared_folder_is_read_without_the_cache(tmp_path, cache):
     TwoTexts(data_dir=tmp_path / "mine", file_format="array_record").download_and_prepare()
     assert len(list(tfds_corpus("two_texts", tmp_path / "mine").lines("valid"))) == 6
     assert not cache.exists()
 
 
-def test_data_sets_that_cannot_be_had(cache, monkeypatch, tmp_path):
+def test_unavailable_data_sets_are_errors_of_one_line(cache, monkeypatch, tmp_path):
     def unknown_host(*address):
         raise socket.gaierror("unknown host")
 

@@ -1,4 +1,4 @@
-"""Tokenizers of others: how a `tokenizer.json` is read, what of it counts, and which are refused."""
+"""Reading the `tokenizer.json` of other libraries: what is used of it, and which are refused."""
 
 import json
 
@@ -25,7 +25,7 @@ def saved(tokenizer, folder, **changes):
 
 
 def word_pieces():
-    """Small letters only, and white space is gone: what does not come back."""
+    """A lossy tokenizer: it lower-cases and drops white space."""
     pieces = ["[UNK]", "[SEP]", "the", "cat", "##s", "sat"]
     found = tokenizers.Tokenizer(tokenizers.models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
     found.normalizer = tokenizers.normalizers.Lowercase()
@@ -47,7 +47,7 @@ def test_equal_tokenizers_are_equal_vocabularies(tmp_path):
     assert found.encode(LINES).lossy_lines == 0
 
 
-def test_special_tokens_are_not_read_out_of_a_text(tmp_path):
+def test_special_tokens_are_not_recognised_in_a_text(tmp_path):
     tokenizer = tokenizers.Tokenizer.from_str(VOCABULARY.tokenizer)
     tokenizer.add_special_tokens(["<eos>", "[PAD]"])
     found = read_tokenizer(saved(tokenizer, tmp_path))
@@ -56,7 +56,7 @@ def test_special_tokens_are_not_read_out_of_a_text(tmp_path):
     assert text.lossy_lines == 0 and not {found.index["<eos>"], found.index["[PAD]"]} & set(text.tokens.tolist())
 
 
-def test_what_does_not_come_back_is_counted(tmp_path):
+def test_lossy_lines_are_counted(tmp_path):
     found = read_tokenizer(saved(word_pieces(), tmp_path))
     assert (found.unk, found.eos) == ("[UNK]", "[SEP]")
     text = found.encode(["the cat sat", "The cats", "", "the dog dog"])
@@ -69,7 +69,7 @@ def test_what_does_not_come_back_is_counted(tmp_path):
         require_in_vocabulary(found.encode(["xx yy"]), found, "news")
 
 
-def test_pieces_with_scores(tmp_path):
+def test_unigram_tokenizers(tmp_path):
     """As SentencePiece has them: the unknown token is a number, and a space is written as one."""
     pieces = [("<unk>", 0.0), ("</s>", -9.0), ("\u2581", -1.5), ("a", -2.0), ("b", -2.0), ("\u2581ab", -2.5)]
     tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=0))
@@ -91,7 +91,7 @@ def test_a_line_that_the_tokenizer_refuses_is_named(tmp_path):
         found.encode_line("cat")
 
 
-def test_files_that_are_no_tokenizers(tmp_path):
+def test_files_that_are_not_tokenizers_are_refused(tmp_path):
     path = tmp_path / "tokenizer.json"
     whole = json.loads(VOCABULARY.tokenizer)
     model = whole["model"]
@@ -119,13 +119,13 @@ def test_files_that_are_no_tokenizers(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, encoding):
+def test_a_byte_order_mark_is_skipped(tmp_path, encoding):
     path = tmp_path / "tokenizer.json"
     path.write_text(VOCABULARY.tokenizer, encoding=encoding)
     assert read_tokenizer(path) == VOCABULARY
 
 
-def test_half_a_surrogate_pair(tmp_path):
+def test_lone_surrogates_are_refused(tmp_path):
     with pytest.raises(DataError, match="at character 2 is not a character"):
         VOCABULARY.encode_line("a\udcff")
     content = json.loads(VOCABULARY.tokenizer)

@@ -1,4 +1,4 @@
-"""Vocabularies: order, policies, round trips, and the files they are kept in."""
+"""Vocabularies: order, policies, round trips and files."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, require_in_vocabulary
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import ArgumentError, DataError
 
 TEXT = ["the cat saw the dog", "", "the dog <unk> ran"]
 
@@ -33,7 +33,7 @@ def test_cut_words_count_for_unk():
     assert build_vocabulary(TEXT, max_size=4) == vocabulary
 
 
-def test_unk_is_there_though_nothing_was_cut():
+def test_words_have_unk_even_if_none_was_removed():
     vocabulary = build_vocabulary(["a b"])
     assert vocabulary.tokens[-1] == "<unk>"
     assert vocabulary.encode(["a c"]).tokens.tolist() == [vocabulary.index["a"], vocabulary.unk_id, vocabulary.eos_id]
@@ -61,7 +61,7 @@ def test_without_eos_nothing_is_appended():
     assert len(encoded) == 3 and encoded.characters == 4 and encoded.line_ends.tolist() == [2, 3]
 
 
-def test_character_level_has_unk_only_when_asked_for():
+def test_character_level_has_unk_only_if_given_or_needed():
     assert set(build_vocabulary(["ab", "a"], "char").tokens) == {"a", "b", "\n"}
     assert "<unk>" in build_vocabulary(["ab"], "char", unk="<unk>").tokens
     cut = build_vocabulary(["aab"], "char", max_size=3)
@@ -145,7 +145,7 @@ def test_save_and_load(tmp_path, level):
     assert [file.name for file in path.parent.iterdir()] == ["vocabulary.json"]
 
 
-def test_load_refuses_what_it_did_not_write(tmp_path):
+def test_load_refuses_changed_files(tmp_path):
     path = tmp_path / "vocabulary.json"
     with pytest.raises(DataError, match="cannot find the vocabulary file"):
         Vocabulary.load(path)
@@ -185,22 +185,22 @@ def test_describe_is_one_line():
         ({"level": "byte", "unk": "?"}, "without an unknown token"),
     ],
 )
-def test_impossible_settings(settings, message):
-    with pytest.raises(DataError, match=message) as caught:
+def test_impossible_arguments_are_refused_in_one_line(settings, message):
+    with pytest.raises(ArgumentError, match=message) as caught:
         build_vocabulary(["a b"], **settings)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lines", [[], ["", "  "]])
-def test_a_vocabulary_of_nothing(lines):
+def test_an_empty_text_is_refused(lines):
     with pytest.raises(DataError, match="no tokens"):
         build_vocabulary(lines)
 
 
-def test_ids_out_of_range_are_not_decoded():
+def test_ids_out_of_range_are_refused():
     vocabulary = build_vocabulary(["a"])
     for wrong in (-1, vocabulary.size):
-        with pytest.raises(DataError, match=f"{wrong} is not a token id"):
+        with pytest.raises(ArgumentError, match=f"{wrong} is not a token id"):
             vocabulary.decode([0, wrong])
 
 
@@ -217,7 +217,7 @@ def test_a_text_must_share_something_with_the_vocabulary():
             require_in_vocabulary(vocabulary.encode(nothing), vocabulary, "news.txt")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+def test_a_byte_order_mark_is_skipped(tmp_path):
     words = build_vocabulary(["a b"])
     (tmp_path / "words.json").write_text(words.to_json(), encoding="utf-8-sig")
     assert Vocabulary.load(tmp_path / "words.json") == words

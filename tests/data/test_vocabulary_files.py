@@ -1,4 +1,4 @@
-"""Vocabulary files that users name: JSON of ours, or plain text with one word a line."""
+"""Vocabulary files: JSON of this library, or text with one word a line."""
 
 import gzip
 
@@ -54,14 +54,14 @@ def test_policies_are_those_of_the_list(tmp_path, content, unk, eos):
         (b'{"format": "rnnlm_jax voca', "line 1 of .*words.txt holds 3 words"),
     ],
 )
-def test_other_lists_are_refused_in_one_line(tmp_path, content, said):
+def test_lists_that_are_not_one_word_a_line_are_refused(tmp_path, content, said):
     path = tmp_path / "words.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_vocabulary_file(path)
 
 
-def test_json_is_known_by_its_content_or_name(tmp_path):
+def test_json_is_recognised_by_its_content_or_name(tmp_path):
     words = build_vocabulary(["the cat sat"])
     words.save(tmp_path / "saved")
     assert read_vocabulary_file(tmp_path / "saved") == words

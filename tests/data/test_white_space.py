@@ -1,4 +1,4 @@
-"""What separates words: one rule, that of bytes, in texts, vocabularies, lists, ARPA files and the exported script."""
+"""Words are split at ASCII white space in texts, vocabularies, lists, ARPA files and the exported script alike."""
 
 import math
 from pathlib import Path
@@ -20,14 +20,14 @@ LINES = [f"a{other}b {other} c\td{other}" for other in OTHERS]
 
 
 @given(st.text(st.sampled_from(" \t\n\r\v\fab\u00e9" + OTHERS)))
-def test_words_are_those_of_bytes(line):
+def test_words_equal_those_of_bytes_split(line):
     expected = [word.decode() for word in line.encode().split()]
     assert split_words(line) == words_of_script(line) == expected
     assert strip_space(line) == line.encode().strip().decode()
 
 
 @pytest.mark.parametrize("line", LINES, ids=ascii)
-def test_every_part_splits_alike(line, tmp_path):
+def test_vocabularies_models_and_files_split_alike(line, tmp_path):
     words = split_words(line)
     assert len(words) == 4
     vocabulary = build_vocabulary([line])
@@ -63,7 +63,7 @@ def test_rescoring_counts_the_same_words(line, tmp_path):
     assert word_errors(["x"], [line], np.array([0])).deletions.tolist() == [3]
 
 
-def test_words_of_subwords():
+def test_the_word_count_of_subwords():
     tokenizers = pytest.importorskip("tokenizers")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, []))
     words = Vocabulary("subword", ("a",), None, "a", tokenizer.to_str())
@@ -78,7 +78,7 @@ def test_words_with_a_vertical_tab_are_refused(tmp_path):
         ngrams.load(path)
 
 
-def test_a_word_that_holds_a_space_of_unicode_can_be_met(tmp_path):
+def test_a_word_with_unicode_white_space_is_found(tmp_path):
     path = Path(tmp_path / "model.arpa")
     for other in OTHERS:
         word = f"a{other}b"

@@ -1,4 +1,4 @@
-"""Token ids of every form, and what is no token of the vocabulary, for every n-gram model."""
+"""Token ids as arrays, lists and numbers, and ids outside the vocabulary, for every n-gram model."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_lists_and_numbers_step_as_arrays_do(name):
 
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_no_token_is_refused(name, case):
+def test_ids_outside_the_vocabulary_are_refused(name, case):
     tokens, pattern = WRONG[case]
     model = MODELS[name]
     with pytest.raises(ArgumentError, match=pattern):
@@ -49,7 +49,7 @@ def test_what_is_no_token_is_refused(name, case):
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_baselines_too(case):
+def test_baselines_check_ids_too(case):
     tokens, pattern = WRONG[case]
     for call in (
         lambda: UNIGRAM.nats(tokens),

@@ -1,4 +1,4 @@
-"""Kneser-Ney: every probability against its definition in dictionaries, sums of one, fallbacks, bad input."""
+"""Kneser-Ney: probabilities against the definition in dictionaries, sums of one, fallbacks, wrong input."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ KINDS = st.sampled_from(["modified", "single"])
 
 @settings(max_examples=60)
 @given(train=TEXTS, test=TEXTS, order=st.integers(1, 5), kind=KINDS, eos=st.booleans())
-def test_nats_are_those_of_the_definition(train, test, order, kind, eos):
+def test_nats_equal_the_definition(train, test, order, kind, eos):
     words, eos_id = vocabulary(6, eos), 1 if eos else None
     model = ngrams.train(encoded(train), words, order, discounts=kind)
     plain = KneserNey(sentences_of(train, eos_id), 6, order, kind)
@@ -42,7 +42,7 @@ def test_estimated_discounts_of_a_larger_text(kind):
 
 @settings(max_examples=25)
 @given(train=TEXTS, order=st.integers(1, 4), kind=KINDS, eos=st.booleans(), seed=st.integers(0, 9))
-def test_step_by_step_it_is_the_same_and_sums_to_one(train, order, kind, eos, seed):
+def test_log_probs_step_by_step_equal_token_nats_and_sum_to_one(train, order, kind, eos, seed):
     words = vocabulary(6, eos)
     model = ngrams.train(encoded(train), words, order, discounts=kind)
     tokens = np.random.default_rng(seed).integers(0, 6, (12, 2, 3)).astype(np.int32)  # [T, *B]
@@ -58,7 +58,7 @@ def test_step_by_step_it_is_the_same_and_sums_to_one(train, order, kind, eos, se
         np.testing.assert_allclose(np.stack(stepped)[(slice(None), *place)], whole, rtol=1e-12)
 
 
-def test_chunks_do_not_show(monkeypatch):
+def test_scoring_in_chunks_gives_the_same_nats(monkeypatch):
     words = vocabulary(12)
     text = zipf_text(words, 60)
     model = ngrams.train(text, words, 4)
@@ -69,7 +69,7 @@ def test_chunks_do_not_show(monkeypatch):
     assert max(counts) == 7
 
 
-def test_the_past_alone_counts():
+def test_nats_do_not_depend_on_later_tokens():
     words = vocabulary(12)
     text = zipf_text(words, 20)
     model = ngrams.train(text, words, 4)
@@ -91,7 +91,7 @@ def test_discounts_by_hand():
     "counts",
     [[], [0, 0], [1, 1, 1], [2, 2, 3], [1, 2], [1, 2, 3, 3, 3, 3, 3]],  # the last: D_2 = 2 - 3 · ⅓ · 5/1 < 0
 )
-def test_fallback(counts):
+def test_fallback_discounts_of_small_texts(counts):
     counts = np.array(counts, int)
     assert estimate_discounts("modified", counts) == (0.5, 1.0, 1.5, True)
     if not (counts == 1).any() or not (counts == 2).any():
@@ -118,7 +118,7 @@ def test_vocabularies_of_one_and_two_types():
     assert (model.token_nats(encoded([0, 0], -1)) >= 0).all()
 
 
-def test_what_cannot_be_trained_or_scored():
+def test_wrong_orders_texts_and_ids_are_refused():
     words, text = vocabulary(), encoded([2, 1])
     for order in (0, -1, 10**9):
         with pytest.raises(ArgumentError, match="order"):
@@ -135,7 +135,7 @@ def test_what_cannot_be_trained_or_scored():
 
 
 @pytest.mark.parametrize(("kind", "published"), [("modified", 141.19), ("single", 143.51)])
-def test_penn_treebank(kind, published):
+def test_penn_treebank_has_the_published_perplexity(kind, published):
     words, train, test = penn_treebank()
     nats = ngrams.train(train, words, 5, discounts=kind).token_nats(test)
     assert math.exp(nats.mean()) == pytest.approx(published, abs=0.05)

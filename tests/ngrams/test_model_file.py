@@ -1,4 +1,4 @@
-"""Files of models: the same model comes back, damage is noticed, nothing is half-written."""
+"""Model files: round trips, detection of damage, atomic writing."""
 
 import os
 
@@ -19,7 +19,7 @@ def model():
 
 
 @pytest.mark.parametrize("eos", [True, False])
-def test_it_comes_back(eos, tmp_path):
+def test_a_saved_model_is_loaded_unchanged(eos, tmp_path):
     words = vocabulary(12, eos)
     model = ngrams.train(zipf_text(words, 30), words, 3)
     path = tmp_path / "new" / "some.model"  # no suffix is added
@@ -34,7 +34,7 @@ def test_it_comes_back(eos, tmp_path):
     np.testing.assert_array_equal(again.token_nats(text), model.token_nats(text))
 
 
-def test_every_flipped_byte_is_noticed(model, tmp_path):
+def test_changed_bytes_are_an_error_or_without_effect(model, tmp_path):
     path = tmp_path / "model"
     model.save(path)
     content = path.read_bytes()
@@ -58,7 +58,7 @@ def test_every_flipped_byte_is_noticed(model, tmp_path):
 
 
 def test_digests_are_of_the_content(tmp_path):
-    """A file whose archive is sound, and whose content is not the one that was written."""
+    """The archive is intact, but an array is not the one that was written."""
     path = tmp_path / "model"
     model_file.write_model(path, "backoff", WORDS, about={}, arrays={"keys_1": np.arange(4)})
     with np.load(path) as file:
@@ -90,7 +90,7 @@ def test_kinds_are_registered(tmp_path, monkeypatch):
         ngrams.load(path)
 
 
-def test_wrong_paths(model, tmp_path):
+def test_wrong_paths_are_refused(model, tmp_path):
     with pytest.raises(DataError, match="cannot find the model file"):
         ngrams.load(tmp_path / "none")
     with pytest.raises(DataError, match="is a directory"):
@@ -104,7 +104,7 @@ def test_wrong_paths(model, tmp_path):
         ngrams.load(tmp_path / "text")
 
 
-def test_nothing_is_half_written(model, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(model, tmp_path, monkeypatch):
     path = tmp_path / "model"
     path.write_bytes(b"before")
 

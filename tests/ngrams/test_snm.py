@@ -40,7 +40,7 @@ def model_with(weights, text, words, meta=META):
 
 @settings(max_examples=25)
 @given(train=TEXTS, test=TEXTS, eos=st.booleans(), seed=st.integers(0, 9))
-def test_nats_are_those_of_the_definition(train, test, eos, seed):
+def test_nats_equal_the_definition(train, test, eos, seed):
     words, eos_id = vocabulary(6, eos), 1 if eos else None
     weights = random_weights(META, seed)
     model = model_with(weights, encoded(train), words)
@@ -56,7 +56,7 @@ def test_nats_are_those_of_the_definition(train, test, eos, seed):
 
 @settings(max_examples=15)
 @given(train=TEXTS, eos=st.booleans(), seed=st.integers(0, 9))
-def test_step_by_step_it_is_the_same_and_sums_to_one(train, eos, seed):
+def test_log_probs_step_by_step_equal_token_nats_and_sum_to_one(train, eos, seed):
     words = vocabulary(6, eos)
     model = model_with(random_weights(META, seed), encoded(train), words)
     tokens = np.random.default_rng(seed).integers(0, 6, (12, 2, 3)).astype(np.int32)  # [T, *B]
@@ -75,7 +75,7 @@ def test_step_by_step_it_is_the_same_and_sums_to_one(train, eos, seed):
 
 @settings(max_examples=15)
 @given(train=TEXTS, eos=st.booleans(), cut=st.tuples(st.floats(0, 1), st.floats(0, 1)), merged=st.booleans())
-def test_a_block_is_scored_by_the_counts_of_all_the_rest(train, eos, cut, merged):
+def test_a_block_is_scored_by_the_counts_of_the_rest(train, eos, cut, merged):
     words, eos_id = vocabulary(6, eos), 1 if eos else None
     begin, end = sorted(round(c * len(train)) for c in cut)
     end = max(end, min(begin + 1, len(train)))
@@ -94,7 +94,7 @@ def test_a_block_is_scored_by_the_counts_of_all_the_rest(train, eos, cut, merged
 
 
 @pytest.mark.parametrize("conjunctions", [COUNTS_ONLY, LEXICAL])
-def test_the_gradient_is_that_of_the_loss(conjunctions):
+def test_the_gradient_equals_finite_differences(conjunctions):
     meta, words = MetaFeatures(conjunctions, 6), vocabulary(12)  # 64 weights, so that each has collisions
     text = zipf_text(words, 60)
     counts = count_features(text.tokens, words, TYPES)
@@ -114,7 +114,7 @@ def test_the_gradient_is_that_of_the_loss(conjunctions):
     np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-7)
 
 
-def test_without_adjustment_it_adds_relative_frequencies():
+def test_without_adjustment_relative_frequencies_are_added():
     words = vocabulary(4, eos=False)  # <unk> a b c
     model = snm.train(encoded([1, 2, 1, 2, 1, 3], -1), words, snm.ngram_types(2), adjustment=snm.Adjustment(epochs=0))
     # after a: 2 2 3; of all: 1 2 1 2 1 3; the uniform feature: a quarter each
@@ -125,7 +125,7 @@ def test_without_adjustment_it_adds_relative_frequencies():
 
 
 @pytest.mark.parametrize("lexical", [False, True])
-def test_the_adjustment_learns(lexical, monkeypatch):
+def test_the_adjustment_improves_the_test_loss(lexical, monkeypatch):
     # fewer weights than usual: quicker, and as good for a dozen words
     monkeypatch.setattr(snm.Adjustment, "meta_features", MetaFeatures(LEXICAL if lexical else COUNTS_ONLY, 12))
     words = vocabulary(12)
@@ -140,7 +140,7 @@ def test_the_adjustment_learns(lexical, monkeypatch):
     assert max(nats[:2]) < nats[2] - 0.1
 
 
-def test_skip_grams_see_what_n_grams_do_not():
+def test_skip_grams_predict_what_n_grams_cannot():
     words, rng = vocabulary(22), np.random.default_rng(0)
     train, test = [], []
     for text, lines in ((train, 300), (test, 50)):
@@ -167,12 +167,12 @@ def test_blocks_cover_the_text():
     assert few[-1][1] == 1000
 
 
-def test_buckets():
+def test_buckets_are_half_octaves():
     numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 4095, 4096, 10**6, 2**40]
     assert count_bucket(np.array(numbers)).tolist() == [half_octave(n) for n in numbers]
 
 
-def test_it_comes_back_from_its_file(tmp_path):
+def test_a_saved_model_is_loaded_unchanged(tmp_path):
     words = vocabulary(12)
     model = snm.train(zipf_text(words, 50), words, TYPES, adjustment=snm.Adjustment(epochs=1))
     model.save(tmp_path / "some.model")
@@ -184,7 +184,7 @@ def test_it_comes_back_from_its_file(tmp_path):
     np.testing.assert_array_equal(again.token_nats(text), model.token_nats(text))
 
 
-def test_chunks_do_not_show(monkeypatch):
+def test_chunks_do_not_change_the_model_or_its_nats(monkeypatch):
     words = vocabulary(12)
     text = zipf_text(words, 40)
     model = snm.train(text, words, TYPES, adjustment=snm.Adjustment(epochs=1))
@@ -200,7 +200,7 @@ def test_chunks_do_not_show(monkeypatch):
 @pytest.mark.parametrize(
     ("tokens", "lexical"), [([0], False), ([0], True), ([1], False), ([1, 1], False), ([0, 0, 1], True)]
 )
-def test_tiny_texts(tokens, lexical):
+def test_tiny_texts_give_finite_nats(tokens, lexical):
     for words in (vocabulary(2), vocabulary(2, eos=False)):
         model = snm.train(encoded(tokens), words, TYPES, adjustment=snm.Adjustment(epochs=1, lexical=lexical))
         nats = model.token_nats(encoded([0, 1, 1, 0]))
@@ -209,13 +209,13 @@ def test_tiny_texts(tokens, lexical):
     assert model.token_nats(encoded([])).shape == (0,)
 
 
-def test_one_word_is_certain():
+def test_a_vocabulary_of_one_word_has_zero_nats():
     words = Vocabulary("char", ("x",), None, None)
     model = snm.train(encoded([0, 0, 0], -1), words, TYPES)
     np.testing.assert_allclose(model.token_nats(encoded([0, 0], -1)), 0.0, atol=1e-7)
 
 
-def test_what_is_refused():
+def test_wrong_arguments_and_texts_are_refused():
     words = vocabulary(6)
     text = encoded([2, 3, 1])
     with pytest.raises(DataError, match="no tokens"):

@@ -8,9 +8,9 @@ from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.errors import DataError
 
 CORPORA = {
-    "pydoc": "the language reference that comes with this Python, no download",
-    "grammar": "sentences of a probabilistic grammar whose entropy is known, generated",
-    "ptb": "Penn Treebank, Mikolov's preprocessing, from your copy of the text",
+    "pydoc": "help topics of this Python's language reference, no download",
+    "grammar": "generated sentences of a probabilistic grammar with known entropy",
+    "ptb": "Penn Treebank, preprocessed by Mikolov, from your copy of the text",
     "wikitext-2": "WikiText-2, word level, from your copy of the text",
     "tfds:NAME": "a text data set of TensorFlow Datasets, e.g. tfds:tiny_shakespeare",
 }

@@ -89,5 +89,5 @@ def find_sorted(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
 def concatenate_ranges(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the concatenation of integer ranges, and the index of the range of each number, int64."""
     widths = ends - begins
-    of = np.repeat(np.arange(widths.size), widths)
-    return np.arange(of.size) + (begins - np.cumsum(widths) + widths)[of], of
+    index = np.repeat(np.arange(widths.size), widths)
+    return np.arange(index.size) + (begins - np.cumsum(widths) + widths)[index], index
