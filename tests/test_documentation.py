@@ -92,4 +92,4 @@ def test_the_page_on_cells_of_ones_own_runs(tmp_path, monkeypatch, capsys):
     assert "mine.py was changed since the run was begun" in capsys.readouterr().err
     Path("mine.py").unlink()
     assert main(["eval", "runs/mine", "--data", "text.txt"]) == 2
-    assert "there is no source file" in capsys.readouterr().err
+    assert "cannot find the source file" in capsys.readouterr().err

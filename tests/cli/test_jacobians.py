@@ -214,7 +214,7 @@ def test_one_part_of_two_runs_before_training(
         (["--positions", "few"], "'few' is not a whole number of 0 or more"),
         (["--sequences", "-1"], "'-1' is not a whole number of 0 or more"),
         (["--checkpoint", "first"], "invalid choice"),
-        (["--data", "nowhere.txt"], "there is no"),
+        (["--data", "nowhere.txt"], "cannot find"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )

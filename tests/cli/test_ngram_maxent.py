@@ -44,5 +44,5 @@ def test_what_is_refused(refuse, corpus, tmp_path):
     refuse(*train, "--prior-variances", "2,none", saying="numbers with commas")
     refuse(*train, "--prior-variances", "0", saying="above 0")
     refuse(*train, "--prior-variances", "2", "--held-out", corpus, saying="leave one out")
-    refuse(*train, "--held-out", tmp_path / "none", saying="there is no file")
+    refuse(*train, "--held-out", tmp_path / "none", saying="cannot find the file")
     assert not everything(tmp_path)

@@ -131,7 +131,7 @@ def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, 
     ):
         refuse(*command, saying=changed)
     source.unlink()
-    refuse("eval", run, "--data", corpus, saying="there is no source file")
+    refuse("eval", run, "--data", corpus, saying="cannot find the source file")
     assert everything(run) == before
 
 

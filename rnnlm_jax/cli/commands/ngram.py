@@ -15,7 +15,7 @@ from rnnlm_jax.data.vocabulary import LEVELS
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation import evaluation_from_nll
 from rnnlm_jax.ngrams.arpa_writing import arpa_names, ngram_total
-from rnnlm_jax.ngrams.discounts import KINDS
+from rnnlm_jax.ngrams.discounts import DISCOUNT_KINDS
 from rnnlm_jax.ngrams.kneser_ney import require_order
 from rnnlm_jax.system import json_text
 from rnnlm_jax.system.atomic_write import require_file_name
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
     train.add_argument(
         "--discounts",
-        choices=KINDS,
+        choices=DISCOUNT_KINDS,
         help="three a order, for counts of 1, 2 and more, or a single one (default: modified)",
     )
     train.add_argument(
@@ -123,7 +123,8 @@ def _train(arguments: argparse.Namespace, out: TextIO, start: float) -> None:
 
 def _train_kneser_ney(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> ngrams.NgramModel:
     with token_bar("counting", arguments.order * len(text)) as bar:
-        return ngrams.train(text, vocabulary, arguments.order, arguments.discounts or "modified", bar.update)
+        discounts = arguments.discounts or "modified"
+        return ngrams.train(text, vocabulary, arguments.order, discounts=discounts, progress=bar.update)
 
 
 #: Who trains a model, by the name it has.

@@ -66,7 +66,7 @@ class NeuralCache:
         words, filled = np.full(self.window, -1, np.int32), 0
         state, parts = self.run.model.initial_state((1,)), []
         flatness = jnp.asarray(min(self.flatness, float(np.finfo(keys.dtype).max)), keys.dtype)
-        for batch in StreamBatches(text.tokens, 1, BLOCK, self.vocabulary.start_id):
+        for batch in StreamBatches(text.tokens, 1, BLOCK, first_input=self.vocabulary.start_id):
             state, hs = _hidden(self.run.model)(self.run.params, state, batch.inputs)
             filled_now = min(filled, self.window)
             nll, keys, words = _look_up(hs[:, 0], batch.targets[:, 0], keys, words, filled_now, flatness)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
 from rnnlm_jax.compilation import jit
-from rnnlm_jax.data.encoded import require_ids_below
+from rnnlm_jax.data.encoded_text import require_ids_below
 from rnnlm_jax.errors import TrainingError
 from rnnlm_jax.evaluation.horizons.positions import evenly_spaced
 from rnnlm_jax.evaluation.progress import Progress, no_progress

@@ -61,7 +61,7 @@ def losses(output, mesh):
     model = build_model(shape, WORDS, None if mesh is None else executor_on_mesh(None, mesh), words())
     # More text than steps, and padding in the last window.
     tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
-    batches = StreamBatches(tokens, BATCH, WINDOW, 0, None if mesh is None else own_columns(mesh, BATCH))
+    batches = StreamBatches(tokens, BATCH, WINDOW, columns=None if mesh is None else own_columns(mesh, BATCH))
     state = fresh_state(model, config, BATCH)  # almost without compilations; tests of whole jobs have the usual one
     state = state._replace(opt_state=make_optimizer(config, 0.0).init(state.params))
     if mesh is not None:

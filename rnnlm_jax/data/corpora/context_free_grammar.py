@@ -1,4 +1,4 @@
-"""Probabilistic context-free grammars: rules with probabilities, and sentences drawn from them."""
+"""Probabilistic context-free grammars: rules with probabilities, and sampling of sentences."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
-_TOLERANCE = 1e-9  # of a sum of probabilities, against rounding
+_TOLERANCE = 1e-9  # for rounding in a sum of probabilities
 
 
 class Rule(NamedTuple):
-    """`left -> right` with the probability of this choice among the rules of `left`."""
+    """The rule `left -> right` with its probability among the rules of `left`."""
 
     left: str
     right: tuple[str, ...]
@@ -26,43 +26,43 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class Grammar:
-    """A probabilistic context-free grammar; what stands on no left side is a word.
+    """A probabilistic context-free grammar; symbols that are not the left side of a rule are words.
 
-    The grammar must be finite in the mean (each nonterminal expands to finitely many words on average), without empty
-    right sides and without left recursion: then sampling ends, and every sentence has finitely many derivations.
+    Each nonterminal must expand to finitely many words on average, and there must be no empty right sides and no left
+    recursion: then sampling terminates, and every sentence has finitely many derivations.
 
     Attributes:
-        start: the nonterminal of a sentence.
+        start: start symbol.
         rules: all rules.
 
     Raises:
-        UserError: one of these conditions fails, probabilities do not sum to one, or `start` has no rule.
+        ArgumentError: one of these conditions does not hold, probabilities do not sum to one, or `start` has no rule.
     """
 
     start: str
     rules: tuple[Rule, ...]
 
     def __post_init__(self) -> None:
-        """Check the conditions that the other functions rely on."""
+        """Check the conditions."""
         if self.start not in self.alternatives:
-            raise UserError(f"the start symbol {self.start!r} has no rule: add one")
+            raise ArgumentError(f"the start symbol {self.start!r} has no rule: add one")
         for left, rules in self.alternatives.items():
             if not all(rule.right and rule.probability > 0 for rule in rules):
-                raise UserError(f"a rule of {left!r} has an empty right side or a probability that is not positive")
+                raise ArgumentError(f"a rule of {left!r} has an empty right side or a probability that is not positive")
             total = math.fsum(rule.probability for rule in rules)
             if abs(total - 1) > _TOLERANCE:
-                raise UserError(f"the probabilities of the rules of {left!r} sum to {total:.6g}: make it 1")
-        self._refuse_left_recursion()
+                raise ArgumentError(f"the probabilities of the rules of {left!r} sum to {total:.6g}: make it 1")
+        self._require_no_left_recursion()
         radius = float(np.abs(np.linalg.eigvals(self.mean_offspring)).max())
         if radius >= 1:
-            raise UserError(f"sentences grow without bound (spectral radius {radius:.3g}): make recursion rarer")
+            raise ArgumentError(f"sentences grow without bound (spectral radius {radius:.3g}): make recursion rarer")
 
     @classmethod
     def from_text(cls, start: str, text: str) -> Grammar:
-        """Read a grammar written as lines `LEFT -> 0.6 A word B | 0.4 word`, a probability before each alternative.
+        """Parse a grammar of lines `LEFT -> 0.6 A word B | 0.4 word`, with a probability before each alternative.
 
         Raises:
-            UserError: a line is not of this form, or the grammar does not meet the conditions of the class.
+            ArgumentError: a line does not have this form, or the grammar does not satisfy the conditions of the class.
         """
         rules: list[Rule] = []
         for line in filter(str.strip, text.split("\n")):
@@ -73,12 +73,12 @@ class Grammar:
             except ValueError:
                 arrow = ""
             if not arrow or len(left.split()) != 1:
-                raise UserError(f"{line.strip()!r} is no rule: write LEFT -> probability symbols | probability symbols")
+                raise ArgumentError(f"{line.strip()!r} is not a rule: write LEFT -> probability symbols | …")
         return cls(start, tuple(rules))
 
     @cached_property
     def alternatives(self) -> dict[str, tuple[Rule, ...]]:
-        """Nonterminal -> its rules."""
+        """The rules of each nonterminal."""
         found: dict[str, list[Rule]] = {}
         for rule in self.rules:
             found.setdefault(rule.left, []).append(rule)
@@ -91,7 +91,7 @@ class Grammar:
 
     @cached_property
     def mean_offspring(self) -> np.ndarray:
-        """The matrix `M` `[K, K]`: how many of nonterminal `j` one expansion of nonterminal `i` yields on average."""
+        """The matrix `M` `[K, K]`: mean number of nonterminals `j` in one expansion of nonterminal `i`."""
         position = {left: k for k, left in enumerate(self.alternatives)}
         matrix = np.zeros((len(position), len(position)))
         for rule in self.rules:
@@ -101,8 +101,8 @@ class Grammar:
         return matrix
 
     @cached_property
-    def predicted(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
-        """(nonterminal, word) -> the rules through which an expansion of the nonterminal may begin with the word."""
+    def rules_by_first_word(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
+        """The rules by which an expansion may begin with a word, by (nonterminal, word)."""
         table: dict[tuple[str, str], list[Rule]] = {}
         for rule in self.rules:
             for word in self._first_words(rule.right[0]):
@@ -125,7 +125,7 @@ class Grammar:
 
     @cached_property
     def _choices(self) -> dict[str, tuple[list[float], list[tuple[str, ...]]]]:
-        """Nonterminal -> cumulative probabilities without the last, which is 1, and right sides from right to left."""
+        """Cumulative probabilities (without the last, 1) and reversed right sides of each nonterminal."""
         return {
             left: (
                 list(accumulate(rule.probability for rule in rules))[:-1],
@@ -139,7 +139,7 @@ class Grammar:
             return {symbol}
         return set().union(*(self._first_words(rule.right[0]) for rule in self.alternatives[symbol]))
 
-    def _refuse_left_recursion(self) -> None:
+    def _require_no_left_recursion(self) -> None:
         begins = {left: {rule.right[0] for rule in rules} for left, rules in self.alternatives.items()}
         for left in begins:
             reached, pending = set(), [left]
@@ -148,4 +148,4 @@ class Grammar:
                 reached |= new
                 pending.extend(new)
             if left in reached:
-                raise UserError(f"{left!r} can begin with itself (left recursion): turn the rule round")
+                raise ArgumentError(f"{left!r} can begin with itself (left recursion): reorder the rule")

@@ -1,24 +1,24 @@
-"""The corpora there are, by name: the one place that knows every kind."""
+"""Corpora by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 CORPORA = {
-    "pydoc": "the language reference that comes with this Python, no download",
-    "grammar": "sentences of a probabilistic grammar whose entropy is known, generated",
-    "ptb": "Penn Treebank, Mikolov's preprocessing, from your copy of the text",
+    "pydoc": "help topics of this Python's language reference, no download",
+    "grammar": "generated sentences of a probabilistic grammar with known entropy",
+    "ptb": "Penn Treebank, preprocessed by Mikolov, from your copy of the text",
     "wikitext-2": "WikiText-2, word level, from your copy of the text",
     "tfds:NAME": "a text data set of TensorFlow Datasets, e.g. tfds:tiny_shakespeare",
 }
-"""The names that `load_corpus` knows, and what they are; files, directories and patterns are corpora too."""
+"""Description of each name that `load_corpus` accepts besides files, directories and patterns."""
 
 
 def is_path(name: str) -> bool:
-    """Return whether a corpus of that name is a file, a directory, or a pattern of file names."""
+    """Return whether the name of a corpus is a file, a directory or a pattern of file names."""
     return name not in CORPORA and not name.startswith("tfds:")
 
 
@@ -26,15 +26,15 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
     """Return a corpus by name or path.
 
     Args:
-        name: one of `CORPORA`, or what `path_corpus` takes: a file, a directory, a pattern of file names.
-        data_dir: where the text of `ptb`, `wikitext-2` and `tfds:` corpora lies; default: the environment variable
+        name: one of `CORPORA`, or a file, directory or pattern of file names, see `path_corpus`.
+        data_dir: folder with the text of `ptb`, `wikitext-2` and `tfds:` corpora; default: the environment variable
             `RNNLM_JAX_DATA`.
-        seed: of the generated corpus; the others ignore it.
+        seed: seed of the generated corpus; ignored by the others.
 
     Raises:
-        UserError: an unknown name, or text that is missing, empty, not UTF-8 or not the one its checksum names.
+        DataError: the name is unknown, or the text is missing, empty, not UTF-8, or has a wrong checksum.
     """
-    # each kind is imported when it is asked for: TFDS alone takes a second
+    # Kinds are imported on use: TFDS alone takes a second.
     if name == "pydoc":
         from rnnlm_jax.data.corpora.pydoc_topics import pydoc_corpus
 
@@ -55,5 +55,5 @@ def load_corpus(name: str, *, data_dir: str | Path | None = None, seed: int = 0)
 
     if not Path(name).exists() and not is_pattern(name):
         known = ", ".join(CORPORA)
-        raise UserError(f"there is no corpus or file {name!r}: give one of {known}, or the path of a text")
+        raise DataError(f"cannot find the corpus or file {name!r}: give one of {known}, or the path of a text")
     return path_corpus(name)

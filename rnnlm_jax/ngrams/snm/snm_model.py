@@ -1,6 +1,5 @@
 """A sparse non-negative matrix language model (Shazeer, Pelemans & Chelba 2015)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,24 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.ngrams.ids import as_ids, text_ids
-from rnnlm_jax.ngrams.model_file import StoredModel, reader, write_model
-from rnnlm_jax.ngrams.snm.features import FeatureType, reach, state_slots
-from rnnlm_jax.ngrams.snm.table import FeatureTable, ranges
+from rnnlm_jax.data import EncodedText, Progress, Vocabulary, no_progress
+from rnnlm_jax.ngrams.model_file import StoredModel, model_reader, write_model
+from rnnlm_jax.ngrams.snm.feature_table import FeatureTable, concatenate_ranges
+from rnnlm_jax.ngrams.snm.history_features import FeatureType, longest_history, state_features
+from rnnlm_jax.ngrams.token_ids import checked_ids, checked_text_ids
 
 KIND = "snm"
 
-#: Tokens scored at a time, so that memory does not grow with the text.
+#: Number of tokens scored at a time, to bound memory.
 CHUNK = 2**15
 
 
 class SnmState(NamedTuple):
-    """What was read of the sentence.
+    """The history: the words read since the beginning of the sentence.
 
     Attributes:
-        words: int32 ``[*B, C]``, the nearest first; the start of the sentence is V, and what is before it, 0.
-        length: int64 ``[*B]``, how many of them there are, at most C; 0: nothing was read at all.
+        words: int32 ``[*B, C]``, nearest first; ``<s>`` is V, and entries before it are 0.
+        length: int64 ``[*B]``, number of words, at most C; 0 before the first token.
     """
 
     words: np.ndarray
@@ -34,16 +33,16 @@ class SnmState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SnmModel:
-    """``P(w | h) = (u / V + Σ_{f ∈ F(h)} M_{f,w}) / (u + Σ_{f ∈ F(h)} Σ_v M_{f,v})``, and ``M`` is sparse.
+    """``P(w | h) = (u / V + Σ_{f ∈ F(h)} M_{f,w}) / (u + Σ_{f ∈ F(h)} Σ_v M_{f,v})`` with a sparse matrix ``M``.
 
-    ``F(h)`` are the features of the history, those that it holds more than once counted so. ``u > 0`` belongs to a
-    feature of every history that gives each of the V words the same, so that no word is impossible. Sums over v are
-    formed once for each feature. A history begins with one ``<s>``, at the start of the text and after each
-    end-of-line token; in a vocabulary without such a token the text is one sentence. ``<s>`` is never predicted.
+    ``F(h)`` is the multiset of features of the history. ``u > 0`` is the weight of a uniform feature of every history,
+    so that no word has probability 0. Sums over v are computed once for each feature. A sentence begins with ``<s>``:
+    at the start of the text and after each end-of-line token; in a vocabulary without that token the text is one
+    sentence. ``<s>`` is never predicted.
 
     Attributes:
-        table: the features, and the words that were seen after them.
-        values: ``M``, float32 ``[E]``, not negative.
+        table: features, and the words seen after them.
+        values: entries of ``M``, float32 ``[E]``, not negative.
         uniform: u.
         source: how the model was estimated, in one line.
     """
@@ -60,22 +59,22 @@ class SnmModel:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """V words."""
+        """The vocabulary of V words."""
         return self.table.vocabulary
 
     @property
     def order(self) -> int:
-        """The longest n-grams among the features."""
+        """The length of the longest n-grams among the features."""
         return 1 + max((t.adjacent for t in self.table.types if not t.remote), default=0)
 
     @property
     def policy(self) -> str:
-        """Which tokens are scored, in one line: perplexities compare only where it is the same."""
+        """The tokens that are scored, in one line; perplexities are comparable only if it is the same."""
         return self.vocabulary.describe()
 
     @property
     def parameter_count(self) -> int:
-        """The entries of the matrix, as the paper counts."""
+        """The number of entries of the matrix, as counted in the paper."""
         return self.values.size
 
     def describe(self) -> str:
@@ -86,55 +85,56 @@ class SnmModel:
         start = "the text" if self.vocabulary.eos is None else "each line"
         return f"{self.source}; features×entries: {sizes}; one <s> before {start}; {self.policy}"
 
-    def token_nll(self, text: EncodedText, progress: Callable[[int], object] = lambda tokens: None) -> np.ndarray:
-        """``−ln P`` of each token of a text in nats, end-of-line tokens included, float64 ``[N]``.
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> np.ndarray:
+        """Return ``−ln P`` of each token of a text in nats, end-of-line tokens included, float64 ``[N]``.
 
         Args:
-            text: encoded by this vocabulary.
-            progress: told the number of tokens scored since its last call.
+            text: text encoded by this vocabulary.
+            progress: called with the number of tokens scored since the last call.
 
         Raises:
-            UserError: if the text has an id that the vocabulary lacks.
+            DataError: the text has an id that is not in the vocabulary.
         """
-        tokens = text_ids(text, self.vocabulary.size)
+        tokens = checked_text_ids(text, self.vocabulary.size)
         nats = np.empty(tokens.size)
         for begin in range(0, tokens.size, CHUNK):
             end = min(begin + CHUNK, tokens.size)
-            met = self.table.meet(tokens, begin, end)
-            events = met.places - begin
-            both = met.entries >= 0
-            shares = np.bincount(events[both], self.values[met.entries[both]], end - begin)
-            totals = np.bincount(events, self.row_sums[met.rows], end - begin)
-            # The sums of a word's shares and of all shares may differ in the last digit: no probability above 1.
+            matches = self.table.match(tokens, begin, end)
+            positions = matches.positions - begin
+            present = matches.entries >= 0
+            shares = np.bincount(positions[present], self.values[matches.entries[present]], end - begin)
+            totals = np.bincount(positions, self.row_sums[matches.rows], end - begin)
+            # Rounding may give a probability above 1.
             ratio = (self.uniform / self.vocabulary.size + shares) / (self.uniform + totals)
             nats[begin:end] = -np.log(np.minimum(ratio, 1.0))
             progress(end - begin)
         return nats
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> SnmState:
-        """The state before anything was read."""
+        """Return the state before the first token."""
         return SnmState(
-            np.zeros((*batch_shape, max(reach(self.table.types), 1)), np.int32), np.zeros(batch_shape, np.int64)
+            np.zeros((*batch_shape, max(longest_history(self.table.types), 1)), np.int32),
+            np.zeros(batch_shape, np.int64),
         )
 
     def log_probs(self, state: SnmState, token: np.ndarray) -> tuple[SnmState, np.ndarray]:
-        """Read a token and give ``ln P`` of every next one, which sum to 1; a pure function, in NumPy.
+        """Read a token and return ``ln P`` of every next token; a pure function, in NumPy.
 
-        As for every model here, what is read first stands before the text (``Vocabulary.start_id``): the end-of-line
-        token is read as ``<s>``, and so is the very first token in a vocabulary without one.
+        As in every model of this library the first token read is ``Vocabulary.start_id``, before the text. An
+        end-of-line token is read as ``<s>``, and in a vocabulary without one so is the first token.
 
         Args:
-            state: of histories ``[*B]``.
+            state: state of histories ``[*B]``.
             token: ids ``[*B]``.
 
         Returns:
-            the state after the token, and log-probabilities in nats, float64 ``[*B, V]``.
+            The state after the token, and log-probabilities in nats, float64 ``[*B, V]``.
 
         Raises:
-            UserError: if a token is not in the vocabulary.
+            ArgumentError: a token is not in the vocabulary.
         """
         size = self.vocabulary.size
-        token, state = as_ids(token, size), SnmState(*map(np.asarray, state))
+        token, state = checked_ids(token, size), SnmState(*map(np.asarray, state))
         eos = self.vocabulary.eos_id
         begins = state.length == 0 if eos is None else (token == eos) | (state.length == 0)
         words = np.concatenate([np.where(begins, size, token)[..., None], state.words[..., :-1]], axis=-1)
@@ -144,20 +144,20 @@ class SnmModel:
         return new, np.log(rows).reshape(*token.shape, size)
 
     def _next_probabilities(self, words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """``P(· | history)``, ``[R, V]``."""
+        """Return ``P(· | history)``, ``[R, V]``."""
         size = self.vocabulary.size
         shares = np.full((len(lengths), size), self.uniform / size)
         totals = np.full(len(lengths), self.uniform)
-        for slot in state_slots(words, lengths, self.table.types):
-            rows, seen = self.table.rows_of(slot)
-            rows, places = rows[seen], slot.places[seen]
-            entries, of = ranges(self.table.starts[rows], self.table.starts[rows + 1])
-            shares[places[of], self.table.words[entries]] += self.values[entries]
-            totals[places] += self.row_sums[rows]
+        for occurrences in state_features(words, lengths, self.table.types):
+            rows, seen = self.table.rows_of(occurrences)
+            rows, histories = rows[seen], occurrences.positions[seen]
+            entries, row_index = concatenate_ranges(self.table.starts[rows], self.table.starts[rows + 1])
+            shares[histories[row_index], self.table.words[entries]] += self.values[entries]
+            totals[histories] += self.row_sums[rows]
         return shares / totals[:, None]
 
     def save(self, path: str | Path) -> None:
-        """Write the model to one file, the whole of it or nothing; ``rnnlm_jax.ngrams.load`` reads it."""
+        """Write the model to one file atomically; ``rnnlm_jax.ngrams.load`` reads it."""
         table = self.table
         arrays = {
             "row_starts": table.row_starts,
@@ -167,12 +167,13 @@ class SnmModel:
             "values": self.values,
             "types": np.array([(t.adjacent, t.remote, t.nearest, t.farthest) for t in table.types]),
         }
-        write_model(path, KIND, self.vocabulary, {"uniform": self.uniform, "source": self.source}, arrays)
+        about = {"uniform": self.uniform, "source": self.source}
+        write_model(path, KIND, self.vocabulary, about=about, arrays=arrays)
 
 
-@reader(KIND)
+@model_reader(KIND)
 def _read(stored: StoredModel) -> SnmModel:
-    """A model out of its file."""
+    """Return the model of a file."""
     arrays = stored.arrays
     types = tuple(FeatureType(*numbers) for numbers in arrays["types"].tolist())
     table = FeatureTable(
