@@ -233,7 +233,7 @@ def text_nll(
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
     score = scoring_function(model) if mesh is None else sharded_scoring_function(mesh, model, streams)
-    batches = StreamBatches(text.tokens, streams, steps_per_call(model, streams), vocabulary.start_id)
+    batches = StreamBatches(text.tokens, streams, steps_per_call(model, streams), first_input=vocabulary.start_id)
     to_devices = jnp.asarray if mesh is None else functools.partial(placed, sharding=replicated(mesh))
     state = model.initial_state((streams,))
     if mesh is not None:

@@ -124,7 +124,7 @@ def dynamic_nll(
     if (scale is None) != (rule.rule == "sgd"):
         raise ArgumentError("give `scale`, the result of `gradient_scale`, for the rule rms only")
     segments_per_call = max(1, TOKENS_PER_CALL // rule.segment)
-    batches = StreamBatches(text.tokens, 1, segments_per_call * rule.segment, vocabulary.start_id)
+    batches = StreamBatches(text.tokens, 1, segments_per_call * rule.segment, first_input=vocabulary.start_id)
     score_and_learn = _score_and_learn(model, decays=rule.decay > 0)
     numbers = {name: jnp.asarray(getattr(rule, name)) for name in ("rate", "decay", "epsilon")}
     trained = params if rule.decay > 0 else None

@@ -44,7 +44,7 @@ def gradient_scale(
         progress: called with the number of tokens read since its last call.
     """
     streams = max(1, min(STREAMS, len(text) // segment))
-    batches = StreamBatches(text.tokens, streams, segment, vocabulary.start_id)
+    batches = StreamBatches(text.tokens, streams, segment, first_input=vocabulary.start_id)
     count = len(batches) if max_batches is None else min(max_batches, len(batches))
     add_squares = _add_squares(model)
     squares, state = jax.tree.map(jnp.zeros_like, params), model.initial_state((streams,))

@@ -120,7 +120,9 @@ def _all_values(model: LanguageModel, warm_up: int, lags: tuple[int, ...]) -> _S
     def measure(params: LanguageModelParams, inputs: Array) -> _Spectra:
         xs = model.embed(params, inputs)
         state, _ = unroll(model.cell, params.cell, model.initial_state(()), xs[:warm_up])
-        products: ProductSpectrum = spectrum(model.cell, params.cell, state, xs[warm_up:], lags=lags, tolerance=TOLERANCE)
+        products: ProductSpectrum = spectrum(
+            model.cell, params.cell, state, xs[warm_up:], lags=lags, tolerance=TOLERANCE
+        )
         jacobian = step_jacobian(model.cell, params.cell, state, xs[warm_up])
         return _Spectra(products.log_singular_values, _count_leading(products.trusted), products.log_abs_det, jacobian)
 
