@@ -18,7 +18,7 @@ from rnnlm_jax.data.spooled import SpooledArray
 from rnnlm_jax.data.text_blocks import Block, blocks_of
 from rnnlm_jax.data.word_table import WordTable
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.input_files import read_input
 
 LEVELS = ("word", "char", "byte", "subword")
@@ -203,7 +203,7 @@ class Vocabulary:
         Raises:
             UserError: the path is a folder's or a device's.
         """
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(self.to_json(), encoding="ascii")
 
     @classmethod

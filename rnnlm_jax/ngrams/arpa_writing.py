@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm_jax.data import Vocabulary, split_words
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.ngrams.backoff_model import NgramModel
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 
 #: What the format calls the start and the end of a sentence, and unknown words.
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -39,7 +39,7 @@ def write_arpa(model: NgramModel, path: str | Path, progress: Callable[[int], ob
         UserError: if a token cannot be told apart in such a file: white space in it, or a name that means another.
     """
     names = arpa_names(model.vocabulary)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         opened = gzip.open if str(path).endswith(".gz") else open
         with opened(temporary, "wt", encoding="utf-8", newline="\n") as file:
             _write(model, np.array([*names, START], object), file, progress)

@@ -21,7 +21,7 @@ import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.input_files import told_errors
 
 FORMAT = "rnnlm_jax model of counts 1"
@@ -84,7 +84,7 @@ def write_model(
         "sha256": {name: _digest(array) for name, array in arrays.items()},
     }
     text = json.dumps(header, allow_nan=False).encode("ascii")
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, header=np.frombuffer(text, np.uint8), **arrays)
 
 

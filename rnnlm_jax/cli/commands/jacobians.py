@@ -13,7 +13,7 @@ from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.horizons.report import Options, Report, analyse, check
-from rnnlm_jax.jobs.run_folder import Run, kept_steps, open_run
+from rnnlm_jax.jobs.run_folder import Run, checkpoint_steps, open_run
 from rnnlm_jax.system import json_text
 from rnnlm_jax.system.progress import token_bar
 
@@ -122,7 +122,7 @@ def _opened(path: str, checkpoint: str) -> Iterator[tuple[str, Run]]:
         yield name, open_run(path, checkpoint)
         return
     yield f"{name}-step-0", open_run(path, "init")
-    for step in kept_steps(path):
+    for step in checkpoint_steps(path):
         yield f"{name}-step-{step}", open_run(path, "last", step)
 
 

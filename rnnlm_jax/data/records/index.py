@@ -19,8 +19,8 @@ from rnnlm_jax.data.encoded import text_digest
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import UserError, warn
-from rnnlm_jax.system.build_lock import single_build
 from rnnlm_jax.system.cache_root import cache_root, require_writable
+from rnnlm_jax.system.file_lock import single_build
 
 _FORMAT = "rnnlm_jax record index 2"
 _AT_ONCE = 4096  # records of an element

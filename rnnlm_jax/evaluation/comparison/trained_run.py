@@ -15,11 +15,11 @@ from rnnlm_jax.evaluation.comparison.gradient_scale import gradient_scale
 from rnnlm_jax.evaluation.comparison.scorer import About, Progress, silent
 from rnnlm_jax.evaluation.perplexity import text_nats
 from rnnlm_jax.jobs.run_folder import Run, RunFolder, newest_position, open_run
-from rnnlm_jax.jobs.run_identity import RunIdentity, require_own_id
+from rnnlm_jax.jobs.run_identity import RunIdentity, require_run_id
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.language_model.model import LanguageModelParams, parameter_count
 from rnnlm_jax.registry.user_source import shown
-from rnnlm_jax.training.metrics import complete_lines, written_before
+from rnnlm_jax.training.metrics import complete_lines, lines_before
 from rnnlm_jax.training.texts import corpus_of_run, require_same_texts
 
 #: Where ``rnnlm-jax jacobians`` may have been told to write, below the folder of a run.
@@ -104,7 +104,9 @@ def training_text(run: Run, data_dir: str | None = None, data: str | None = None
     corpus = corpus_of_run(where, _MOVED)
     text = require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, corpus.name)
     if run.identity is not None:
-        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, f"restore it, or {_MOVED}")
+        require_same_texts(
+            {"train": text.digest}, run.identity.texts, name=corpus.name, remedy=f"restore it, or {_MOVED}"
+        )
     return text
 
 
@@ -138,7 +140,7 @@ def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | No
         return None, None
     newest = newest_position(folder, identity)
     if newest is not None:
-        written_before(folder.metrics, newest)  # a file that was cut off has the times of an earlier epoch
+        lines_before(folder.metrics, newest)  # a file that was cut off has the times of an earlier epoch
     remedy = "restore it from a copy, or delete it to compare without training times"
     try:
         records = [json.loads(line) for line in complete_lines(folder.metrics)]
@@ -147,7 +149,7 @@ def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | No
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder.metrics} is damaged ({error}): {remedy}") from error
     for run_id in of:
-        require_own_id(run_id, identity, str(folder.metrics), remedy)
+        require_run_id(run_id, identity, str(folder.metrics), remedy=remedy)
     return epochs[-1] if epochs else (None, None)
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load, load_file, save_file
 
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights.arrays import flatten
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.input_files import is_plain, read_input, told_errors
 
 _WHAT = "safetensors file"
@@ -60,7 +60,7 @@ def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Map
     if wrong is not None:
         raise UserError(f"metadata {wrong!r} is a {type((metadata or {})[wrong]).__name__}: give a text")
     try:
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             save_file(contiguous, temporary, None if metadata is None else dict(metadata))
             temporary.chmod(0o644)  # safetensors makes it private
     except (OSError, SafetensorError) as error:

@@ -14,7 +14,7 @@ from rnnlm_jax.jobs.sharding.mesh import check_divides, describe_mesh, divided_e
 from rnnlm_jax.jobs.sharding.rules import RULES, describe_divisions, divide, divisions
 from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.training.step import initial_train_state, state_shardings
+from rnnlm_jax.training.train_state import initial_train_state, state_shardings
 
 OPTIONS = {"adaptive": (("cutoffs", "24:64"),), "importance": (("samples", 4),), "maxent": (("table_size", 256),)}
 OPTIONS |= {"nce": OPTIONS["importance"], "blackout": OPTIONS["importance"]}
@@ -67,7 +67,7 @@ def test_every_rule_names_a_parameter():
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "adam", "adamw"])
 def test_what_the_optimiser_remembers_lies_where_its_parameter_does(optimizer):
     ours, config, mesh = model("softmax"), OptimizerConfig(optimizer=optimizer), make_mesh("data=1,model=1")
-    shapes = jax.eval_shape(lambda: initial_train_state(ours, config, 2, 0))
+    shapes = jax.eval_shape(lambda: initial_train_state(ours, config, 2, seed=0))
     found = state_shardings(ours, config, mesh)
     assert jax.tree.structure(found) == jax.tree.structure(shapes)
     specs = {
