@@ -136,7 +136,7 @@ def join_job(
 
 
 def _detected_place(distributed: bool | None, timeouts: Timeouts) -> _Place | None:
-    """Return this process's place in the job that the environment or jax shows; None if there is no job."""
+    """Return this process's place in the job that the environment or jax shows; None without a job."""
     how = detect_job()
     if how is None and not distributed:
         return None

@@ -50,7 +50,7 @@ class StopRequest:
     none of them has made yet.
 
     Attributes:
-        signal: the signal that made the request; None if there is no request.
+        signal: the signal that made the request; None without a request.
         may_exit_at_once: while True, a signal ends the process immediately, even during a compilation, since no work
             would be lost; in a job, only if this is so in all processes.
         job: the job that this process has joined; None if it is alone.

@@ -41,7 +41,7 @@ def resumed_config(begun: Config, asked: Config) -> Config:
 def restore_training(
     last: CheckpointFolder, validating: CheckpointFolder, like: dict[str, Tree], *, identity: RunIdentity
 ) -> Restored | None:
-    """Restore the newest intact state of training; warn and return None if there are no checkpoints.
+    """Restore the newest intact state of training; warn and return None without checkpoints.
 
     Of one step, the checkpoint in ``last`` was saved after the validation of its epoch, that in ``validating`` before.
 

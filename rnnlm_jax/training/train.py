@@ -112,7 +112,7 @@ def train(
         CheckpointError: if the folder contains a run, or another process trains in it; if a checkpoint is damaged or
             of another run, or cannot be written.
         DeviceError: if the model does not fit the memory.
-        UserError: if too many steps in a row have a loss or gradient that is not finite.
+        TrainingError: if too many steps in a row have a loss or gradient that is not finite.
     """
     folder = RunFolder(Path(run))
     x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"

@@ -81,10 +81,10 @@ def parse_topology(text: str) -> TopologyName:
         raise ConfigError(f"topology {text!r} needs {axes} numbers of chips, as in {generation}:{example}")
     if axes == 2 and shape not in _TWO_AXES:
         known = ", ".join(f"{a}x{b}" for a, b in sorted(_TWO_AXES))
-        raise ConfigError(f"there is no topology {text!r}: choose one of {generation}:{known}")
+        raise ConfigError(f"topology {text!r} does not exist: choose one of {generation}:{known}")
     if axes == 3 and (max(shape) > _LONGEST_AXIS or math.prod(shape) > _MOST_CHIPS):
         raise ConfigError(
-            f"there is no topology {text!r}: no axis is longer than {_LONGEST_AXIS}, no slice above {_MOST_CHIPS} chips"
+            f"topology {text!r} does not exist: no axis is longer than {_LONGEST_AXIS}, no slice above {_MOST_CHIPS} chips"
         )
     return TopologyName(generation, shape)
 
@@ -93,7 +93,7 @@ def open_topology(text: str) -> Topology:
     """Return the devices of a TPU slice by name, such as ``v5e:4x4``; they need not exist.
 
     Raises:
-        ConfigError: if there is no such slice.
+        ConfigError: if the slice does not exist.
         DeviceError: if libtpu is not installed, or cannot compile for the slice.
     """
     name = parse_topology(text)
