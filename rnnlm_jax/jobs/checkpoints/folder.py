@@ -7,6 +7,7 @@ digests of the arrays, since Orbax does not detect flipped bits.
 import contextlib
 import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class CheckpointFolder:
         self._saving = None
 
     @contextlib.contextmanager
-    def _reported(self) -> Any:
+    def _reported(self) -> Iterator[None]:
         """Raise any error of the block as a ``CheckpointError``."""
         try:
             yield
