@@ -7,8 +7,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import platformdirs
-
 from rnnlm_jax.errors import warn
 
 #: The environment variable that names the cache folder.
@@ -27,6 +25,8 @@ def user_cache_root() -> Path:
     """
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).absolute()
+    import platformdirs  # not needed by most programs that import the library
+
     try:
         folder = platformdirs.user_cache_path("rnnlm_jax", appauthor=False)
     except RuntimeError:
