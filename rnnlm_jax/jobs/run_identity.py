@@ -34,7 +34,7 @@ class RunIdentity:
 
     @classmethod
     def begin(
-        cls, config: Config, vocabulary: str, counts: str | None = None, texts: Mapping[str, str] | None = None
+        cls, config: Config, vocabulary: str, *, counts: str | None = None, texts: Mapping[str, str] | None = None
     ) -> RunIdentity:
         """Return the identity of a new run, with a random ``run_id``."""
         return cls(secrets.token_hex(16), fixed_options_digest(config), vocabulary, counts, dict(texts or {}))

@@ -157,7 +157,7 @@ def _shared_options(config: Config) -> dict[str, Any]:
 
 def _new_identity(config: Config, texts: Texts, words: Words) -> RunIdentity:
     """Return the identity of a new run, the same in all processes."""
-    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, words.digest, texts.digests)
+    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, counts=words.digest, texts=texts.digests)
     return dataclasses.replace(mine, run_id=from_primary(mine.run_id))
 
 

@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     config = apply_options(config, arguments)
     jax.config.update("jax_platforms", "cpu")  # whatever this machine has, it is not compiled for
     words = vocabulary_words(config.data, arguments.vocabulary_size, run)
-    report = compile_step(arguments.config, config, words, open_topology(arguments.topology))
+    report = compile_step(arguments.config, config, words, topology=open_topology(arguments.topology))
     print(json_text.dumps(report.summary()) if arguments.json else describe(report))
     return 0 if report.fits else 1
 

@@ -34,7 +34,7 @@ _TOO_LARGE = (
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def compile_step(name: str, config: Config, words: Words, topology: Topology) -> StepReport:
+def compile_step(name: str, config: Config, words: Words, *, topology: Topology) -> StepReport:
     """Compile a configuration's training step for a topology, and report the memory and operations that it needs.
 
     Args:
