@@ -84,7 +84,8 @@ def parse_topology(text: str) -> TopologyName:
         raise ConfigError(f"topology {text!r} does not exist: choose one of {generation}:{known}")
     if axes == 3 and (max(shape) > _LONGEST_AXIS or math.prod(shape) > _MOST_CHIPS):
         raise ConfigError(
-            f"topology {text!r} does not exist: no axis is longer than {_LONGEST_AXIS}, no slice above {_MOST_CHIPS} chips"
+            f"topology {text!r} does not exist: no axis is longer than {_LONGEST_AXIS}, "
+            f"no slice above {_MOST_CHIPS} chips"
         )
     return TopologyName(generation, shape)
 
