@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.timing_server import programs
 from rnnlm_jax.jobs.run_folder import write_json
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 OURS = Path(__file__).parents[1]
 

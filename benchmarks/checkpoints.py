@@ -26,9 +26,9 @@ from rnnlm_jax.jobs.run_folder import START, build_model, write_json
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import preset
-from rnnlm_jax.training.step import initial_train_state, make_train_step
-from rnnlm_jax.training.train import environment
-from rnnlm_jax.training.trees import split_state
+from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state, split_state
 
 #: Of Penn Treebank; steps of a turn; and between two checkpoints of a run.
 VOCABULARY, TURN, EVERY = 10_000, 10, 100
@@ -70,7 +70,9 @@ def measure(repeats: int) -> dict[str, Any]:
         def turn_with_checkpoint() -> None:
             number[0] += 1
             begun = time.perf_counter()
-            checkpoints.save(split_state(state[0]), dataclasses.replace(START, step=number[0]), identity, True)
+            checkpoints.save(
+                split_state(state[0]), dataclasses.replace(START, step=number[0]), identity, background=True
+            )
             blocked.append(time.perf_counter() - begun)
             turn()
             checkpoints.wait()

@@ -23,7 +23,7 @@ from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.language_model.loss_gradient import training_loss
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.system.progress import token_bar
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},

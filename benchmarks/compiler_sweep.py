@@ -30,7 +30,7 @@ from benchmarks.sweep_programs import TRANSFORMATIONS, Program, draw_program
 from rnnlm_jax.compilation import RIGHT_OPTIONS, float64_is_miscompiled
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.system.progress import token_bar
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
 if tuple(map(int, jaxlib.version.__version__.split(".")[:2])) < (0, 11):  # later releases have no such option

@@ -32,7 +32,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jobs.run_folder import write_json
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 #: Digits of the arithmetic around the steps that are rounded.
 DIGITS = 700

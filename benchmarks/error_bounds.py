@@ -19,7 +19,7 @@ from benchmarks.trained_networks import jacobians_of_trained
 from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.system.progress import token_bar
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 #: Factors of the long products, and their rows and columns: one shape, one compilation.
 STEPS, SIZE = 40, 5

@@ -22,9 +22,9 @@ from typing import Any
 
 from benchmarks.fault_kinds import DAMAGE, MIXED, PROCESS, SHARES, Missed, WrongExit
 from rnnlm_jax.jobs.run_folder import write_json
-from rnnlm_jax.training.interval import OF_THE_CLOCK
-from rnnlm_jax.training.only_trainer import LOCK
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.interval_metrics import TIMING_PREFIXES
+from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.run_lock import LOCK
 
 #: The command, in a process whose files may be limited; without the figure, which takes longer than a run's steps.
 PROGRAM = """
@@ -33,8 +33,8 @@ if sys.argv[1] != "None":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 del sys.argv[1]
 from rnnlm_jax.cli.main import run
-from rnnlm_jax.training import train
-train.learning_curve = lambda metrics, names, path: None
+from rnnlm_jax.training import results
+results.learning_curve = lambda metrics, names, path: None
 run()
 """
 
@@ -177,7 +177,7 @@ def final(run: Path) -> list[Any]:
 
 def timeless(figures: dict[str, Any]) -> dict[str, Any]:
     """Figures without those of the clock, and without the name of the run."""
-    return {name: value for name, value in figures.items() if not name.startswith((*OF_THE_CLOCK, "run_id"))}
+    return {name: value for name, value in figures.items() if not name.startswith((*TIMING_PREFIXES, "run_id"))}
 
 
 def content(run: Path) -> dict[Path, bytes]:

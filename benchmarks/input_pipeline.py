@@ -27,8 +27,9 @@ from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.records import RecordBatches, open_text
 from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
-from rnnlm_jax.training.step import initial_train_state, make_train_step
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state
 
 #: Name, and file below the folder of texts: paragraphs, and sentences like those of ``tfds:lm1b``.
 TEXTS = {"wikitext-2": "wikitext-2/train.txt", "lm1b-sample": "lm1b-sample/news.dev.txt"}

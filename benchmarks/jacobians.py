@@ -27,8 +27,9 @@ from rnnlm_jax.jacobians import spectrum, top_singular
 from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
 from rnnlm_jax.system import json_text
-from rnnlm_jax.training.step import initial_train_state, make_train_step
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state
 
 #: Hidden units and steps of the spectrum; of the largest singular values.
 SPECTRUM, TOP = (200, 100), (2048, 100)

@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 
 from benchmarks.fault_kinds import Missed, WrongExit
 from benchmarks.faults import MODEL, Outcome, final, lines_of, records, sentences
-from rnnlm_jax.jobs.partners import free_local_port
+from rnnlm_jax.jobs.liveness import free_local_port
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.jobs.stopping import STOPPED
-from rnnlm_jax.training.only_trainer import LOCK
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.run_lock import LOCK
 
 #: ``--partner-timeout`` of the jobs, and how much later than that a survivor may have ended on a busy machine.
 PARTNER_SECONDS, ALLOWANCE = 6.0, 4.0

@@ -27,7 +27,8 @@ from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.automatic_cutoffs import resolve_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost, measure_cost
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state
 
 #: What is timed: a line in the table, the layer's name, its options. The first is what the others are divided into.
 LAYERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -26,7 +26,7 @@ from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.system.progress import token_bar
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 Matrices = np.ndarray
 Family = Callable[[np.random.Generator, int], Matrices]  # (random numbers, n) -> factors [STEPS, n, n]

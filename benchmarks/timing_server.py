@@ -16,7 +16,8 @@ from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jacobians import product_spectrum
 from rnnlm_jax.language_model.model import language_model
-from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state
 
 #: Seconds of calls in one turn of a program, of which the least is kept.
 TURN = 0.4

@@ -18,7 +18,8 @@ import numpy as np
 from rnnlm_jax.cli.commands.bench import FOLDER, file_name
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
-from rnnlm_jax.training.train import environment, train
+from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.train import train
 
 EPOCHS, LINES = 3, 6000
 

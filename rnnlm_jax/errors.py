@@ -1,4 +1,4 @@
-"""The errors that a person reads: one line, what is wrong and what to do about it; and warnings."""
+"""Errors that the caller can correct, each with a one-line message, and warnings."""
 
 import sys
 
@@ -6,7 +6,7 @@ import sys
 class UserError(ValueError):
     """Base class of the errors that the caller can correct.
 
-    The message is one line that says what is wrong and what to do. It names arguments in backquotes, ```hidden_size```;
+    The message says what is wrong and what to do, in one line. It names arguments in backquotes, ```hidden_size```;
     the command line shows them as its options, ``--hidden-size``, without a traceback, and exits with code 2.
     """
 

@@ -1,10 +1,11 @@
-"""Everything fresh can be donated: no two leaves of parameters, states or optimiser states share a buffer."""
+"""New parameters and states can be donated: no two leaves share a buffer."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from rnnlm_jax import cells, inputs, outputs
+from rnnlm_jax.cells import cell_registry
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
@@ -16,7 +17,7 @@ KEY = jax.random.key(0)
 
 
 @jax.jit
-def copied(tree):
+def incremented(tree):
     return jax.tree.map(lambda a: a + jnp.ones((), a.dtype), tree)
 
 
@@ -24,8 +25,8 @@ donated = jax.jit(lambda tree: jax.tree.map(lambda a: a + jnp.ones((), a.dtype),
 
 
 def assert_can_be_donated(tree):
-    """One program takes over every buffer, which fails for one that is there twice; as a training step does."""
-    wanted = copied(tree)
+    """Donate all buffers to one program, as a training step does: this fails if two leaves share a buffer."""
+    wanted = incremented(tree)
     pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(tree) if leaf.size]
     assert len(set(pointers)) == len(pointers)
     found = donated(tree)
@@ -33,7 +34,7 @@ def assert_can_be_donated(tree):
 
 
 CELLS = {
-    **{name: cells.make(name, 5) for name in cells.names()},
+    **{name: cell_registry.make(name, 5) for name in cell_registry.CELLS},
     "narrow": cells.layer_norm_lstm(5, dtype="bfloat16"),
     "bigram": cells.feed_forward(5, order=2),
     "stack": cells.stack(*[cells.layer_norm_lstm(5)] * 3),
@@ -42,22 +43,22 @@ CELLS = {
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_cells(name):
+def test_parameters_and_states_of_cells_can_be_donated(name):
     cell = CELLS[name]
     assert_can_be_donated((cell.init(KEY, 3), cell.initial_state((2,))))
     assert_can_be_donated(jax.jit(cell.init, static_argnums=1)(KEY, 3))
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("spelt", [False, True])
+@pytest.mark.parametrize("char_cnn", [False, True])
 @pytest.mark.parametrize("scale", [None, 0.1])
-def test_models(output, spelt, scale):
+def test_parameters_and_states_of_models_can_be_donated(output, char_cnn, scale):
     options = {"adaptive": {"cutoffs": "8"}}.get(output, {})
     options |= {"num_samples": 5} if output in ("importance", "nce", "blackout") else {}
     model = language_model(
         cells.lstm(8),
         WORDS.size,
-        input_layer=inputs.make("char-cnn", WORDS.tokens, filters="3+4") if spelt else None,
+        input_layer=inputs.make("char-cnn", WORDS.tokens, filters="3+4") if char_cnn else None,
         output=outputs.make(output, WORDS, **options),
         init_scale=scale,
     )
@@ -66,7 +67,7 @@ def test_models(output, spelt, scale):
 
 @pytest.mark.parametrize("rule", OptimizerConfig.__dataclass_fields__["optimizer"].metadata["choices"])
 @pytest.mark.parametrize("clip", ["all", "cells"])
-def test_optimisers(rule, clip):
+def test_optimiser_states_can_be_donated(rule, clip):
     config = OptimizerConfig(optimizer=rule, clip_scope=clip)
     params = language_model(cells.layer_norm_lstm(5), 7).init(KEY)
     assert_can_be_donated((make_optimizer(config, 0.1).init(params), params))

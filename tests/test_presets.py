@@ -1,14 +1,14 @@
-"""The presets are the experiments that the papers describe."""
+"""The presets have the settings of the papers."""
 
 import pytest
 
-from rnnlm_jax import UserError
 from rnnlm_jax.config import check_config, from_json, replace, to_json
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.presets import PRESETS, preset
 
 #: Zaremba, Sutskever & Vinyals 2014, section 4.1.
 ZAREMBA = {
-    # hidden, initial values, dropout, unroll, epochs, decay, after epoch, clip
+    # hidden_size, init_scale, dropout, bptt, epochs, decay, decay_after, clip_norm
     "zaremba/small": (200, 0.1, 0.0, 20, 13, 2.0, 4, 5.0),
     "zaremba/medium": (650, 0.05, 0.5, 35, 39, 1.2, 6, 5.0),
     "zaremba/large": (1500, 0.04, 0.65, 35, 55, 1.15, 14, 10.0),
@@ -32,35 +32,35 @@ def test_zaremba_is_the_table_of_the_paper(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_possible_and_written_whole(name):
+def test_every_preset_is_valid_and_survives_json(name):
     config = preset(name)
     assert check_config(config) == config
     assert from_json(to_json(config)) == config
 
 
 @pytest.mark.parametrize("name", ["importance", "nce", "blackout"])
-def test_sampled_layers_change_the_output_and_nothing_else(name):
+def test_sampled_presets_differ_from_zaremba_small_only_in_the_output_layer(name):
     config, small = preset(f"sampled/{name}"), preset("zaremba/small")
     assert config.model.output == name
     assert replace(config, model={"output": "softmax", "output_options": ()}) == small
 
 
 @pytest.mark.parametrize("name", ["adaptive", "blackout", "importance", "nce"])
-def test_layers_beside_the_full_softmax_with_dropout(name):
+def test_dropout_presets_differ_from_the_full_softmax_only_in_the_output_layer(name):
     config, full = preset(f"dropout/{name}"), preset("dropout/softmax")
     assert config.model.output == name
     assert replace(config, model={"output": "softmax", "output_options": ()}) == full
     assert full.model.dropout_input == full.model.dropout_hidden == full.model.dropout_output == 0.25
 
 
-def test_the_paper_of_large_models_in_three_steps():
+def test_the_jozefowicz_presets_differ_by_one_change_each():
     one, two, spelled = (preset(f"jozefowicz/{name}") for name in ("lstm", "two-layers", "char-cnn"))
     assert replace(two, model={"layers": 1, "init_scale": 0.1}, optimizer={"learning_rate": 1.0}) == one
     assert replace(spelled, model={"input": "embedding", "input_options": ()}) == two
     assert spelled.model.input == "char-cnn"
 
 
-def test_the_simple_network_by_blackout_changes_the_output_and_nothing_else():
+def test_mikolov_blackout_differs_from_the_network_only_in_the_output_layer():
     config, rnn = preset("mikolov/blackout"), preset("mikolov/rnn")
     assert config.model.output == "blackout"
     assert replace(config, model={"output": "importance", "output_options": rnn.model.output_options}) == rnn
@@ -71,7 +71,7 @@ def test_the_demo_needs_no_download():
     assert preset("demo").data.data_dir is None
 
 
-def test_an_unknown_preset_lists_the_known():
-    with pytest.raises(UserError, match="unknown preset 'zaremba/huge': choose one of demo, ") as told:
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="unknown preset 'zaremba/huge': choose one of demo, ") as raised:
         preset("zaremba/huge")
-    assert all(name in str(told.value) for name in PRESETS)
+    assert all(name in str(raised.value) for name in PRESETS)

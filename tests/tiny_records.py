@@ -1,4 +1,4 @@
-"""A small TFDS data set of text: examples of one line and of several, empty ones, and a long one."""
+"""A small TFDS data set of text: examples of one and of several lines, empty ones, and a long one."""
 
 import tensorflow_datasets as tfds
 
@@ -8,7 +8,7 @@ NAME = "tfds:tiny_records"
 
 
 def examples(split):
-    """The texts of a split."""
+    """Return the texts of a split."""
     if split != "train":
         return LINES * 2
     found = []

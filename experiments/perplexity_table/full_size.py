@@ -21,7 +21,8 @@ from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.language_model.flops import token_flops
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import lm1b, preset
-from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state
 
 #: Of the papers, where they say: millions of parameters, and of how many words.
 PUBLISHED: dict[str, tuple[float | None, int]] = {
@@ -64,7 +65,7 @@ def measure(name: str) -> FullSize:
     model = build_model(config.model, vocabulary, words=words)
     shape = (config.data.bptt, config.data.batch_size)
     tokens = shape[0] * shape[1]
-    state = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, shape[1], config.training.seed))
+    state = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, shape[1], seed=config.training.seed))
     abstract: list[Any] = [jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, np.int32, np.bool_)]
     step: Any = make_train_step(model, config.optimizer, seed=0, carries_state=True)
     memory = step.lower(state, Batch(*abstract), jax.ShapeDtypeStruct((), np.float32)).compile().memory_analysis()

@@ -30,7 +30,7 @@ def compiled(name: str) -> StepReport:
     """The training step of a model for its slice."""
     topology, mesh = CLAIMS[name]
     config = replace(preset(name), parallel={"mesh": mesh})
-    return compile_step(name, config, zipf_words(lm1b.VOCABULARY), open_topology(topology))
+    return compile_step(name, config, zipf_words(lm1b.VOCABULARY), topology=open_topology(topology))
 
 
 def main(arguments: list[str]) -> int:

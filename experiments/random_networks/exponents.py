@@ -17,7 +17,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.cells import ElmanParams, ElmanState
 from rnnlm_jax.jacobians import LyapunovSpectrum, lyapunov_spectrum
 from rnnlm_jax.jobs.run_folder import write_json
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 RESULTS = Path(__file__).parent / "results.json"
 GAINS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)

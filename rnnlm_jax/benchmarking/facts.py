@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnnlm_jax.benchmarking import peers
-from rnnlm_jax.training.train import environment
+from rnnlm_jax.training.results import environment
 
 
 def facts(names: Sequence[str], dtype: str, repeats: int) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from rnnlm_jax.benchmarking.measure.subject import OURS, Contest, Numbers, Say, 
 from rnnlm_jax.benchmarking.weights import model_params, plain
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
-from rnnlm_jax.training.step import StepInfo, TrainState, initial_train_state, make_train_step
+from rnnlm_jax.training.step import StepInfo, make_train_step
+from rnnlm_jax.training.train_state import TrainState, initial_train_state
 
 #: Of SGD: large enough that the step is not lost in the rounding of the parameters. And the norm to which gradients are
 #: cut, below that of the first step, so that the cut is compared too.

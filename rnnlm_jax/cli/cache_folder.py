@@ -5,7 +5,7 @@ import hashlib
 import platform
 from pathlib import Path
 
-from rnnlm_jax.system.cache_root import named_root
+from rnnlm_jax.system.cache_root import user_cache_root
 
 #: Bytes that the command's own folder may grow to; what was used longest ago goes first.
 LIMIT = 2**30
@@ -20,7 +20,7 @@ def own_folder() -> Path:
     Raises:
         NoCacheError: if the user has no home directory and names no folder.
     """
-    return named_root() / "compiled"
+    return user_cache_root() / "compiled"
 
 
 def processor() -> str:

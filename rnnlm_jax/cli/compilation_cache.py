@@ -16,7 +16,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from rnnlm_jax.cli.cache_folder import own_folder, processor, prune
 from rnnlm_jax.errors import warn
-from rnnlm_jax.jobs.distributed import is_first
+from rnnlm_jax.jobs.distributed import is_primary
 from rnnlm_jax.system.cache_root import NoCacheError, require_writable, warn_unkept
 
 OFF = "off"
@@ -70,7 +70,7 @@ def kept_programs(choice: str | None) -> Iterator[None]:
         yield
     if unwritten:
         warn(f"not all compiled programs could be kept in {folder} ({unwritten[0]})")
-    if is_first():
+    if is_primary():
         anew = counts[REQUEST] - counts[HIT]
         print(f"rnnlm-jax: {counts[HIT]} compiled programs read from {folder}, {anew} compiled anew", file=sys.stderr)
 

@@ -11,7 +11,7 @@ import jax
 
 from rnnlm_jax.cli.failures import describe, print_error
 from rnnlm_jax.jobs import distributed
-from rnnlm_jax.jobs.partners import Limits
+from rnnlm_jax.jobs.liveness import Timeouts
 from rnnlm_jax.jobs.stopping import STOPPED, Stopped, StopRequest, leave_at_once
 
 #: In the message of any error, what says that it comes from a connection to another process.
@@ -31,10 +31,14 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         help="join the job that jax finds, as on a TPU virtual machine; --no-distributed: train in this process alone "
         "(default: join what JAX_COORDINATOR_ADDRESS, Slurm, GKE or Kubernetes say in the environment)",
     )
-    limits = Limits()
+    timeouts = Timeouts()
     for flag, default, about in (
-        ("--start-timeout", limits.start_seconds, "until all processes of the job have come; then exit code 2"),
-        ("--partner-timeout", limits.silent_seconds, "until a process that is not heard of is lost; then exit code 75"),
+        ("--start-timeout", timeouts.start_timeout, "until all processes of the job have come; then exit code 2"),
+        (
+            "--partner-timeout",
+            timeouts.partner_timeout,
+            "until a silent process is taken for lost; then exit code 75",
+        ),
     ):
         group.add_argument(
             flag, type=_seconds, default=default, metavar="SECONDS", help=f"{about} (default: {default:g})"
@@ -57,8 +61,8 @@ def joined(arguments: argparse.Namespace, stop: StopRequest) -> Iterator[None]:
     never come. What fails or stops in all alike is raised as it is. ``stop`` is heeded by all of them together.
     """
     given = arguments.coordinator, arguments.processes, arguments.process_id
-    limits = Limits(arguments.start_timeout, arguments.partner_timeout)
-    job = distributed.init(*given, join=arguments.distributed, limits=limits, stop=stop)
+    timeouts = Timeouts(arguments.start_timeout, arguments.partner_timeout)
+    job = distributed.join_job(*given, distributed=arguments.distributed, timeouts=timeouts, stop=stop)
     if job is None:
         yield
         return
@@ -80,7 +84,7 @@ def joined(arguments: argparse.Namespace, stop: StopRequest) -> Iterator[None]:
 def _stdout_of_first() -> Iterator[None]:
     """Standard output is the first process's alone; what libraries say of their connections goes to standard error."""
     sys.stdout.flush()
-    first = distributed.is_first()
+    first = distributed.is_primary()
     ours = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -211,7 +211,7 @@ class Vocabulary:
         Raises:
             UserError: the path is a folder or a device.
         """
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(self.to_json(), encoding="ascii")
 
     @classmethod

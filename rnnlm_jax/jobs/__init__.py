@@ -1,1 +1,1 @@
-"""What a training job needs around training: run folders, checkpoints, signals, devices and processes."""
+"""What a training job needs around training: run folder, checkpoints, signals, devices, processes, compilation."""

@@ -1,8 +1,8 @@
-"""What accelerators can do at most, from their makers' tables: the peak that a model's operations are held against.
+"""Peak performance of accelerators from their makers' tables, for the model FLOPs utilisation (MFU).
 
 A device is what jax calls one: a chip, or for TPU7x one of a chip's two cores. Peaks are of dense products, without
-structured sparsity. Those of "float32" are of what XLA makes of a float32 product by default: one bfloat16 pass on a
-TPU, TF32 on a GPU. What is not in the table has no known peak, and no figure is made up for it; CPUs are not.
+structured sparsity. "float32" stands for what XLA makes of a float32 product by default: one bfloat16 pass on a TPU,
+TF32 on a GPU. Devices that are not in the table, CPUs among them, have no known peak.
 """
 
 import re
@@ -12,19 +12,20 @@ import jax
 
 
 class Accelerator(NamedTuple):
-    """A kind of device, by what jax calls it."""
+    """Peak performance and memory of a kind of device."""
 
     device_kind: str
-    """A regular expression for the whole of ``device_kind``."""
+    """Regular expression that matches jax's whole ``device_kind``."""
     bfloat16: float
-    """Floating-point operations a second."""
+    """Floating-point operations per second."""
     float32: float
+    """Floating-point operations per second."""
     memory: float | None = None
-    """GiB of it that the compiler lets a program have (libtpu 0.0.42), of a device that is compiled for from afar."""
+    """GiB that the compiler (libtpu 0.0.42) allows a program; only for devices that can be compiled for remotely."""
 
 
 #: TPUs: cloud.google.com/tpu/docs/v4, v5e, v5p, v6e, tpu7x ("peak compute per chip"). GPUs: NVIDIA's data sheets of
-#: A100 (2021), H100 (2022) and H200 (2024), whose figures with sparsity are twice these; SXM unless it says otherwise.
+#: A100 (2021), H100 (2022) and H200 (2024), whose figures with sparsity are twice these; SXM unless stated otherwise.
 ACCELERATORS = (
     Accelerator(r"TPU v4", 275e12, 275e12, 30.75),
     Accelerator(r"TPU v5 lite|TPU v5e", 197e12, 197e12, 15.75),
@@ -41,15 +42,14 @@ ACCELERATORS = (
 
 
 def find_accelerator(device_kind: str) -> Accelerator | None:
-    """The row of a device, or None if it is not in the table."""
+    """Return the table's row for jax's ``device_kind``; None if it has none."""
     return next((row for row in ACCELERATORS if re.fullmatch(row.device_kind, device_kind)), None)
 
 
 def peak_flops(device_kind: str, dtype: str) -> float | None:
-    """Floating-point operations a second that a device can do at most in products of a type.
+    """Return a device's peak floating-point operations per second in matrix products of a number type.
 
-    None where that is not known: other devices, other types, and float32 at a precision that was asked for
-    (``jax_default_matmul_precision``).
+    None if unknown: for other devices and types, and for float32 with ``jax_default_matmul_precision`` set.
     """
     row = find_accelerator(device_kind)
     if row is None or dtype not in ("bfloat16", "float32"):

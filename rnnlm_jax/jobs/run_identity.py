@@ -1,4 +1,4 @@
-"""What all files of one run have in common, and how a file of another run is found out."""
+"""The identity that all files of a run contain, with which files of another run are detected."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnlm_jax.config import Config, kept_digest
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.config import Config, fixed_options_digest
+from rnnlm_jax.errors import CheckpointError
 
 _RESTORE = "restore the one that does not belong from a copy"
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Written into the configuration, every checkpoint and the results of a run.
+    """The identity of a run, written into its configuration, checkpoints and results.
 
     Attributes:
-        run_id: drawn at random when the run begins, hexadecimal.
-        options: the digest of the options that a resumed run keeps.
-        vocabulary: the content hash of the vocabulary.
-        counts: the digest of the words and their counts; None if the run has none.
-        texts: split -> the digest of its tokens; empty if the run's text is not known.
+        run_id: random hexadecimal string, drawn when the run begins.
+        options: digest of the options that a resumed run must not change.
+        vocabulary: content hash of the vocabulary.
+        counts: digest of the words and their counts; None if the run has none.
+        texts: split -> digest of its tokens; empty if the run's text is unknown.
     """
 
     run_id: str
@@ -34,73 +34,73 @@ class RunIdentity:
 
     @classmethod
     def begin(
-        cls, config: Config, vocabulary: str, counts: str | None = None, texts: Mapping[str, str] | None = None
+        cls, config: Config, vocabulary: str, *, counts: str | None = None, texts: Mapping[str, str] | None = None
     ) -> RunIdentity:
-        """The identity of a run that begins now."""
-        return cls(secrets.token_hex(16), kept_digest(config), vocabulary, counts, dict(texts or {}))
+        """Return the identity of a new run, with a random ``run_id``."""
+        return cls(secrets.token_hex(16), fixed_options_digest(config), vocabulary, counts, dict(texts or {}))
 
     @classmethod
     def from_entry(cls, entry: Any) -> RunIdentity:
-        """What ``entry`` gave, back from JSON.
+        """Return the identity from its JSON object.
 
         Raises:
-            ValueError: if it is something else.
+            ValueError: if the object is not the ``entry()`` of an identity.
         """
         try:
             found = cls(**entry)
             strings = (found.run_id, found.options, found.vocabulary, *found.texts.values())
             if not all(isinstance(value, str) for value in strings):
-                raise ValueError("no identity of a run")
+                raise ValueError("not the identity of a run")
         except (TypeError, AttributeError) as error:
-            raise ValueError(f"no identity of a run ({error})") from error
+            raise ValueError(f"not the identity of a run ({error})") from error
         return found
 
     def entry(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the identity as a JSON object."""
         return dataclasses.asdict(self)
 
 
-def require_own(found: RunIdentity, own: RunIdentity, what: str) -> None:
+def require_same_run(found: RunIdentity, own: RunIdentity, what: str) -> None:
     """Check that a file belongs to a run.
 
     Args:
-        found: what the file says.
-        own: what the run's ``config.json`` says.
+        found: the identity in the file.
+        own: the identity in the run's ``config.json``.
         what: the file, for errors.
 
     Raises:
-        UserError: if it is of another run, or was written with another configuration.
+        CheckpointError: if the file is of another run, or was written with another configuration.
     """
-    require_own_id(found.run_id, own, what)
-    for name, said in _DIFFERENT.items():
+    require_run_id(found.run_id, own, what)
+    for name, difference in _DIFFERENCES.items():
         if getattr(found, name) != getattr(own, name):
-            raise UserError(
-                f"{what} was written with {said} than the run's config.json says: restore config.json from a copy, "
-                "or begin another run"
+            raise CheckpointError(
+                f"{what} was written with {difference} than the run's config.json says: restore config.json from a "
+                "copy, or begin another run"
             )
 
 
-def require_own_id(found: str, own: RunIdentity, what: str, remedy: str = _RESTORE) -> None:
-    """Check that a file belongs to a run, by the run's random name alone.
+def require_run_id(found: str, own: RunIdentity, what: str, *, remedy: str = _RESTORE) -> None:
+    """Check that a file has the ``run_id`` of a run.
 
     Args:
-        found: the name in the file.
-        own: what the run's ``config.json`` says.
+        found: the ``run_id`` in the file.
+        own: the identity in the run's ``config.json``.
         what: the file, for errors.
-        remedy: what to do where it is of another run, for errors.
+        remedy: what to do if it is of another run, for errors.
 
     Raises:
-        UserError: if it is of another run.
+        CheckpointError: if it is of another run.
     """
     if found != own.run_id:
-        raise UserError(
+        raise CheckpointError(
             f"{what} is of another run ({found[:8]}… there, {own.run_id[:8]}… in config.json): the folder mixes files "
             f"of two runs; {remedy}"
         )
 
 
-#: Field of an identity -> what differs where it does.
-_DIFFERENT = {
+#: Field of an identity -> what differs if it does.
+_DIFFERENCES = {
     "options": "other options",
     "vocabulary": "another vocabulary",
     "counts": "other word counts",

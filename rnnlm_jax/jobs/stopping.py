@@ -1,7 +1,7 @@
-"""Stopping in good order: a signal asks for it, and training ends where nothing is lost.
+"""Stop a job without losing work: a signal asks for it, and training stops between two steps.
 
-A preempted machine gives its processes a few seconds between SIGTERM and SIGKILL. The first signal is noted, and read
-between two steps; the second stops at once.
+Cloud machines that are preempted send SIGTERM a few seconds before SIGKILL. The first signal is recorded and checked
+between two steps; the second ends the process at once.
 """
 
 import contextlib
@@ -16,126 +16,128 @@ from typing import NoReturn, Protocol, runtime_checkable
 
 import jax
 
-#: Exit code of a training run that was stopped and goes on with --resume: EX_TEMPFAIL of sysexits.h, "try again".
+#: Exit code of a training run that was stopped and can be resumed: EX_TEMPFAIL of sysexits.h, "try again".
 STOPPED = 75
 
-#: What asks a process to stop; SIGHUP comes when its terminal is closed.
+#: Signals that ask a process to stop; SIGHUP is sent when its terminal is closed.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _SECOND = "a second one stops at once"
 
 
 class Stopped(Exception):
-    """Training was asked to stop and has; its message is one line that says where."""
+    """Training has stopped because it was asked to; the message is one line that says where."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised as an interrupt is."""
+    """SIGTERM, raised like an interrupt."""
 
 
 @runtime_checkable
-class Asker(Protocol):
-    """A job of several processes, which stop together."""
+class StoppableJob(Protocol):
+    """A job whose processes stop together."""
 
     def ask_to_stop(self, signal_name: str) -> None:
-        """Have all processes stop, this one included."""
+        """Ask all processes to stop, this one included."""
         ...
 
 
 class StopRequest:
-    """Whether to stop, asked between two pieces of work: a check.
+    """A request to stop, which may be made at any time and is checked between two pieces of work.
 
-    The processes of a job make the same checks in the same order. When one of them is asked to stop, each says how many
-    it has made, and waits at its next one until it hears at which all of them stop: the first that none has made yet.
+    The processes of a job make the same checks in the same order. When one of them is asked to stop, each reports how
+    many checks it has made, and waits at the next one until it learns at which check all of them stop: the first that
+    none of them has made yet.
 
     Attributes:
-        signal: what asked for it, or None.
-        nothing_to_lose: while True, a signal ends the process there and then, even amid a compilation; of a job, if
-            that is so in all of its processes.
+        signal: the signal that made the request; None without a request.
+        may_exit_at_once: while True, a signal ends the process immediately, even during a compilation, since no work
+            would be lost; in a job, only if this is so in all processes.
         job: the job that this process has joined; None if it is alone.
+        say: shows a one-line message; may be called from any thread.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda message: print(message, file=sys.stderr)) -> None:
-        """Nobody has asked yet; ``say`` tells a person of it, in a line and from any thread."""
+        """Start without a request."""
         self.signal: signal.Signals | None = None
-        self.nothing_to_lose = False
-        self.job: Asker | None = None
+        self.may_exit_at_once = False
+        self.job: StoppableJob | None = None
         self.say = say
         self._where = ""
-        self._checks, self._halt = 0, math.inf
+        self._checks, self._stop_at = 0, math.inf
         self._agreeing = self._noticed = False
         self._changed = threading.Condition()
 
     @property
     def asked(self) -> bool:
-        """Whether this process was asked to stop, or is one of a job that was."""
+        """Whether this process, or another of its job, was asked to stop."""
         return self.signal is not None
 
     def before(self, step: int) -> bool:
-        """Whether to stop before a step of training; all processes of a job get the same answer at the same step."""
-        if self._is_elsewhere() and not self._noticed:
+        """Return whether to stop before a step of training; all processes of a job get the same answer."""
+        if self._is_foreign_job() and not self._noticed:
             from jax.experimental import multihost_utils
 
             self._noticed = multihost_utils.reached_preemption_sync_point(step)
-        return self._reached()
+        return self._check()
 
     def check(self, *_: object) -> None:
-        """Leave a long computation, such as an evaluation between two windows, if asked to stop.
+        """Stop a long computation between two parts, such as windows of an evaluation.
 
         Raises:
-            Stopped: if so.
+            Stopped: if the process was asked to stop.
         """
-        if self._reached():
+        if self._check():
             raise Stopped(f"stopped by {self.name}")
 
     @property
     def name(self) -> str:
-        """What asked for it."""
+        """The origin of the request, for messages."""
         return "the machine's notice" if self.signal is None else self.signal.name + self._where
 
     def receive(self, received: signal.Signals) -> None:
-        """Take a signal that this process was sent."""
+        """Handle a signal that was sent to this process."""
         if self.job is not None:
             self.say(f"{received.name}: this job stops as soon as its step is done and saved; {_SECOND}")
             self.job.ask_to_stop(received.name)
             return
-        self._halt, self.signal = 0, received
-        if self.nothing_to_lose:
-            self._end()
+        self._stop_at, self.signal = 0, received
+        if self.may_exit_at_once:
+            self._exit()
         self.say(f"{received.name}: stopping as soon as the step is done and saved; {_SECOND}")
 
-    def asked_in(self, process: int, signal_name: str) -> tuple[int, bool]:
-        """A process of the job was asked to stop: the checks made here, and whether there is nothing to lose."""
+    def stop_requested(self, process: int, signal_name: str) -> tuple[int, bool]:
+        """Record that a process of the job was asked to stop; see ``liveness.Listener``."""
         with self._changed:
             self.signal = signal.Signals[signal_name]
             self._where = f" in process {process}"
             self._agreeing = True
-            return self._checks, self.nothing_to_lose
+            return self._checks, self.may_exit_at_once
 
-    def halt_at(self, check: int | None) -> None:
-        """Stop at that check; at once if None."""
+    def stop_at(self, check: int | None) -> None:
+        """Stop at a check, by its number; at once if None."""
         if check is None:
-            self._end()
+            self._exit()
         with self._changed:
-            self._halt, self._agreeing = check, False
+            self._stop_at, self._agreeing = check, False
             self._changed.notify_all()
 
-    def _reached(self) -> bool:
-        """Make a check."""
-        if self._is_elsewhere():  # one of many must not leave what all are doing
+    def _check(self) -> bool:
+        """Count a check, and return whether to stop at it."""
+        if self._is_foreign_job():  # one process must not stop alone
             return self._noticed
         with self._changed:
             while self._agreeing:
                 self._changed.wait()
             self._checks += 1
-            return self._checks >= self._halt
+            return self._checks >= self._stop_at
 
-    def _is_elsewhere(self) -> bool:
-        """Whether this is a process of a job that was joined otherwise, whose notice of an end is jax's own."""
+    def _is_foreign_job(self) -> bool:
+        """Return whether the job was joined without this library, so that jax notices preemption."""
         return self.job is None and jax.process_count() > 1
 
-    def _end(self) -> NoReturn:
-        self.say(f"stopped by {self.name}; nothing was to be saved: run it again, with --resume if it was begun")
+    def _exit(self) -> NoReturn:
+        self.say(f"stopped by {self.name}; nothing was to be saved: run it again, with `resume` if it was begun")
         leave_at_once(STOPPED)
 
 
@@ -143,7 +145,7 @@ _leaving = threading.Lock()
 
 
 def leave_at_once(code: int, say: Callable[[], object] = lambda: None) -> NoReturn:
-    """End the process, whatever its threads are doing; of several that call this, the first one's ``say`` is heard."""
+    """End the process, whatever its threads are doing; if several threads call this, only the first ``say`` runs."""
     _leaving.acquire()
     say()
     for stream in (sys.stdout, sys.stderr):
@@ -153,22 +155,26 @@ def leave_at_once(code: int, say: Callable[[], object] = lambda: None) -> NoRetu
 
 
 @contextlib.contextmanager
-def stop_on_signals(say: Callable[[str], None], nothing_to_lose: bool = False) -> Iterator[StopRequest]:
-    """A request that SIGTERM, SIGINT and SIGHUP make, while the block runs; ``say`` tells a person of it.
+def stop_on_signals(say: Callable[[str], None], may_exit_at_once: bool = False) -> Iterator[StopRequest]:
+    """Yield a request to stop that SIGTERM, SIGINT and SIGHUP make during the block.
 
-    A thread of its own takes the signals, so that it hears them while the main thread is amid a compilation. Outside
-    the main thread no signals can be had, and the request is never made.
+    A thread receives the signals, so that they take effect while the main thread is compiling. Outside the main thread,
+    signals cannot be received, and the request is never made.
+
+    Args:
+        say: shows a one-line message; called from any thread.
+        may_exit_at_once: the initial value of the request's attribute.
     """
     request = StopRequest(say)
-    request.nothing_to_lose = nothing_to_lose
+    request.may_exit_at_once = may_exit_at_once
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)  # a signal must not wait for the thread
     watcher = threading.Thread(target=_watch, args=(ours, request), name="stop on signals", daemon=True)
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
-    before = {number: signal.signal(number, _leave_to_the_watcher) for number in heard}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    before = {number: signal.signal(number, _leave_to_the_watcher) for number in handled}
     wakeup = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
     watcher.start()
     try:
@@ -184,7 +190,7 @@ def stop_on_signals(say: Callable[[str], None], nothing_to_lose: bool = False) -
 
 @contextlib.contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Raise ``Terminated`` for SIGTERM while the block runs, so that files being written are cleared away."""
+    """Raise ``Terminated`` for SIGTERM during the block, so that unfinished files are deleted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -200,7 +206,7 @@ def terminate_as_interrupt() -> Iterator[None]:
 
 
 def _leave_to_the_watcher(number: int, frame: FrameType | None) -> None:
-    """Python runs this between two bytecodes of the main thread, which may be long after the signal."""
+    """Do nothing: Python runs this between two bytecodes of the main thread, which may be long after the signal."""
 
 
 def _watch(pipe: int, request: StopRequest) -> None:

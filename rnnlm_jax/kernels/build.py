@@ -16,8 +16,8 @@ import jax.ffi
 import jaxlib.version
 
 from rnnlm_jax.errors import warn
-from rnnlm_jax.system.build_lock import single_build
 from rnnlm_jax.system.cache_root import cache_root, writable_folder
+from rnnlm_jax.system.file_lock import single_build
 from rnnlm_jax.system.progress import token_bar
 
 #: Subfolder of the cache.

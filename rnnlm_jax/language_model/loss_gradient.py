@@ -67,7 +67,7 @@ def loss_and_gradient(
         ``((loss, scored), gradient)``.
     """
     inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
-    mask: Bool[Array, T * B] = jnp.asarray(batch.mask)
+    mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
     # Without a key nothing can be drawn: then a sampled layer uses its exact loss too.
     rows = None if model.output.sampled and key is None else model.output.by_row
     segment = _Segment(state, inputs, targets, key)

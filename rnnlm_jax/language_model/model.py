@@ -197,7 +197,7 @@ class LanguageModel:
             key: for dropout; None: no dropout.
         """
         state, hs = self.hidden(params, state, jnp.asarray(batch.inputs), key)
-        mask: Bool[Array, T * B] = jnp.asarray(batch.mask)
+        mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
         weights = mask.astype(self.cell.spec.param_dtype)
         loss = self.output.total_nats(self.output_params(params), hs, jnp.asarray(batch.targets), weights)
         return loss, Scored(mask.sum(dtype=jnp.int32), state)

@@ -10,7 +10,7 @@ import numpy as np
 from rnnlm_jax.data import Progress, Vocabulary, no_progress, split_words
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.ngrams.backoff_model import NgramModel
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 
 #: Tokens of the format for the beginning and end of a sentence and for unknown words.
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
@@ -38,7 +38,7 @@ def write_arpa(model: NgramModel, path: str | Path, progress: Progress = no_prog
         ArgumentError: a token cannot be written: it has white space, or the name of another token of the format.
     """
     names = arpa_names(model.vocabulary)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         opened = gzip.open if str(path).endswith(".gz") else open
         with opened(temporary, "wt", encoding="utf-8", newline="\n") as file:
             _write(model, np.array([*names, BOS], object), file, progress)

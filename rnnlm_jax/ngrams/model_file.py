@@ -84,7 +84,7 @@ def write_model(
         "sha256": {name: _digest(array) for name, array in arrays.items()},
     }
     text = json.dumps(header, allow_nan=False).encode("ascii")
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, header=np.frombuffer(text, np.uint8), **arrays)
 
 

@@ -1,9 +1,9 @@
-"""Published experiments by name, ``paper/size``: configurations, and nothing else."""
+"""Presets: configurations of published experiments, by name (``paper/size``)."""
 
 from collections.abc import Callable
 
 from rnnlm_jax.config import Config
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.presets import (
     demo,
     dropout,
@@ -59,11 +59,11 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def preset(name: str) -> Config:
-    """The configuration of that name.
+    """Return the configuration of a preset.
 
     Raises:
-        UserError: if there is none, listing those there are.
+        ConfigError: if the name is unknown; the message lists the known ones.
     """
     if name not in PRESETS:
-        raise UserError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}, or give a Python file")
+        raise ConfigError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}, or give a Python file")
     return PRESETS[name]()

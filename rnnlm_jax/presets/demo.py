@@ -1,20 +1,22 @@
-"""The embedded default: an LSTM on Python's own language reference, a text of 53 thousand words that is always there.
+"""The default experiment: an LSTM on Python's own language reference, a text of 53,000 words that needs no download.
 
-So small a text is soon known by heart: hence tied embeddings, much dropout, and a learning rate that soon falls.
-Under three minutes on two cores, beside a unigram and a bigram model of the same text. Command:
-``rnnlm-jax train --run DIR``.
+Paper: none. So small a text is easily overfitted: hence tied embeddings, much dropout, and a learning rate that soon
+falls.
+Expected: a test perplexity well below that of the unigram and the bigram model, which are printed beside it.
+Time: under 3 minutes for both presets on 2 CPU cores.
+Command: ``rnnlm-jax train --run DIR``.
 """
 
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 
 
 def demo() -> Config:
-    """200 units, tied embeddings, locked dropout, Adam, 8 epochs."""
+    """Return the LSTM: 200 units, tied embeddings, variational dropout, Adam, 8 epochs."""
     return _config("lstm")
 
 
 def elman() -> Config:
-    """The same with a simple recurrent network, to see how much less far back it looks."""
+    """Return the same with a simple recurrent network (tanh), which uses less context."""
     return _config("elman-tanh")
 
 

@@ -1,20 +1,23 @@
-"""A language whose exact entropy is known, to see how close a recurrent network comes.
+"""A language with known entropy, to measure how close recurrent networks come to it.
 
-The ``grammar`` corpus is drawn from an unambiguous probabilistic grammar in which verbs agree with their subjects
-across distractors, so no model can have an expected loss below its entropy rate. 100 units, 40,000 sentences, 6
-epochs of Adam. Command: ``rnnlm-jax train grammar/lstm --run DIR``.
+Paper: none. The ``grammar`` corpus is drawn from an unambiguous probabilistic grammar in which verbs agree with their
+subjects across distractors; no model can have an expected loss below its entropy rate of 1.72243 nats per token. 100
+units, 40,000 sentences, 6 epochs of Adam.
+Expected: test losses 1.0 % (LSTM) and 2.3 % (simple recurrent network) above the entropy rate.
+Time: about 1 minute on 2 CPU cores.
+Command: ``rnnlm-jax train grammar/lstm --run DIR``.
 """
 
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 
 
 def lstm() -> Config:
-    """The LSTM, which ends within 5 % of the entropy rate."""
+    """Return the LSTM."""
     return _config("lstm")
 
 
 def elman() -> Config:
-    """The simple recurrent network, for comparison."""
+    """Return the simple recurrent network (tanh)."""
     return _config("elman-tanh")
 
 

@@ -1,20 +1,23 @@
-"""The One Billion Word benchmark (Chelba et al. 2013) at full size: settings of published models, for ``tfds:lm1b``.
+"""The One Billion Word benchmark at full size: published models on ``tfds:lm1b``.
 
-829,250,940 training tokens, 793,471 words of three occurrences or more, sentences shuffled. They are jobs for
-accelerators with days to spend; ``python -m experiments.perplexity_table.full_size`` counts their parameters, memory
-and operations without running them. Command: ``rnnlm-jax train lm1b/lstm-2048 --run DIR``.
+Papers: Chelba et al. 2013 (the benchmark), Ji et al. 2016, Jozefowicz et al. 2016, Grave et al. 2017. 829,250,940
+training tokens, 793,471 words that occur three times or more, sentences shuffled.
+Expected: the published test perplexities are in each function's docstring; none was trained here.
+Time: days on accelerators. ``python -m experiments.perplexity_table.full_size`` computes parameters, memory and
+operations without training.
+Command: ``rnnlm-jax train lm1b/lstm-2048 --run DIR``.
 """
 
 from typing import Any
 
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 
-#: Words with their marks, as Chelba et al. 2013 count them.
+#: Vocabulary size of Chelba et al. 2013, with the sentence marks and <UNK>.
 VOCABULARY = 793_471
 
 _SAMPLED: tuple[tuple[str, Any], ...] = (("num_samples", 8192), ("proposal", "log-uniform"))
 #: 4096 filters and two highway layers, words of up to 50 characters (Jozefowicz et al. 2016, section 3.2). How many
-#: filters there are of each width, 1 to 8, is ours.
+#: filters there are of each width, 1 to 8, is our choice.
 _CHARACTERS: tuple[tuple[str, Any], ...] = (
     ("filters", "32+32+64+128+256+512+1024+2048"),
     ("characters", 16),
@@ -26,7 +29,7 @@ _CUTOFFS: tuple[tuple[str, Any], ...] = (("cutoffs", "4000:40000:200000"),)
 
 
 def rnn_blackout() -> Config:
-    """RNN-2048 with BlackOut, α = 0.1 and 2000 samples (Ji et al. 2016, section 5): perplexity 68.3."""
+    """Return RNN-2048 with BlackOut, α = 0.1 and 2000 samples (Ji et al. 2016, section 5): perplexity 68.3."""
     model = ModelConfig(
         cell="elman-sigmoid",
         hidden_size=2048,
@@ -37,9 +40,9 @@ def rnn_blackout() -> Config:
 
 
 def rnn_maxent() -> Config:
-    """RNN-1024 with MaxEnt 9-gram features (Chelba et al. 2013, section 4): perplexity 51.3, 20 B parameters.
+    """Return RNN-1024 with MaxEnt 9-gram features (Chelba et al. 2013, section 4): perplexity 51.3, 20 B parameters.
 
-    Of those all but 1.6 B are the table's, whose size is ours: what the published number leaves.
+    All but 1.6 B of the parameters are the table's; its size is our choice, so that the sum is the published number.
     """
     model = ModelConfig(
         cell="elman-sigmoid",
@@ -53,27 +56,27 @@ def rnn_maxent() -> Config:
 
 
 def lstm() -> Config:
-    """LSTM-2048 with projection 512 (Jozefowicz et al. 2016, sections 4 and 5): perplexity 43.7, 0.83 B parameters."""
+    """Return LSTM-2048 with projection 512 (Jozefowicz et al. 2016): perplexity 43.7, 0.83 B parameters."""
     return _config(_projected(2048, 512, dropout=0.1, output="importance", output_options=_SAMPLED), _adagrad())
 
 
 def big_lstm() -> Config:
-    """2-layer LSTM-8192 with projection 1024 (Jozefowicz et al. 2016): perplexity 30.6, 1.8 B parameters."""
+    """Return the 2-layer LSTM-8192 with projection 1024 (Jozefowicz et al. 2016): perplexity 30.6, 1.8 B parameters."""
     return _config(_big(), _adagrad())
 
 
 def big_lstm_char_cnn() -> Config:
-    """The same with character-CNN inputs (Jozefowicz et al. 2016): perplexity 30.0, 1.04 B parameters."""
+    """Return the same with character-CNN inputs (Jozefowicz et al. 2016): perplexity 30.0, 1.04 B parameters."""
     return _config(_big(input="char-cnn", input_options=_CHARACTERS), _adagrad())
 
 
 def adaptive_small() -> Config:
-    """LSTM-2048 with the adaptive softmax (Grave et al. 2017, section 5): perplexity 43.9."""
+    """Return LSTM-2048 with the adaptive softmax (Grave et al. 2017, section 5): perplexity 43.9."""
     return _adaptive(layers=1)
 
 
 def adaptive_large() -> Config:
-    """Two layers of it (Grave et al. 2017, section 5): perplexity 39.8."""
+    """Return two layers of it (Grave et al. 2017, section 5): perplexity 39.8."""
     return _adaptive(layers=2)
 
 
@@ -108,7 +111,7 @@ def _projected(hidden_size: int, projection: int, dropout: float, **rest: Any) -
 
 
 def _adagrad() -> OptimizerConfig:
-    """AdaGrad, the LSTM's gradient alone clipped (Jozefowicz et al. 2016, section 4)."""
+    """Return AdaGrad with clipping of the LSTM's gradient alone (Jozefowicz et al. 2016, section 4)."""
     return OptimizerConfig(
         optimizer="adagrad", learning_rate=0.2, initial_accumulator=1.0, clip_scope="cells", clip_norm=10.0
     )

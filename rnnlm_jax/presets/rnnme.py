@@ -1,9 +1,11 @@
-"""Mikolov, Deoras, Povey, Burget & Cernocky 2011, "Strategies for training large scale neural network language models".
+"""A simple recurrent network with word classes, alone and with hashed n-gram features, on Penn Treebank.
 
-A simple recurrent network whose words are predicted by way of classes, alone and with hashed n-gram features trained
-beside it, on Penn Treebank; everything else is the same for both. Plain gradient descent in small batches, as in their
-toolkit: a rate of 0.1 a token, halved after each epoch from the fifth on. Command:
-``rnnlm-jax train rnnme/maxent --run DIR``.
+Paper: Mikolov, Deoras, Povey, Burget & Cernocky 2011, "Strategies for training large scale neural network language
+models". The features are trained jointly with the network. All other settings are the same for both: plain gradient
+descent in small batches as in their toolkit, learning rate 0.1 per token, halved after each epoch from the fifth on.
+Expected: test perplexity 146.5 alone, 123.7 with the features.
+Time: 9 and 19 minutes on 2 CPU cores.
+Command: ``rnnlm-jax train rnnme/maxent --run DIR``.
 """
 
 from typing import Any
@@ -12,12 +14,12 @@ from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, T
 
 
 def alone() -> Config:
-    """200 units and 100 classes."""
+    """Return the network alone: 200 units and 100 classes."""
     return _config("class")
 
 
 def maxent() -> Config:
-    """The same with features of up to four words before each, in a table of 2.7e8 weights."""
+    """Return the same with features of up to four preceding words, in a table of 2.7e8 weights."""
     return _config("maxent", table_size=2.68e8, order=5)
 
 

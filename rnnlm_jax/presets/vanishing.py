@@ -1,8 +1,11 @@
 """How far back do recurrent networks of equal size look? Four cells on Penn Treebank, 2.70 million parameters each.
 
-One layer, an embedding of 128, ten streams of 70 tokens a step, 4 epochs of Adam; the number of units is what brings
-each model within 0.3 % of the LSTM's parameter count. Checkpoints of all epochs are kept, to see horizons grow. And the
-opposite fault: a relu network under plain gradient descent at a learning rate of 1, with norm clipping and without.
+Papers: Pascanu, Mikolov & Bengio 2013 (vanishing and exploding gradients). One layer, embedding 128, ten streams of 70
+tokens per step, 4 epochs of Adam; the number of units brings each model within 0.3 % of the LSTM's parameter count.
+Checkpoints of all epochs are kept. ``exploding`` and ``clipped``: a relu network with plain gradient descent at
+learning rate 1, without and with clipping, on the ``grammar`` corpus.
+Expected: test perplexity 118.9 (GRU), 131.9 (LSTM), 143.2 (tanh), 146.7 (sigmoid); ``exploding`` stops with an error.
+Time: 13 to 67 minutes on 2 CPU cores shared with other work.
 Command: ``rnnlm-jax train vanishing/lstm --run DIR``.
 """
 
@@ -12,32 +15,32 @@ EPOCHS = 4
 
 
 def elman_sigmoid() -> Config:
-    """The simple recurrent network with the sigmoid, whose slope is 1/4 at most."""
+    """Return the simple recurrent network with the sigmoid, whose slope is at most 1/4."""
     return _config("elman-sigmoid", hidden_size=138)
 
 
 def elman_tanh() -> Config:
-    """The simple recurrent network with tanh."""
+    """Return the simple recurrent network with tanh."""
     return _config("elman-tanh", hidden_size=138)
 
 
 def gru() -> Config:
-    """The gated recurrent unit."""
+    """Return the gated recurrent unit."""
     return _config("gru", hidden_size=131)
 
 
 def lstm() -> Config:
-    """The LSTM, to which the others are matched."""
+    """Return the LSTM, whose parameter count the others match."""
     return _config("lstm", hidden_size=128)
 
 
 def exploding() -> Config:
-    """A relu network whose gradient explodes within a few steps: loss and gradient become NaN, and training stops."""
+    """Return a relu network whose gradient explodes within a few steps: the loss becomes NaN, and training stops."""
     return _descent(clip_norm=None)
 
 
 def clipped() -> Config:
-    """The same, gradients of a larger norm than 1 rescaled to it: it trains."""
+    """Return the same with gradients clipped to norm 1: it trains."""
     return _descent(clip_norm=1.0)
 
 

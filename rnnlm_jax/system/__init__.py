@@ -1,1 +1,1 @@
-"""The operating system: input files, files written whole, cache folders, locks, memory, progress bars."""
+"""The operating system: input files, atomic writing, the cache folder, file locks, memory, progress bars."""

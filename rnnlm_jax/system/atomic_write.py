@@ -1,20 +1,20 @@
-"""Writing a file whole or not at all."""
+"""Write a file completely or not at all."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A place to write beside ``path``, which takes that name once all is written; after an error nothing is left.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, and rename it to ``path`` at the end; after an error, delete it.
 
     Raises:
-        UserError: if ``path`` is a folder or a device.
-        OSError: if it cannot be written, with its name.
+        ArgumentError: if ``path`` is a folder or a device.
+        OSError: if the file cannot be written; its ``filename`` is ``path``.
     """
     path = Path(path)
     require_file_name(path)
@@ -25,7 +25,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:  # of a full disk no name is told, and of the temporary file nobody has heard
+    except OSError as error:  # a full disk reports no file name, and users do not know the temporary one
         if error.errno is not None and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
@@ -34,11 +34,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def require_file_name(path: str | Path) -> None:
-    """Check that a file can take this name.
+    """Check that a file of this name can be written.
 
     Raises:
-        UserError: if it is the name of a folder or a device.
+        ArgumentError: if it is the name of a folder or a device.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is a {'folder' if path.is_dir() else 'device'}: give the name of a file to write")
+        raise ArgumentError(f"{path} is a {'folder' if path.is_dir() else 'device'}: give the name of a file to write")

@@ -1,4 +1,4 @@
-"""The folder of what is kept between starts and can be made again: kernels, compiled programs, prepared data sets."""
+"""The cache folder: files that can be made again, such as compiled kernels and programs, and prepared data sets."""
 
 import atexit
 import functools
@@ -9,49 +9,57 @@ from pathlib import Path
 
 from rnnlm_jax.errors import warn
 
-#: The environment variable that names the folder.
+#: The environment variable that names the cache folder.
 CACHE_VARIABLE = "RNNLM_JAX_CACHE"
 
 
 class NoCacheError(Exception):
-    """No folder is named and the user has no home directory; the message says so in a few words."""
+    """No cache folder is named and the user has no home directory; the message is a few words."""
 
 
-def named_root() -> Path:
-    """Return ``$RNNLM_JAX_CACHE``, or else ``rnnlm_jax`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; it need not exist.
+def user_cache_root() -> Path:
+    """Return ``$RNNLM_JAX_CACHE``, or the platform's cache folder (Linux: ``~/.cache/rnnlm_jax``); it may not exist.
 
     Raises:
-        NoCacheError: if neither variable is set and the user has no home directory.
+        NoCacheError: if the variable is not set and the user has no home directory.
     """
-    if ours := os.environ.get(CACHE_VARIABLE):
-        return Path(ours).absolute()
-    caches = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(caches):  # the standard says to ignore relative ones
-        return Path(caches) / "rnnlm_jax"
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).absolute()
+    import platformdirs  # not needed by most programs that import the library
+
     try:
-        return Path.home() / ".cache" / "rnnlm_jax"
-    except RuntimeError as error:
-        raise NoCacheError("the user has no home directory") from error
+        folder = platformdirs.user_cache_path("rnnlm_jax", appauthor=False)
+    except RuntimeError:
+        folder = None
+    if folder is None or not folder.is_absolute():  # earlier releases of platformdirs return "~/.cache" unexpanded
+        raise NoCacheError("the user has no home directory")
+    return folder
 
 
 def cache_root() -> Path:
-    """Return ``named_root()``, or after a warning a folder that is deleted when the process ends.
+    """Return ``user_cache_root()``; without one, warn and return a folder that is deleted when the process ends.
 
     Raises:
-        OSError: if there is not even room for temporary files.
+        OSError: if no temporary folder can be created either.
     """
     try:
-        return named_root()
+        return user_cache_root()
     except NoCacheError as error:
         warn_unkept(str(error))
         return _temporary()
 
 
 def writable_folder(name: str) -> Path:
-    """Make a folder in ``cache_root()``; where it cannot be written, after a warning, one that is deleted at the end.
+    """Create a folder in ``cache_root()``; if it cannot be written, warn and create a temporary one.
+
+    Args:
+        name: the folder's name.
+
+    Returns:
+        The folder. A temporary one is deleted when the process ends.
 
     Raises:
-        OSError: if there is not even room for temporary files.
+        OSError: if no temporary folder can be created either.
     """
     folder = cache_root() / name
     try:
@@ -64,10 +72,12 @@ def writable_folder(name: str) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder, of this user alone, since whoever may write there may have this user run programs.
+    """Create a folder if it is missing, and check that it can be written.
+
+    Only this user may write there: other users could plant programs that this user would run.
 
     Raises:
-        OSError: if it cannot be made or written.
+        OSError: if it cannot be created or written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=folder):
@@ -76,7 +86,7 @@ def require_writable(folder: Path) -> None:
 
 @functools.cache
 def warn_unkept(reason: str) -> None:
-    """Warn, once for each reason, that nothing is kept between starts."""
+    """Warn, once for each reason, that nothing is cached for later starts."""
     warn(
         f"nothing can be kept for the next start ({reason}), which will compile everything again: set {CACHE_VARIABLE} "
         "to a folder that can be written"
@@ -89,7 +99,7 @@ def _temporary() -> Path:
     owner = os.getpid()
 
     def delete() -> None:
-        if os.getpid() == owner:  # a forked process leaves it to its parent
+        if os.getpid() == owner:  # not in forked processes: the folder is their parent's
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(delete)

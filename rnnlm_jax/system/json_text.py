@@ -1,4 +1,4 @@
-"""JSON that every reader accepts: NaN and infinities become null, and what is no character U+FFFD."""
+"""JSON text that every parser accepts: NaN and infinities become null, lone surrogates U+FFFD."""
 
 import json
 import math
@@ -10,7 +10,7 @@ _ON_ONE_LINE = json.JSONEncoder(allow_nan=False)
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """The value as JSON text, on one line unless indented."""
+    """Return a value as JSON text, on one line unless ``indent`` is given."""
     if indent is None:
         return _ON_ONE_LINE.encode(_valid(value))
     return json.dumps(_valid(value), indent=indent, allow_nan=False)
@@ -21,6 +21,6 @@ def _valid(value: Any) -> Any:
         return {_valid(key): _valid(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_valid(item) for item in value]
-    if isinstance(value, str):  # a word of the command line that is not UTF-8 has surrogates
+    if isinstance(value, str):  # command-line arguments that are not UTF-8 contain surrogates
         return value if value.isascii() else _SURROGATES.sub("\ufffd", value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The memory that arrays can have: of each device, or of the machine, a control group, or this process."""
+"""The memory available to arrays: of a device, or the least of machine, control groups and process limits."""
 
 import contextlib
 import math
@@ -8,35 +8,35 @@ from typing import Any
 
 import jax
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DeviceError
 
 
 def require_memory(needed: int, what: str) -> None:
-    """Check that so many bytes fit into the memory that each device has, however much of it is free.
+    """Check that the total memory of each device is at least ``needed``, however much of it is free.
 
     Args:
         needed: bytes on each device.
-        what: that needs them, as in "the parameters"; in the message.
+        what: what needs them, such as "the parameters", for the message.
 
     Raises:
-        UserError: if they cannot fit.
+        DeviceError: if it is less.
     """
     available = device_memory()
     if available is not None and needed > available:
         where = "this machine or job has" if jax.local_devices()[0].platform == "cpu" else "a device has"
-        raise UserError(
+        raise DeviceError(
             f"out of memory: {what} would take {size_text(needed)}, and {where} {size_text(available)}: choose smaller "
-            "sizes, such as --batch-size, --bptt or --hidden-size"
+            "sizes, such as `batch_size`, `bptt` or `hidden_size`"
         )
 
 
 def size_text(size: int) -> str:
-    """Bytes in a unit to read: MiB below a tenth of a GiB."""
+    """Return a number of bytes as text, in GiB, or in MiB below a tenth of a GiB."""
     return f"{size / 2**20:.1f} MiB" if size < 2**30 / 10 else f"{size / 2**30:,.2f} GiB"
 
 
 def bytes_on_each_device(tree: Any) -> int:
-    """Bytes that each device has of a tree of arrays, or of descriptions of arrays, with or without shardings."""
+    """Return the bytes of a tree on each device; its leaves are arrays or ``ShapeDtypeStruct``, sharded or not."""
     total = 0
     for leaf in jax.tree.leaves(tree):
         sharding = getattr(leaf, "sharding", None)
@@ -46,7 +46,7 @@ def bytes_on_each_device(tree: Any) -> int:
 
 
 def device_memory() -> int | None:
-    """Return the bytes that each local device can have at most; None if that is not known."""
+    """Return the memory of each local device in bytes; None if unknown."""
     device = jax.local_devices()[0]
     if (limit := (device.memory_stats() or {}).get("bytes_limit")) is not None:
         return limit
@@ -56,10 +56,10 @@ def device_memory() -> int | None:
 
 
 def machine_memory(root: Path = Path("/")) -> int | None:
-    """Return the bytes that this process can have at most, swap included, however little is free; None if unknown.
+    """Return the bytes that this process may use at most, swap included, whether free or not; None if unknown.
 
     Args:
-        root: where ``proc`` and ``sys`` lie.
+        root: the folder that contains ``proc`` and ``sys``.
     """
     memory, swap = _meminfo(root, "MemTotal:"), _meminfo(root, "SwapTotal:")
     limits = [limit for group in _control_groups(root) if (limit := _limit(group, swap)) is not None]
@@ -69,7 +69,7 @@ def machine_memory(root: Path = Path("/")) -> int | None:
 
 
 def _meminfo(root: Path, name: str) -> int:
-    """Bytes of one line of /proc/meminfo; 0 without it."""
+    """Return the bytes of one line of /proc/meminfo; 0 if it is missing."""
     with contextlib.suppress(OSError, ValueError):
         for words in map(str.split, (root / "proc/meminfo").read_text().splitlines()):
             if words[0] == name:
@@ -78,7 +78,7 @@ def _meminfo(root: Path, name: str) -> int:
 
 
 def _control_groups(root: Path) -> list[Path]:
-    """The folders of the control groups, of version 1 and 2, that limit this process's memory."""
+    """Return the folders of the control groups (versions 1 and 2) that limit this process's memory."""
     found: list[Path] = []
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
@@ -86,13 +86,13 @@ def _control_groups(root: Path) -> list[Path]:
             if "memory" not in (controllers or "memory").split(","):
                 continue
             top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
-            group = top / path.lstrip("/")  # in a container the path may be the host's: whatever is there counts
-            found += [place for place in (group, *group.parents) if place.is_relative_to(top)]
+            group = top / path.lstrip("/")  # in a container the path may be the host's: use those that exist
+            found += [folder for folder in (group, *group.parents) if folder.is_relative_to(top)]
     return found
 
 
 def _limit(group: Path, swap: int) -> int | None:
-    """Bytes of one control group with what it may have of ``swap``; None if it has no limit."""
+    """Return the bytes of memory and of ``swap`` that one control group may use; None if it has no limit."""
     memory = _number(group / "memory.max") or _number(group / "memory.limit_in_bytes")
     if memory is None:
         return None
@@ -103,6 +103,6 @@ def _limit(group: Path, swap: int) -> int | None:
 
 
 def _number(file: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):  # "max" stands for no limit
+    with contextlib.suppress(OSError, ValueError):  # "max" means no limit
         return int(file.read_text())
     return None

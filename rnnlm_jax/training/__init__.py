@@ -1,1 +1,1 @@
-"""Training a language model: step, loop, checkpoints and metrics."""
+"""Training of a language model: optimiser, step, loop, metrics and results."""

@@ -1,4 +1,4 @@
-"""What an epoch came to, for people and for the metrics file."""
+"""The report on one epoch, for the terminal and the metrics file."""
 
 import dataclasses
 from typing import Any
@@ -8,29 +8,35 @@ from rnnlm_jax.evaluation.perplexity import Evaluation, perplexity
 
 @dataclasses.dataclass(frozen=True)
 class EpochReport:
-    """What an epoch came to."""
+    """Training and validation figures of one epoch."""
 
     epoch: int
+    """Number of the epoch, from 1."""
     step: int
+    """Steps done at its end."""
     learning_rate: float
     train_loss: float
-    """A token, over the epoch, while parameters changed: nats, or the sampled loss of the output layer."""
+    """Mean training loss during the epoch, in nats per token; if ``sampled``, the output layer's surrogate loss."""
     train_tokens: int
     sampled: bool
+    """Whether the training loss is a sampled surrogate."""
     valid: Evaluation
     tokens_per_second: float
+    """Mean over the run."""
     seconds: float
+    """Training time of the run so far."""
     skipped: int
+    """Steps of the run skipped so far because loss or gradient was not finite."""
     rates: dict[str, float]
-    """Of the epoch's steps in this process, see ``Interval.rates``; empty if there were none."""
+    """``IntervalMetrics.rates`` of the epoch's steps in this process; empty if it made none."""
 
     @property
     def train_perplexity(self) -> float | None:
-        """``exp`` of the loss; None where that is sampled, and no nats of anything."""
+        """``exp`` of the training loss; None if that is sampled, since it is then not a log-likelihood."""
         return None if self.sampled else perplexity(self.train_loss, 1)
 
     def record(self) -> dict[str, Any]:
-        """The line of ``metrics.jsonl``."""
+        """Return the line of ``metrics.jsonl``."""
         return {
             "kind": "epoch",
             "step": self.step,

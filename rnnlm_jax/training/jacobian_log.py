@@ -1,11 +1,11 @@
-"""The mean log-determinant of the step Jacobians in a window of training, a line of metrics (``--log-jacobian``).
+"""The mean log-determinant of the step Jacobians in a training batch, logged with ``log_jacobian``.
 
-``log|det J| / n`` is the mean logarithm, in nats, of a step's singular values: how much the state's volume shrinks a
-dimension and a step. Summed over time it is the mean of all Lyapunov exponents.
+``log|det J| / n`` is the mean logarithm, in nats, of the singular values of a step's Jacobian J, with n the size of the
+state: the rate at which the volume of the state space shrinks, per dimension and step. Averaged over time it is the
+mean of all Lyapunov exponents.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +16,33 @@ from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
-from rnnlm_jax.training.step import TrainState, step_key
+from rnnlm_jax.training.step import step_key
+from rnnlm_jax.training.train_state import TrainState
 
-#: Positions of a batch at which a layer's matrix is formed and factored, if it has no closed form.
+#: Positions of a batch at which a layer's Jacobian is formed and factored, if it has no closed form.
 FACTORED = 4
 
-JacobianLog = Callable[[TrainState, Batch], Float[Array, " 1+layers"]]
+
+class JacobianLog(Protocol):
+    """Measures the step Jacobians in a batch."""
+
+    def __call__(self, state: TrainState, batch: Batch, /) -> Float[Array, " 1+layers"]:
+        """Return the mean ``log|det ∂s_t/∂s_{t-1}| / n`` of the full state, then of each layer, in nats.
+
+        Args:
+            state: the state before the step.
+            batch: inputs, targets and mask, ``[T, B]``.
+        """
+        ...
 
 
 class LayerRun(NamedTuple):
-    """A single layer on its way through a window."""
+    """A layer of the model and its states during a batch."""
 
     cell: Cell
     params: Tree
@@ -38,30 +50,30 @@ class LayerRun(NamedTuple):
     zs: Float[Array, "T B GH"]
 
 
-def make_jacobian_log(model: LanguageModel, seed: int, carries_state: bool) -> JacobianLog:
-    """``(state before the step, batch) -> mean log|det ∂s_t/∂s_{t-1}| / n``: of the full state, then of each layer.
+def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -> JacobianLog:
+    """Return the compiled measurement of the step Jacobians.
 
-    The mean is over the batch's tokens, with the parameters and the dropout that the step will use. The full state's
-    Jacobian is block triangular by layers, so its log-determinant is the sum of theirs. A layer without a closed form
-    is measured at ``FACTORED`` of the tokens, spread over the window.
+    The mean is over the batch's tokens, with the parameters and the dropout that the step will use. The Jacobian of the
+    full state is block triangular by layers, so its log-determinant is the sum of theirs. Layers without a closed form
+    are measured at ``FACTORED`` of the tokens, evenly spaced in time.
 
     Args:
         model: the model.
-        seed: of dropout.
-        carries_state: whether a batch goes on where the last one ended, as for the step.
+        seed: seed of dropout.
+        carries_state: whether a batch continues the one before, as for the training step.
 
     Raises:
-        UserError: if the model has no recurrent part.
+        ConfigError: if the model has no recurrent part.
     """
     if not model.cell.spec.output_size:
-        raise UserError("--log-jacobian measures the recurrent part, and this model has none: leave it out")
+        raise ConfigError("`log_jacobian` measures the recurrent part, and this model has none: leave it out")
 
     @jit
     def means(
         params: LanguageModelParams, before: Tree, step: Array, batch: Batch, positions: Int[Array, "2 P"]
     ) -> Array:
         sizes, values = [], []
-        for run in layer_runs(model, params, before, jnp.asarray(batch.inputs), step, seed):
+        for run in layer_runs(model, params, before, inputs=jnp.asarray(batch.inputs), step=step, seed=seed):
             sizes.append(state_size(run.cell))
             values.append(_mean_log_det(run, jnp.asarray(batch.mask), positions))
         log_dets, n = jnp.stack(values), jnp.asarray(sizes, values[0].dtype)
@@ -69,13 +81,14 @@ def make_jacobian_log(model: LanguageModel, seed: int, carries_state: bool) -> J
 
     def jacobian_log(state: TrainState, batch: Batch) -> Array:
         before = state.model_state if carries_state else model.initial_state((batch.inputs.shape[1],))
-        return means(state.params, model.cell_state(before), state.step, batch, spread(batch.mask))
+        before = before.cell if model.output.past else before
+        return means(state.params, before, state.step, batch, measured_positions(batch.mask))
 
     return jacobian_log
 
 
 def jacobian_figures(log_dets: Float[np.ndarray, " 1+layers"]) -> dict[str, float | list[float]]:
-    """What a line of metrics says of them, in nats per dimension of the state and step."""
+    """Return the measurements as fields of a line of metrics, in nats per dimension of the state and step."""
     total, *layers = map(float, log_dets)
     return {"jacobian_log_det": total} | ({"jacobian_log_det_layers": layers} if len(layers) > 1 else {})
 
@@ -84,11 +97,21 @@ def layer_runs(
     model: LanguageModel,
     params: LanguageModelParams,
     before: Tree,
+    *,
     inputs: Int[Array, "T B"],
     step: Int[Array, ""],
     seed: int,
 ) -> list[LayerRun]:
-    """Each layer of the model, the lowest first, on the way that a step of training will take it."""
+    """Return each layer of the model, the lowest first, with the states that a training step computes.
+
+    Args:
+        model: the model.
+        params: its parameters.
+        before: the recurrent state before the batch.
+        inputs: the token ids.
+        step: the number of the step, for dropout.
+        seed: seed of dropout.
+    """
     key, runs = step_key(model, seed, step), []
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> Array:
@@ -106,10 +129,10 @@ def layer_runs(
     return runs
 
 
-def spread(mask: Bool[np.ndarray, "T B"]) -> Int[np.ndarray, "2 P"]:
-    """Time and sequence of ``FACTORED`` tokens that count, from the first in time to the last."""
+def measured_positions(mask: Bool[np.ndarray, "T B"]) -> Int[np.ndarray, "2 P"]:
+    """Return times and sequences of ``FACTORED`` unmasked tokens, evenly spaced from the first in time to the last."""
     tokens = np.argwhere(mask)
-    if not len(tokens):  # a mean over nothing is NaN, whichever positions are taken
+    if not len(tokens):  # the mean over no tokens is NaN, whatever the positions
         return np.zeros((2, FACTORED), np.int32)
     return tokens[np.linspace(0, len(tokens) - 1, FACTORED).round().astype(int)].T.astype(np.int32)
 

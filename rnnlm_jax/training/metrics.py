@@ -1,52 +1,57 @@
-"""What a run writes about itself as it goes: one JSON object a line, and TensorBoard event files when asked."""
+"""Writers of metrics: ``metrics.jsonl``, and TensorBoard event files on request."""
 
 import hashlib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.errors import CheckpointError, ConfigError, warn
 from rnnlm_jax.jobs.checkpoints import Position
 from rnnlm_jax.system import json_text
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 
 
 @runtime_checkable
 class Writer(Protocol):
-    """Takes a record of named numbers."""
+    """Writes records, which are dicts of named numbers."""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write one record, which has a ``step``."""
+        """Write one record; it must have a ``step``."""
         ...
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write what is buffered, and close the files."""
         ...
 
 
 class JsonLines:
-    """``metrics.jsonl``: every record on a line of its own, flushed at once; numbers that JSON lacks become null.
+    """Writes ``metrics.jsonl``: one record on each line, flushed at once; NaN and infinities become null.
 
-    Each record has the ``run_id`` of its run.
+    Each record gets the ``run_id`` of the run.
     """
 
     def __init__(self, path: Path, run_id: str, resume_at: Position | None = None):
-        """Open the file; when resuming, keep the lines that the checkpoint's position counts, and no others.
+        """Open the file; when resuming, keep only the lines written before the checkpoint.
+
+        Args:
+            path: the file.
+            run_id: the ``run_id`` of the run.
+            resume_at: the position of the checkpoint; None for a new run.
 
         Raises:
-            UserError: if those lines are not as they were written.
+            CheckpointError: if those lines are not as they were written.
         """
         self.run_id = run_id
         self.lines, self._digest = 0, hashlib.sha256()
-        kept = [] if resume_at is None else written_before(path, resume_at)
+        kept = [] if resume_at is None else lines_before(path, resume_at)
         for line in kept:
             self._count(line)
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("".join(kept))
         self._file = path.open("a")
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all lines."""
+        """SHA-256 of all lines so far."""
         return self._digest.hexdigest()
 
     def write(self, record: dict[str, Any]) -> None:
@@ -65,21 +70,25 @@ class JsonLines:
         self._file.close()
 
 
-def written_before(path: Path, position: Position) -> list[str]:
-    """The lines of a metrics file that were written when a checkpoint was saved at a position.
+def lines_before(path: Path, position: Position) -> list[str]:
+    """Return the lines of a metrics file that were written before a checkpoint was saved.
+
+    Args:
+        path: the file.
+        position: the position of the checkpoint, with the number of lines and their digest.
 
     Raises:
-        UserError: if one of them is not as it was written.
+        CheckpointError: if one of them is not as it was written.
     """
     if not path.exists():
         if position.step:
             warn(f"{path} is missing: it begins anew at step {position.step}")
         return []
-    damaged = UserError(
+    damaged = CheckpointError(
         f"{path} is damaged (the records of the first {position.step} steps are not as they were written): restore "
         "it from a copy, or delete it to go on without them"
     )
-    if position.records is None:  # no checkpoint: training begins anew
+    if position.records is None:  # without a checkpoint, training begins anew
         return []
     try:
         kept = [line + "\n" for line in complete_lines(path)][: position.records]
@@ -92,31 +101,36 @@ def written_before(path: Path, position: Position) -> list[str]:
 
 
 def complete_lines(path: Path) -> list[str]:
-    """The lines of a metrics file that are whole: a killed run may leave a piece of one at the end."""
+    """Return the complete lines of a metrics file: a killed run may have left a part of one at the end."""
     return [line for line in path.read_text().split("\n")[:-1] if line.startswith("{") and line.endswith("}")]
 
 
 def require_tensorboard() -> Any:
-    """The module tensorboardX.
+    """Return the module ``tensorboardX``.
 
     Raises:
-        UserError: if it is not installed.
+        ConfigError: if it is not installed.
     """
     try:
         import tensorboardX
     except ImportError as error:
-        raise UserError("--tensorboard needs tensorboardX: pip install rnnlm_jax[tensorboard]") from error
+        raise ConfigError("`tensorboard` needs tensorboardX: pip install rnnlm_jax[tensorboard]") from error
     return tensorboardX
 
 
 class TensorBoard:
-    """TensorBoard event files, through tensorboardX (extra ``tensorboard``)."""
+    """Writes TensorBoard event files with tensorboardX (extra ``tensorboard``)."""
 
     def __init__(self, folder: Path, resume_at: int | None = None):
-        """Open a new event file in the folder; when resuming, what was written after that step counts no more.
+        """Open a new event file.
+
+        Args:
+            folder: its folder.
+            resume_at: the step of the checkpoint to resume from; TensorBoard then ignores earlier records of later
+                steps. None for a new run.
 
         Raises:
-            UserError: if tensorboardX is not installed.
+            ConfigError: if tensorboardX is not installed.
         """
         purge = None if resume_at is None else resume_at + 1
         self._writer = require_tensorboard().SummaryWriter(str(folder), purge_step=purge)
@@ -129,5 +143,5 @@ class TensorBoard:
                 self._writer.add_scalar(f"{prefix}/{name}", value, record["step"])
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write what is buffered, and close the files."""
         self._writer.close()

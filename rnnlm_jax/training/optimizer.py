@@ -1,4 +1,4 @@
-"""From a configuration to an optax update rule and a learning rate for each epoch."""
+"""The optax optimiser of a configuration, and the learning rate of each epoch."""
 
 from typing import Any
 
@@ -10,13 +10,15 @@ from rnnlm_jax.config import OptimizerConfig
 
 
 def make_optimizer(config: OptimizerConfig, learning_rate: Any) -> optax.GradientTransformation:
-    """``chain(clip_by_global_norm(c), rule)``: ``g ← c·g/‖g‖`` where ``‖g‖ ≥ c`` (Pascanu et al. 2013, algorithm 1).
+    """Return ``chain(clip_by_global_norm(c), rule)``.
 
-    With ``clip_scope="cells"`` g is the gradient of the cells, and what else there is is left as it is (Jozefowicz et al.
+    Clipping is ``g ← c·g/‖g‖`` if ``‖g‖ ≥ c`` (Pascanu et al. 2013, algorithm 1).
+
+    With ``clip_scope="cells"``, g is the gradient of the cells, and other gradients are not clipped (Jozefowicz et al.
     2016, section 4).
 
-    Its state is what a run keeps and a checkpoint holds. The step does the same update in fewer passes over memory
-    (``apply_gradient``), and is held to this one.
+    Checkpoints contain the state of this optimiser. The training step makes the same update in fewer passes over memory
+    (``apply_gradient``); tests compare the two.
     """
     rules = {
         "sgd": lambda: optax.sgd(learning_rate),
@@ -32,10 +34,10 @@ def make_optimizer(config: OptimizerConfig, learning_rate: Any) -> optax.Gradien
 
 
 def of_cells(params: Tree) -> Tree:
-    """Which leaves are parameters of the cells: a tree of truth values like the model's parameters."""
+    """Return a tree like the model's parameters that is True at those of the cells."""
     return jax.tree.map_with_path(lambda path, _: getattr(path[0], "name", None) == "cell", params)
 
 
 def learning_rate_at(config: OptimizerConfig, epoch: int) -> float:
-    """``η / decay^max(epoch + 1 - decay_after, 0)`` with epochs counted from 0 (Zaremba et al. 2014, section 4.1)."""
+    """Return ``η / decay^max(epoch + 1 - decay_after, 0)`` for an epoch from 0 (Zaremba et al. 2014, section 4.1)."""
     return config.learning_rate / config.decay ** max(epoch + 1 - config.decay_after, 0)

@@ -1,4 +1,4 @@
-"""A trace of chosen steps, for TensorBoard's profile plugin or xprof."""
+"""Profiler traces of chosen steps, for TensorBoard's profile plugin or xprof."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,53 +7,58 @@ from pathlib import Path
 
 import jax
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class ProfiledSteps:
-    """Which steps, the first and the last included, counted from 1 over the whole run."""
+    """The first and the last step to trace, both included, counted from 1 over the whole run."""
 
     first: int
     last: int
 
 
 def parse_steps(text: str) -> ProfiledSteps:
-    """The steps of ``10:20``, or ``10`` for one.
+    """Parse ``10:20``, or ``10`` for one step.
 
     Raises:
-        UserError: if that is no such text.
+        ConfigError: if the text has another form.
     """
     parts = text.split(":")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise UserError(f"--profile-steps cannot be {text!r}: give the first and the last step, as in 10:20")
+        raise ConfigError(f"`profile_steps` cannot be {text!r}: give the first and the last step, as in 10:20")
     first, last = int(parts[0]), int(parts[-1])
     if not 1 <= first <= last:
-        raise UserError(f"--profile-steps cannot be {text!r}: steps are counted from 1, the first before the last")
+        raise ConfigError(f"`profile_steps` cannot be {text!r}: steps are counted from 1, the first before the last")
     return ProfiledSteps(first, last)
 
 
 class Profiler:
-    """Traces some steps into a folder, from when the steps before are done until they themselves are."""
+    """Traces some steps into a folder, from the end of the step before the first to the end of the last."""
 
     def __init__(self, steps: ProfiledSteps, folder: Path):
-        """Nothing is traced yet."""
+        """Store the steps and the folder; ``step`` starts the trace."""
         self.steps, self.folder = steps, folder
         self.done = False
-        self._under_way = False
+        self._tracing = False
 
-    def is_to_come(self, done: int, end: int) -> bool:
-        """Whether any of the steps is after ``done`` and not beyond ``end``."""
+    def overlaps(self, done: int, end: int) -> bool:
+        """Return whether any of the steps to trace is in ``done + 1 … end``."""
         return done < self.steps.last and self.steps.first <= end
 
     @contextlib.contextmanager
     def step(self, step: int, finish: Callable[[], None]) -> Iterator[None]:
-        """Around the dispatch of a step; ``finish`` waits for all steps under way."""
-        if not self.done and not self._under_way and self.steps.first <= step <= self.steps.last:
+        """Trace the dispatch of a step in the block, if it is one of the steps to trace.
+
+        Args:
+            step: the number of the step.
+            finish: waits until all dispatched steps have ended.
+        """
+        if not self.done and not self._tracing and self.steps.first <= step <= self.steps.last:
             finish()
             jax.profiler.start_trace(self.folder)
-            self._under_way = True
-        if not self._under_way:
+            self._tracing = True
+        if not self._tracing:
             yield
             return
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
@@ -63,7 +68,7 @@ class Profiler:
             self.close()
 
     def close(self) -> None:
-        """Write the trace, if one is under way."""
-        if self._under_way:
-            self._under_way, self.done = False, True
+        """Write the trace, if there is one."""
+        if self._tracing:
+            self._tracing, self.done = False, True
             jax.profiler.stop_trace()

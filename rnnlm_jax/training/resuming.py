@@ -1,48 +1,52 @@
-"""What a resumed run may change, which checkpoints it goes on from, and which of them it writes again."""
+"""Resume a run: the options that may change, the checkpoints to continue from, and those to write again."""
 
 import dataclasses
 from typing import Any
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.config import Config, options, replace
-from rnnlm_jax.errors import UserError, warn
+from rnnlm_jax.errors import CheckpointError, ConfigError, UserError, warn
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position, Restored, restore_newest
 from rnnlm_jax.jobs.run_identity import RunIdentity
 
 
 def resumed_config(begun: Config, asked: Config) -> Config:
-    """The configuration of a run with the options that a resumed run may change as they are asked for.
+    """Return the configuration of a run with the changed options that a resumed run may change.
+
+    Args:
+        begun: the configuration of the run.
+        asked: the configuration with which it is to be resumed.
 
     Raises:
-        UserError: naming the first option that differs and may not.
+        ConfigError: naming the first changed option that must not change.
     """
     changes: dict[str, dict[str, Any]] = {}
     for (group, spec, before), (_, _, after) in zip(options(begun), options(asked), strict=True):
         if before == after:
             continue
         if spec.name == "input_workers" and (before is None) != (after is None):
-            raise UserError(
-                f"cannot resume with input workers {after}: the run was begun with {before}, and text in memory "
+            raise ConfigError(
+                f"cannot resume with `input_workers` {after}: the run was begun with {before}, and text in memory "
                 "cannot become text on disk, or the other way; leave the option out, or begin another run"
             )
         if not spec.metadata["may_change"]:
-            raise UserError(
-                f"cannot resume with {spec.name.replace('_', ' ')} {after}: the run was begun with {before}; "
-                "leave the option out, or begin another run"
+            raise ConfigError(
+                f"cannot resume with `{spec.name}` {after}: the run was begun with {before}; leave the option out, or "
+                "begin another run"
             )
         changes.setdefault(group, {})[spec.name] = after
     return replace(begun, **changes)
 
 
-def newest_training(
-    last: CheckpointFolder, validating: CheckpointFolder, like: dict[str, Tree], identity: RunIdentity
+def restore_training(
+    last: CheckpointFolder, validating: CheckpointFolder, like: dict[str, Tree], *, identity: RunIdentity
 ) -> Restored | None:
-    """The newest state of training that is whole; None, which is told, if there is none at all.
+    """Restore the newest intact state of training; warn and return None without checkpoints.
 
-    A step is among the ``last`` once its epoch is validated; among those ``validating`` it is from before.
+    Of one step, the checkpoint in ``last`` was saved after the validation of its epoch, that in ``validating`` before.
 
     Raises:
-        UserError: if there are checkpoints, and none is whole, or it is of another run or model.
+        CheckpointError: if all checkpoints are damaged, or one is of another run or model.
     """
     if not last.steps() and not validating.steps():
         warn(f"{last.folder} holds no checkpoint: training begins anew")
@@ -50,16 +54,21 @@ def newest_training(
     return restore_newest((last, validating), like, identity)
 
 
-def with_best(
-    position: Position, best: CheckpointFolder, last: CheckpointFolder, like: dict[str, Tree], identity: RunIdentity
+def require_best_checkpoint(
+    position: Position,
+    best: CheckpointFolder,
+    last: CheckpointFolder,
+    *,
+    like: dict[str, Tree],
+    identity: RunIdentity,
 ) -> Position:
-    """The position, once its best parameters so far are seen to be whole.
+    """Check that the best parameters up to a position are intact, and return the position.
 
-    If they are not, they are taken from ``last``, where it has that step. A folder that holds none at all has been
-    deleted by someone, and the best is sought anew.
+    If they are damaged, they are copied from ``last`` if it has that step. If the folder was deleted, the best epoch is
+    chosen among those to come.
 
     Raises:
-        UserError: if they are lost: the results would be those of another epoch.
+        CheckpointError: if they are lost: the results would be those of another epoch.
     """
     step = position.best_step
     if step is None:
@@ -69,12 +78,12 @@ def with_best(
         return dataclasses.replace(position, best_step=None, best_valid_nats=None)
     try:
         if step not in best.steps():
-            raise UserError(f"the checkpoint {best.folder / str(step)} is missing")
+            raise CheckpointError(f"the checkpoint {best.folder / str(step)} is missing")
         best.restore(like, identity, step)
     except UserError as error:
         what = str(error).split(": restore")[0]
         if step not in last.steps():
-            raise UserError(
+            raise CheckpointError(
                 f"{what}, and with it the best parameters so far: restore it from a copy, or delete {best.folder} to "
                 "go on with the best from here on"
             ) from error
@@ -85,13 +94,22 @@ def with_best(
     return position
 
 
-def discard_later(position: Position, validated: bool, last: CheckpointFolder, best: CheckpointFolder) -> None:
-    """Remove checkpoints beyond the position that a run goes on from, and what no process has finished writing.
+def discard_later_checkpoints(
+    position: Position, last: CheckpointFolder, best: CheckpointFolder, *, validated: bool
+) -> None:
+    """Delete checkpoints beyond the position to resume from, and unfinished ones.
 
-    They are damaged, or of steps that will be taken again; as is the last one of the very step, if the position is from
-    before its epoch was validated.
+    They are damaged, or of steps that will be made again.
+
+    Args:
+        position: the position to resume from.
+        last: the checkpoints to resume from.
+        best: the best checkpoints.
+        validated: whether the epoch that ends at the position was validated; if not, the checkpoints of that step are
+            deleted, too.
     """
-    last.discard(*(step for step in last.steps() if step > position.step - (not validated)))
-    best.discard(*(step for step in best.steps() if step > position.step - (not validated)))
+    latest = position.step if validated else position.step - 1
+    for folder in (last, best):
+        folder.discard(*(step for step in folder.steps() if step > latest))
     for folder in (last, best):
         folder.prepare()

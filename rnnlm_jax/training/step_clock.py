@@ -1,4 +1,4 @@
-"""How long each step takes, on a device that is always some steps ahead of whoever asks."""
+"""Time each step, on devices that run several steps behind the host."""
 
 import contextlib
 import queue
@@ -13,70 +13,70 @@ Item = TypeVar("Item")
 
 
 class StepTime(NamedTuple):
-    """Of one step, in seconds; those of all steps add up to the time that training took."""
+    """Times of one step, in seconds; the sum of ``seconds`` over all steps is the training time."""
 
     seconds: float
-    """To its end, from the end of the step before, or from when its batch was asked for if that was later."""
+    """Time from the end of the step before, or from the request for its batch if that was later, to its end."""
     waited: float
-    """Of these, while there was no batch yet: the device had done all it was given."""
+    """Part of ``seconds`` in which the device was idle because the batch was not ready."""
 
 
-class _Begun(NamedTuple):
-    asked: float
-    given: float
+class _Dispatched(NamedTuple):
+    requested: float
+    received: float
     results: Any
 
 
 class StepClock:
-    """Watches the steps end from a thread of its own, so that nobody has to wait for one to time it.
+    """Waits in a thread for steps to end, so that the training loop need not wait to time them.
 
-    What validation or a checkpoint takes between two steps belongs to neither. Each step is begun by taking its batch
-    out of ``over``, handed to ``watch`` once dispatched, and read back by ``next_time``, in the same order.
+    Time between two steps that validation or a checkpoint takes belongs to neither. For each step, in this order: take
+    its batch from ``over``, call ``watch`` when it is dispatched, and read its time with ``next_time``.
     """
 
     def __init__(self) -> None:
-        """Nothing is watched yet; the thread begins with the first step."""
-        self._begun: queue.SimpleQueue[_Begun | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[StepTime] = queue.SimpleQueue()
+        """Create the clock; its thread starts with the first step."""
+        self._dispatched: queue.SimpleQueue[_Dispatched | None] = queue.SimpleQueue()
+        self._times: queue.SimpleQueue[StepTime] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._asked = self._given = 0.0
+        self._requested = self._received = 0.0
 
     def over(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """The batches themselves, the wait for each being noted."""
+        """Yield the batches, and record the time that each takes to arrive."""
         iterator = iter(batches)
         while True:
-            self._asked = time.perf_counter()
+            self._requested = time.perf_counter()
             try:
                 batch = next(iterator)
             except StopIteration:
                 return
-            self._given = time.perf_counter()
+            self._received = time.perf_counter()
             yield batch
 
     def watch(self, results: Any) -> None:
-        """The results of the step that has just been dispatched; they must not be donated."""
+        """Start to wait for the results of the step that has just been dispatched; they must not be donated."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="step clock", daemon=True)
             self._thread.start()
-        self._begun.put(_Begun(self._asked, self._given, results))
+        self._dispatched.put(_Dispatched(self._requested, self._received, results))
 
     def next_time(self) -> StepTime:
-        """Of the oldest step that was watched and not read yet, when it is done."""
-        return self._done.get()
+        """Wait for the oldest step whose time was not read yet, and return its time."""
+        return self._times.get()
 
-    def close(self, wait: bool = True) -> None:
-        """End the thread when the steps under way are done, and ``wait`` for that: not for a process that is lost."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the thread once the dispatched steps have ended; ``wait`` for that unless another process may be lost."""
         if self._thread is not None:
-            self._begun.put(None)
+            self._dispatched.put(None)
             if wait:
                 self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
         last = 0.0
-        while (step := self._begun.get()) is not None:
-            with contextlib.suppress(Exception):  # of which whoever reads the results is told
+        while (step := self._dispatched.get()) is not None:
+            with contextlib.suppress(Exception):  # raised again where the results are read
                 jax.block_until_ready(step.results)
-            now, start = time.perf_counter(), max(last, step.asked)
-            self._done.put(StepTime(now - start, max(step.given - start, 0.0)))
+            now, start = time.perf_counter(), max(last, step.requested)
+            self._times.put(StepTime(now - start, max(step.received - start, 0.0)))
             last = now

@@ -1,30 +1,37 @@
-"""An experiment from its configuration to its results: the one entry point of training."""
+"""Train a model from a configuration to its results: the entry point of training.
+
+The parts: ``texts`` (texts and batches), ``loop`` (epochs and steps), ``step`` (one step: loss, gradient, clipping in
+``apply_gradient``, update), ``optimizer`` (update rule and learning rate of each epoch), ``results``.
+"""
 
 import contextlib
 import dataclasses
-import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
-from rnnlm_jax.config import Config, check_config, flag_of, from_json, options, to_json
-from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate
+from rnnlm_jax.config import Config, check_config, from_json, options, to_json
+from rnnlm_jax.data import Vocabulary
+from rnnlm_jax.errors import CheckpointError, ConfigError
 from rnnlm_jax.jobs.accelerators import peak_flops
-from rnnlm_jax.jobs.distributed import from_first, in_all, is_first, on_first, require_same, several
+from rnnlm_jax.jobs.distributed import (
+    from_primary,
+    in_every_process,
+    is_multiprocess,
+    is_primary,
+    on_primary,
+    require_same,
+)
 from rnnlm_jax.jobs.run_folder import (
     RunFolder,
     build_model,
-    open_run,
-    read_begun,
+    read_config_and_identity,
     read_vocabulary,
     read_words,
     write_config,
-    write_json,
     write_new_run,
     write_text,
 )
@@ -32,70 +39,44 @@ from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.sharding.mesh import check_divides, executor_on_mesh, mesh_for
 from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.language_model.flops import training_flops
-from rnnlm_jax.language_model.model import LanguageModel, parameter_count
+from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.plotting import learning_curve
+from rnnlm_jax.registry.user_source import is_reference
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
-from rnnlm_jax.training.interval import Capacity
+from rnnlm_jax.training.interval_metrics import Capacity
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.memory import state_bytes
 from rnnlm_jax.training.metrics import require_tensorboard
-from rnnlm_jax.training.new_run import removed_on_failure
-from rnnlm_jax.training.only_trainer import only_trainer
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
+from rnnlm_jax.training.resolve_automatic import resolve_as_begun, resolve_automatic
+from rnnlm_jax.training.results import Results, measure_results, write_results
 from rnnlm_jax.training.resuming import resumed_config
-from rnnlm_jax.training.settle import settle, settle_as
+from rnnlm_jax.training.run_lock import removed_on_failure, training_lock
 from rnnlm_jax.training.texts import (
     SPLITS,
     Texts,
     absolute_paths,
     corpus_of_run,
     encode_texts,
+    given_vocabulary,
     load_texts,
     require_same_texts,
-    vocabulary_at_hand,
 )
 from rnnlm_jax.unroll import describe_executor
-from rnnlm_jax.version import __version__
 
-#: What a text is given with that lies elsewhere now.
-_MOVED = "say with --data where it lies now"
+#: What to do if the text of a run was moved, for errors.
+_MOVED = "say with `corpus` where it lies now"
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """What a run came to: the best checkpoint on all texts, beside baselines that only count."""
+class _Inputs(NamedTuple):
+    """What a run starts or resumes from."""
 
-    run: str
-    run_id: str
-    """Drawn at random when the run was begun; all its files have it."""
-    steps: int
-    seconds: float
-    parameters: int
-    valid: Evaluation
-    test: Evaluation
-    baselines: dict[str, float]
-    """Test perplexity of the unigram and the bigram baseline; of the unigram alone where text is not in memory."""
-    facts: dict[str, float]
-    """What is known of the corpus, such as its exact entropy rate."""
-
-    def summary(self) -> dict[str, Any]:
-        """The figures by name, as in ``results.json``."""
-        return {
-            "run": self.run,
-            "run_id": self.run_id,
-            "test_perplexity": self.test.perplexity,
-            "valid_perplexity": self.valid.perplexity,
-            "steps": self.steps,
-            "seconds": round(self.seconds, 1),
-            "parameters": self.parameters,
-            "test": self.test.summary(),
-            "valid": self.valid.summary(),
-            "baselines": self.baselines,
-            "corpus_facts": self.facts,
-            "environment": environment(),
-        }
+    config: Config
+    texts: Texts
+    words: Words
+    identity: RunIdentity | None
+    """None for a new run."""
 
 
 def train(
@@ -109,175 +90,148 @@ def train(
     stop: StopRequest | None = None,
     profile: ProfiledSteps | None = None,
 ) -> Results:
-    """Train a language model and measure its best checkpoint on validation and test text.
+    """Train a language model, and evaluate its best checkpoint on validation and test text.
 
     Args:
         config: the experiment.
-        run: the folder to write; it must not hold a run yet, unless resuming.
-        resume: go on from the last checkpoint there, to the same numbers as an uninterrupted run.
-        start: told of the trainer before its first step.
-        report: told of each epoch.
-        quiet: without a progress bar.
-        stop: asked between two steps, and between two windows of an evaluation.
-        profile: steps to write a trace of, into the run's folder.
+        run: the run folder to write; unless resuming, it must not contain a run.
+        resume: continue from the last checkpoint in ``run``, with the same results as an uninterrupted run.
+        start: called with the trainer before the first step.
+        report: called with the report on each epoch.
+        quiet: whether to hide the progress bar.
+        stop: checked between two steps, and between two windows of an evaluation.
+        profile: the steps to write a profiler trace of, into the run folder.
+
+    Returns:
+        The final figures, which are also in ``results.json``.
 
     Raises:
-        Stopped: if asked to stop; what was trained is saved, and resuming goes on from there.
-        UserError: for a bad configuration or text, a folder that holds a run or that another process trains in, a
-            checkpoint that does not fit, or training that does not stay finite.
+        Stopped: if asked to stop; the work so far is saved and can be resumed.
+        ConfigError: if the configuration is impossible, or changes options that a resumed run must not change.
+        DataError: if a text is missing, or not the one that the run was begun with.
+        CheckpointError: if the folder contains a run, or another process trains in it; if a checkpoint is damaged or
+            of another run, or cannot be written.
+        DeviceError: if the model does not fit the memory.
+        TrainingError: if too many steps in a row have a loss or gradient that is not finite.
     """
     folder = RunFolder(Path(run))
-    wide = jax.dtypes.canonicalize_dtype("float64") == "float64"
-    require_same({"--run": str(run), "--resume": resume, "JAX_ENABLE_X64": wide} | _compared(config))
-    config, texts, words, identity = in_all(lambda: _read(config, folder, resume, quiet))
+    x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"
+    require_same({"`run`": str(run), "`resume`": resume, "JAX_ENABLE_X64": x64} | _shared_options(config))
+    config, texts, words, identity = in_every_process(lambda: _read_inputs(config, folder, resume=resume, quiet=quiet))
     require_same({"vocabulary": texts.vocabulary.content_hash})
     require_same({f"{SPLITS[split]} text": digest for split, digest in texts.digests.items()})
-    mesh = in_all(lambda: mesh_for(config.parallel.mesh))
-    if identity is None:  # what is measured is measured alike in no two processes, and what is drawn is drawn by one
-        config = from_json(from_first(in_all(lambda: to_json(settle(config, words)))))
-        identity = _begin(config, texts, words)
+    mesh = in_every_process(lambda: mesh_for(config.parallel.mesh))
+    if identity is None:  # measurements and random numbers differ between processes: take those of process 0
+        config = from_json(from_primary(in_every_process(lambda: to_json(resolve_automatic(config, words)))))
+        identity = _new_identity(config, texts, words)
     own = identity
-    require_same(_compared(config) | {"run_id": own.run_id})
-    model = in_all(lambda: _build(config, texts, words, mesh))
+    require_same(_shared_options(config) | {"run_id": own.run_id})
+    model = in_every_process(lambda: _checked_model(config, texts, words, mesh))
     written = dataclasses.replace(config, data=absolute_paths(config.data))
     if not resume:
-        on_first(lambda: write_new_run(folder, written, own, texts.vocabulary, words))
+        on_primary(lambda: write_new_run(folder, written, own, vocabulary=texts.vocabulary, words=words))
     stop = StopRequest() if stop is None else stop
     with contextlib.ExitStack() as held:
-        on_first(lambda: held.enter_context(only_trainer(folder.path)))
-        with removed_on_failure(folder) if is_first() and not resume else contextlib.nullcontext():
-            trainer = in_all(lambda: Trainer(config, folder, model, texts, own, resume, mesh, stop))
+        on_primary(lambda: held.enter_context(training_lock(folder.path)))
+        with removed_on_failure(folder) if is_primary() and not resume else contextlib.nullcontext():
+            trainer = in_every_process(
+                lambda: Trainer(config, folder, model, texts=texts, identity=own, resume=resume, mesh=mesh, stop=stop)
+            )
             trainer.capacity = _capacity(config, trainer, words)
             trainer.profiler = None if profile is None else Profiler(profile, folder.path)
             if resume:
-                on_first(lambda: _write_resumed(folder, written, own, words))
+                on_primary(lambda: _write_resumed(folder, written, own, words))
             start(trainer)
-        trainer.run(report, quiet)
-        stop.nothing_to_lose = True  # all is saved, and a resumed run measures it again
+        trainer.run(report, quiet=quiet)
+        stop.may_exit_at_once = True  # everything is saved, and a resumed run measures the results again
         stop.check()
-        results = measure(folder, texts, trainer, stop)
-        on_first(lambda: _write_results(folder, results))
+        results = measure_results(folder, texts, trainer.position, run_id=own.run_id, mesh=mesh, stop=stop)
+        on_primary(lambda: write_results(folder, results))
         return results
 
 
-def _compared(config: Config) -> dict[str, Any]:
-    """What all processes must have alike, by option; of a path only what lies there, which is compared by itself."""
-    return {flag_of(spec): value for _, spec, value in options(config) if not spec.metadata["path"]}
+def _shared_options(config: Config) -> dict[str, Any]:
+    """Return the options that all processes must have in common, by name; paths are compared by their contents."""
+    return {f"`{spec.name}`": value for _, spec, value in options(config) if not spec.metadata["path"]}
 
 
-def _begin(config: Config, texts: Texts, words: Words) -> RunIdentity:
-    """The identity of a new run, the same in all processes."""
-    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, words.digest, texts.digests)
-    return dataclasses.replace(mine, run_id=from_first(mine.run_id))
+def _new_identity(config: Config, texts: Texts, words: Words) -> RunIdentity:
+    """Return the identity of a new run, the same in all processes."""
+    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, counts=words.digest, texts=texts.digests)
+    return dataclasses.replace(mine, run_id=from_primary(mine.run_id))
 
 
 def _write_resumed(folder: RunFolder, config: Config, identity: RunIdentity, words: Words) -> None:
-    """Remember what a resumed run has changed, and write the counts again if they are lost."""
+    """Write the changed configuration of a resumed run, and its word counts if they are missing."""
     write_config(folder, config, identity)
     if not folder.counts.exists():
         write_text(folder.counts, words.to_json())
 
 
-def _read(
-    config: Config, folder: RunFolder, resume: bool, quiet: bool
-) -> tuple[Config, Texts, Words, RunIdentity | None]:
-    """The configuration of the run to go on with, or the one asked for; the texts; their words; the run's identity."""
+def _read_inputs(config: Config, folder: RunFolder, *, resume: bool, quiet: bool) -> _Inputs:
+    """Check the configuration, and read the texts and, if resuming, the files of the run."""
     check_config(config)
     if not resume:
         if folder.exists():
-            raise UserError(f"{folder.path} already holds a run: add --resume to go on with it, or give another --run")
-        if (folder.path / "checkpoints").is_dir():
-            raise UserError(
-                f"{folder.path} holds checkpoints of a run whose config.json is lost: restore it, or give another --run"
+            raise CheckpointError(
+                f"{folder.path} already holds a run: add `resume` to go on with it, or give another `run`"
             )
-        texts = load_texts(config.data, quiet)
-        return config, texts, texts.words(), None
-    begun, identity = read_begun(folder)
+        if (folder.path / "checkpoints").is_dir():
+            raise CheckpointError(
+                f"{folder.path} holds checkpoints of a run whose config.json is lost: restore it, or give another `run`"
+            )
+        texts = load_texts(config.data, quiet=quiet)
+        return _Inputs(config, texts, texts.words(), None)
+    begun, identity = read_config_and_identity(folder)
     if folder.imported.exists():
-        raise UserError(
+        raise CheckpointError(
             f"{folder.path} was imported, without the state of an optimiser to go on from: evaluate it as it is, or "
             "train a run of its own"
         )
-    config = resumed_config(begun, settle_as(begun, config))
+    config = resumed_config(begun, resolve_as_begun(begun, config))
     vocabulary = read_vocabulary(folder, identity)
     _require_same_vocabulary(begun, config, vocabulary)
     corpus = corpus_of_run(config.data, _MOVED)
-    texts = encode_texts(corpus, vocabulary, config.data.input_workers, quiet)
-    require_same_texts(texts.digests, identity.texts, corpus.name, f"restore it, {_MOVED}, or begin another run")
-    return config, texts, read_words(folder, identity, vocabulary) or texts.words(), identity
+    texts = encode_texts(corpus, vocabulary, config.data.input_workers, quiet=quiet)
+    remedy = f"restore it, {_MOVED}, or begin another run"
+    require_same_texts(texts.digests, identity.texts, name=corpus.name, remedy=remedy)
+    return _Inputs(config, texts, read_words(folder, identity, vocabulary) or texts.words(), identity)
 
 
 def _require_same_vocabulary(begun: Config, config: Config, vocabulary: Vocabulary) -> None:
-    """Check that a vocabulary file that a resumed run is given is the run's own, which it goes on with."""
+    """Check that a vocabulary file given to a resumed run has the run's own vocabulary."""
     before, after = absolute_paths(begun.data), absolute_paths(config.data)
     if (before.vocabulary, before.tokenizer) == (after.vocabulary, after.tokenizer):
         return
-    given = vocabulary_at_hand(config.data)
+    given = given_vocabulary(config.data)
     if given is not None and given.content_hash != vocabulary.content_hash:
-        raise UserError(
+        raise ConfigError(
             f"cannot resume with {config.data.vocabulary or config.data.tokenizer}: it is another vocabulary than the "
             "run was begun with; leave the option out, or begin another run"
         )
 
 
-def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> LanguageModel:
-    """The model, after whatever speaks against training it here."""
+def _checked_model(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> LanguageModel:
+    """Build the model, and check before anything is written that it can be trained here."""
     executor = None if config.model.executor == "auto" else config.model.executor
     if mesh is not None:
         check_divides(mesh, config.data.batch_size)
         executor = executor_on_mesh(executor, mesh)
-    if config.training.log_jacobian and several():
-        raise UserError("--log-jacobian measures in one process, and this job has several: leave it out")
-    model = build_model(config.model, texts.vocabulary.size, executor, words)
-    describe_executor(model.cell, model.embedding_size, executor)  # refuses here, before anything is written
+    if config.training.log_jacobian and is_multiprocess():
+        raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
+    model = build_model(config.model, texts.vocabulary.size, executor, words=words)
+    describe_executor(model.cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
     if config.training.tensorboard:
         require_tensorboard()
     require_memory(state_bytes(model, config, mesh), "this model, without gradients and activations,")
     return model
 
 
-def _write_results(folder: RunFolder, results: Results) -> None:
-    write_json(folder.results, results.summary())
-    learning_curve([folder.metrics], [str(folder.path)], folder.learning_curve)
-
-
 def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
-    """What the run's rates are held against, where the peak of its devices is known."""
+    """Return the run's devices, with their peak and the model's operations if both are known."""
     devices = trainer.state.step.sharding.device_set
     peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)
     tokens = config.data.batch_size * config.data.bptt
-    flops = None if peak is None else training_flops(trainer.model, words, tokens)
+    unknown = peak is None or is_reference(config.model.output)  # operations of a user's output layer are unknown
+    flops = None if unknown else token_flops(trainer.model, config.model, words, tokens).training
     return Capacity(len(devices), flops, peak)
-
-
-def measure(folder: RunFolder, texts: Texts, trainer: Trainer, stop: StopRequest) -> Results:
-    """Read the best checkpoint back, and evaluate it on one continuous stream of validation and of test text."""
-    best, mesh = open_run(folder.path, step=trainer.position.best_step, mesh=trainer.mesh), trainer.mesh
-
-    def evaluated(text: EncodedText) -> Evaluation:
-        return evaluate(best.model, best.params, text, texts.vocabulary, progress=stop.check, mesh=mesh)
-
-    return Results(
-        run=str(folder.path),
-        run_id=trainer.identity.run_id,
-        steps=trainer.position.step,
-        seconds=trainer.position.seconds,
-        parameters=parameter_count(best.params),
-        valid=evaluated(texts.valid),
-        test=evaluated(texts.test),
-        baselines=texts.baselines(),
-        facts=dict(texts.corpus.facts),
-    )
-
-
-def environment() -> dict[str, str | int]:
-    """Versions and devices, to stand beside any figure."""
-    device = jax.devices()[0]
-    return {
-        "rnnlm_jax": __version__,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "platform": device.platform,
-        "device": device.device_kind,
-        "devices": jax.device_count(),
-    }

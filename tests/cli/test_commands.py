@@ -25,7 +25,7 @@ def last_line(outcome):
 
 def test_train_eval_score_and_sample(corpus, tmp_path, rnnlm, monkeypatch):
     run = tmp_path / "run"
-    monkeypatch.setattr("rnnlm_jax.training.train.learning_curve", learning_curve)
+    monkeypatch.setattr("rnnlm_jax.training.results.learning_curve", learning_curve)
     results = last_line(rnnlm("train", *TINY, "--data", corpus, "--run", run, "--epochs", "3", "--json"))
     assert {"test_perplexity", "valid_perplexity", "steps", "run", "seconds", "environment"} <= set(results)
     assert results["run"] == str(run)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm_jax.config import kept_digest, replace
+from rnnlm_jax.config import fixed_options_digest, replace
 from rnnlm_jax.jobs.checkpoints import folder
-from rnnlm_jax.jobs.run_folder import RunFolder, read_begun, write_config
+from rnnlm_jax.jobs.run_folder import RunFolder, read_config_and_identity, write_config
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import assert_same_bits, last_checkpoint
 
@@ -124,11 +124,11 @@ def test_a_flipped_number_is_told_by_its_digest(run, refuse, monkeypatch):
 
 
 def test_one_of_another_model(run, refuse):
-    config, identity = read_begun(RunFolder(run))
+    config, identity = read_config_and_identity(RunFolder(run))
     other = replace(config, model={"cell": "lstm"})
     write_config(RunFolder(run), other, identity)
     refuse("sample", run, saying="config.json has other options than the run was begun with")
-    write_config(RunFolder(run), other, dataclasses.replace(identity, options=kept_digest(other)))
+    write_config(RunFolder(run), other, dataclasses.replace(identity, options=fixed_options_digest(other)))
     refuse("sample", run, saying="was written with other options than the run's config.json says")
 
 

@@ -181,10 +181,10 @@ def test_a_run_without_a_checkpoint_yet(run, refuse):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--hidden-size", "9"], "cannot resume with hidden size 9: the run was begun with 8"),
-        (["--seed", "3"], "cannot resume with seed 3"),
-        (["--cell", "gru"], "cannot resume with cell gru"),
-        (["--learning-rate", "0.5"], "cannot resume with learning rate 0.5"),
+        (["--hidden-size", "9"], "cannot resume with --hidden-size 9: the run was begun with 8"),
+        (["--seed", "3"], "cannot resume with --seed 3"),
+        (["--cell", "gru"], "cannot resume with --cell gru"),
+        (["--learning-rate", "0.5"], "cannot resume with --learning-rate 0.5"),
         (["zaremba/small"], "cannot resume with"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
@@ -276,10 +276,10 @@ def test_a_vocabulary_that_does_not_fit(run, refuse, how, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"{", "is no configuration of this version"),
-        (b"\xff\xfe{}", "is no configuration of this version"),
-        (b"[1, 2]", "is no configuration of this version"),
-        (b'{"model": {"width": 3}}', "is no configuration of this version"),
+        (b"{", "is not a configuration of this version"),
+        (b"\xff\xfe{}", "is not a configuration of this version"),
+        (b"[1, 2]", "is not a configuration of this version"),
+        (b'{"model": {"width": 3}}', "is not a configuration of this version"),
         (b'{"model": {"hidden_size": "8"}}', "--hidden-size cannot be '8'"),
         (b'{"model": {"hidden_size": null}}', "--hidden-size cannot be None"),
     ],

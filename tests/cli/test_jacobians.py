@@ -14,7 +14,7 @@ from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.evaluation.horizons import HorizonReport, horizon_report
 from rnnlm_jax.jobs import run_folder as runs
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
-from rnnlm_jax.jobs.run_folder import RunFolder, kept_steps, open_run, read_begun
+from rnnlm_jax.jobs.run_folder import RunFolder, checkpoint_steps, open_run, read_config_and_identity
 from tests.evaluation.horizons.by_hand import ElmanByHand, read_before
 from tests.jacobians import exact
 from tests.training.tiny import TINY, last_checkpoint, random_params
@@ -153,9 +153,9 @@ def test_checkpoints_from_before_training_to_the_last(corpus, tmp_path, rnnlm, j
     path, out, data = tmp_path / "run", tmp_path / "out", ["--data", corpus]
     assert rnnlm("train", *TINY, *data, "--run", path, "--checkpoint-every", "3", "--keep-last", "2").code == 0
     last = open_run(path, "last").position.step
-    steps = kept_steps(path)
+    steps = checkpoint_steps(path)
     assert steps == [3 * ((last - 1) // 3), last]
-    assert len(kept_steps(path, "best")) == 1
+    assert len(checkpoint_steps(path, "best")) == 1
 
     _, printed = jacobians(path, *data, "--out", out, "--sequences", "0", "--checkpoint", "all")
     names = [f"run-step-{step}" for step in (0, *steps)]
@@ -175,7 +175,7 @@ def test_checkpoints_from_before_training_to_the_last(corpus, tmp_path, rnnlm, j
     assert learnt[0] > learnt[1] > learnt[2]
 
     assert rnnlm("train", "--run", path, "--resume", "--keep-last", "1").code == 0
-    assert kept_steps(path)[-1] == last
+    assert checkpoint_steps(path)[-1] == last
 
 
 def test_one_part_of_two_runs_before_training(
@@ -269,7 +269,7 @@ def test_parameters_that_are_not_finite(run, corpus, tmp_path, refuse):
     """Of the last of two runs: told before anything is measured."""
     state, position = last_checkpoint(run)
     broken = state.params._replace(cell=state.params.cell._replace(w_h=state.params.cell.w_h.at[2, 3].set(np.nan)))
-    where, (_, identity) = RunFolder(run).checkpoints("best"), read_begun(RunFolder(run))
+    where, (_, identity) = RunFolder(run).checkpoints("best"), read_config_and_identity(RunFolder(run))
     shutil.copytree(run, tmp_path / "sound")
     position = dataclasses.replace(position, step=10**6)
     CheckpointFolder(where).save({"params": broken}, position, identity)

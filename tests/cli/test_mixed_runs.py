@@ -7,7 +7,7 @@ import pytest
 
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import to_json
-from rnnlm_jax.jobs.run_folder import RunFolder, open_run, read_begun
+from rnnlm_jax.jobs.run_folder import RunFolder, open_run, read_config_and_identity
 from tests.cli.conftest import everything
 from tests.training.tiny import TINY, last_checkpoint, text
 
@@ -112,7 +112,7 @@ def test_the_same_vocabulary_of_another_run_is_the_runs_own(run, other, corpus, 
 
 
 def test_a_whole_folder_may_be_copied_and_what_may_change_changes_nothing(run, trained, corpus, rnnlm):
-    _, begun = read_begun(RunFolder(trained))
+    _, begun = read_config_and_identity(RunFolder(trained))
     changed = (
         "--epochs",
         "2",
@@ -126,7 +126,7 @@ def test_a_whole_folder_may_be_copied_and_what_may_change_changes_nothing(run, t
         "9",
     )
     assert rnnlm("train", "--run", run, "--resume", *changed).code == 0
-    config, identity = read_begun(RunFolder(run))
+    config, identity = read_config_and_identity(RunFolder(run))
     assert identity == begun
     assert (config.training.epochs, config.training.log_every) == (2, 7)
     assert open_run(run).identity == open_run(trained).identity == begun
@@ -134,8 +134,8 @@ def test_a_whole_folder_may_be_copied_and_what_may_change_changes_nothing(run, t
 
 
 def test_runs_that_begin_alike_have_identities_of_their_own(trained, corpus, tmp_path):
-    again = read_begun(RunFolder(trained_elsewhere(tmp_path / "again", corpus)))[1]
-    first = read_begun(RunFolder(trained))[1]
+    again = read_config_and_identity(RunFolder(trained_elsewhere(tmp_path / "again", corpus)))[1]
+    first = read_config_and_identity(RunFolder(trained))[1]
     assert again.run_id != first.run_id
     assert [again.options, again.vocabulary, again.counts, again.texts] == [
         *(first.options, first.vocabulary, first.counts, first.texts)
@@ -144,7 +144,7 @@ def test_runs_that_begin_alike_have_identities_of_their_own(trained, corpus, tmp
 
 
 def test_a_run_of_a_version_without_identities(run, corpus, refuse):
-    config, _ = read_begun(RunFolder(run))
+    config, _ = read_config_and_identity(RunFolder(run))
     (run / "config.json").write_text(to_json(config))
     for command in COMMANDS:
         refuse(*COMMANDS[command](run, corpus), saying="does not say which run it is of, as those of earlier versions")

@@ -121,7 +121,7 @@ def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert rnnlm("train", "--cell", "mine.py:mine", "--run", run, "--resume", "--epochs", "2").code == 0
     before = everything(run)
-    refuse("train", "--cell", "mine.py:too_wide", "--run", run, "--resume", saying="cannot resume with cell")
+    refuse("train", "--cell", "mine.py:too_wide", "--run", run, "--resume", saying="cannot resume with --cell")
     source.write_text(SOURCE + "\n")
     changed = "mine.py was changed since the run was begun"
     for command in (

@@ -1,4 +1,4 @@
-"""Run folders: models from configurations, files written whole, and the package's own example."""
+"""Run folders: building models, writing and reading files; and the package's own example."""
 
 import dataclasses
 import doctest
@@ -17,24 +17,25 @@ from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cli.failures import describe
 from rnnlm_jax.config import Config, ModelConfig, replace
-from rnnlm_jax.jobs import run_folder as runs
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import (
     START,
     RunFolder,
     build_model,
-    kept_steps,
+    checkpoint_steps,
     open_run,
-    read_begun,
     read_config,
+    read_config_and_identity,
     write_config,
     write_json,
     write_new_run,
+    write_run,
     write_text,
 )
 from rnnlm_jax.language_model.model import LanguageModel
-from rnnlm_jax.system.atomic_write import written_whole
-from rnnlm_jax.training.step import initial_train_state
+from rnnlm_jax.system.atomic_write import atomic_write
+from rnnlm_jax.training.train_state import initial_train_state
 from tests.training.tiny import assert_same_bits, identity_of, random_params, vocabulary
 
 
@@ -44,7 +45,7 @@ def test_the_packages_example_runs():
     assert results.failed == 0
 
 
-def test_a_configuration_becomes_its_model():
+def test_a_model_has_the_settings_of_its_configuration():
     config = ModelConfig(
         cell="lstm-projected",
         cell_options=(("projection_size", 3), ("forget_bias", 0.5)),
@@ -71,10 +72,10 @@ def test_a_configuration_becomes_its_model():
     assert (rates.input, rates.hidden, rates.output, rates.locked) == (0.1, 0.2, 0.3, True)
     assert (model.vocab_size, model.embedding_size, model.init_scale) == (11, 4, 0.05)
     assert model.remat_chunk == "sqrt"
-    assert build_model(config, 11) == model  # no second compilation
+    assert build_model(config, 11) == model  # equal models share their compiled programs
 
 
-def test_one_layer_is_no_stack():
+def test_one_layer_is_not_a_stack():
     model = build_model(ModelConfig(cell="gru", hidden_size=3), 5)
     assert model.cell.spec.kind == "gru"
     assert not isinstance(model.cell, Stack)
@@ -84,22 +85,22 @@ def test_float64_needs_x64():
     config = ModelConfig(cell="elman-tanh", hidden_size=3, dtype="float64", param_dtype="float64")
     params = jax.eval_shape(build_model(config, 5).init, jax.random.key(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float64")}
-    with jax.enable_x64(False), pytest.raises(UserError, match="float64 needs JAX_ENABLE_X64=1"):
+    with jax.enable_x64(False), pytest.raises(ConfigError, match="float64 needs JAX_ENABLE_X64=1"):
         build_model(config, 5)
 
 
-def test_a_new_run_is_complete_once_its_configuration_is_there(tmp_path, monkeypatch):
+def test_the_configuration_of_a_new_run_is_written_last(tmp_path, monkeypatch):
     folder, config = RunFolder(tmp_path / "a" / "run"), replace(Config(), model={"layers": 2})
     written = []
-    monkeypatch.setattr(runs, "write_text", lambda path, text: (written.append(path), write_text(path, text)))
+    monkeypatch.setattr(write_run, "write_text", lambda path, text: (written.append(path), write_text(path, text)))
     assert not folder.exists()
-    write_new_run(folder, config, identity_of(config, vocabulary()), vocabulary())
+    write_new_run(folder, config, identity_of(config, vocabulary()), vocabulary=vocabulary())
     assert folder.vocabulary.exists()
     assert written == [folder.config]
     assert read_config(folder) == config
 
 
-def test_files_are_written_whole_or_not_at_all(tmp_path):
+def test_files_are_written_completely_or_not_at_all(tmp_path):
     path = tmp_path / "results.json"
     write_json(path, {"perplexity": 3.5})
     before = path.read_text()
@@ -111,23 +112,23 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
-@pytest.mark.parametrize("told", ["nothing", "temporary"])
-def test_an_error_in_writing_names_the_file(tmp_path, told):
-    """A full disk tells no name, and a folder without permission that of the temporary file."""
+@pytest.mark.parametrize("named", ["nothing", "temporary"])
+def test_a_write_error_names_the_file(tmp_path, named):
+    """On a full disk the error names no file; without permission, the temporary file."""
     path = tmp_path / "results.json"
-    with pytest.raises(OSError, match="No space left") as caught, written_whole(path) as temporary:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(temporary)] if told == "temporary" else []))
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(path) as temporary:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(temporary)] if named == "temporary" else []))
     assert describe(caught.value)[1].startswith(f"{path}: No space left on device; check")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
 def kept(tmp_path):
-    """A run that keeps its newest two checkpoints of three, and the oldest as its best; parameters by step."""
+    """A run with checkpoints of three steps, of which the newest two and the best, the oldest, are kept; parameters."""
     folder, words = RunFolder(tmp_path / "run"), vocabulary()
     config = replace(Config(), model={"cell": "elman-tanh", "hidden_size": 3, "init_scale": 0.3}, training={"seed": 7})
     identity = identity_of(config, words)
-    write_new_run(folder, config, identity, words)
+    write_new_run(folder, config, identity, vocabulary=words)
     model = build_model(config.model, words.size)
     saved = {step: random_params(model, seed=step) for step in (5, 9, 12)}
     newest, best = CheckpointFolder(folder.checkpoints("last"), keep=2), CheckpointFolder(folder.checkpoints("best"))
@@ -139,27 +140,26 @@ def kept(tmp_path):
     return folder, saved
 
 
-def test_checkpoints_that_are_kept(kept):
+def test_kept_checkpoints_can_be_opened(kept):
     folder, saved = kept
-    assert kept_steps(folder.path) == [9, 12]
-    assert kept_steps(folder.path, "best") == [5]
+    assert checkpoint_steps(folder.path) == [9, 12]
+    assert checkpoint_steps(folder.path, "best") == [5]
     for words, step in (((), 5), (("best",), 5), (("last",), 12), (("last", 9), 9), (("last", 12), 12)):
         run = open_run(folder.path, *words)
         assert run.position.step == step
         assert_same_bits(run.params, saved[step])
     with pytest.raises(UserError, match="5"):
-        open_run(folder.path, "last", 5)  # no longer there
+        open_run(folder.path, "last", 5)  # deleted
 
 
-def test_fewer_are_kept_from_the_next_one_on(kept):
+def test_a_smaller_number_to_keep_applies_from_the_next_checkpoint_on(kept):
     folder, saved = kept
     newest = CheckpointFolder(folder.checkpoints("last"), keep=1)
-    newest.save({"params": saved[12]}, dataclasses.replace(START, step=20), read_begun(folder)[1])
-    assert kept_steps(folder.path) == [20]
+    newest.save({"params": saved[12]}, dataclasses.replace(START, step=20), read_config_and_identity(folder)[1])
+    assert checkpoint_steps(folder.path) == [20]
 
 
-def test_what_training_starts_from(kept):
-    """It depends on the seed alone, and needs no checkpoint."""
+def test_initial_parameters_depend_on_the_seed_alone_and_need_no_checkpoint(kept):
     folder, _ = kept
     shutil.rmtree(folder.path / "checkpoints")
     run = open_run(folder.path, "init")
@@ -175,17 +175,17 @@ def test_what_training_starts_from(kept):
         with pytest.raises(UserError, match="holds no checkpoint yet"):
             open_run(folder.path, which)
     with pytest.raises(UserError, match="holds no checkpoint yet"):
-        kept_steps(folder.path)
+        checkpoint_steps(folder.path)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_models_can_be_built_under_strict_promotion(cell):
-    """What any user may set for the whole program; an error of it would have been put down to the cell's options."""
+    """Users may set it for a whole program; its errors must not be reported as errors of the cell's options."""
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         assert build_model(ModelConfig(cell=cell, hidden_size=8, layers=2, residual=True), 11).vocab_size == 11
 
 
-def test_an_error_of_tracing_is_not_put_down_to_options(monkeypatch):
+def test_an_error_in_tracing_is_raised_as_it_is(monkeypatch):
     def fails(self, *arguments):
         raise ValueError("something else altogether")
 

@@ -1,4 +1,4 @@
-"""Signals that ask for an end: noted at once, heeded between steps, and twice is enough."""
+"""Signals that ask a process to stop: recorded at once, checked between steps; the second one ends it."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ import pytest
 
 from rnnlm_jax.jobs.stopping import SIGNALS, STOPPED, Stopped, StopRequest, stop_on_signals
 
-#: Does long work in one call that lets no Python handler run, as a compilation does, and asks itself to stop meanwhile.
+#: Makes one long call during which Python runs no signal handlers, like a compilation, and sends itself signals.
 BUSY = """
 import hashlib, os, signal, sys, threading, time
 from rnnlm_jax.jobs.stopping import stop_on_signals
-lose, signals = sys.argv[1] == "nothing to lose", [getattr(signal, name) for name in sys.argv[2:]]
+may_exit, signals = sys.argv[1] == "may exit", [getattr(signal, name) for name in sys.argv[2:]]
 def ask():
     for number in signals:
         time.sleep(0.2)
@@ -22,25 +22,25 @@ def ask():
 def say(message):
     os.write(2, message.encode() + b"\\n")
 with stop_on_signals(say) as stop:
-    stop.nothing_to_lose = lose
+    stop.may_exit_at_once = may_exit
     threading.Thread(target=ask, daemon=True).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)  # a minute
 """
 
 
 @pytest.fixture(autouse=True)
-def _interrupts_are_heard():
-    """Whoever starts the suite may have SIGINT ignored, as shells do for what runs in the background."""
+def _sigint_is_not_ignored():
+    """Shells ignore SIGINT in background processes, such as this suite may be."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_a_request(number):
-    said = []
+def test_a_signal_makes_the_request(number):
+    messages = []
     before = [signal.getsignal(each) for each in SIGNALS]
-    with stop_on_signals(said.append) as stop:
+    with stop_on_signals(messages.append) as stop:
         stop.check()
         assert not stop.before(1)
         os.kill(os.getpid(), number)
@@ -51,13 +51,13 @@ def test_a_signal_is_a_request(number):
         assert stop.before(2)
         with pytest.raises(Stopped, match=f"stopped by {number.name}"):
             stop.check()
-    assert len(said) == 1
-    assert number.name in said[0]
+    assert len(messages) == 1
+    assert number.name in messages[0]
     assert [signal.getsignal(each) for each in SIGNALS] == before
     assert "stop on signals" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_another_thread_than_the_main_one_has_no_signals():
+def test_outside_the_main_thread_no_request_is_made():
     found = []
 
     def work():
@@ -72,10 +72,10 @@ def test_another_thread_than_the_main_one_has_no_signals():
 
 
 @pytest.mark.parametrize(
-    ("lose", "signals", "code"),
-    [("nothing to lose", ["SIGTERM"], STOPPED), ("much to lose", ["SIGTERM", "SIGINT"], 128 + signal.SIGINT)],
+    ("may_exit", "signals", "code"),
+    [("may exit", ["SIGTERM"], STOPPED), ("may not exit", ["SIGTERM", "SIGINT"], 128 + signal.SIGINT)],
 )
-def test_amid_one_long_call(lose, signals, code):
-    done = subprocess.run([sys.executable, "-c", BUSY, lose, *signals], capture_output=True, timeout=50)
+def test_signals_end_a_process_during_one_long_call(may_exit, signals, code):
+    done = subprocess.run([sys.executable, "-c", BUSY, may_exit, *signals], capture_output=True, timeout=50)
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -62,7 +62,7 @@ def test_only_products_are_narrow(cell, output):
     config = ModelConfig(
         cell=cell, hidden_size=8, output=output, output_options=OPTIONS.get(output, ()), dtype="bfloat16"
     )
-    found, given = types(build_model(config, WORDS.size, "structured", WORDS))
+    found, given = types(build_model(config, WORDS.size, "structured", words=WORDS))
     narrow = {e.primitive.name for e in found if any(getattr(v.aval, "dtype", None) == "bfloat16" for v in e.invars)}
     assert "dot_general" in narrow
     assert not narrow & FRAGILE

@@ -29,7 +29,7 @@ def counted(words=WORDS, tokens=T * B, **options):
 
 def gradient_of_a_step(config, words, steps, batch):
     """The loss and its gradient as a function, and arguments of which only shapes matter."""
-    model = build_model(config, words.size, "scan", words)
+    model = build_model(config, words.size, "scan", words=words)
     params = jax.eval_shape(model.init, jax.random.key(0))
     tokens = jax.ShapeDtypeStruct((steps, batch), np.int32)
     mask = jax.ShapeDtypeStruct((steps, batch), np.bool_)

@@ -191,10 +191,10 @@ def test_options_that_cannot_be(options, complaint):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"output": "softmax", "output_options": ()}, "use --output maxent"),
-        ({"tie_embeddings": True}, "leave --tie-embeddings out"),
-        ({"layers": 2}, "leave --layers"),
-        ({"cell_options": (("forget_bias", 1),)}, "leave --cell-options out"),
+        ({"output": "softmax", "output_options": ()}, "use `output` maxent"),
+        ({"tie_embeddings": True}, "leave `tie_embeddings` out"),
+        ({"layers": 2}, "leave `layers`"),
+        ({"cell_options": (("forget_bias", 1),)}, "leave `cell_options` out"),
     ],
 )
 def test_what_cannot_be_without_units(changes, complaint):

@@ -14,7 +14,8 @@ from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs import OUTPUTS
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.training.step import initial_train_state, make_train_step
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import initial_train_state
 
 STEPS, STREAMS, HIDDEN = 8, 2, 4
 OPTIONS = {

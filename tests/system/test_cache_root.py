@@ -1,4 +1,4 @@
-"""Where things are kept between starts: one rule for all of them, and a folder to work in where there is none."""
+"""The cache folder: which one is used, and what happens if it cannot be written."""
 
 import os
 import subprocess
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from rnnlm_jax.system import cache_root as subject
-from rnnlm_jax.system.build_lock import single_build
 
 
 @pytest.fixture(autouse=True)
@@ -17,10 +16,10 @@ def _no_variables(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_which_folder(tmp_path, monkeypatch):
+def test_the_variable_comes_before_the_platforms_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert subject.cache_root() == tmp_path / ".cache" / "rnnlm_jax"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the standard says to ignore
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # ignored, as the XDG standard requires
     assert subject.cache_root() == tmp_path / ".cache" / "rnnlm_jax"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     assert subject.cache_root() == tmp_path / "caches" / "rnnlm_jax"
@@ -33,7 +32,7 @@ def test_which_folder(tmp_path, monkeypatch):
 
 PROGRAM = """
 import os
-from rnnlm_jax import cache_root  # before this user may no longer read it
+from rnnlm_jax.system import cache_root  # before setuid: the other user may not be able to read the package
 os.environ.pop("HOME")
 os.setuid(12345)
 print(cache_root.writable_folder("native"))
@@ -41,15 +40,14 @@ print(cache_root.writable_folder("native"))
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may become another user")
-def test_a_user_without_a_home():
-    """One warning, and a folder that is gone in the end; with the variable, that."""
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_without_a_home_gets_a_temporary_folder_and_one_warning():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.split()
     assert first == second and not Path(first).exists() and not Path(first).parent.exists()
-    (said,) = done.stderr.splitlines()
-    assert said.startswith(
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
         "rnnlm-jax: warning: nothing can be kept for the next start (the user has no home directory)"
     )
     environment = os.environ | {"RNNLM_JAX_CACHE": f"/tmp/rnnlm_jax-test-{os.getpid()}"}
@@ -60,16 +58,9 @@ def test_a_user_without_a_home():
         subprocess.run(["rm", "-r", environment["RNNLM_JAX_CACHE"]], check=True)
 
 
-def test_a_file_in_the_way(tmp_path, monkeypatch, capsys):
+def test_a_folder_that_cannot_be_made_is_replaced_after_one_warning(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path / "file" / "below"))
     assert subject.writable_folder("native").is_dir()
     assert subject.writable_folder("native").is_dir()
     assert capsys.readouterr().err.count("Not a directory") == 1
-
-
-def test_a_build_leaves_its_lock_alone(tmp_path):
-    with pytest.raises(ZeroDivisionError), single_build(tmp_path, "a*b") as folder:
-        (folder / "half").touch()
-        raise ZeroDivisionError
-    assert [path.name for path in tmp_path.iterdir()] == [".a*b.lock"]

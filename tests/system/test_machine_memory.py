@@ -1,11 +1,11 @@
-"""The memory there is: of the machine, its swap, and the control groups that a container is."""
+"""Available memory: of the machine, with swap, and of the control groups that limit a container."""
 
 import pytest
 
 from rnnlm_jax.system.machine_memory import machine_memory
 
 GIB = 2**30
-#: Files of a machine of 16 GiB and 2 GiB of swap, and what this process may have of it, in GiB.
+#: Files of a machine with 16 GiB and 2 GiB of swap, and the memory that this process may use, in GiB.
 CASES = {
     "no control groups": ({}, 18),
     "version 2, no limit": ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n"}, 18),
@@ -43,7 +43,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_memory(tmp_path, case):
+def test_the_lowest_limit_counts(tmp_path, case):
     files, gib = CASES[case]
     meminfo = f"MemTotal: {16 * 2**20} kB\nMemFree: 5 kB\nSwapTotal: {2 * 2**20} kB\n"
     for name, content in ({"proc/meminfo": meminfo} | files).items():
@@ -52,10 +52,10 @@ def test_memory(tmp_path, case):
     assert machine_memory(tmp_path) == gib * GIB
 
 
-def test_what_is_not_known(tmp_path):
+def test_memory_without_proc_is_unknown(tmp_path):
     assert machine_memory(tmp_path) is None
 
 
-def test_this_machine():
+def test_this_machine_has_plausible_memory():
     found = machine_memory()
     assert found is None or found > 2**28

@@ -1,4 +1,4 @@
-"""What the tests of training share."""
+"""Fixtures of the tests of training."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def _no_learning_curves():
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """A text of some forty lines."""
+    """A file with about forty lines of text."""
     path = tmp_path_factory.mktemp("corpus") / "text.txt"
     path.write_text(text())
     return path

@@ -1,4 +1,4 @@
-"""A gradient of many slots, most of them empty, is applied in blocks: the numbers are those of the dense update."""
+"""A row gradient with many slots, most of them empty, is applied in blocks, equal to the dense update."""
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ from rnnlm_jax.training.optimizer import make_optimizer
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 @pytest.mark.parametrize("used", [0, 1, 7, 20])
-def test_blocks_of_slots(monkeypatch, optimizer, used):
-    """Blocks of 4 in 22 slots, used to the middle of a block, to the last, and not at all; holes in between."""
+def test_blocks_give_the_dense_update(monkeypatch, optimizer, used):
+    """Blocks of 4 in 22 slots: the last used slot is in the middle of a block, in the last block, or missing."""
     monkeypatch.setattr(applying, "MANY_SLOTS", 8)
     monkeypatch.setattr(applying, "SLOTS_AT_ONCE", 4)
     rng = np.random.default_rng(used)
@@ -30,9 +30,9 @@ def test_blocks_of_slots(monkeypatch, optimizer, used):
     @jax.jit
     def both(table, gradient, state):
         norm = applying.global_norm(gradient)
-        rest = state, jnp.asarray(0.1), norm, jnp.asarray(True)
+        rest = {"learning_rate": jnp.asarray(0.1), "norm": norm, "is_finite": jnp.asarray(True)}
         dense = dense_gradient(gradient, table)
-        return [applying.apply_gradient(config, table, each, *rest) for each in (gradient, dense)]
+        return [applying.apply_gradient(config, table, each, state, **rest) for each in (gradient, dense)]
 
     by_row, dense = both(table, gradient, state)
     assert (np.abs(by_row[0] - table).max() > 0) == (used > 0)

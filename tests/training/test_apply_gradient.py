@@ -1,4 +1,4 @@
-"""The update of all parameters against optax, with gradients whole and by row, and what it costs in memory."""
+"""The update of all parameters against optax, with dense and row-sparse gradients, and its memory."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ def make_params(seed=0):
 
 
 def dense(gradient):
-    """A gradient with the rows of its table, ``(ids, rows)``, summed into an array."""
+    """Return a gradient with the rows of its table, ``(ids, rows)``, summed into an array."""
     ids, rows = gradient["table"]
     return gradient | {"table": jnp.zeros((V, D)).at[ids].add(rows)}
 
@@ -51,10 +51,12 @@ def make_gradient(ids, seed, scale=1.0):
 @functools.cache
 def program(config, form):
     @jit
-    def update(params, gradient, opt_state, rate, good):
+    def update(params, gradient, opt_state, rate, is_finite):
         gradient = form(gradient)
         norm = global_norm(gradient)
-        return *apply_gradient(config, params, gradient, opt_state, rate, norm, good), norm
+        return *apply_gradient(
+            config, params, gradient, opt_state, learning_rate=rate, norm=norm, is_finite=is_finite
+        ), norm
 
     return update
 
@@ -74,8 +76,8 @@ CASES = [(name, dense) for name in RULES] + [(name, by_row) for name in BY_ROW]
 
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "adam"])
-def test_clipping_of_the_cells_alone(name):
-    """The rest is as it would be without clipping, and the cells as if there were nothing else."""
+def test_clip_scope_cells_clips_the_cells_alone(name):
+    """Other parameters are updated as without clipping, and the cells as if they were the only parameters."""
     config = OptimizerConfig(name, clip_scope="cells", clip_norm=1.5, initial_accumulator=1.0)
     rng = np.random.default_rng(1)
     params, gradient = (
@@ -88,7 +90,9 @@ def test_clipping_of_the_cells_alone(name):
         rule = make_optimizer(config, RATE)
         rest = gradient, rule.init(params), params
         wanted, wanted_state = rule.update(*rest)
-        found = apply_gradient(config, params, *rest[:2], RATE, global_norm(gradient), jnp.array(True))
+        found = apply_gradient(
+            config, params, *rest[:2], learning_rate=RATE, norm=global_norm(gradient), is_finite=jnp.array(True)
+        )
         by_hand = make_optimizer(dataclasses.replace(config, clip_scope="all", clip_norm=None), RATE)
         clipped = gradient._replace(cell=gradient.cell * 1.5 / jnp.linalg.norm(gradient.cell))
         return found, (optax.apply_updates(params, wanted), wanted_state), by_hand.update(clipped, by_hand.init(params))
@@ -100,7 +104,7 @@ def test_clipping_of_the_cells_alone(name):
 
 @pytest.mark.parametrize(("name", "form"), CASES)
 def test_updates_are_those_of_optax(name, form):
-    """Three updates: one that is clipped, one whose duplicates all meet in one row, one too small to be clipped."""
+    """Three updates: one that is clipped, one whose rows are all the same, one too small to be clipped."""
     config = OptimizerConfig(name, clip_norm=1.5, momentum=0.8, weight_decay=0.05)
     ours = theirs = (make_params(), make_optimizer(config, 0.0).init(make_params()))
     norms = []
@@ -112,19 +116,19 @@ def test_updates_are_those_of_optax(name, form):
         np.testing.assert_allclose(norm, wanted, rtol=1e-14)
         norms.append(float(norm))
     assert norms[2] < 1.5 < norms[0]
-    assert_close(tuple(ours), tuple(theirs))  # in structure too, so that checkpoints of optax's state are read
+    assert_close(tuple(ours), tuple(theirs))  # the structure, too: checkpoints contain optax's state
     untouched = np.setdiff1d(np.arange(V), np.concatenate(IDS))
     if name in BY_ROW:
         np.testing.assert_array_equal(ours[0]["table"][untouched], make_params()["table"][untouched])
 
 
 @pytest.mark.parametrize(("name", "form"), CASES)
-def test_a_step_that_is_not_good_keeps_every_bit(name, form):
+def test_an_update_that_is_not_finite_keeps_every_bit(name, form):
     config = OptimizerConfig(name, clip_norm=1.5, momentum=0.8, weight_decay=0.05)
     params = make_params()
     params["table"] = params["table"].at[3].set(-0.0)
     gradient = jax.tree.map(lambda g: g * np.nan if g.dtype == float else g, make_gradient(IDS[0], 0))
-    opt_state = jax.tree.map(lambda m: m + 2, make_optimizer(config, 0.0).init(params))  # it remembers something
+    opt_state = jax.tree.map(lambda m: m + 2, make_optimizer(config, 0.0).init(params))  # moments that are not zero
     *kept, norm = program(config, form)(params, gradient, opt_state, RATE, jnp.array(False))
     assert np.isnan(norm)
     assert_same_bits(tuple(kept), (params, opt_state))
@@ -138,21 +142,23 @@ def test_without_clipping_a_large_gradient_stays_large():
     np.testing.assert_allclose(after["bias"][0], params["bias"][0] - 0.3 * gradient["bias"][0], rtol=1e-14)
 
 
-def test_rules_that_move_every_row_take_no_rows():
+def test_rules_that_change_every_row_refuse_row_gradients():
     config = OptimizerConfig("momentum")
     opt_state = make_optimizer(config, 0.0).init(make_params())
-    with pytest.raises(AssertionError, match="momentum moves every row"):
+    with pytest.raises(AssertionError, match="momentum changes every row"):
         program(config, by_row)(make_params(), make_gradient(IDS[0], 0), opt_state, RATE, jnp.array(True))
 
 
 def memory(name, form, rows=V, width=D):
-    """The compiler's own count of the memory of one update of a table, parameters and state donated."""
+    """Return the compiler's memory analysis of one update of a table, parameters and state donated."""
     config = OptimizerConfig(name)
 
     def update(table, opt_state, gradient, rate):
         gradient = form(gradient)
         norm = global_norm(gradient)
-        return apply_gradient(config, table, gradient, opt_state, rate, norm, jnp.isfinite(norm))
+        return apply_gradient(
+            config, table, gradient, opt_state, learning_rate=rate, norm=norm, is_finite=jnp.isfinite(norm)
+        )
 
     table = jax.ShapeDtypeStruct((rows, width), jnp.float32)
     opt_state = jax.eval_shape(make_optimizer(config, 0.0).init, table)
@@ -167,13 +173,13 @@ def one_table(gradient):
 
 
 @pytest.mark.parametrize("name", BY_ROW)
-def test_what_an_update_by_row_needs_does_not_grow_with_the_table(name):
+def test_memory_of_an_update_by_row_does_not_grow_with_the_table(name):
     few, many = (memory(name, one_table, rows) for rows in (100, 100_000))
     assert many.temp_size_in_bytes == few.temp_size_in_bytes < 10_000
     assert many.alias_size_in_bytes >= 100_000 * D * 4 * (1 if name == "sgd" else 2)  # written in place
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_dense_update_keeps_no_copy_of_its_own(name):
+def test_a_dense_update_makes_no_copy(name):
     copies = 1 if JAXLIB < (0, 10, 2) else 0  # earlier releases keep one of the gradient
     assert memory(name, lambda gradient: gradient, 1000, 50).temp_size_in_bytes < 1000 * 50 * 4 * (copies + 0.5)

@@ -1,4 +1,4 @@
-"""``train --log-jacobian``: the figure in the metrics against autodiff Jacobians, and that it changes nothing else."""
+"""``log_jacobian``: the logged figure against autodiff Jacobians; nothing else changes."""
 
 import functools
 import json
@@ -13,10 +13,17 @@ from rnnlm_jax.config import ModelConfig, replace
 from rnnlm_jax.data import Batch, StreamBatches
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from rnnlm_jax.jobs.run_folder import RunFolder, build_model
-from rnnlm_jax.training.jacobian_log import FACTORED, jacobian_figures, layer_runs, make_jacobian_log, spread
-from rnnlm_jax.training.step import initial_train_state, step_key
+from rnnlm_jax.training.jacobian_log import (
+    FACTORED,
+    jacobian_figures,
+    layer_runs,
+    make_jacobian_log,
+    measured_positions,
+)
+from rnnlm_jax.training.step import step_key
 from rnnlm_jax.training.texts import load_texts
 from rnnlm_jax.training.train import train
+from rnnlm_jax.training.train_state import initial_train_state
 from tests.training.tiny import assert_same_bits, last_checkpoint, random_params, records, tiny_config
 
 JACOBIANS = jax.jit(
@@ -26,7 +33,7 @@ JACOBIANS = jax.jit(
 
 
 def log_dets(model, params, state, inputs):
-    """log|det| / n of the full state at every position ``[T, B]``, by autodiff through the whole stack."""
+    """Return log|det| / n of the full state at every position ``[T, B]``, by autodiff through the whole stack."""
     found = []
     for x in params.embedding[inputs]:
         z = model.cell.input_projection(params.cell, x)
@@ -40,8 +47,8 @@ def log(run):
     return [record for record in records(run) if record["kind"] == "step"]
 
 
-def test_the_figure_of_a_run(corpus, tmp_path):
-    """Of two layers, at the first step, whose parameters can be made again."""
+def test_the_logged_figure_is_that_of_autodiff(corpus, tmp_path):
+    """Two layers, at the first step, with the initial parameters."""
     config = tiny_config(
         corpus,
         model={"cell": "lstm", "hidden_size": 3, "layers": 2, "init_scale": 0.5},
@@ -50,17 +57,17 @@ def test_the_figure_of_a_run(corpus, tmp_path):
     train(config, tmp_path / "run")
     texts = load_texts(config.data)
     model = build_model(config.model, texts.vocabulary.size)
-    state = initial_train_state(model, config.optimizer, 2, config.training.seed)
-    batch = StreamBatches(texts.train.tokens, 2, 10, first_input=texts.vocabulary.start_id)[0]
+    state = initial_train_state(model, config.optimizer, 2, seed=config.training.seed)
+    batch = StreamBatches(texts.train.tokens, 2, 10, texts.vocabulary.start_id)[0]
     wanted = log_dets(model, state.params, state.model_state, batch.inputs).mean()
     first, *rest = log(tmp_path / "run")
     assert first["jacobian_log_det"] == pytest.approx(wanted, rel=1e-4)
     assert first["jacobian_log_det"] == pytest.approx(np.mean(first["jacobian_log_det_layers"]), rel=1e-6)
     assert len(first["jacobian_log_det_layers"]) == 2
-    assert len({record["jacobian_log_det"] for record in rest}) == len(rest)  # parameters and text go on
+    assert len({record["jacobian_log_det"] for record in rest}) == len(rest)  # parameters and text change
 
 
-def test_it_changes_nothing_else_and_may_be_switched_on_later(corpus, tmp_path, capsys):
+def test_logging_changes_no_other_number_and_may_be_switched_on_later(corpus, tmp_path, capsys):
     config = tiny_config(corpus, training={"epochs": 2, "log_every": 2})
     train(config, tmp_path / "without")
     with_it = replace(config, training={"log_jacobian": True})
@@ -77,8 +84,8 @@ def test_it_changes_nothing_else_and_may_be_switched_on_later(corpus, tmp_path, 
     assert "--log-jacobian" in capsys.readouterr().out
 
 
-def test_a_singular_jacobian_is_null(corpus, tmp_path):
-    """Half of a rectified network is off: log|det| is -inf, which JSON does not know."""
+def test_the_log_det_of_a_singular_jacobian_is_null_in_json(corpus, tmp_path):
+    """Half of the units of a relu network have slope 0: log|det| is -inf, which JSON cannot represent."""
     training = {"epochs": 1, "log_every": 5, "log_jacobian": True}
     train(tiny_config(corpus, model={"cell": "elman-relu"}, training=training), tmp_path / "run")
     assert jacobian_figures(np.array([-np.inf, -1.0])) == {"jacobian_log_det": -np.inf}
@@ -91,11 +98,11 @@ def test_a_singular_jacobian_is_null(corpus, tmp_path):
 T, B, V = 6, 3, 5
 
 
-def window(**options):
-    """A model in float64, the state of its training, and a batch of which some tokens do not count."""
+def small_problem(**options):
+    """Return a model in float64, its training state, and a batch with some masked tokens."""
     model = build_model(ModelConfig(hidden_size=4, dtype="float64", param_dtype="float64", **options), V)
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: initial_train_state(model, tiny_config("-").optimizer, B, 0))
+    shapes = jax.eval_shape(lambda: initial_train_state(model, tiny_config("-").optimizer, B, seed=0))
     state = jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype), shapes)
     state = state._replace(params=random_params(model))
     inputs = rng.integers(0, V, (T, B)).astype(np.int32)
@@ -103,9 +110,9 @@ def window(**options):
 
 
 @pytest.mark.parametrize("carries_state", [True, False])
-def test_only_tokens_that_count(carries_state):
-    model, state, batch = window(cell="lstm-peephole", layers=2, residual=True)
-    found = make_jacobian_log(model, 0, carries_state)(state, batch)
+def test_masked_tokens_are_left_out(carries_state):
+    model, state, batch = small_problem(cell="lstm-peephole", layers=2, residual=True)
+    found = make_jacobian_log(model, 0, carries_state=carries_state)(state, batch)
     before = state.model_state if carries_state else model.initial_state((B,))
     wanted = log_dets(model, state.params, before, batch.inputs)[batch.mask].mean()
     np.testing.assert_allclose(found[0], wanted, rtol=1e-10)
@@ -113,26 +120,30 @@ def test_only_tokens_that_count(carries_state):
 
 
 def test_cells_without_a_closed_form_are_measured_at_a_few_tokens():
-    model, state, batch = window(cell="gru")
-    found = make_jacobian_log(model, 0, True)(state, batch)
-    time, sequence = spread(batch.mask)
+    model, state, batch = small_problem(cell="gru")
+    found = make_jacobian_log(model, 0, carries_state=True)(state, batch)
+    time, sequence = measured_positions(batch.mask)
     assert len(time) == FACTORED
     assert batch.mask[time, sequence].all()
     assert time[0] == 0
     assert time[-1] == T - 1
     wanted = log_dets(model, state.params, state.model_state, batch.inputs)[time, sequence].mean()
     np.testing.assert_allclose(found, [wanted, wanted], rtol=1e-10)
-    assert np.isnan(make_jacobian_log(model, 0, True)(state, batch._replace(mask=np.zeros((T, B), bool)))).all()
+    assert np.isnan(
+        make_jacobian_log(model, 0, carries_state=True)(state, batch._replace(mask=np.zeros((T, B), bool)))
+    ).all()
 
 
-def test_the_way_through_the_layers_is_that_of_the_step():
-    """Dropout included: the states at the end are those that the model comes to with the same key."""
-    model, state, batch = window(cell="lstm", layers=3, residual=True, dropout_input=0.3, dropout_hidden=0.4)
+def test_the_layers_states_are_those_of_the_step():
+    """With dropout: the final states are those of the model with the same key."""
+    model, state, batch = small_problem(cell="lstm", layers=3, residual=True, dropout_input=0.3, dropout_hidden=0.4)
     step, before = jnp.asarray(7, jnp.int32), state.model_state
 
     @jax.jit
     def ends(step):
-        return [run.states.after for run in layer_runs(model, state.params, before, batch.inputs, step, 5)]
+        return [
+            run.states.after for run in layer_runs(model, state.params, before, inputs=batch.inputs, step=step, seed=5)
+        ]
 
     wanted, _ = jax.jit(lambda s: model.hidden(state.params, before, batch.inputs, step_key(model, 5, s)))(step)
     for states, last in zip(ends(step), wanted, strict=True):

@@ -1,4 +1,4 @@
-"""The training loop: what it skips, when it stops, what it writes, and that it reads each batch once."""
+"""The training loop: skipped steps, stopping, metrics, and reading each batch once."""
 
 import dataclasses
 import hashlib
@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from rnnlm_jax import UserError
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import replace
 from rnnlm_jax.data import StreamBatches
+from rnnlm_jax.errors import ConfigError, TrainingError
 from rnnlm_jax.evaluation.perplexity import evaluate
 from rnnlm_jax.jobs.run_folder import START, RunFolder, open_run
 from rnnlm_jax.plotting import read_metrics
@@ -24,38 +24,40 @@ from rnnlm_jax.training.train import train
 from tests.training.tiny import assert_same_bits, last_checkpoint, tiny_config
 
 
-def test_an_exploding_run_stops_and_says_where(corpus, tmp_path, capsys):
+def test_a_diverging_run_stops_with_an_error_that_says_where(corpus, tmp_path, capsys):
     run = tmp_path / "run"
     config = tiny_config(
         corpus,
-        optimizer={"optimizer": "sgd", "learning_rate": 3e38, "clip_norm": None},  # the largest floats, nearly
+        optimizer={"optimizer": "sgd", "learning_rate": 3e38, "clip_norm": None},  # almost the largest float32
         training={"epochs": 1, "max_bad_steps": 3, "log_every": 1, "checkpoint_every": 1},
     )
-    with pytest.raises(UserError) as told:
+    with pytest.raises(TrainingError) as raised:
         train(config, run)
-    message = str(told.value)
-    for part in ("not finite for 3 steps in a row", "learning rate 3e+38", "gradient norm", "lower --learning-rate"):
+    message = str(raised.value)
+    for part in ("not finite for 3 steps in a row", "learning rate 3e+38", "gradient norm", "lower `learning_rate`"):
         assert part in message
     records = read_metrics(RunFolder(run).metrics)
     assert records[-1]["kind"] == "stop"
     assert f"stopped at step {records[-1]['step']}:" in message
     assert [record["skipped"] for record in records[-4:]] == [1, 2, 3, 3]
-    assert all(record["perplexity"] is None for record in records[-4:-1])  # never a number that looks like a result
-    state, position = last_checkpoint(run)  # of the last step that was good
+    assert all(record["perplexity"] is None for record in records[-4:-1])  # not a number that looks like a result
+    state, position = last_checkpoint(run)  # of the last finite step
     assert position.step == records[-1]["step"] - 3
     assert int(state.skipped) == 0
-    # The command says the same, in one line.
+    # The command prints the same error in one line, with the names of options.
     code = main(["train", "--run", str(run), "--resume"])
     assert code == 2
-    assert capsys.readouterr().err.split("\r")[-1] == f"rnnlm-jax: error: {message}\n"
+    printed = capsys.readouterr().err.split("\r")[-1]
+    assert printed.startswith("rnnlm-jax: error: ") and printed.count("\n") == 1
+    assert message.split(" (")[0] in printed
 
 
-def test_a_bad_batch_now_and_then_is_skipped(corpus, tmp_path, monkeypatch):
-    """Every third step meets a loss that is no number: the others train on, and two in a row never come."""
+def test_single_bad_steps_are_skipped(corpus, tmp_path, monkeypatch):
+    """The loss of every third step is NaN; training continues, as two in a row never occur."""
     run, make = tmp_path / "run", Trainer.__init__
 
-    def poisoned(trainer, *arguments):
-        make(trainer, *arguments)
+    def poisoned(trainer, *arguments, **named):
+        make(trainer, *arguments, **named)
         honest = trainer.train_step
 
         def step(state, batch, rate):
@@ -78,8 +80,8 @@ def test_a_bad_batch_now_and_then_is_skipped(corpus, tmp_path, monkeypatch):
     assert all(math.isfinite(report.train_perplexity) for report in reports)
 
 
-def test_a_validation_that_is_not_finite_never_beats_one_that_is(corpus, tmp_path, monkeypatch):
-    """The first epoch's validation comes out as NaN; the second's is the best so far."""
+def test_a_finite_validation_loss_beats_one_that_is_not_finite(corpus, tmp_path, monkeypatch):
+    """The first epoch's validation loss is NaN, so the second epoch is the best."""
     from rnnlm_jax.training import loop
 
     calls = []
@@ -97,7 +99,7 @@ def test_a_validation_that_is_not_finite_never_beats_one_that_is(corpus, tmp_pat
     assert results.valid.nll == pytest.approx(calls[1].nll, rel=1e-12)
 
 
-def test_the_epochs_figures_are_those_of_its_steps(corpus, tmp_path):
+def test_the_figures_of_an_epoch_are_those_of_its_steps(corpus, tmp_path):
     run, reports = tmp_path / "run", []
     config = tiny_config(corpus, training={"epochs": 2, "log_every": 1})
     train(config, run, report=reports.append)
@@ -130,7 +132,7 @@ def test_figures_of_several_steps_are_means_over_their_tokens(corpus, tmp_path):
     assert len(coarse) == len(fine) // 5
 
 
-def test_the_norm_that_is_logged_is_that_before_clipping(corpus, tmp_path):
+def test_the_logged_gradient_norm_is_that_before_clipping(corpus, tmp_path):
     norms = []
     for number, clip in enumerate((None, 1e-3)):
         run = tmp_path / str(number)
@@ -139,7 +141,7 @@ def test_the_norm_that_is_logged_is_that_before_clipping(corpus, tmp_path):
     assert norms[0] == norms[1] > 1e-2
 
 
-def test_the_same_seed_gives_the_same_run_and_another_another(corpus, tmp_path):
+def test_equal_seeds_give_equal_runs_and_others_do_not(corpus, tmp_path):
     config = tiny_config(corpus, model={"dropout_output": 0.3}, training={"epochs": 1})
     states = []
     for number, seed in enumerate((0, 0, 1)):
@@ -149,7 +151,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(corpus, tmp_path):
     assert not np.array_equal(states[0].params.embedding, states[2].params.embedding)
 
 
-def test_tensorboard_gets_every_number(corpus, tmp_path):
+def test_every_number_is_written_to_tensorboard(corpus, tmp_path):
     proto = pytest.importorskip("tensorboardX.proto.event_pb2")
     run = tmp_path / "run"
     train(tiny_config(corpus, training={"epochs": 1, "log_every": 2, "tensorboard": True}), run)
@@ -167,24 +169,24 @@ def test_tensorboard_gets_every_number(corpus, tmp_path):
 
 
 def tf_records(content):
-    """Length (8 bytes), its checksum (4), the record, and its checksum (4), over and over."""
+    """Yield the records: each has its length (8 bytes), a checksum (4), the record, and its checksum (4)."""
     while content:
         length = int.from_bytes(content[:8], "little")
         yield content[12 : 12 + length]
         content = content[16 + length :]
 
 
-def test_without_tensorboard_a_run_is_not_begun(corpus, tmp_path, monkeypatch):
+def test_a_run_does_not_begin_without_tensorboard(corpus, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(UserError, match=r"pip install rnnlm_jax\[tensorboard\]"):
+    with pytest.raises(ConfigError, match=r"pip install rnnlm_jax\[tensorboard\]"):
         train(tiny_config(corpus, training={"tensorboard": True}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_metrics_lines_that_are_pieces_are_dropped(tmp_path):
+def test_incomplete_lines_of_metrics_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     lines = [json.dumps({"kind": "step", "step": step}) for step in (1, 2, 3)]
-    path.write_text("\n".join(lines) + '\n{"kind": "st')  # as a killed process leaves it
+    path.write_text("\n".join(lines) + '\n{"kind": "st')  # cut off by a kill
     counted = "".join(line + "\n" for line in lines[:2])
     at = dataclasses.replace(START, step=2, records=2, records_digest=hashlib.sha256(counted.encode()).hexdigest())
     writer = metrics.JsonLines(path, "1f", at)

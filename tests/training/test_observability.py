@@ -1,4 +1,4 @@
-"""What a run tells of its own speed, and the trace of chosen steps."""
+"""Throughput and memory of a run, and profiler traces of chosen steps."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ RATES = {"tokens_per_second_per_device", "input_wait", "step_ms_p50", "step_ms_p
 
 
 @pytest.fixture(scope="module")
-def seen(corpus, tmp_path_factory):
-    """A run with a trace of its second and third step, on a device whose peak is known; its trainer."""
+def observed(corpus, tmp_path_factory):
+    """A run with a trace of its second and third step, on a device with a known peak; its folder and trainer."""
     run, trainers = tmp_path_factory.mktemp("observed") / "run", []
     config = replace(tiny_config(corpus), training={"log_every": 2})
     with pytest.MonkeyPatch.context() as patch:
@@ -30,8 +30,8 @@ def seen(corpus, tmp_path_factory):
     return run, trainers[0]
 
 
-def test_every_record_has_the_rates(seen):
-    run, trainer = seen
+def test_every_record_has_the_rates(observed):
+    run, trainer = observed
     records = read_metrics(RunFolder(run).metrics)
     assert {record["kind"] for record in records} == {"step", "epoch"}
     for record in records:
@@ -45,37 +45,37 @@ def test_every_record_has_the_rates(seen):
             assert trainer.capacity.flops_per_token == 3 * 2 * (8 * 8 + 8 * 8 + 8 * trainer.texts.vocabulary.size)
 
 
-def test_the_trace_is_of_the_steps_that_were_asked_for(seen):
-    run, trainer = seen
+def test_the_requested_steps_are_traced(observed):
+    run, trainer = observed
     assert trainer.profiler.done
     (trace,) = run.glob("plugins/profile/*/*.xplane.pb")
     assert b"train" in trace.read_bytes()
 
 
-def test_steps_that_do_not_come_are_known_before():
+def test_a_profiler_knows_whether_its_steps_are_still_to_come():
     profiler = Profiler(ProfiledSteps(10, 20), Path())
-    found = [profiler.is_to_come(done, end) for done, end in ((0, 9), (0, 10), (15, 30), (19, 20), (20, 30))]
+    found = [profiler.overlaps(done, end) for done, end in ((0, 9), (0, 10), (15, 30), (19, 20), (20, 30))]
     assert found == [False, True, True, True, False]
 
 
-def test_steps_by_name():
+def test_steps_to_trace_are_parsed():
     assert parse_steps("10:20") == ProfiledSteps(10, 20)
     assert parse_steps("7") == parse_steps("7:7") == ProfiledSteps(7, 7)
     for wrong in ("", "a", "3:", ":3", "1:2:3", "0:4", "5:4", "-1:4", "1.5"):
-        with pytest.raises(UserError, match="--profile-steps cannot be"):
+        with pytest.raises(UserError, match="`profile_steps` cannot be"):
             parse_steps(wrong)
 
 
-def test_memory_is_that_of_the_arrays(seen):
-    _, trainer = seen
+def test_memory_is_that_of_the_arrays(observed):
+    _, trainer = observed
     memory = step_memory(trainer.state)
     vocabulary = trainer.texts.vocabulary.size
     numbers = vocabulary * 8 + 8 * 8 + 8 * 8 + 8 + 8 * vocabulary + vocabulary
-    assert memory == StepMemory(4 * numbers, 4 * (2 * numbers) + 4, 4 * (2 * 8) + 3 * 4)  # adam counts its steps
+    assert memory == StepMemory(4 * numbers, 4 * (2 * numbers) + 4, 4 * (2 * 8) + 3 * 4)  # adam has a counter
     assert memory.total == sum(memory[:3])
 
 
-def test_a_step_that_was_looked_at_is_not_compiled_again(corpus, tmp_path):
+def test_a_step_compiled_for_its_memory_is_not_compiled_again(corpus, tmp_path):
     compiled = []
 
     def compare(trainer):
@@ -90,12 +90,12 @@ def test_a_step_that_was_looked_at_is_not_compiled_again(corpus, tmp_path):
         if event.endswith("backend_compile_duration"):
             compiled.append(about)
 
-    # Of a size of its own, which no other test has compiled.
+    # A size that no other test has compiled.
     train(replace(tiny_config(corpus), model={"hidden_size": 7}), tmp_path / "run", start=compare)
     assert compiled == []
 
 
-def test_memory_in_words():
+def test_memory_is_described():
     memory = StepMemory(3 * 2**30, 2**20, 0, 2**19)
     assert describe_memory(memory, 16 * 2**30) == (
         "parameters 3.00 GiB, optimiser 1.0 MiB, recurrent state 0.0 MiB, gradients and activations 0.5 MiB: "

@@ -1,4 +1,4 @@
-"""The optimisers against their papers' formulas, and the schedule against Zaremba's."""
+"""The optimisers against their papers' formulas, and learning rates against Zaremba et al. (2014)."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def momentum(g1, g2):
 
 
 def adagrad(g1, g2):
-    one = 0.1 + g1**2  # optax begins its sums at 0.1
+    one = 0.1 + g1**2  # optax's initial sum
     return P - RATE * g1 / np.sqrt(one + 1e-7) - RATE * g2 / np.sqrt(one + g2**2 + 1e-7)
 
 
@@ -47,7 +47,7 @@ def test_two_updates_are_those_of_the_formula(formula, clip):
     rule = make_optimizer(config, RATE)
     p = jnp.asarray(P)
     state = rule.init(p)
-    with jax.numpy_dtype_promotion("standard"):  # optax's Adam raises a float to a whole number
+    with jax.numpy_dtype_promotion("standard"):  # optax's Adam computes a power of float and int
         for g in GRADIENTS:
             updates, state = rule.update(jnp.asarray(g), state, p)
             p = optax.apply_updates(p, updates)

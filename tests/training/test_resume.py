@@ -1,4 +1,4 @@
-"""A run that stops, however it stops, goes on to the same numbers as one that never did."""
+"""A run that is interrupted, in any way, and resumed gives the same numbers as an uninterrupted one."""
 
 import json
 import os
@@ -24,7 +24,7 @@ EPOCHS = 3
 
 
 def experiment(corpus, batching, **training):
-    """Adam and dropout, a checkpoint every three steps, and metrics of each."""
+    """Return a configuration with Adam and dropout, a checkpoint every three steps, and metrics of each."""
     return tiny_config(
         corpus,
         data={"batching": batching, "batch_size": 2, "bptt": 10},
@@ -35,14 +35,14 @@ def experiment(corpus, batching, **training):
 
 @pytest.fixture(autouse=True)
 def _narrow_types():
-    """What a process of its own has."""
+    """Use float32, as users do."""
     with jax.enable_x64(False):
         yield
 
 
 @pytest.fixture(scope="module", params=BATCHING)
 def uninterrupted(request, corpus, tmp_path_factory):
-    """A whole run, with checkpoints at the ends of epochs only."""
+    """An uninterrupted run, with checkpoints at the ends of epochs only."""
     run = tmp_path_factory.mktemp("whole") / "run"
     with jax.enable_x64(False):
         train(experiment(corpus, request.param, checkpoint_every=1000), run)
@@ -57,9 +57,9 @@ def resume(corpus, batching, run):
     return train(experiment(corpus, batching, checkpoint_every=1000), run, resume=True)
 
 
-def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
+def test_a_run_killed_at_a_random_step_resumes(corpus, uninterrupted, tmp_path):
     batching, whole = uninterrupted
-    amid_a_save = batching == "stream"  # or else between two
+    during_a_save = batching == "stream"  # otherwise between two
     run = tmp_path / "run"
     (tmp_path / "config.json").write_text(to_json(experiment(corpus, batching)))
     (tmp_path / "config.py").write_text(
@@ -76,7 +76,7 @@ def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             names = [entry.name for entry in os.scandir(last)] if last.is_dir() else []
-            done = [name for name in names if name.isdigit() != amid_a_save and int(name.split(".")[0]) >= target]
+            done = [name for name in names if name.isdigit() != during_a_save and int(name.split(".")[0]) >= target]
             if done:
                 break
             time.sleep(0.001)
@@ -84,7 +84,7 @@ def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
         errors = process.stderr.read().decode()
         assert process.wait() == -signal.SIGKILL, errors
     assert not RunFolder(run).results.exists()
-    at = max(CheckpointFolder(last).steps(), default=0)  # killed amid the first save: from the start again
+    at = max(CheckpointFolder(last).steps(), default=0)  # killed during the first save: it starts again
     assert target - 3 <= at < steps
     resume(corpus, batching, run)
     assert_same_run(run, whole)
@@ -93,7 +93,7 @@ def test_killed_at_a_random_step(corpus, uninterrupted, tmp_path):
 
 
 @pytest.mark.parametrize("after", [2, 13])  # before the first checkpoint, and later
-def test_stopped_by_an_exception(corpus, uninterrupted, tmp_path, monkeypatch, after):
+def test_a_run_stopped_by_an_exception_resumes(corpus, uninterrupted, tmp_path, monkeypatch, after):
     batching, whole = uninterrupted
     run, write = tmp_path / "run", Trainer._write
 
@@ -110,7 +110,7 @@ def test_stopped_by_an_exception(corpus, uninterrupted, tmp_path, monkeypatch, a
 
 
 @pytest.mark.parametrize("uninterrupted", ["stream"], indirect=True)
-def test_stopped_at_the_end_of_each_epoch(corpus, uninterrupted, tmp_path):
+def test_a_run_stopped_at_the_end_of_each_epoch_resumes(corpus, uninterrupted, tmp_path):
     batching, whole = uninterrupted
     run = tmp_path / "run"
 
@@ -127,7 +127,7 @@ def test_stopped_at_the_end_of_each_epoch(corpus, uninterrupted, tmp_path):
 
 
 @pytest.mark.parametrize("uninterrupted", ["stream"], indirect=True)
-def test_stopped_between_the_two_checkpoints_of_an_epoch(corpus, uninterrupted, tmp_path, monkeypatch):
+def test_a_run_stopped_between_the_two_checkpoints_of_an_epoch_resumes(corpus, uninterrupted, tmp_path, monkeypatch):
     batching, whole = uninterrupted
     run, save = tmp_path / "run", CheckpointFolder.save
 
@@ -144,7 +144,7 @@ def test_stopped_between_the_two_checkpoints_of_an_epoch(corpus, uninterrupted, 
     assert_same_bits(last_checkpoint(run)[0].params, last_checkpoint(whole)[0].params)
 
 
-def test_resuming_what_is_done_only_measures_it_again(corpus, uninterrupted, tmp_path):
+def test_resuming_a_finished_run_only_measures_it_again(corpus, uninterrupted, tmp_path):
     batching, whole = uninterrupted
     run = tmp_path / "run"
     shutil.copytree(whole, run)
@@ -157,7 +157,7 @@ def test_resuming_what_is_done_only_measures_it_again(corpus, uninterrupted, tmp
 
 
 @pytest.mark.parametrize("uninterrupted", ["sentences"], indirect=True)
-def test_more_epochs_go_on_from_the_end_and_are_remembered(corpus, uninterrupted, tmp_path):
+def test_a_finished_run_can_be_resumed_with_more_epochs(corpus, uninterrupted, tmp_path):
     batching, whole = uninterrupted
     run = tmp_path / "run"
     train(experiment(corpus, batching, epochs=1), run)
@@ -169,13 +169,13 @@ def test_more_epochs_go_on_from_the_end_and_are_remembered(corpus, uninterrupted
 @pytest.mark.parametrize(
     "changes",
     [{"data": {"bptt": 11}}, {"model": {"hidden_size": 9}}, {"optimizer": {"learning_rate": 1.0}}],
-    ids=["window", "hidden size", "learning rate"],
+    ids=["bptt", "hidden_size", "learning_rate"],
 )
-def test_what_would_change_the_numbers_is_refused(corpus, uninterrupted, changes, request):
+def test_options_that_change_the_numbers_are_refused(corpus, uninterrupted, changes, request):
     batching, whole = uninterrupted
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
-    name = next(name for name in ("window", "hidden size", "learning rate") if name in request.node.name)
-    with pytest.raises(UserError, match=f"cannot resume with {name}"):
+    name = next(name for name in ("bptt", "hidden_size", "learning_rate") if name in request.node.name)
+    with pytest.raises(UserError, match=f"cannot resume with `{name}`"):
         train(replace(experiment(corpus, batching), **changes), whole, resume=True)
     assert before == {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
 

@@ -1,4 +1,4 @@
-"""Training on a sampled loss: the step by row is that of the dense gradient, and its loss is no perplexity."""
+"""Training with a sampled loss: row-sparse steps equal dense ones, and the loss is not reported as a perplexity."""
 
 import functools
 import json
@@ -37,14 +37,14 @@ def make(kind):
 
 def make_batch(seed):
     inputs, targets = np.random.default_rng(seed).integers(0, V, (2, T, B)).astype(np.int32)
-    targets[:2] = targets[2:]  # every target twice
+    targets[:2] = targets[2:]  # each target occurs twice
     mask = np.ones((T, B), bool)
     mask[2:, 1] = False
     return Batch(inputs, targets, mask)
 
 
 def reference(model, config):
-    """The step in three lines of optax, on the gradient of the same sampled loss by whole arrays."""
+    """Return the same step in three lines of optax, with the dense gradient of the same sampled loss."""
 
     @jit
     def step(state, batch):
@@ -78,7 +78,7 @@ def test_steps_are_those_of_the_dense_gradient(kind, name):
         assert float(info.grad_norm) > 0.3
     assert_close(tuple(state[:3]), tuple(other[:3]))
     moved = (np.asarray(state.params.output.w) != before).any(axis=1).sum()
-    assert 8 < moved < V  # the others had no gradient
+    assert 8 < moved < V  # rows without a gradient do not change
 
 
 def test_without_a_key_the_loss_is_exact():
@@ -95,7 +95,7 @@ def test_without_a_key_the_loss_is_exact():
 
 
 def test_the_matrix_is_never_copied():
-    """A step's memory is far below one matrix, its accumulators or its gradient."""
+    """The temporaries of a step are far smaller than the matrix."""
     size, width = 40_000, 256
     words = Words(range(size), np.ones(size, int))  # type: ignore[arg-type]
     model = language_model(
@@ -111,7 +111,7 @@ def test_the_matrix_is_never_copied():
 
 @pytest.fixture(scope="module")
 def sampled_run(corpus, tmp_path_factory):
-    """Two epochs at once, in float32 as a user has it."""
+    """A run of two epochs, in float32."""
     run = tmp_path_factory.mktemp("sampled") / "run"
     with jax.enable_x64(False):
         results = train(experiment(corpus, 2), run)
@@ -125,7 +125,7 @@ def experiment(corpus, epochs):
     )
 
 
-def test_a_sampled_loss_is_told_as_such(sampled_run):
+def test_a_sampled_loss_is_not_reported_as_a_perplexity(sampled_run):
     run, results = sampled_run
     steps = [r for r in records(run) if r["kind"] == "step"]
     epochs = [r for r in records(run) if r["kind"] == "epoch"]
@@ -144,7 +144,7 @@ def test_a_sampled_loss_is_told_as_such(sampled_run):
     assert results.test.perplexity == pytest.approx(json.loads(RunFolder(run).results.read_text())["test_perplexity"])
 
 
-def test_it_resumes_to_the_same_draws(corpus, sampled_run, tmp_path):
+def test_a_resumed_run_draws_the_same_samples(corpus, sampled_run, tmp_path):
     run = tmp_path / "run"
     with jax.enable_x64(False):
         train(experiment(corpus, 1), run)
@@ -152,7 +152,7 @@ def test_it_resumes_to_the_same_draws(corpus, sampled_run, tmp_path):
         assert_same_run(run, sampled_run[0])
 
 
-def test_counts_that_are_lost_or_damaged_are_told(sampled_run):
+def test_lost_or_damaged_counts_are_errors(sampled_run):
     counts = RunFolder(sampled_run[0]).counts
     kept = counts.read_text()
     try:
@@ -167,16 +167,16 @@ def test_counts_that_are_lost_or_damaged_are_told(sampled_run):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"output": "importance", "output_options": (("num_samples", 99),)}, "99 is more than the 60 words"),
         ({"output": "nce", "output_options": (("num_samples", -1),)}, "positive whole number"),
         ({"output": "nce", "tie_embeddings": True}, "cannot be tied"),
         ({"output": "hinge"}, "unknown output 'hinge'"),
-        ({"output": "nce", "output_options": (("dtype", "float64"),)}, "--output-options cannot set precisions"),
+        ({"output": "nce", "output_options": (("dtype", "float64"),)}, "`output_options` cannot set precisions"),
     ],
 )
-def test_what_cannot_be_is_said(options, said):
+def test_impossible_options_are_refused(options, message):
     words = Words([f"w{v}" for v in range(V)], [1] * V)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         build_model(ModelConfig(cell="elman-tanh", hidden_size=4, **options), V, words=words)

@@ -1,4 +1,4 @@
-"""One step of training: the update, what it reports, and what it leaves alone when a number is not finite."""
+"""The training step: its update and figures, and steps that are not finite."""
 
 import functools
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells
+from rnnlm_jax.cells import cell_registry
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import build_model
@@ -24,7 +25,7 @@ def make(optimizer=None, dtype=jnp.float64, dropout=None, carries_state=True):
     model = language_model(cells.elman(5, param_dtype=dtype), VOCABULARY, dropout=dropout, init_scale=0.5)
     config = optimizer or OptimizerConfig("sgd", clip_norm=None)
     state = fresh_state(model, config, BATCH, seed=1)
-    return model, make_train_step(model, config, 0, carries_state), state
+    return model, make_train_step(model, config, 0, carries_state=carries_state), state
 
 
 def make_batch(seed=0):
@@ -34,7 +35,7 @@ def make_batch(seed=0):
 
 
 def to_numpy(tree):
-    """A copy that a donated buffer cannot take away."""
+    """Return a copy, which donation of the original does not invalidate."""
     return jax.tree.map(lambda leaf: np.array(leaf), tree)
 
 
@@ -46,7 +47,7 @@ def loss_and_gradient(model):
 @pytest.mark.parametrize(
     ("loss_normalization", "clip"), [("token", None), ("token", 0.1), ("sequence", 0.1), ("sequence", 1e6)]
 )
-def test_a_step_of_sgd_is_the_formula(loss_normalization, clip):
+def test_a_step_of_sgd_follows_the_formula(loss_normalization, clip):
     model, step, state = make(OptimizerConfig("sgd", clip_norm=clip, loss_normalization=loss_normalization))
     batch = make_batch()
     before = to_numpy(state.params)
@@ -65,7 +66,7 @@ def test_a_step_of_sgd_is_the_formula(loss_normalization, clip):
     assert int(after.step) == 1
 
 
-def test_state_goes_from_batch_to_batch_only_in_streams():
+def test_state_is_carried_from_batch_to_batch_only_in_streams():
     model, carrying, state = make()
     params = to_numpy(state.params)
     after, _ = carrying(state, make_batch(), jnp.float32(0.0))
@@ -81,7 +82,7 @@ def test_state_goes_from_batch_to_batch_only_in_streams():
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e300])
-def test_a_step_that_is_not_finite_changes_nothing_but_counts(poison):
+def test_a_step_that_is_not_finite_changes_only_the_counters(poison):
     _, step, state = make(OptimizerConfig("adam"))
     state, _ = step(state, make_batch(1), RATE)  # moments and recurrent state that are not zero
     good = to_numpy(state)
@@ -102,7 +103,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_counts(poison):
     assert not np.array_equal(mended.params.embedding, good.params.embedding)
 
 
-def test_it_compiles_once_and_donates_its_state():
+def test_the_step_compiles_once_and_donates_its_state():
     _, step, state = make(OptimizerConfig("adam"), dtype=jnp.float32)
     for seed in range(4):
         old, (state, _) = state, step(state, make_batch(seed), RATE * (seed + 1))
@@ -111,7 +112,7 @@ def test_it_compiles_once_and_donates_its_state():
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
 
-def test_dropout_is_drawn_from_the_seed_and_the_step():
+def test_dropout_depends_on_seed_and_step():
     model, _, _ = make(dropout=Dropout(output=0.5))
     config = OptimizerConfig("sgd")
     steps = {seed: make_train_step(model, config, seed, carries_state=True) for seed in (0, 1)}
@@ -139,8 +140,8 @@ def test_every_optimiser_learns_a_repetitive_text(name, rate):
     assert nats[-1] < 0.3
 
 
-@pytest.mark.parametrize("name", cells.names())
-def test_every_cell_of_the_zoo_trains(name):
+@pytest.mark.parametrize("name", cell_registry.CELLS)
+def test_every_registered_cell_trains(name):
     options = (("projection_size", 3),) if name == "lstm-projected" else ()
     model = build_model(ModelConfig(cell=name, cell_options=options, hidden_size=5, init_scale=0.3), VOCABULARY)
     config = OptimizerConfig("sgd", loss_normalization="sequence")
@@ -152,4 +153,4 @@ def test_every_cell_of_the_zoo_trains(name):
     assert losses[2] < losses[1] < losses[0]
     assert int(info.skipped) == 0
     for new, old in zip(jax.tree.leaves(state.params), jax.tree.leaves(before), strict=True):
-        assert not np.array_equal(new, old)  # a gradient reaches every array
+        assert not np.array_equal(new, old)  # every array has a gradient

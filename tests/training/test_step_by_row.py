@@ -1,4 +1,4 @@
-"""The whole step on a large table: by row it does what the dense gradient and optax do."""
+"""The training step on a large table: row-sparse gradients give the same as dense ones with optax."""
 
 import functools
 
@@ -32,7 +32,7 @@ def make(tied=False):
 def make_batch(kind):
     rng = np.random.default_rng(2)
     inputs, targets = rng.integers(0, V, (2, T, B)).astype(np.int32)
-    inputs[:2] = inputs[2:]  # every token twice
+    inputs[:2] = inputs[2:]  # each token occurs twice
     mask = np.ones((T, B), bool)
     if kind == "all equal":
         inputs = np.full_like(inputs, V - 1)
@@ -43,7 +43,7 @@ def make_batch(kind):
 
 @functools.cache
 def reference(model, config):
-    """The step in three lines of optax, on the gradient by the table itself."""
+    """Return the same step in three lines of optax, with the dense gradient."""
 
     @jit
     def step(state, batch):
@@ -64,8 +64,8 @@ def reference(model, config):
 )
 def test_steps_are_those_of_the_dense_gradient(name, tied, sparse, monkeypatch):
     calls = []
-    honest = loss_gradient.sum_duplicate_rows
-    monkeypatch.setattr(loss_gradient, "sum_duplicate_rows", lambda *args: calls.append(args) or honest(*args))
+    sum_rows = loss_gradient.sum_duplicate_rows
+    monkeypatch.setattr(loss_gradient, "sum_duplicate_rows", lambda *args: calls.append(args) or sum_rows(*args))
     model, config = make(tied), OptimizerConfig(name, clip_norm=0.3)
     step = make_train_step(model, config, 0, carries_state=True)
     state = fresh_state(model, config, B)
@@ -76,10 +76,10 @@ def test_steps_are_those_of_the_dense_gradient(name, tied, sparse, monkeypatch):
         np.testing.assert_allclose(info.grad_norm, norm, rtol=1e-12)
         assert norm > 0.3
         assert_close(tuple(state[:3]), tuple(other[:3]))
-    assert len(calls) == sparse  # traced once, by row or not
+    assert len(calls) == sparse  # traced once, if row-sparse
 
 
-def test_rows_of_a_step_that_is_not_finite_stay():
+def test_rows_do_not_change_in_a_step_that_is_not_finite():
     model, config = make(), OptimizerConfig("adagrad")
     step = make_train_step(model, config, 0, carries_state=True)
     state, _ = step(fresh_state(model, config, B), make_batch("random"), RATE)
@@ -92,7 +92,7 @@ def test_rows_of_a_step_that_is_not_finite_stay():
 
 
 def test_the_table_is_never_copied():
-    """A step's memory is far below one table: no dense gradient, no update and no guard of its size."""
+    """The temporaries of a step are far smaller than the table."""
     width = 2000
     model = language_model(cells.elman(2), 1000, width, init_scale=0.1)
     config = OptimizerConfig("adagrad")
@@ -106,11 +106,11 @@ def test_the_table_is_never_copied():
 def test_a_resumed_run_compiles_its_step_once(corpus, tmp_path, monkeypatch):
     trainers, make_trainer = [], Trainer.__init__
 
-    def remembered(trainer, *arguments):
-        make_trainer(trainer, *arguments)
+    def recorded(trainer, *arguments, **named):
+        make_trainer(trainer, *arguments, **named)
         trainers.append(trainer)
 
-    monkeypatch.setattr(Trainer, "__init__", remembered)
+    monkeypatch.setattr(Trainer, "__init__", recorded)
     for epochs in (1, 2):
         train(tiny_config(corpus, training={"epochs": epochs}), tmp_path / "run", resume=epochs > 1)
     assert [trainer.train_step.num_compiled() for trainer in trainers] == [1, 1]

@@ -1,4 +1,4 @@
-"""Times of steps, by a clock that the test sets: every second belongs to one step, or to what is between two."""
+"""Times of steps, by a clock that the test sets: every second belongs to one step, or to the time between two."""
 
 import cProfile
 import threading
@@ -9,12 +9,12 @@ import pytest
 
 from rnnlm_jax.system.json_text import dumps
 from rnnlm_jax.training import step_clock
-from rnnlm_jax.training.interval import PERCENTILES, Capacity, Interval
+from rnnlm_jax.training.interval_metrics import PERCENTILES, Capacity, IntervalMetrics
 from rnnlm_jax.training.step_clock import StepClock, StepTime
 
 
 class Results:
-    """What a step gives, when it is told to be done."""
+    """Results of a step, which is running until ``done`` is set."""
 
     def __init__(self):
         self.done = threading.Event()
@@ -26,13 +26,13 @@ class Results:
 
 @pytest.fixture
 def now(monkeypatch):
-    """The time, in a list."""
+    """The current time, as the only element of a list."""
     seconds = [0.0]
     monkeypatch.setattr(step_clock, "time", types.SimpleNamespace(perf_counter=lambda: seconds[0]))
     return seconds
 
 
-def test_times_are_from_end_to_end_without_what_is_between(now):
+def test_times_run_from_end_to_end_without_the_time_between_steps(now):
     given = iter([2.0, 4.0, 26.0, 33.0])
 
     def batches():
@@ -56,20 +56,20 @@ def test_times_are_from_end_to_end_without_what_is_between(now):
     dispatch(0, asked=0.0)
     dispatch(1, asked=3.0)  # while the first is under way
     assert finish(0, at=10.0) == StepTime(10.0, 2.0)
-    assert finish(1, at=15.0) == StepTime(5.0, 0.0)  # its batch was there before the device was free
-    dispatch(2, asked=20.0)  # after five seconds of validation, which are no step's
+    assert finish(1, at=15.0) == StepTime(5.0, 0.0)  # its batch arrived before the device was free
+    dispatch(2, asked=20.0)  # after five seconds of validation, which belong to no step
     dispatch(3, asked=27.0)
     assert finish(2, at=30.0) == StepTime(10.0, 6.0)
     assert finish(3, at=35.0) == StepTime(5.0, 3.0)
     assert list(feed) == []
     clock.close()
-    clock.close()  # nothing is watched any more
+    clock.close()  # a second time
 
 
-def test_a_step_that_failed_is_timed_all_the_same(now):
+def test_a_step_that_fails_is_timed_too(now):
     class Failed:
         def block_until_ready(self):
-            raise RuntimeError("told to whoever reads the results")
+            raise RuntimeError("raised again where the results are read")
 
     clock = StepClock()
     next(clock.over([None]))
@@ -79,8 +79,8 @@ def test_a_step_that_failed_is_timed_all_the_same(now):
     clock.close()
 
 
-def test_rates_by_hand():
-    interval = Interval()
+def test_rates_are_those_computed_by_hand():
+    interval = IntervalMetrics()
     assert interval.rates(Capacity(1)) == {}
     for seconds, waited in ((1.0, 0.5), (2.0, 0.0), (5.0, 1.5)):
         interval.add(nats=20.0, tokens=40, norm=seconds, time=StepTime(seconds, waited))
@@ -103,22 +103,22 @@ def test_rates_by_hand():
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 50, 101])
 def test_percentiles_are_those_of_numpy(steps):
-    """In a tenth of its time, which a line of metrics at every step would cost."""
-    times, interval = np.random.default_rng(0).exponential(0.01, steps), Interval()
+    """``np.percentile`` takes ten times as long, too long for a line of metrics at every step."""
+    times, interval = np.random.default_rng(0).exponential(0.01, steps), IntervalMetrics()
     for seconds in times:
-        interval.add(1.0, 1, 1.0, StepTime(float(seconds), 0.0))
+        interval.add(nats=1.0, tokens=1, norm=1.0, time=StepTime(float(seconds), 0.0))
     rates = interval.rates(Capacity(1))
     found = [rates[f"step_ms_p{p}"] for p in PERCENTILES]
     np.testing.assert_allclose(found, np.percentile(1e3 * times, PERCENTILES), rtol=1e-12)
 
 
 def test_a_line_of_metrics_costs_little():
-    """Of the 2.4 ms of a small model's step, for which it took 0.8: no pattern is searched, nothing is set up anew."""
-    interval = Interval()
-    interval.add(1.0, 1, 1.0, StepTime(0.002, 0.0))
+    """It must not take a noticeable part of a small model's step (2.4 ms): count its function calls."""
+    interval = IntervalMetrics()
+    interval.add(nats=1.0, tokens=1, norm=1.0, time=StepTime(0.002, 0.0))
     record = {"kind": "step", "step": 1} | interval.rates(Capacity(1))
     profile = cProfile.Profile()
     profile.enable()
     dumps(record | interval.figures(False) | interval.rates(Capacity(1)))
     profile.disable()
-    assert sum(entry.callcount for entry in profile.getstats()) < 320  # 203; it was 421
+    assert sum(entry.callcount for entry in profile.getstats()) < 320  # 203

@@ -1,4 +1,4 @@
-"""Training that is asked to stop, or finds its newest checkpoint damaged, comes to the same numbers all the same."""
+"""Runs that are stopped on request, or whose newest checkpoint is damaged, give the same numbers when resumed."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ EPOCHS = 2
 
 
 def experiment(corpus, **training):
-    """A line of metrics every second step, so that checkpoints fall between two lines."""
+    """Return a configuration with metrics every second step, so that checkpoints are between two lines."""
     return tiny_config(
         corpus,
         model={"dropout_output": 0.2},
@@ -34,7 +34,7 @@ def _narrow_types():
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_windows():
-    """Of evaluation, so that there is something between two of them; in all runs, as their sums depend on it."""
+    """Evaluate in windows of 2 steps, so that a run can be stopped between two of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "steps_per_call", lambda model, streams: 2)
         yield
@@ -50,31 +50,31 @@ def whole(corpus, tmp_path_factory):
 
 @pytest.fixture
 def run(whole, tmp_path):
-    """A copy of the run, to damage."""
+    """A copy of the run, which may be damaged."""
     return shutil.copytree(whole, tmp_path / "run")
 
 
-class Asked(StopRequest):
-    """Somebody asks on the way: before a step, or at a question put amid an evaluation."""
+class RequestAt(StopRequest):
+    """A request to stop that is made before a step, or at a check during an evaluation."""
 
-    def __init__(self, step=None, question=None):
+    def __init__(self, step=None, evaluation_check=None):
         super().__init__()
-        self.step, self.question = step, question
+        self.step, self.evaluation_check = step, evaluation_check
 
     @property
     def name(self):
-        return "somebody"
+        return "a test"
 
     def before(self, step):
         if step == self.step:
-            self.halt_at(0)
+            self.stop_at(0)
         return super().before(step)
 
     def check(self, *done):
-        if done and self.question is not None:
-            self.question -= 1
-            if self.question == 0:
-                self.halt_at(0)
+        if done and self.evaluation_check is not None:
+            self.evaluation_check -= 1
+            if self.evaluation_check == 0:
+                self.stop_at(0)
         super().check()
 
 
@@ -83,21 +83,21 @@ def steps_an_epoch(run):
 
 
 @pytest.mark.parametrize("where", ["between lines", "end of epoch", "validation", "measuring"])
-def test_asked_to_stop(corpus, whole, tmp_path, where):
+def test_a_stopped_run_resumes(corpus, whole, tmp_path, where):
     run, n = tmp_path / "run", steps_an_epoch(whole)
     windows = -(-json.loads(RunFolder(whole).results.read_text())["valid"]["tokens"] // 2)
     stop = {
-        "between lines": Asked(step=6),  # after step 5
-        "end of epoch": Asked(step=n + 1),
-        "validation": Asked(question=2),
-        "measuring": Asked(question=EPOCHS * windows + 2),
+        "between lines": RequestAt(step=6),  # after step 5
+        "end of epoch": RequestAt(step=n + 1),
+        "validation": RequestAt(evaluation_check=2),
+        "measuring": RequestAt(evaluation_check=EPOCHS * windows + 2),
     }[where]
-    with pytest.raises(Stopped, match="stopped by somebody") as told:
+    with pytest.raises(Stopped, match="stopped by a test") as raised:
         train(experiment(corpus), run, stop=stop)
     assert not RunFolder(run).results.exists()
     if where != "measuring":
         at = 5 if where == "between lines" else n
-        assert f"after step {at}, which is saved" in str(told.value)
+        assert f"after step {at}, which is saved" in str(raised.value)
         kind = "last" if where == "between lines" else "validating"
         assert CheckpointFolder(RunFolder(run).checkpoints(kind)).steps()[-1] == at
     train(experiment(corpus), run, resume=True)
@@ -106,7 +106,7 @@ def test_asked_to_stop(corpus, whole, tmp_path, where):
 
 
 def damage(run, kind, how):
-    """Have something happen to the newest checkpoint of a kind."""
+    """Damage the newest checkpoint of a kind, and return its path."""
     folder = RunFolder(run).checkpoints(kind)
     newest = folder / str(max(int(path.name) for path in folder.iterdir()))
     biggest = max((newest / "params" / "d").iterdir(), key=lambda path: path.stat().st_size)
@@ -125,27 +125,27 @@ def damage(run, kind, how):
 
 
 @pytest.mark.parametrize("how", ["deleted", "emptied", "truncated", "flipped"])
-def test_the_one_before_is_resumed(corpus, run, whole, capfd, how):
+def test_the_checkpoint_before_a_damaged_one_is_resumed(corpus, run, whole, capfd, how):
     newest = damage(run, "last", how)
     train(experiment(corpus), run, resume=True)
     assert_same_run(run, whole)
-    said = capfd.readouterr().err
+    printed = capfd.readouterr().err
     if how == "deleted":
-        assert said == ""
+        assert printed == ""
     else:
-        assert said.count("\n") == 1
-        assert f"rnnlm-jax: warning: the checkpoint {newest} is damaged" in said
+        assert printed.count("\n") == 1
+        assert f"rnnlm-jax: warning: the checkpoint {newest} is damaged" in printed
 
 
 @pytest.mark.parametrize("how", ["deleted", "flipped"])
-def test_a_best_one_that_is_lost_has_the_same_parameters_elsewhere(corpus, run, whole, capfd, how):
+def test_a_lost_best_checkpoint_is_copied_from_the_last_ones(corpus, run, whole, capfd, how):
     original = open_run(whole)
     newest = damage(run, "best", how)
     if how == "flipped":
         assert open_run(run).position == original.position
-        said = capfd.readouterr().err
-        assert said.count("\n") == 1
-        assert f"{newest} is damaged" in said
+        printed = capfd.readouterr().err
+        assert printed.count("\n") == 1
+        assert f"{newest} is damaged" in printed
     train(experiment(corpus), run, resume=True)
     assert_same_run(run, whole)
     assert "written again from" in capfd.readouterr().err
@@ -153,12 +153,12 @@ def test_a_best_one_that_is_lost_has_the_same_parameters_elsewhere(corpus, run, 
     assert capfd.readouterr().err == ""
 
 
-def test_a_best_one_that_is_nowhere_else(corpus, run, capfd):
+def test_a_best_checkpoint_that_cannot_be_copied_is_an_error(corpus, run, capfd):
     step = open_run(run).position.best_step
     shutil.rmtree(RunFolder(run).checkpoints("last") / str(step))
     at = max(CheckpointFolder(RunFolder(run).checkpoints("last")).steps())
     (first, *_) = CheckpointFolder(RunFolder(run).checkpoints("best")).steps()
-    assert first < at < step  # what is resumed counts on the first
+    assert first < at < step  # the position to resume from refers to the first
     shutil.rmtree(RunFolder(run).checkpoints("best") / str(first))
     with pytest.raises(UserError, match=f"{first} is missing, and with it the best parameters so far"):
         train(experiment(corpus), run, resume=True)
@@ -167,17 +167,17 @@ def test_a_best_one_that_is_nowhere_else(corpus, run, capfd):
     assert "the best one is sought from epoch 2 on" in capfd.readouterr().err
 
 
-def test_none_is_whole(corpus, run):
+def test_without_an_intact_checkpoint_resuming_is_an_error(corpus, run):
     folder = RunFolder(run).checkpoints("last")
     for checkpoint in folder.iterdir():
         (checkpoint / "about" / "metadata").write_text("{}")
-    with pytest.raises(UserError, match="is damaged .*: restore the folder from a copy") as told:
+    with pytest.raises(UserError, match="is damaged .*: restore the folder from a copy") as raised:
         train(experiment(corpus), run, resume=True)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "counts.json", "metrics.jsonl"])
-def test_another_digit_in_a_file_is_told(corpus, run, name):
+def test_a_changed_digit_in_a_file_is_detected(corpus, run, name):
     path = run / name
     text = path.read_text()
     place = max(k for k, letter in enumerate(text[: len(text) // 2]) if letter in "2345678")
@@ -188,7 +188,7 @@ def test_another_digit_in_a_file_is_told(corpus, run, name):
     assert before == {each: each.read_bytes() for each in run.rglob("*") if each.is_file()}
 
 
-def test_metrics_that_are_gone_begin_anew(corpus, run, whole, capfd):
+def test_deleted_metrics_begin_anew(corpus, run, whole, capfd):
     damage(run, "last", "deleted")
     (run / "metrics.jsonl").unlink()
     train(experiment(corpus), run, resume=True)

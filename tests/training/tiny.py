@@ -1,4 +1,4 @@
-"""The smallest things to train, and parameters that cost no compilation: shared by the tests of models and commands."""
+"""Tiny texts, configurations and parameters, shared by the tests of models, training and commands."""
 
 import contextlib
 import json
@@ -14,32 +14,31 @@ from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.training.interval import OF_THE_CLOCK
-from rnnlm_jax.training.step import initial_train_state
-from rnnlm_jax.training.trees import join_state, split_state
+from rnnlm_jax.training.interval_metrics import TIMING_PREFIXES
+from rnnlm_jax.training.train_state import initial_train_state, join_state, split_state
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog and the cat is on the mat", "ran"]
 
-#: A run of a second: drawn from ±0.3, since the orthogonal initialiser takes seconds to compile.
+#: Options of a run of one second; with init_scale, since the orthogonal initializer takes seconds to compile.
 TINY = [
     *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3"),
     *("--batch-size=2", "--bptt=10", "--epochs=1", "--learning-rate=0.01"),
-    # whatever the demo, of which options are changes, may have
+    # options that the demo preset sets otherwise
     *("--no-tie-embeddings", "--dropout-input=0", "--dropout-output=0", "--optimizer=adam", "--decay=1"),
 ]
 
-#: A process of its own, as a user has.
+#: The command in a process of its own.
 PROGRAM = [sys.executable, "-c", "from rnnlm_jax.cli.main import run; run()"]
 
-#: The same for training, without the figure, which takes longer to draw than a tiny model to train.
+#: The same without the figure of the learning curve, which takes longer than training a tiny model.
 TRAINING_PROGRAM = [
     *PROGRAM[:2],
-    "from rnnlm_jax.training import train; train.learning_curve = lambda metrics, names, path: None; " + PROGRAM[2],
+    "from rnnlm_jax.training import results; results.learning_curve = lambda metrics, names, path: None; " + PROGRAM[2],
 ]
 
 
 def text(repeats=8):
-    """Some lines, not quite the same over and over."""
+    """Return a text of similar lines in changing order."""
     lines = []
     for k in range(repeats):
         lines += LINES[k % 3 :] + LINES[: k % 3]
@@ -47,15 +46,15 @@ def text(repeats=8):
 
 
 def random_params(model, seed=0, scale=0.5):
-    """Parameters drawn by NumPy, biases included."""
+    """Return random parameters drawn with NumPy, biases included."""
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     return jax.tree.map(lambda s: jnp.asarray(rng.normal(scale=scale, size=s.shape), s.dtype), shapes)
 
 
 def fresh_state(model, optimizer, batch_size, seed=0):
-    """What ``initial_train_state`` gives, without its compilations: parameters drawn by NumPy, all else zero."""
-    shapes = jax.eval_shape(lambda: initial_train_state(model, optimizer, batch_size, seed))
+    """Return an initial state without compilations: parameters drawn with NumPy, all else zero."""
+    shapes = jax.eval_shape(lambda: initial_train_state(model, optimizer, batch_size, seed=seed))
     zeros = jax.tree.map(lambda s: jnp.array(np.zeros(s.shape, s.dtype)), shapes)
     return zeros._replace(params=random_params(model, seed, scale=0.4))
 
@@ -65,7 +64,7 @@ def vocabulary(lines=LINES):
 
 
 def tiny_config(corpus, **parts):
-    """The configuration of ``TINY`` on a text, with changes a part."""
+    """Return the configuration of ``TINY`` for a text, with changed parts."""
     config = replace(
         Config(),
         data={"corpus": str(corpus), "batch_size": 2, "bptt": 10},
@@ -77,15 +76,15 @@ def tiny_config(corpus, **parts):
 
 
 def last_checkpoint(path, which="last"):
-    """All that the newest checkpoint of a run holds, and its position."""
-    from rnnlm_jax.jobs.run_folder import build_model, read_begun, read_vocabulary, read_words
+    """Return the state and the position of the newest checkpoint of a run."""
+    from rnnlm_jax.jobs.run_folder import build_model, read_config_and_identity, read_vocabulary, read_words
 
     folder = RunFolder(path)
-    config, identity = read_begun(folder)
+    config, identity = read_config_and_identity(folder)
     words = read_vocabulary(folder, identity)
     model = build_model(config.model, words.size, words=read_words(folder, identity, words))
     like = jax.eval_shape(
-        lambda: initial_train_state(model, config.optimizer, config.data.batch_size, config.training.seed)
+        lambda: initial_train_state(model, config.optimizer, config.data.batch_size, seed=config.training.seed)
     )
     kept = CheckpointFolder(folder.checkpoints(which))
     trees, position = kept.restore(split_state(like), identity, kept.steps()[-1])
@@ -93,7 +92,7 @@ def last_checkpoint(path, which="last"):
 
 
 def assert_same_bits(one, two):
-    """Every leaf of two trees is the same, to the bit."""
+    """Assert that all leaves of two trees have the same bits."""
     assert jax.tree.structure(one) == jax.tree.structure(two)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         a, b = np.asarray(a), np.asarray(b)
@@ -103,7 +102,7 @@ def assert_same_bits(one, two):
 
 
 def assert_same_run(one, two):
-    """Two runs came to the same parameters, optimiser, position, figures and records of metrics."""
+    """Assert that two runs have the same parameters, optimiser state, position, figures and metrics."""
     (state, position), (other, where) = last_checkpoint(one), last_checkpoint(two)
     assert_same_bits(state, other)
     assert timeless(vars(position)) == timeless(vars(where))
@@ -115,23 +114,23 @@ def assert_same_run(one, two):
 
 
 def records(path):
-    """The metrics of a run without what no two runs have alike."""
+    """Return the metrics of a run without those that differ between equal runs."""
     return [timeless(json.loads(line)) for line in RunFolder(path).metrics.read_text().splitlines()]
 
 
 def timeless(figures):
-    own = (*OF_THE_CLOCK, "records_digest", "run_id")
+    own = (*TIMING_PREFIXES, "records_digest", "run_id")
     return {name: value for name, value in figures.items() if not name.startswith(own)}
 
 
 def identity_of(config, words):
-    """That of a run that begins now, on a text that nobody knows."""
+    """Return the identity of a new run on an unknown text."""
     return RunIdentity.begin(config, words.content_hash)
 
 
 @contextlib.contextmanager
 def no_learning_curves():
-    """Train without the figure, which takes longer to draw than a tiny model to train."""
+    """Train without the figure of the learning curve, which takes longer than training a tiny model."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnnlm_jax.training.train.learning_curve", lambda metrics, names, path: None)
+        patch.setattr("rnnlm_jax.training.results.learning_curve", lambda metrics, names, path: None)
         yield

@@ -8,7 +8,7 @@ import jax
 from rnnlm_jax.cli.options import add_config_options, apply_options, config_of_source
 from rnnlm_jax.config import Config, from_json
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.jobs.ahead_of_time import compile_step, describe, open_topology, parse_topology, words_of
+from rnnlm_jax.jobs.ahead_of_time import compile_step, describe, open_topology, parse_topology, vocabulary_words
 from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.system import json_text
@@ -36,8 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
     config, run = _read(arguments.config)
     config = apply_options(config, arguments)
     jax.config.update("jax_platforms", "cpu")  # whatever this machine has, it is not compiled for
-    words = words_of(config.data, arguments.vocabulary_size, run)
-    report = compile_step(arguments.config, config, words, open_topology(arguments.topology))
+    words = vocabulary_words(config.data, arguments.vocabulary_size, run)
+    report = compile_step(arguments.config, config, words, topology=open_topology(arguments.topology))
     print(json_text.dumps(report.summary()) if arguments.json else describe(report))
     return 0 if report.fits else 1
 

@@ -7,7 +7,7 @@ from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.kernels.build import BuildError, build
 from rnnlm_jax.kernels.library import SWITCH
 from rnnlm_jax.kernels.operation import DATA_TYPES
-from rnnlm_jax.system.cache_root import CACHE_VARIABLE, NoCacheError, named_root
+from rnnlm_jax.system.cache_root import CACHE_VARIABLE, NoCacheError, user_cache_root
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Compile what is not yet in the cache, load it, and print where each dtype's library lies."""
     del arguments
     try:
-        root = named_root()
+        root = user_cache_root()
     except NoCacheError as error:
         raise UserError(
             f"kernels cannot be kept: {error}: set {CACHE_VARIABLE} to a folder that can be written"

@@ -122,7 +122,7 @@ def _opened(path: str, checkpoint: str) -> Iterator[tuple[str, Run]]:
         yield name, open_run(path, checkpoint)
         return
     yield f"{name}-step-0", open_run(path, "init")
-    for step in kept_steps(path):
+    for step in checkpoint_steps(path):
         yield f"{name}-step-{step}", open_run(path, "last", step)
 
 

@@ -15,7 +15,7 @@ from rnnlm_jax.cli.streams import unneeded_output
 from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.config import Config
 from rnnlm_jax.data.records import RecordText
-from rnnlm_jax.jobs.distributed import from_first, in_all, is_first
+from rnnlm_jax.jobs.distributed import from_primary, in_every_process, is_primary
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.jobs.sharding.mesh import describe_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
@@ -28,7 +28,8 @@ from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.memory import describe_memory, step_memory
 from rnnlm_jax.training.profiling import parse_steps
-from rnnlm_jax.training.train import Results, environment, train
+from rnnlm_jax.training.results import Results, environment
+from rnnlm_jax.training.train import train
 from rnnlm_jax.unroll import describe_executor
 
 
@@ -66,16 +67,16 @@ def main(arguments: argparse.Namespace) -> int:
     folder = RunFolder(Path(arguments.run))
     goes_on = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
     with (
-        stop_on_signals(_tell, nothing_to_lose=True) as stop,  # until the first step
+        stop_on_signals(_tell, may_exit_at_once=True) as stop,  # until the first step
         joined(arguments, stop),
         unneeded_output(goes_on),
     ):
         resume = arguments.resume
         if arguments.resume_or_start:
-            resume = bool(from_first("begun" if folder.exists() else ""))
-        config = apply_options(in_all(lambda: _base_config(arguments, resume)), arguments)
+            resume = bool(from_primary("begun" if folder.exists() else ""))
+        config = apply_options(in_every_process(lambda: _base_config(arguments, resume)), arguments)
         profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
-        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_first()}
+        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_primary()}
         try:
             results = train(config, arguments.run, resume=resume, stop=stop, profile=profile, **shown)
         except Stopped as error:
@@ -133,7 +134,7 @@ def print_start(trainer: Trainer) -> None:
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
     end = trainer.config.training.epochs * len(trainer.batches)
-    if trainer.profiler is not None and not trainer.profiler.is_to_come(trainer.position.step, end):
+    if trainer.profiler is not None and not trainer.profiler.overlaps(trainer.position.step, end):
         print(f"note: --profile-steps are none of the steps to come, {trainer.position.step + 1} to {end}: no trace")
     # A sampled loss is none of the text's nats: it is shown as what it is.
     train = "smpl. loss" if model.output.sampled else "train ppl"

@@ -21,6 +21,7 @@ from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import DataError, warn
 from rnnlm_jax.system.build_lock import single_build
 from rnnlm_jax.system.cache_root import cache_root, require_writable
+from rnnlm_jax.system.file_lock import single_build
 
 _FORMAT = "rnnlm_jax record index 2"
 _RECORDS_PER_PART = 4096

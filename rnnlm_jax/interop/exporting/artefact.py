@@ -19,7 +19,7 @@ from rnnlm_jax.interop.exporting.readme import readme
 from rnnlm_jax.interop.exporting.run_file import require_run, run_texts
 from rnnlm_jax.interop.exporting.whole_folder import written_folder
 from rnnlm_jax.interop.weights import write_safetensors
-from rnnlm_jax.jobs.checkpoints.digests import named_leaves
+from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.jobs.run_folder import Run, write_json, write_text
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.version import __version__

@@ -31,8 +31,8 @@ def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
     identity = RunIdentity.begin(
         run.config,
         run.vocabulary.content_hash,
-        None if run.words is None else run.words.digest,
-        {} if was is None else was.texts,
+        counts=None if run.words is None else run.words.digest,
+        texts={} if was is None else was.texts,
     )
     with written_folder(path, "--run") as temporary:
         folder = RunFolder(temporary)
@@ -40,4 +40,4 @@ def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
             checkpoints = CheckpointFolder(folder.checkpoints(kind))
             checkpoints.save({"params": run.params}, run.position, identity)
         write_json(folder.imported, source | ({} if was is None else {"run_id": was.run_id}))
-        write_new_run(folder, run.config, identity, run.vocabulary, run.words)
+        write_new_run(folder, run.config, identity, vocabulary=run.vocabulary, words=run.words)

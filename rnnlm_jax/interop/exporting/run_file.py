@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.config import to_sealed_json, with_identity_from_json
+from rnnlm_jax.config import config_and_identity_from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights import read_tensors, write_safetensors
 from rnnlm_jax.jobs.checkpoints import Position
-from rnnlm_jax.jobs.checkpoints.digests import digests, named_leaves
+from rnnlm_jax.jobs.checkpoints.array_digests import digests, named_leaves
 from rnnlm_jax.jobs.run_folder import Run, build_model
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
@@ -96,7 +96,7 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
     try:
         position = Position(**json.loads(texts["position"]))
         written: dict[str, str] = dict(json.loads(texts["digests"]))
-        config, entry = with_identity_from_json(texts["config"], f"the configuration in {name}")
+        config, entry = config_and_identity_from_json(texts["config"], f"the configuration in {name}")
         identity = None if entry is None else RunIdentity.from_entry(entry)
         vocabulary = _vocabulary_of(texts["vocabulary"], name)
     except (ValueError, TypeError, KeyError) as error:

@@ -60,7 +60,7 @@ def write_safetensors(path: str | Path, arrays: Mapping[str, Any], metadata: Map
     if wrong is not None:
         raise UserError(f"metadata {wrong!r} is a {type((metadata or {})[wrong]).__name__}: give a text")
     try:
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             save_file(contiguous, temporary, None if metadata is None else dict(metadata))
             temporary.chmod(0o644)  # safetensors makes it private
     except (OSError, SafetensorError) as error:

@@ -1,9 +1,9 @@
-"""The training step compiled for accelerators that are not there: what it takes of them, and whether it fits."""
+"""Compile the training step for accelerators that this machine does not have, and report whether it fits them."""
 
 from rnnlm_jax.jobs.ahead_of_time.compiling import compile_step
 from rnnlm_jax.jobs.ahead_of_time.report import StepReport, describe
 from rnnlm_jax.jobs.ahead_of_time.topology import Topology, open_topology, parse_topology
-from rnnlm_jax.jobs.ahead_of_time.vocabularies import words_of, zipf_words
+from rnnlm_jax.jobs.ahead_of_time.vocabularies import vocabulary_words, zipf_words
 
 __all__ = [
     "StepReport",
@@ -12,6 +12,6 @@ __all__ = [
     "describe",
     "open_topology",
     "parse_topology",
-    "words_of",
+    "vocabulary_words",
     "zipf_words",
 ]

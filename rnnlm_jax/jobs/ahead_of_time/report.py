@@ -1,4 +1,4 @@
-"""What a compiled training step takes of each device, as numbers and as lines to read."""
+"""The report on a compiled training step: memory of each device, operations, communication."""
 
 import re
 from collections import Counter
@@ -11,33 +11,34 @@ COLLECTIVES = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
     *("collective-permute", "collective-broadcast"),
 )
-#: One instruction of a program's text; of a pair that starts and ends, the start.
+#: A collective instruction in a program's text; of a pair of start and end, the start.
 _INSTRUCTION = re.compile(rf"= [^=]*?[\s)}}]({'|'.join(COLLECTIVES)})(?:-start)?\(")
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes on each device; what the compiler does not tell of a program that does not fit is None."""
+class CompiledMemory:
+    """Memory of a program in bytes on each device; for programs that do not fit, the compiler reports only the peak."""
 
     peak: int
-    """Arguments, outputs that are not aliased to them, temporaries and the program itself."""
+    """Arguments, outputs that do not reuse their memory, temporaries and the program itself."""
     available: int
+    """Memory of the device that a program may use."""
     arguments: int | None = None
     outputs: int | None = None
     aliased: int | None = None
-    """Outputs in the memory of arguments: parameters and optimiser are updated in place."""
+    """Outputs that reuse the memory of arguments: parameters and optimiser state, which are updated in place."""
     temporaries: int | None = None
     program: int | None = None
 
     @property
     def shortfall(self) -> int:
-        """Bytes that are missing; 0 if it fits."""
+        """Missing bytes; 0 if the program fits."""
         return max(self.peak - self.available, 0)
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """A training step on the devices of a topology."""
+    """The report on a training step, compiled for the devices of a topology."""
 
     config: str
     topology: str
@@ -45,32 +46,33 @@ class StepReport:
     devices: int
     mesh: dict[str, int]
     divided: str
-    """What lies over its axis ``model``, in words."""
+    """The arrays that are divided over the axis ``model``, as text."""
     vocabulary: int
     parameters: int
     batch_size: int
     bptt: int
-    flops_per_token: float | None
-    """Of training, forward and backward, see ``rnnlm_jax.language_model.flops``; None if a layer does not declare them."""
+    flops_per_token: float
+    """Operations of the forward and backward pass, see ``rnnlm_jax.language_model.flops``."""
     parameter_bytes: int
-    """On each device, as are those of the optimiser."""
+    """Bytes on each device."""
     optimizer_bytes: int
-    memory: Memory
+    """Bytes on each device."""
+    memory: CompiledMemory
     collectives: dict[str, int] | None
-    """Instructions of the program by kind, those of a loop's body once; None if it was not compiled to the end."""
+    """Collective instructions by kind, those in a loop's body counted once; None if the program does not fit."""
 
     @property
     def fits(self) -> bool:
-        """Whether each device has the memory."""
+        """Whether each device has enough memory."""
         return not self.memory.shortfall
 
     def summary(self) -> dict[str, Any]:
-        """The figures by name."""
+        """Return the figures by name, as JSON values."""
         return asdict(self) | {"fits": self.fits, "shortfall_gib": self.memory.shortfall / 2**30}
 
 
 def count_collectives(program: str) -> dict[str, int]:
-    """How many instructions of a compiled program move values between devices, by kind."""
+    """Count the instructions that move values between devices in a compiled program, by kind."""
     found = Counter(_INSTRUCTION.findall(program))
     return {kind: found[kind] for kind in COLLECTIVES if found[kind]}
 
@@ -83,7 +85,7 @@ def _operations(report: StepReport) -> str:
 
 
 def describe(report: StepReport) -> str:
-    """The report as a table."""
+    """Return the report as lines of text."""
     axes = ", ".join(f"{name}={length}" for name, length in report.mesh.items())
     tokens, memory = report.bptt * report.batch_size, report.memory
     lines = [

@@ -1,7 +1,15 @@
-"""Checkpoints of a training run: written whole or not at all, beside the training, and never read back wrong."""
+"""Checkpoints of a training run: written in the background, completely or not at all, and verified when read."""
 
-from rnnlm_jax.jobs.checkpoints.about import Position
-from rnnlm_jax.jobs.checkpoints.folder import CheckpointFolder, Damaged
+from rnnlm_jax.jobs.checkpoints.folder import CheckpointFolder, DamagedCheckpointError
+from rnnlm_jax.jobs.checkpoints.metadata import START, Position
 from rnnlm_jax.jobs.checkpoints.restoring import Restored, restore_first, restore_newest
 
-__all__ = ["CheckpointFolder", "Damaged", "Position", "Restored", "restore_first", "restore_newest"]
+__all__ = [
+    "START",
+    "CheckpointFolder",
+    "DamagedCheckpointError",
+    "Position",
+    "Restored",
+    "restore_first",
+    "restore_newest",
+]

@@ -1,12 +1,13 @@
-"""A folder of checkpoints of one kind: begun without waiting, committed whole, verified when read.
+"""A folder of checkpoints of one kind: saved in the background, committed as a whole, verified when read.
 
-Orbax writes and reads the arrays. Beside them go a digest of each, because Orbax does not notice a flipped bit, and
-what the run needs besides arrays.
+Orbax writes and reads the arrays. Beside them is a metadata file with the position, the identity of the run, and
+digests of the arrays, since Orbax does not detect flipped bits.
 """
 
 import contextlib
 import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,109 +15,124 @@ import jax
 from jax.experimental import multihost_utils
 
 from rnnlm_jax.array_types import Array, Tree
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.jobs.checkpoints import about as texts
-from rnnlm_jax.jobs.checkpoints.about import About, Position
-from rnnlm_jax.jobs.checkpoints.digests import digests, is_spread, named_leaves, on_host
-from rnnlm_jax.jobs.checkpoints.orbax_logging import first_line, hush_orbax, hush_other_parts
+from rnnlm_jax.errors import CheckpointError
+from rnnlm_jax.jobs.checkpoints import metadata as texts
+from rnnlm_jax.jobs.checkpoints.array_digests import digests, host_copies, named_leaves, spans_processes
+from rnnlm_jax.jobs.checkpoints.metadata import CheckpointMetadata, Position
+from rnnlm_jax.jobs.checkpoints.orbax_logging import first_line, quiet_orbax
 from rnnlm_jax.jobs.distributed import any_process
-from rnnlm_jax.jobs.run_identity import RunIdentity, require_own
+from rnnlm_jax.jobs.run_identity import RunIdentity, require_same_run
+
+#: Name of the metadata's item, a folder of each checkpoint.
+METADATA = "about"
 
 
-class Damaged(UserError):
-    """A checkpoint that is not as it was written; an earlier one may be."""
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is not as it was written; earlier ones may be intact."""
 
-    def __init__(self, where: Path, reason: str):
-        """Say which checkpoint, and what was found."""
-        self.what = f"the checkpoint {where} is damaged ({reason})"
+    def __init__(self, path: Path, reason: str):
+        """Name the checkpoint and the reason; ``what`` is the message without its remedy."""
+        self.what = f"the checkpoint {path} is damaged ({reason})"
         super().__init__(f"{self.what}: restore the folder from a copy, or delete it and train again")
 
 
 class CheckpointFolder:
-    """The checkpoints of one kind (last, or best) of a run: at most ``keep``, the newest."""
+    """The checkpoints of one kind (last, best, validating) of a run; the newest ``keep`` are kept."""
 
     def __init__(self, folder: Path, keep: int = 1):
-        """Open a folder, which need not exist yet and is not touched before something is saved in it."""
+        """Remember the path; the folder is created by the first ``save`` or ``prepare``."""
         self.folder, self.keep = folder.absolute(), keep
-        self._saving: int | None = None
+        self._saving: int | None = None  # the step of the checkpoint that is being written
+        self._while_saving = contextlib.ExitStack()
 
     @functools.cached_property
     def _writer(self) -> Any:
-        """Makes the folder, clears away what a killed process has not finished, and keeps the newest."""
+        """Orbax's manager; it creates the folder and deletes what a killed process left unfinished."""
         return _manager(self.folder, max_to_keep=self.keep, cleanup_tmp_directories=True)
 
     def steps(self) -> list[int]:
-        """The steps there are committed checkpoints of, oldest first."""
+        """Return the steps of the committed checkpoints in ascending order."""
         if not self.folder.is_dir():
             return []
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit() and path.is_dir())
 
     def prepare(self) -> None:
-        """Make the folder ready to be written: clear away what a killed process has not finished."""
+        """Create the folder, and delete what a killed process left unfinished."""
         _ = self._writer
 
-    def save(self, items: dict[str, Tree], position: Position, identity: RunIdentity, background: bool = False) -> None:
-        """Write a checkpoint of several trees; one of the same step is left as it is.
+    def save(
+        self, items: dict[str, Tree], position: Position, identity: RunIdentity, *, background: bool = False
+    ) -> None:
+        """Write a checkpoint, unless there is one of the same step.
 
-        It counts once its arrays and their digests are both on disk; a process that dies before leaves the earlier
-        checkpoints. With ``background`` the call returns when what is saved has been copied, so that training may go
-        on and overwrite it; ``wait``, or the next save, tells what came of it.
+        It is committed when both its arrays and their digests are on disk. A process that dies before leaves the
+        earlier checkpoints intact.
+
+        Args:
+            items: trees by name.
+            position: the position in training, whose ``step`` is the checkpoint's.
+            identity: the identity of the run.
+            background: whether to return as soon as the arrays are copied, so that training may overwrite them. Errors
+                are then raised by ``wait`` or the next ``save``.
 
         Raises:
-            UserError: if it, or the one before it, cannot be written (a full disk); the earlier checkpoints stand.
+            CheckpointError: if this checkpoint or the one before cannot be written, for example on a full disk.
         """
         import orbax.checkpoint as ocp
 
-        from rnnlm_jax.jobs.checkpoints.late_text import LateText
+        from rnnlm_jax.jobs.checkpoints.deferred_text import DeferredText
 
         self.wait()
         if position.step in self.steps():
             return
-        leaves = {name: on_host(named_leaves(tree)) for name, tree in items.items()}
+        leaves = {name: host_copies(named_leaves(tree)) for name, tree in items.items()}
 
-        # Gathering takes all processes, so it cannot wait for a thread; everything else can.
-        known = {name: digests({k: v for k, v in of.items() if is_spread(v)}) for name, of in leaves.items()}
+        # Gathering an array takes all processes at once, so it cannot be done in a background thread; the rest can.
+        gathered = {name: digests({k: v for k, v in of.items() if spans_processes(v)}) for name, of in leaves.items()}
 
-        def about() -> str:
+        def metadata() -> str:
             found = {
-                name: known[name] | digests({k: v for k, v in of.items() if not is_spread(v)})
+                name: gathered[name] | digests({k: v for k, v in of.items() if not spans_processes(v)})
                 for name, of in leaves.items()
             }
-            return texts.to_text(About(position, identity, found))
+            return texts.to_text(CheckpointMetadata(position, identity, found))
 
-        arguments = {name: ocp.args.StandardSave(arrays) for name, arrays in leaves.items()}
+        arguments: dict[str, Any] = {name: ocp.args.StandardSave(arrays) for name, arrays in leaves.items()}
+        arguments[METADATA] = DeferredText(metadata)
         self._saving = position.step
-        try:
-            self._writer.save(position.step, args=ocp.args.Composite(about=LateText(about), **arguments))
-        except Exception as error:
-            raise self._failed(error) from error
+        with self._reported(), contextlib.ExitStack() as saving:
+            saving.enter_context(quiet_orbax())
+            self._writer.save(position.step, args=ocp.args.Composite(**arguments))
+            self._while_saving = saving.pop_all()
         if not background:
             self.wait()
 
     def wait(self) -> None:
-        """Wait until the checkpoint being written is committed.
+        """Wait until the checkpoint that is being written is committed.
 
         Raises:
-            UserError: if it could not be written.
+            CheckpointError: if it cannot be written.
         """
         if self._saving is None:
             return
-        try:
+        with self._reported(), self._while_saving:
             self._writer.wait_until_finished()
-        except Exception as error:
-            raise self._failed(error) from error
         self._saving = None
 
-    def _failed(self, error: Exception) -> UserError:
-        hush_other_parts()
-        step, self._saving = self._saving, None
-        return UserError(
-            f"cannot save the checkpoint of step {step} in {self.folder} ({first_line(error)}): "
-            "make room or choose another --run; the earlier checkpoint stands"
-        )
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Raise any error of the block as a ``CheckpointError``."""
+        try:
+            yield
+        except Exception as error:
+            step, self._saving = self._saving, None
+            raise CheckpointError(
+                f"cannot save the checkpoint of step {step} in {self.folder} ({first_line(error)}): "
+                "make room or choose another `run`; the earlier checkpoint stands"
+            ) from error
 
     def discard(self, *steps: int) -> None:
-        """Remove checkpoints, whole or not, so that they can be written again."""
+        """Delete checkpoints, damaged or not, so that they can be written again."""
         if not steps:
             return
         if jax.process_index() == 0:
@@ -124,85 +140,92 @@ class CheckpointFolder:
                 shutil.rmtree(self.folder / str(step))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"discarded from {self.folder}")
-        self.__dict__.pop("_writer", None)  # it would believe them to be there still
+        self.__dict__.pop("_writer", None)  # it caches the list of steps
 
-    def about(self, step: int, identity: RunIdentity) -> About:
-        """What a checkpoint holds besides arrays.
+    def metadata(self, step: int, identity: RunIdentity) -> CheckpointMetadata:
+        """Return the metadata of a checkpoint.
 
         Raises:
-            Damaged: if it cannot be read.
-            UserError: if it is of another run than ``identity``.
+            DamagedCheckpointError: if it cannot be read.
+            CheckpointError: if it is of another run than ``identity``.
         """
-        where = self.folder / str(step)
+        path = self.folder / str(step)
         try:
-            found = texts.from_text((where / "about" / "metadata").read_bytes())
+            found = texts.from_text((path / METADATA / "metadata").read_bytes())
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Damaged(where, first_line(error)) from error
-        require_own(found.identity, identity, f"the checkpoint {where}")
+            raise DamagedCheckpointError(path, first_line(error)) from error
+        require_same_run(found.identity, identity, f"the checkpoint {path}")
         return found
 
-    def require_own(self, identity: RunIdentity) -> None:
+    def require_same_run(self, identity: RunIdentity) -> None:
         """Check that every checkpoint that can be read is of a run.
 
         Raises:
-            UserError: naming the first that is of another.
+            CheckpointError: naming the first that is of another run.
         """
         for step in self.steps():
-            with contextlib.suppress(Damaged):  # an earlier one may be whole
-                self.about(step, identity)
+            with contextlib.suppress(DamagedCheckpointError):  # an earlier one may be intact
+                self.metadata(step, identity)
 
     def restore(self, like: dict[str, Tree], identity: RunIdentity, step: int) -> tuple[dict[str, Tree], Position]:
-        """Trees of a checkpoint, every leaf verified.
+        """Read trees of a checkpoint, and verify every leaf.
 
         Args:
-            like: the trees to read, each of the same structure, shapes and dtypes as was saved.
-            identity: of the run that it must belong to.
-            step: which of ``steps()``.
+            like: the trees to read, with the structures, shapes and dtypes that were saved.
+            identity: the identity of the run that it must belong to.
+            step: one of ``steps()``.
+
+        Returns:
+            The trees by name, and the position.
 
         Raises:
-            Damaged: if it is not as it was written.
-            UserError: if it is of another run or model.
+            DamagedCheckpointError: if it is not as it was written.
+            CheckpointError: if it is of another run or model.
         """
-        about = self.about(step, identity)
+        metadata = self.metadata(step, identity)
         trees = {}
         for name, tree in like.items():
             abstract = named_leaves(jax.tree.map(_to_read, tree))
-            arrays = self._restore_arrays(step, name, abstract, about.digests.get(name, {}))
+            arrays = self._restore_arrays(step, name, abstract, written=metadata.digests.get(name, {}))
             trees[name] = jax.tree.unflatten(jax.tree.structure(tree), arrays.values())
-        return trees, about.position
+        return trees, metadata.position
 
     def _restore_arrays(
-        self, step: int, name: str, abstract: dict[str, Any], written: dict[str, str]
+        self, step: int, name: str, abstract: dict[str, Any], *, written: dict[str, str]
     ) -> dict[str, Array]:
+        """Read the arrays of one tree, described by ``abstract``, and compare their digests with ``written``."""
         import orbax.checkpoint as ocp
 
-        where = self.folder / str(step)
+        path = self.folder / str(step)
         if set(written) != set(abstract):
-            raise UserError(f"the checkpoint {where} is of another model or optimiser: check config.json of the run")
+            raise CheckpointError(
+                f"the checkpoint {path} is of another model or optimiser: check config.json of the run"
+            )
         cause: Exception | None = None
         try:
-            arrays = _manager(self.folder, read_only=True, create=False, save_interval_steps=0).restore(
-                step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
-            )[name]
+            with quiet_orbax():
+                arrays = _manager(self.folder, read_only=True, create=False, save_interval_steps=0).restore(
+                    step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
+                )[name]
         except Exception as error:
-            hush_other_parts()
             arrays, cause = {}, error
-        if any_process(cause is not None):  # or else the others would wait for this one, in the digests
-            raise Damaged(where, "another process cannot read it" if cause is None else first_line(cause)) from cause
+        if any_process(cause is not None):  # otherwise the others would wait for this process to compute the digests
+            reason = "another process cannot read it" if cause is None else first_line(cause)
+            raise DamagedCheckpointError(path, reason) from cause
         for leaf, found in digests(arrays).items():
             if written[leaf] != found:
-                raise Damaged(where, f"wrong digest of {leaf}")
+                raise DamagedCheckpointError(path, f"wrong digest of {leaf}")
         return {leaf: arrays[leaf] for leaf in abstract}
 
 
 def _manager(folder: Path, **options: Any) -> Any:
-    import orbax.checkpoint as ocp  # takes a second, and most commands need no checkpoint
+    import orbax.checkpoint as ocp  # takes a second to import, and most commands need no checkpoint
 
-    hush_orbax()
-    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(**options))
+    with quiet_orbax():
+        return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(**options))
 
 
 def _to_read(leaf: Any) -> jax.ShapeDtypeStruct:
-    """What to read: an array of a shape and dtype, placed as the leaf is, or else on the first device."""
-    placed = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed)
+    """Return the description of an array to read, with the leaf's sharding, or else on the first local device."""
+    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

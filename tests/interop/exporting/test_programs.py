@@ -10,7 +10,7 @@ from jax import export
 
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.interop.exporting.programs import export_programs, initial_state, rows_at_once
-from rnnlm_jax.jobs.checkpoints.digests import named_leaves
+from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.outputs.word_counts import Words

@@ -1,4 +1,4 @@
-"""What is read out of a compiled program, and how it is told."""
+"""The report on a compiled program: collectives, memory, and its text."""
 
 import json
 
@@ -11,9 +11,9 @@ from rnnlm_jax.config import Config, DataConfig
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.jobs.accelerators import Accelerator
 from rnnlm_jax.jobs.ahead_of_time import compiling
-from rnnlm_jax.jobs.ahead_of_time.report import Memory, StepReport, count_collectives, describe
+from rnnlm_jax.jobs.ahead_of_time.report import CompiledMemory, StepReport, count_collectives, describe
 from rnnlm_jax.jobs.ahead_of_time.topology import Topology, TopologyName
-from rnnlm_jax.jobs.ahead_of_time.vocabularies import words_of, zipf_words
+from rnnlm_jax.jobs.ahead_of_time.vocabularies import vocabulary_words, zipf_words
 
 PROGRAM = """
   %all-reduce.1 = f32[2,4]{1,0:T(4,128)} all-reduce(%x), channel_id=1, to_apply=%add
@@ -26,7 +26,9 @@ PROGRAM = """
 
 
 def report(**changes):
-    memory = Memory(peak=3 * 2**30, available=16 * 2**30, arguments=2**31, outputs=2**31, aliased=2**31, program=2**20)
+    memory = CompiledMemory(
+        peak=3 * 2**30, available=16 * 2**30, arguments=2**31, outputs=2**31, aliased=2**31, program=2**20
+    )
     about = {
         "config": "small",
         "topology": "v5e:2x2",
@@ -50,7 +52,7 @@ def test_collectives_are_counted_once_and_by_kind():
     assert count_collectives(PROGRAM) == {"all-reduce": 2, "all-gather": 1, "collective-permute": 1}
 
 
-def test_what_fits_is_said_to_fit():
+def test_a_program_that_fits_is_described():
     lines = describe(report()).splitlines()
     assert lines[0] == "small on v5e:2x2: 4 x TPU v5 lite, mesh data=4, model=1"
     assert any(line.split() == ["peak", "3.00", "GiB", "of", "16.00", "GiB"] for line in lines)
@@ -59,8 +61,8 @@ def test_what_fits_is_said_to_fit():
     assert lines[-1] == "fits"
 
 
-def test_what_does_not_fit_says_by_how_much():
-    short = report(memory=Memory(peak=20 * 2**30, available=16 * 2**30), collectives=None)
+def test_the_shortfall_of_a_program_that_does_not_fit_is_described():
+    short = report(memory=CompiledMemory(peak=20 * 2**30, available=16 * 2**30), collectives=None)
     assert describe(short).splitlines()[-1] == "does not fit: 4.00 GiB short on each device"
     summary = json.loads(json.dumps(short.summary()))
     assert (summary["fits"], summary["shortfall_gib"], summary["memory"]["arguments"]) == (False, 4.0, None)
@@ -74,7 +76,7 @@ def test_what_does_not_fit_says_by_how_much():
         "temporaries (20.05G) exceeds available HBM (15.75G). HLO module: jit_train_step.\nSee https://…",
     ],
 )
-def test_the_compilers_own_words_give_the_shortfall(message):
+def test_the_shortfall_is_read_from_the_compilers_message(message):
     class Lowered:
         def compile(self):
             raise jax.errors.JaxRuntimeError(message)
@@ -88,18 +90,23 @@ def test_the_compilers_own_words_give_the_shortfall(message):
         compiling._compiled(Lowered(), slice_)
 
 
-def test_words_are_a_texts_a_files_or_only_so_many(tmp_path):
-    assert words_of(DataConfig(corpus="tfds:lm1b"), 4).counts.tolist() == [10**8, 10**8 // 2, 10**8 // 3, 10**8 // 4]
-    assert zipf_words(4) is words_of(Config().data, 4)
+def test_words_come_from_a_size_a_text_or_a_vocabulary_file(tmp_path):
+    assert vocabulary_words(DataConfig(corpus="tfds:lm1b"), 4).counts.tolist() == [
+        10**8,
+        10**8 // 2,
+        10**8 // 3,
+        10**8 // 4,
+    ]
+    assert zipf_words(4) is vocabulary_words(Config().data, 4)
     text = tmp_path / "text.txt"
     text.write_text("a b a\n" * 40)
-    read = words_of(DataConfig(corpus=str(text)))
+    read = vocabulary_words(DataConfig(corpus=str(text)))
     assert read.counts[read.tokens.index("a")] == 2 * read.counts[read.tokens.index("b")] > 0
     build_vocabulary(["x y z"]).save(tmp_path / "words.json")
-    found = words_of(DataConfig(corpus="tfds:lm1b", vocabulary=str(tmp_path / "words.json")))
+    found = vocabulary_words(DataConfig(corpus="tfds:lm1b", vocabulary=str(tmp_path / "words.json")))
     assert set("xyz") <= set(found.tokens)
     assert (np.diff(found.counts) < 0).all()
-    with pytest.raises(UserError, match="--vocabulary-size N \\(793471 for tfds:lm1b\\)"):
-        words_of(DataConfig(corpus="tfds:lm1b"))
+    with pytest.raises(UserError, match="`vocabulary_size` N \\(793471 for tfds:lm1b\\)"):
+        vocabulary_words(DataConfig(corpus="tfds:lm1b"))
     with pytest.raises(UserError, match="must be a positive number"):
-        words_of(DataConfig(), 0)
+        vocabulary_words(DataConfig(), 0)

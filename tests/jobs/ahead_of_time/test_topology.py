@@ -1,21 +1,21 @@
-"""Names of slices: what is one, and what is said of what is none."""
+"""Names of TPU slices, and errors for other names."""
 
 import importlib.util
 
 import pytest
 
-from rnnlm_jax import UserError
+from rnnlm_jax.errors import ConfigError, DeviceError
 from rnnlm_jax.jobs.ahead_of_time.topology import open_topology, parse_topology
 
 
-def test_names_are_read():
+def test_names_are_parsed():
     assert parse_topology("v5e:4x4") == ("v5e", (4, 4))
     assert str(parse_topology(" V5P:2X2x1 ")) == "v5p:2x2x1"
     assert str(parse_topology("tpu7X:4x4x4")) == "TPU7x:4x4x4"
 
 
 @pytest.mark.parametrize(
-    ("name", "saying"),
+    ("name", "message"),
     [
         ("v5e", "as in v5e:4x4"),
         ("", "as in v5e:4x4"),
@@ -30,13 +30,13 @@ def test_names_are_read():
         ("v4:24x24x24", "no slice above 9216 chips"),
     ],
 )
-def test_other_names_are_refused(name, saying):
-    with pytest.raises(UserError, match="topology") as told:
+def test_other_names_are_refused(name, message):
+    with pytest.raises(ConfigError, match="topology") as raised:
         parse_topology(name)
-    assert saying in str(told.value)
+    assert message in str(raised.value)
 
 
-def test_without_libtpu_it_says_what_to_install(monkeypatch):
+def test_without_libtpu_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'rnnlm_jax\[aot\]'"):
+    with pytest.raises(DeviceError, match=r"pip install 'rnnlm_jax\[aot\]'"):
         open_topology("v5e:4x4")

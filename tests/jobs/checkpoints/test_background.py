@@ -1,9 +1,10 @@
-"""A checkpoint written while training goes on: what it holds, when it counts, and what becomes of errors."""
+"""Checkpoints written in the background: their contents, when they are committed, and their errors."""
 
 import asyncio
 import dataclasses
 import gc
 import logging
+import sys
 import threading
 
 import jax
@@ -11,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax import UserError
 from rnnlm_jax.config import Config
-from rnnlm_jax.jobs.checkpoints import CheckpointFolder, about, folder
+from rnnlm_jax.errors import CheckpointError
+from rnnlm_jax.jobs.checkpoints import CheckpointFolder, folder, metadata
+from rnnlm_jax.jobs.checkpoints.orbax_logging import quiet_orbax
 from rnnlm_jax.jobs.run_folder import START
 from rnnlm_jax.jobs.run_identity import RunIdentity
 
@@ -36,7 +38,7 @@ def state():
 
 @pytest.fixture
 def held(monkeypatch):
-    """Digests wait until this is set."""
+    """An event; digests wait until it is set."""
     event, digests = threading.Event(), folder.digests
 
     def late(arrays):
@@ -47,7 +49,7 @@ def held(monkeypatch):
     return event
 
 
-def test_what_is_saved_is_the_state_at_that_moment_and_counts_once_its_digests_are_there(checkpoints, state, held):
+def test_the_state_at_that_moment_is_saved_and_committed_with_its_digests(checkpoints, state, held):
     before = jax.tree.map(np.array, state)
     step = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf * 2 + 1, tree), donate_argnums=0)
     checkpoints.save(state, position(5), OWN, background=True)
@@ -66,26 +68,26 @@ def test_what_is_saved_is_the_state_at_that_moment_and_counts_once_its_digests_a
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("noticed", ["save", "wait"])
-def test_an_error_of_the_background_is_told_in_one_line_at_the_next_occasion(checkpoints, state, monkeypatch, noticed):
+@pytest.mark.parametrize("call", ["save", "wait"])
+def test_an_error_in_the_background_is_raised_in_one_line_by_the_next_call(checkpoints, state, monkeypatch, call):
     checkpoints.save(state, position(4), OWN)
 
-    def full(about):
+    def full(metadata):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(about, "to_text", full)
+        patch.setattr(metadata, "to_text", full)
         checkpoints.save(state, position(5), OWN, background=True)
-        with pytest.raises(UserError, match="cannot save the checkpoint of step 5 .*No space left") as told:
-            checkpoints.wait() if noticed == "wait" else checkpoints.save(state, position(6), OWN, background=True)
-    assert "\n" not in str(told.value)
+        with pytest.raises(CheckpointError, match="cannot save the checkpoint of step 5 .*No space left") as raised:
+            checkpoints.wait() if call == "wait" else checkpoints.save(state, position(6), OWN, background=True)
+    assert "\n" not in str(raised.value)
     assert checkpoints.steps() == [4]
 
 
-def test_what_was_discarded_can_be_written_again(checkpoints, state):
+def test_discarded_checkpoints_can_be_written_again(checkpoints, state):
     for step in (1, 2, 3):
         checkpoints.save(state, position(step), OWN, background=True)
-    checkpoints.save(state, position(3), OWN)  # is there already
+    checkpoints.save(state, position(3), OWN)  # exists already
     assert checkpoints.steps() == [2, 3]
     checkpoints.discard(3, 4)
     assert checkpoints.steps() == [2]
@@ -93,31 +95,60 @@ def test_what_was_discarded_can_be_written_again(checkpoints, state):
     assert checkpoints.steps() == [2, 3]
 
 
-def test_every_bit_of_what_stands_beside_the_arrays_counts(checkpoints, state):
-    text = about.to_text(about.About(position(12), OWN, {"params": {"w": "ab12"}}))
-    assert about.from_text(text).position == position(12)
+def test_a_flipped_bit_in_the_metadata_is_detected(checkpoints, state):
+    text = metadata.to_text(metadata.CheckpointMetadata(position(12), OWN, {"params": {"w": "ab12"}}))
+    assert metadata.from_text(text).position == position(12)
     for place in range(len(text)):
         for bit in range(7):
             flipped = text[:place] + chr(ord(text[place]) ^ (1 << bit)) + text[place + 1 :]
             with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
-                about.from_text(flipped)
+                metadata.from_text(flipped)
 
 
-def test_of_many_files_that_cannot_be_read_one_is_told(checkpoints, caplog, monkeypatch):
-    """All leaves are read at once; what the second one's error would have said is not left to be logged by asyncio."""
-    monkeypatch.setattr(logging.getLogger("asyncio"), "filters", [])
-    state = {"params": {f"w{i}": jnp.full((500,), float(i)) for i in range(40)}}
-    checkpoints.save(state, position(4), OWN)
-    for file in checkpoints.folder.glob("4/params/d/*"):
-        file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(UserError, match="damaged") as told:
-        CheckpointFolder(checkpoints.folder).restore(state, OWN, 4)
-    assert "\n" not in str(told.value)
+def lose_an_exception():
+    """Have asyncio log that the exception of a task was never retrieved."""
 
     async def lose():
         await asyncio.wait([asyncio.ensure_future(asyncio.sleep("no number"))])  # pyright: ignore[reportArgumentType]
 
     asyncio.run(lose())
     gc.collect()
-    logging.getLogger("asyncio").error("of something else")
-    assert [record.message for record in caplog.records if record.name == "asyncio"] == ["of something else"]
+
+
+def test_one_error_is_raised_for_many_files_that_cannot_be_read(checkpoints, caplog):
+    """All leaves are read at once; the errors of the others are not logged, and logging is as before."""
+    hook, filters = sys.unraisablehook, [list(logging.getLogger(name).filters) for name in ("absl", "asyncio")]
+    state = {"params": {f"w{i}": jnp.full((500,), float(i)) for i in range(40)}}
+    checkpoints.save(state, position(4), OWN)
+    for file in checkpoints.folder.glob("4/params/d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="damaged") as raised:
+        CheckpointFolder(checkpoints.folder).restore(state, OWN, 4)
+    assert "\n" not in str(raised.value)
+    del raised
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name in ("absl", "asyncio")] == []
+    assert sys.unraisablehook is hook
+    assert [logging.getLogger(name).filters for name in ("absl", "asyncio")] == filters
+    lose_an_exception()
+    assert ["never retrieved" in record.message for record in caplog.records if record.name == "asyncio"] == [True]
+
+
+def test_orbax_is_quiet_while_a_checkpoint_is_written_in_the_background(checkpoints, state, held):
+    hook, level = sys.unraisablehook, logging.getLogger("absl").level
+    checkpoints.save(state, position(4), OWN, background=True)
+    assert sys.unraisablehook is not hook
+    held.set()
+    checkpoints.wait()
+    assert sys.unraisablehook is hook
+    assert logging.getLogger("absl").level == level
+
+
+def test_quiet_blocks_may_overlap():
+    hook, outer, inner = sys.unraisablehook, quiet_orbax(), quiet_orbax()
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert sys.unraisablehook is not hook
+    inner.__exit__(None, None, None)
+    assert sys.unraisablehook is hook

@@ -25,7 +25,8 @@ from rnnlm_jax.jobs.sharding.placement import own_columns, placed, placed_batch,
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.optimizer import make_optimizer
-from rnnlm_jax.training.step import make_train_step, state_shardings
+from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.train_state import state_shardings
 from tests.training.tiny import fresh_state
 
 STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
@@ -58,7 +59,7 @@ def losses(output, mesh):
         dropout_input=0.1,
         dropout_output=0.2,
     )
-    model = build_model(shape, WORDS, None if mesh is None else executor_on_mesh(None, mesh), words())
+    model = build_model(shape, WORDS, None if mesh is None else executor_on_mesh(None, mesh), words=words())
     # More text than steps, and padding in the last window.
     tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
     batches = StreamBatches(tokens, BATCH, WINDOW, columns=None if mesh is None else own_columns(mesh, BATCH))
@@ -66,7 +67,7 @@ def losses(output, mesh):
     state = state._replace(opt_state=make_optimizer(config, 0.0).init(state.params))
     if mesh is not None:
         state = jax.tree.map(placed, state, state_shardings(model, config, mesh))
-    step = make_train_step(model, config, 3, True, mesh)
+    step = make_train_step(model, config, 3, carries_state=True, mesh=mesh)
     found = []
     on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
     rate = jnp.asarray(rate, jnp.float32)
@@ -131,7 +132,7 @@ def main(arguments):
             found["scoring"] += [scoring(made, streams) for streams in (1, 8)]
     found["devices"] = jax.device_count()
     found["processes"] = jax.process_count()
-    if distributed.is_first():
+    if distributed.is_primary():
         with open(file, "w") as out:
             json.dump(found, out)
     if job is not None:

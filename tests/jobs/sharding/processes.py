@@ -1,4 +1,4 @@
-"""Processes that tests start: some devices each, together a job."""
+"""Start the processes of a job, each with some devices."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def environment(devices=1):
-    """That of this process, for a program on so many virtual devices, in the types of a user."""
+    """Return the environment of a program on some virtual devices, in float32."""
     return os.environ | {
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_PLATFORMS": "cpu",
@@ -20,20 +20,20 @@ def environment(devices=1):
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """Return a port that is not in use."""
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         return listener.getsockname()[1]
 
 
 def start(words, devices=1):
-    """A Python process with these words, whose output is kept."""
+    """Start Python with some arguments; its output is captured."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, *map(str, words)], env=environment(devices), cwd=ROOT, **pipes)
 
 
 def finish(processes, seconds=300):
-    """What each came to: exit code, output, errors. None is left behind."""
+    """Wait for processes, and return exit code, output and errors of each; kill those that take too long."""
     try:
         both = [process.communicate(timeout=seconds) for process in processes]
         return [(process.returncode, *pair) for process, pair in zip(processes, both, strict=True)]

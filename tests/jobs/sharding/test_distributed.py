@@ -1,11 +1,12 @@
-"""Whether there is a job to join, and what is said where there is none."""
+"""Detecting a job, joining it, and agreeing between its processes; here with one process."""
 
 import jax
 import pytest
 
 from rnnlm_jax import UserError
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs import distributed
-from rnnlm_jax.jobs.distributed import detected, init
+from rnnlm_jax.jobs.distributed import detect_job, join_job
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 
@@ -25,53 +26,54 @@ SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_PROCID": "
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "1"}, "Kubernetes"),
     ],
 )
-def test_what_the_environment_says(environment, what):
-    assert detected(environment) == what
+def test_jobs_are_detected_in_the_environment(environment, what):
+    assert detect_job(environment) == what
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("given", "message"),
     [
-        (("host:1", None, None), "--coordinator needs --processes and --process-id beside it"),
-        ((None, 2, 0), "--processes needs --coordinator beside it"),
-        (("host", 2, 0), "--coordinator must be HOST:PORT, not 'host'"),
-        (("host:99999", 2, 0), "--coordinator must be HOST:PORT"),
-        (("host:1", 0, 0), "--processes must be 1 or more, not 0"),
-        (("host:1", 2, 2), "--process-id must be from 0 to 1, not 2"),
-        (("host:1", 2, -1), "--process-id must be from 0 to 1, not -1"),
+        (("host:1", None, None), "`coordinator` needs `processes` and `process_id` beside it"),
+        ((None, 2, 0), "`processes` needs `coordinator` beside it"),
+        (("host", 2, 0), "`coordinator` must be HOST:PORT, not 'host'"),
+        (("host:99999", 2, 0), "`coordinator` must be HOST:PORT"),
+        (("host:1", 0, 0), "`processes` must be 1 or more, not 0"),
+        (("host:1", 2, 2), "`process_id` must be from 0 to 1, not 2"),
+        (("host:1", 2, -1), "`process_id` must be from 0 to 1, not -1"),
     ],
 )
-def test_what_cannot_be_joined(given, complaint):
-    with pytest.raises(UserError, match=complaint):
-        init(*given)
+def test_impossible_arguments_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        join_job(*given)
 
 
 def test_joining_and_not_joining_at_once_is_refused():
-    with pytest.raises(UserError, match="--coordinator joins a job and --no-distributed does not"):
-        init("host:1", 2, 0, join=False)
+    with pytest.raises(UserError, match="`coordinator` joins a job, and `distributed` is switched off"):
+        join_job("host:1", 2, 0, distributed=False)
 
 
-def test_a_number_of_the_environment_that_is_none(monkeypatch):
+def test_a_number_in_the_environment_that_is_not_one_is_refused(monkeypatch):
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "host:1")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     with pytest.raises(UserError, match="JAX_NUM_PROCESSES must be a whole number, not 'two'"):
-        init()
-    assert not init(join=False)
+        join_job()
+    assert not join_job(distributed=False)
 
 
-def test_one_process_speaks_for_itself():
-    assert not init()
+def test_a_single_process_agrees_with_itself():
+    assert not join_job()
     assert not jax.distributed.is_initialized()
-    assert distributed.is_first()
-    assert not distributed.several()
-    assert distributed.from_first("text") == "text"
-    assert distributed.in_all(lambda: 3) == 3
+    assert distributed.is_primary()
+    assert not distributed.is_multiprocess()
+    assert distributed.from_primary("text") == "text"
+    assert distributed.in_every_process(lambda: 3) == 3
+    assert distributed.gather_texts("text") == ["text"]
     assert distributed.any_process(True)
     done = []
-    distributed.on_first(lambda: done.append(1))
+    distributed.on_primary(lambda: done.append(1))
     assert done == [1]
     with pytest.raises(UserError, match="wrong"):
-        distributed.in_all(lambda: _raise())
+        distributed.in_every_process(lambda: _raise())
 
 
 def _raise():

@@ -1,4 +1,4 @@
-"""What holds the processes of a job together, with threads in place of processes."""
+"""Connections between the processes of a job, with threads in place of processes."""
 
 import json
 import socket
@@ -8,30 +8,31 @@ import time
 import pytest
 
 from rnnlm_jax import UserError
-from rnnlm_jax.jobs.partners import Hub, Limits, Relay, free_local_port, join_partners
+from rnnlm_jax.jobs.liveness import Hub, Relay, Timeouts, free_local_port, join_processes
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 
-LIMITS = Limits(start_seconds=20.0, silent_seconds=1.0)
+TIMEOUTS = Timeouts(start_timeout=20.0, partner_timeout=1.0)
 
 
 class Process:
-    """One of a job: what it was told, and what it lost."""
+    """A process of a job: its request to stop, the processes it lost, and its error."""
 
-    def __init__(self, port, process, processes=2, limits=LIMITS):
+    def __init__(self, port, process, processes=2, timeouts=TIMEOUTS):
         self.stop, self.losses, self.error = StopRequest(), [], None
-        self._arguments = ("localhost", port, process, processes, limits, self.stop, self._lose)
+        self._place = (("localhost", port), process, processes)
+        self._options = {"timeouts": timeouts, "listener": self.stop, "lost": self._lose}
         self._thread = threading.Thread(target=self._join, daemon=True)
         self._thread.start()
 
     def _join(self):
         try:
-            self.stop.job = join_partners(*self._arguments)
+            self.stop.job = join_processes(*self._place, **self._options)
         except UserError as error:
             self.error = str(error)
 
     def _lose(self, process, reason):
         self.losses.append((process, reason))
-        threading.Event().wait()  # as if it had ended
+        threading.Event().wait()  # instead of ending the process
 
     def joined(self):
         self._thread.join(30)
@@ -48,9 +49,9 @@ def until(condition, seconds=20):
 
 @pytest.fixture
 def port():
-    """Of a job of two processes that has a hub."""
+    """The port of a job of two processes with a hub."""
     port = free_local_port()
-    Hub(port, 2, free_local_port(), LIMITS)
+    Hub(port, 2, free_local_port(), timeouts=TIMEOUTS)
     return port
 
 
@@ -61,7 +62,7 @@ def pair(port):
 
 
 def test_all_stop_at_the_same_check(pair):
-    """The first that neither has made, whoever is asked, and however far apart they are."""
+    """They stop at the first check that neither has made yet."""
     for process, checks in zip(pair, (3, 7), strict=True):
         for _ in range(checks):
             process.stop.check()
@@ -75,8 +76,8 @@ def test_all_stop_at_the_same_check(pair):
         assert not process.losses
 
 
-def test_one_that_has_something_to_lose_keeps_the_others(pair):
-    pair[0].stop.nothing_to_lose = True
+def test_no_process_exits_at_once_unless_all_may(pair):
+    pair[0].stop.may_exit_at_once = True
     pair[1].stop.job.ask_to_stop("SIGHUP")
     for process in pair:
         until(lambda process=process: process.stop.asked)
@@ -84,7 +85,7 @@ def test_one_that_has_something_to_lose_keeps_the_others(pair):
         assert "SIGHUP in process 1" in process.stop.name
 
 
-def test_a_lost_process_is_told_once(pair):
+def test_a_lost_process_is_reported_once(pair):
     pair[1].stop.job._connection.close()
     until(lambda: pair[0].losses)
     assert pair[0].losses == [(1, "its connection is closed")]
@@ -97,10 +98,10 @@ def test_a_silent_process_is_lost(port):
         began = time.monotonic()
         until(lambda: first.losses)
         assert 0.9 < time.monotonic() - began < 10
-    assert first.losses == [(1, "not heard of for 1 s, --partner-timeout")]
+    assert first.losses == [(1, "not heard of for 1 s, `partner_timeout`")]
 
 
-def test_leaving_waits_for_all_and_loses_none(pair):
+def test_leaving_waits_for_all_and_loses_no_process(pair):
     threads = [threading.Thread(target=process.stop.job.leave, daemon=True) for process in pair]
     threads[0].start()
     threads[0].join(0.3)
@@ -115,43 +116,43 @@ def test_leaving_waits_for_all_and_loses_none(pair):
     assert [process.losses for process in pair] == [[], []]
 
 
-def test_the_same_process_twice_is_told_to_all_while_they_wait(port):
+def test_two_processes_with_one_index_are_refused_while_all_wait(port):
     processes = [Process(port, 1), Process(port, 1)]
     for process in processes:
-        assert "two processes were started with --process-id 1: give each its own" in process.joined().error
+        assert "two processes were started with `process_id` 1: give each its own" in process.joined().error
 
 
-def test_the_same_process_twice_leaves_a_job_under_way_alone(port, pair):
+def test_a_second_process_with_one_index_does_not_disturb_a_job_that_has_begun(port, pair):
     again = Process(port, 1).joined()
-    assert "two processes were started with --process-id 1" in again.error
+    assert "two processes were started with `process_id` 1" in again.error
     time.sleep(0.3)
     assert [process.losses for process in pair] == [[], []]
 
 
-def test_processes_that_do_not_come_are_named():
-    limits, port = Limits(start_seconds=1.0, silent_seconds=1.0), free_local_port()
-    Hub(port, 3, free_local_port(), limits)
-    error = Process(port, 0, 3, limits).joined().error
-    assert "processes 1, 2 of 3 did not come within 1 s (--start-timeout)" in error
-    nobody = Process(free_local_port(), 1, 3, limits).joined().error
+def test_processes_that_do_not_join_are_named():
+    timeouts, port = Timeouts(start_timeout=1.0, partner_timeout=1.0), free_local_port()
+    Hub(port, 3, free_local_port(), timeouts=timeouts)
+    error = Process(port, 0, 3, timeouts).joined().error
+    assert "processes 1, 2 of 3 did not come within 1 s (`start_timeout`)" in error
+    nobody = Process(free_local_port(), 1, 3, timeouts).joined().error
     assert "no process 0 answers at localhost:" in nobody
     assert "\n" not in error + nobody
 
 
 def test_another_number_of_processes_is_refused(port):
-    assert "process 0 was started with --processes 2, and this one with 3" in Process(port, 1, 3).joined().error
+    assert "process 0 was started with `processes` 2, and this one with 3" in Process(port, 1, 3).joined().error
 
 
-def test_a_stranger_on_the_port_is_shown_out(port):
+def test_other_programs_are_disconnected(port):
     with socket.create_connection(("localhost", port)) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n")
         assert stranger.recv(10) == b""
 
 
 def test_the_relay_stays_open_when_the_far_end_is_gone():
-    """jax's client would abort its process."""
+    """Otherwise jax's client would abort its process."""
     port, service_port = free_local_port(), free_local_port()
-    Hub(port, 2, service_port, LIMITS)
+    Hub(port, 2, service_port, timeouts=TIMEOUTS)
     with socket.create_server(("127.0.0.1", service_port)) as service:
         host, _, local = Relay("localhost", port).address.rpartition(":")
         with socket.create_connection((host, int(local))) as client:

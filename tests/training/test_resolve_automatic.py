@@ -1,4 +1,4 @@
-"""Cut-offs that are left to the device stand in the configuration of the run as numbers."""
+"""Automatic cut-offs are numbers in the configuration of a run."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from rnnlm_jax.outputs import automatic_cutoffs
 from rnnlm_jax.outputs.choose_cutoffs import choose_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.training.settle import settle, settle_as
+from rnnlm_jax.training.resolve_automatic import resolve_as_begun, resolve_automatic
 
 COST = ProductCost(overhead=1e-5, per_multiplication=1e-11, per_word=20.0, per_parameter=1e-9)
 WORDS = Words([f"w{v}" for v in range(300)], 10_000 // np.arange(1, 301))
@@ -26,23 +26,23 @@ def measured(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [(), (("cutoffs", "auto"),), (("div_value", 2), ("cutoffs", None))])
-def test_what_is_open_is_chosen_once(options):
+def test_automatic_cutoffs_are_chosen_once(options):
     asked = config_of(options=options)
-    begun = settle(asked, WORDS)
+    begun = resolve_automatic(asked, WORDS)
     found = dict(begun.model.output_options)
     wanted = choose_cutoffs(WORDS.counts, 64, 20, clusters=None, cost=COST, div_value=found.get("div_value", 4))
     assert found == dict(options) | {"cutoffs": ":".join(map(str, wanted))}
-    assert settle(begun, WORDS) is begun
-    assert settle_as(begun, begun) is begun
-    assert dict(settle_as(begun, asked).model.output_options) == found
+    assert resolve_automatic(begun, WORDS) is begun
+    assert resolve_as_begun(begun, begun) is begun
+    assert dict(resolve_as_begun(begun, asked).model.output_options) == found
 
 
-def test_nothing_else_is_touched():
+def test_other_configurations_do_not_change():
     for config in (config_of("softmax"), config_of(options=(("cutoffs", "20:100"),))):
-        assert settle(config, WORDS) is config
-        assert settle_as(settle(config_of(), WORDS), config) is config
+        assert resolve_automatic(config, WORDS) is config
+        assert resolve_as_begun(resolve_automatic(config_of(), WORDS), config) is config
 
 
-def test_too_few_units():
+def test_too_few_units_are_refused():
     with pytest.raises(UserError, match="no units"):
-        settle(config_of(hidden=3), WORDS)
+        resolve_automatic(config_of(hidden=3), WORDS)

@@ -1,4 +1,4 @@
-"""What some steps came to together: loss, gradient, rates, the times of steps, and how much of them was waiting."""
+"""Metrics of some consecutive steps: loss, gradient norm, throughput and the times of steps."""
 
 import math
 from collections.abc import Sequence
@@ -10,35 +10,35 @@ from rnnlm_jax.evaluation.perplexity import perplexity
 from rnnlm_jax.training.step_clock import StepTime
 
 PERCENTILES = (50, 90, 99)
-#: What the names of figures begin with that no two runs have alike.
-OF_THE_CLOCK = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
+#: Prefixes of the metrics that are measured by the clock, so that they differ between equal runs.
+TIMING_PREFIXES = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
 
 
 class Capacity(NamedTuple):
-    """What rates are held against."""
+    """The devices of a run, and the operations that they and the model make."""
 
     devices: int
     flops_per_token: float | None = None
-    """Of training, see ``rnnlm_jax.language_model.flops``."""
+    """Operations of training per token, see ``rnnlm_jax.language_model.flops``; None if unknown."""
     peak_flops: float | None = None
-    """Of one device, a second; None where it is not known."""
+    """Peak operations per second of one device; None if unknown."""
 
 
-class Interval:
-    """Sums over some steps."""
+class IntervalMetrics:
+    """Sums over consecutive steps, from which the metrics are formed."""
 
     def __init__(self, nats: float = 0.0, tokens: int = 0, norms: Sequence[float] = ()) -> None:
-        """Of no step yet, or of those that an interrupted run had ``sums`` of."""
+        """Start without steps, or with the ``sums`` of an interrupted run."""
         self.nats, self.tokens, self.norms = nats, tokens, list(norms)
         self.tokens_before = tokens
         self.times: list[StepTime] = []
 
     def sums(self) -> dict[str, Any]:
-        """What a resumed run goes on from; times are of this process alone."""
+        """Return the sums from which a resumed run continues; times are of this process alone."""
         return {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
 
-    def add(self, nats: float, tokens: int, norm: float, time: StepTime) -> None:
-        """Account for a step."""
+    def add(self, *, nats: float, tokens: int, norm: float, time: StepTime) -> None:
+        """Add a step: its summed loss, tokens, gradient norm before clipping, and time."""
         self.nats += nats
         self.tokens += tokens
         self.norms.append(norm)
@@ -46,18 +46,18 @@ class Interval:
 
     @property
     def loss(self) -> float:
-        """A token."""
+        """Mean loss per token."""
         return self.nats / max(self.tokens, 1)
 
     @property
     def seconds(self) -> float:
-        """That the steps took, without what was between them."""
+        """Sum of the times of the steps, without validation and checkpoints between them."""
         return sum(time.seconds for time in self.times)
 
     def figures(self, sampled: bool) -> dict[str, float]:
-        """Means over the interval; the gradient norm before clipping also at its largest.
+        """Return the mean loss, its perplexity, and the mean and largest gradient norm before clipping.
 
-        A ``sampled`` loss is called that, and has no perplexity.
+        A ``sampled`` loss is named ``sampled_loss`` and has no perplexity.
         """
         exact = {"nats_per_token": self.loss, "perplexity": perplexity(self.nats, max(self.tokens, 1))}
         return ({"sampled_loss": self.loss} if sampled else exact) | {
@@ -66,10 +66,10 @@ class Interval:
         }
 
     def rates(self, capacity: Capacity) -> dict[str, float]:
-        """How fast it went: empty without steps.
+        """Return throughput, share of time spent waiting for input, and times of steps; empty without steps.
 
-        ``mfu`` is the share of the devices' peak that the model's own operations come to (Chowdhery et al. 2022,
-        appendix B); there is none where the peak is not known.
+        ``mfu`` is the share of the devices' peak that the model's operations use (Chowdhery et al. 2022, appendix B);
+        it is left out if the peak is unknown.
         """
         seconds = self.seconds
         if not self.times or not seconds > 0:
@@ -80,10 +80,10 @@ class Interval:
             "tokens_per_second_per_device": rate / capacity.devices,
             "input_wait": sum(time.waited for time in self.times) / seconds,
         }
-        # As np.percentile, which takes a tenth of a small model's step.
-        taken = np.sort([1e3 * time.seconds for time in self.times])
-        taken = np.interp([p / 100 * (len(taken) - 1) for p in PERCENTILES], np.arange(len(taken)), taken)
-        found |= {f"step_ms_p{p}": float(ms) for p, ms in zip(PERCENTILES, taken, strict=True)}
+        # np.percentile gives the same, but takes a tenth of a small model's step.
+        ms = np.sort([1e3 * time.seconds for time in self.times])
+        ms = np.interp([p / 100 * (len(ms) - 1) for p in PERCENTILES], np.arange(len(ms)), ms)
+        found |= {f"step_ms_p{p}": float(value) for p, value in zip(PERCENTILES, ms, strict=True)}
         if capacity.flops_per_token and capacity.peak_flops:
             found["mfu"] = capacity.flops_per_token * rate / (capacity.devices * capacity.peak_flops)
         return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -1,4 +1,4 @@
-"""What a configuration leaves to the device is measured when a run is begun, and kept in its configuration."""
+"""Resolve what a configuration leaves automatic when a run begins, and record the values in its configuration."""
 
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import build_model
@@ -6,22 +6,27 @@ from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs, resolve_c
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
 
-#: Options that may name a function of the user's own.
-_OWN = ("cell", "output")
+_ADAPTIVE = "adaptive"
+#: Options that may name a function of the user.
+_USER_FUNCTIONS = ("cell", "output")
 
 
-def settle(config: Config, words: Words) -> Config:
-    """The configuration with what it leaves open.
+def resolve_automatic(config: Config, words: Words) -> Config:
+    """Return the configuration with its automatic values replaced by explicit ones.
 
-    References to the user's own cell and output layer get the digest of their source; the cut-offs of an adaptive
-    softmax are measured here if it has none.
+    References to a user's cell or output layer get the digest of their source. Automatic cut-offs of an adaptive
+    softmax are chosen by measurements on this device. A run that is resumed or opened elsewhere reads the values from
+    its configuration.
 
-    A run that is resumed, or opened elsewhere, has them from its configuration.
+    Args:
+        config: the configuration that the user gave.
+        words: the vocabulary's words with their counts.
 
     Raises:
         UserError: if the vocabulary or the hidden state is too small to divide.
     """
-    own = {name: recorded(getattr(config.model, name)) for name in _OWN if is_reference(getattr(config.model, name))}
+    references = {name: getattr(config.model, name) for name in _USER_FUNCTIONS}
+    own = {name: recorded(value) for name, value in references.items() if is_reference(value)}
     config = replace(config, model=own) if own else config
     if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
@@ -32,9 +37,14 @@ def settle(config: Config, words: Words) -> Config:
     return replace(config, model={"output_options": options})
 
 
-def settle_as(begun: Config, config: Config) -> Config:
-    """The configuration with what it leaves open as it was settled when the run was begun."""
-    own = {name: getattr(begun.model, name) for name in _OWN}
+def resolve_as_begun(begun: Config, config: Config) -> Config:
+    """Return a configuration with its automatic values replaced by those of a run that was begun.
+
+    Args:
+        begun: the configuration of the run.
+        config: the configuration with which it is to be resumed.
+    """
+    own = {name: getattr(begun.model, name) for name in _USER_FUNCTIONS}
     own = {name: value for name, value in own.items() if same_function(getattr(config.model, name), value)}
     config = replace(config, model=own) if own else config
     same_output = config.model.output == begun.model.output

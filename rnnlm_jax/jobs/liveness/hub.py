@@ -1,4 +1,4 @@
-"""The part of process 0: who has come, who is still there, and at which check all processes stop."""
+"""The part of process 0: which processes have joined, which are lost, and at which check all of them stop."""
 
 import contextlib
 import json
@@ -7,36 +7,36 @@ import threading
 import time
 from typing import Any
 
-from rnnlm_jax.jobs.partners.connection import Connection, Silence, beat_seconds
-from rnnlm_jax.jobs.partners.member import Limits
-from rnnlm_jax.jobs.partners.tunnel import connect_to_service, splice
+from rnnlm_jax.jobs.liveness.connection import Connection, Silence, beat_seconds
+from rnnlm_jax.jobs.liveness.member import Timeouts, silent_reason
+from rnnlm_jax.jobs.liveness.tunnel import connect_to_service, splice
 
-#: Seconds for which a process that ends the job waits for the others to have read why.
+#: Seconds that process 0 waits at the end of a job until the other processes have read why it ended.
 FAREWELL_SECONDS = 2.0
 
 
 class Hub:
-    """Listens on the port of the job; every process, this one included, is connected to it as a ``Member``."""
+    """Listens on the port of the job; every process, process 0 included, is connected to it as a ``Member``."""
 
-    def __init__(self, port: int, processes: int, service_port: int, limits: Limits) -> None:
-        """Listen, in threads of its own.
+    def __init__(self, port: int, processes: int, service_port: int, *, timeouts: Timeouts) -> None:
+        """Start to listen, in background threads.
 
         Args:
-            port: of the job.
-            processes: how many there are.
-            service_port: where jax's coordination service is going to listen on this machine.
-            limits: on waiting.
+            port: the port of the job.
+            processes: the number of processes.
+            service_port: the local port of jax's coordination service, which may start later.
+            timeouts: how long to wait for other processes.
 
         Raises:
-            OSError: if the port is taken.
+            OSError: if the port is in use.
         """
-        self.processes, self.service_port, self.limits = processes, service_port, limits
+        self.processes, self.service_port, self.timeouts = processes, service_port, timeouts
         self._lock = threading.RLock()
         self._members: dict[int, Connection] = {}
         self._silences: dict[int, Silence] = {}
         self._answers: dict[int, dict[str, Any]] = {}
         self._done: set[int] = set()
-        self._gone: set[int] = set()
+        self._disconnected: set[int] = set()
         self._complete = self._ended = self._stopping = False
         both = socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if both else socket.AF_INET
@@ -45,9 +45,9 @@ class Hub:
             threading.Thread(target=target, name="hub", daemon=True).start()
 
     def farewell(self) -> None:
-        """Wait a little until the other processes have read the last message and left."""
+        """Wait up to ``FAREWELL_SECONDS`` until the other processes have read the last message and disconnected."""
         deadline = time.monotonic() + FAREWELL_SECONDS
-        while time.monotonic() < deadline and len(self._gone - {0}) < len(self._members.keys() - {0}):
+        while time.monotonic() < deadline and len(self._disconnected - {0}) < len(self._members.keys() - {0}):
             time.sleep(0.01)
 
     def _accept(self) -> None:
@@ -58,7 +58,7 @@ class Hub:
     def _serve(self, sock: socket.socket) -> None:
         first = _first_message(sock)
         if first.get("tunnel"):
-            service = connect_to_service(self.service_port, self.limits.start_seconds)
+            service = connect_to_service(self.service_port, self.timeouts.start_timeout)
             if service is None:
                 sock.close()
             else:
@@ -66,20 +66,20 @@ class Hub:
         elif isinstance(process := first.get("hello"), int):
             self._serve_member(process, first.get("processes"), Connection(sock))
         else:
-            sock.close()  # not one of ours
+            sock.close()  # not a process of a job
 
     def _serve_member(self, process: int, processes: object, connection: Connection) -> None:
         if not self._join(process, processes, connection):
             return
         while (message := connection.receive()) is not None:
-            self._silences[process].heard()
+            self._silences[process].reset()
             with self._lock:
-                self._take(process, message)
+                self._handle(process, message)
         with self._lock:
             if not self._complete:
                 self._members.pop(process, None)
                 return
-            self._gone.add(process)
+            self._disconnected.add(process)
             if process not in self._done:
                 self._lose(process, "its connection is closed")
 
@@ -87,12 +87,12 @@ class Hub:
         with self._lock:
             refusal = ""
             if processes != self.processes:
-                refusal = f"process 0 was started with --processes {self.processes}, and this one with {processes}"
+                refusal = f"process 0 was started with `processes` {self.processes}, and this one with {processes}"
             elif process in self._members:
-                refusal = f"two processes were started with --process-id {process}: give each its own"
+                refusal = f"two processes were started with `process_id` {process}: give each its own"
             if refusal:
                 connection.send(refused=refusal)
-                if not self._complete:  # or else a job is under way, which goes on
+                if not self._complete:  # a job that has begun goes on
                     self._refuse_all(refusal)
                 connection.release()
                 return False
@@ -107,17 +107,17 @@ class Hub:
             self._ended = True
             self._send_all(refused=refusal)
 
-    def _take(self, process: int, message: dict[str, Any]) -> None:
-        """Act on a message of a process."""
+    def _handle(self, process: int, message: dict[str, Any]) -> None:
+        """Handle a message of a process."""
         if "stop" in message and not self._stopping:
             self._stopping = True
             self._send_all(stop=message["stop"], by=process)
         elif "checks" in message:
             self._answers[process] = message
             if len(self._answers) == self.processes:
-                free = all(answer["nothing_to_lose"] for answer in self._answers.values())
+                may_exit = all(answer["may_exit_at_once"] for answer in self._answers.values())
                 last = max(answer["checks"] for answer in self._answers.values())
-                self._send_all(halt=None if free else last + 1)
+                self._send_all(halt=None if may_exit else last + 1)
         elif "failed" in message:
             self._done.add(process)
             self._lose(process, "its own message says why")
@@ -133,14 +133,14 @@ class Hub:
             self._send_all(but=process, lost=process, reason=reason)
 
     def _send_all(self, but: int | None = None, **message: Any) -> None:
-        for process in sorted(self._members, reverse=True):  # its own process, which may end at once, is the last
+        for process in sorted(self._members, reverse=True):  # process 0 last: it may end when it receives the message
             if process != but:
                 self._members[process].send(**message)
 
     def _watch(self) -> None:
-        """Look after silent processes, and those that do not come."""
-        pause, last = beat_seconds(self.limits.silent_seconds), time.monotonic()
-        begun = Silence()
+        """Send heartbeats, and detect processes that are silent or do not join."""
+        pause, last = beat_seconds(self.timeouts.partner_timeout), time.monotonic()
+        start = Silence()
         while not self._ended:
             time.sleep(pause)
             now = time.monotonic()
@@ -148,25 +148,25 @@ class Hub:
             with self._lock:
                 if self._complete:
                     self._send_all(beat=True)
-                    self._look_for_silent(elapsed)
+                    self._lose_silent(elapsed)
                     continue
-                begun.waited(elapsed)
-                if begun.seconds > self.limits.start_seconds:
+                start.add(elapsed)
+                if start.seconds > self.timeouts.start_timeout:
                     missing = [process for process in range(self.processes) if process not in self._members]
                     self._refuse_all(
                         f"process{'es' * (len(missing) > 1)} {', '.join(map(str, missing))} of {self.processes} did "
-                        f"not come within {self.limits.start_seconds:g} s (--start-timeout)"
+                        f"not come within {self.timeouts.start_timeout:g} s (`start_timeout`)"
                     )
 
-    def _look_for_silent(self, elapsed: float) -> None:
+    def _lose_silent(self, elapsed: float) -> None:
         for process, silence in self._silences.items():
-            silence.waited(elapsed)
-            if process not in self._done and silence.seconds > self.limits.silent_seconds:
-                self._lose(process, f"not heard of for {self.limits.silent_seconds:g} s, --partner-timeout")
+            silence.add(elapsed)
+            if process not in self._done and silence.seconds > self.timeouts.partner_timeout:
+                self._lose(process, silent_reason(self.timeouts.partner_timeout))
 
 
 def _first_message(sock: socket.socket) -> dict[str, Any]:
-    """What a connection begins with, byte by byte: what follows belongs to whoever takes it over."""
+    """Read the first line of a connection byte by byte, so that what follows is left for its reader."""
     line = b""
     with contextlib.suppress(OSError, ValueError):
         while len(line) < 256 and not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Messages over a socket, one JSON object a line, and how long the other end has been silent."""
+"""Messages over a socket, one JSON object on each line, and the time since the last one."""
 
 import contextlib
 import json
@@ -6,15 +6,15 @@ import socket
 import threading
 from typing import Any
 
-#: Longest line that is read: whatever else connects to the port must not fill the memory.
+#: Longest line that is read, in bytes: other programs that connect to the port must not fill the memory.
 LINE_BYTES = 65536
 
-#: Seconds between two signs of life, at most.
+#: Longest time between two heartbeats, in seconds.
 BEAT_SECONDS = 1.0
 
 
 class Connection:
-    """Both directions of a socket; any thread may send, one receives."""
+    """A socket that carries messages in both directions; any thread may send, one thread receives."""
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over a connected socket."""
@@ -24,12 +24,12 @@ class Connection:
         self._reader = sock.makefile("rb")
 
     def send(self, **message: Any) -> None:
-        """Send a message; if the other end is gone, ``receive`` says so."""
+        """Send a message. If the connection is broken, nothing is raised: ``receive`` reports it."""
         with self._sending, contextlib.suppress(OSError):
             self.socket.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> dict[str, Any] | None:
-        """Return the next message; None when the other end is gone, or sends anything else."""
+        """Return the next message; None if the connection is broken, or carries anything else."""
         try:
             line = self._reader.readline(LINE_BYTES)
             message = json.loads(line) if line.endswith(b"\n") else None
@@ -41,35 +41,35 @@ class Connection:
         return None
 
     def close(self) -> None:
-        """End both directions; a thread that is receiving then releases the socket."""
+        """Shut down both directions; a thread that is receiving then releases the socket."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Give the socket back, when no thread is receiving."""
+        """Close the socket; only when no thread is receiving."""
         self._reader.close()
         self.socket.close()
 
 
 class Silence:
-    """Seconds since the other end was last heard of, during which this process itself was running.
+    """Seconds since the last message of the other process, during which this process was running.
 
-    Waiting is counted in short pieces: a process that was suspended has not listened, and must not blame the others.
+    Time is added in short pieces: a process that was suspended did not listen, so it must not take the others for lost.
     """
 
     def __init__(self) -> None:
-        """Begin at zero."""
+        """Start at zero."""
         self.seconds = 0.0
 
-    def heard(self) -> None:
-        """Begin again at zero."""
+    def reset(self) -> None:
+        """Start again at zero, after a message."""
         self.seconds = 0.0
 
-    def waited(self, seconds: float) -> None:
-        """Count some more seconds."""
+    def add(self, seconds: float) -> None:
+        """Add the time since the last call."""
         self.seconds += min(seconds, 2 * BEAT_SECONDS)
 
 
-def beat_seconds(silent_seconds: float) -> float:
-    """Seconds between two signs of life where a process silent for ``silent_seconds`` is taken for lost."""
-    return min(BEAT_SECONDS, silent_seconds / 5)
+def beat_seconds(partner_timeout: float) -> float:
+    """Return the seconds between two heartbeats, for a time-out in seconds."""
+    return min(BEAT_SECONDS, partner_timeout / 5)

@@ -1,8 +1,8 @@
-"""jax's coordination service behind the port of the job, and each process's way to it.
+"""Connections to jax's coordination service through the port of the job.
 
-jax's client ends its process with a C++ stack as soon as the connection to the service breaks. Here the client talks to
-a relay in its own process, which keeps that connection open when the far end is gone, so that the ``Member`` notices
-first and ends the process in good order.
+jax's client aborts its process with a C++ stack trace as soon as its connection to the service breaks. So the client
+talks to a relay in its own process, which keeps that connection open when the other end is gone. The ``Member`` then
+detects the loss first, and ends the process with a message.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ import time
 
 
 def listen_locally() -> socket.socket:
-    """A listening socket on a free port that only this machine reaches."""
+    """Return a socket that listens on a free port of the loopback interface."""
     return socket.create_server(("127.0.0.1", 0))
 
 
 def free_local_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port of the loopback interface that is not in use."""
     with listen_locally() as listener:
         return listener.getsockname()[1]
 
@@ -27,7 +27,7 @@ class Relay:
     """A local port that leads to the coordination service of process 0."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Listen; connections to ``port`` on ``host`` are made as they are asked for."""
+        """Listen on ``address``; each connection to it opens one to ``port`` on ``host``."""
         self._far = host, port
         self._listener = listen_locally()
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -40,18 +40,18 @@ class Relay:
                 far = socket.create_connection(self._far)
                 far.sendall(json.dumps({"tunnel": True}).encode() + b"\n")
             except OSError:
-                near.close()  # asked for again
+                near.close()  # jax's client connects again
                 continue
             splice(near, far, keep_open=True)
 
 
-def splice(near: socket.socket, far: socket.socket, keep_open: bool = False) -> None:
-    """Copy what each of two sockets sends to the other, in threads of their own.
+def splice(near: socket.socket, far: socket.socket, *, keep_open: bool = False) -> None:
+    """Copy between two sockets in both directions, in background threads.
 
     Args:
-        near: a socket.
+        near: a connected socket.
         far: another one.
-        keep_open: leave ``near`` open when ``far`` ends.
+        keep_open: whether to leave ``near`` open when ``far`` is closed.
     """
     for each in (near, far):
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,7 +77,7 @@ def _copy(source: socket.socket, target: socket.socket, keep_open: bool) -> None
 
 
 def connect_to_service(port: int, seconds: float) -> socket.socket | None:
-    """A connection to the service on this machine, which may begin to listen a little later; None if it does not."""
+    """Connect to the coordination service on this machine, which may start later; None if it does not in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Two processes never train one folder: the second is told so, and a killed one leaves nothing behind."""
+"""Two processes cannot train in one folder; the lock of a killed process is free."""
 
 import subprocess
 import sys
@@ -8,15 +8,15 @@ import pytest
 
 from rnnlm_jax import UserError
 from rnnlm_jax.config import replace
-from rnnlm_jax.training.only_trainer import only_trainer
+from rnnlm_jax.training.run_lock import training_lock
 from rnnlm_jax.training.train import train
 from tests.training.tiny import tiny_config
 
 HOLDER = """
 import sys
 from pathlib import Path
-from rnnlm_jax.training.only_trainer import only_trainer
-with only_trainer(Path(sys.argv[1])):
+from rnnlm_jax.training.run_lock import training_lock
+with training_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -24,7 +24,7 @@ with only_trainer(Path(sys.argv[1])):
 
 @contextmanager
 def held_elsewhere(folder):
-    """Another process that trains in a folder, until it is killed."""
+    """Hold the lock of a folder in another process, until that is killed."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -34,18 +34,18 @@ def held_elsewhere(folder):
         process.kill()
 
 
-def test_the_second_is_refused_until_the_first_is_killed(tmp_path):
+def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     with held_elsewhere(tmp_path) as process:
-        said = rf"another process \({process.pid} on .*\) is training in {tmp_path}: "
-        with pytest.raises(UserError, match=said), only_trainer(tmp_path):
-            pytest.fail("it trains beside the first")
-    with only_trainer(tmp_path):
+        message = rf"another process \({process.pid} on .*\) is training in {tmp_path}: "
+        with pytest.raises(UserError, match=message), training_lock(tmp_path):
+            pytest.fail("two processes hold the lock")
+    with training_lock(tmp_path):
         pass
-    with only_trainer(tmp_path):  # and given back when it is done
+    with training_lock(tmp_path):  # released at the end of the block
         pass
 
 
-def test_resuming_beside_a_training_changes_nothing(corpus, tmp_path):
+def test_resuming_a_run_that_is_being_trained_changes_nothing(corpus, tmp_path):
     config = tiny_config(corpus, training={"epochs": 1})
     train(config, tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -1,0 +1,85 @@
+"""Build the language model that a configuration describes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax import cells, inputs, outputs
+from rnnlm_jax.array_types import Array, Key
+from rnnlm_jax.cells import cell_registry
+from rnnlm_jax.config import ModelConfig
+from rnnlm_jax.errors import ConfigError
+from rnnlm_jax.language_model.dropout import Dropout
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.outputs.word_counts import Words
+
+#: In place of a cell's name: a model without a recurrent part, whose output layer reads the last words itself.
+NO_CELL = "none"
+
+
+def build_model(
+    config: ModelConfig, vocab_size: int, executor: str | None = None, *, words: Words | None = None
+) -> LanguageModel:
+    """Build the language model of a configuration.
+
+    Args:
+        config: the configuration. Its ``executor`` is ignored: it is for training, and a run is read on any machine.
+        vocab_size: V.
+        executor: the executor of the cells; None for the fastest.
+        words: the vocabulary's words with their counts, for the input and output layers that need them.
+
+    Raises:
+        ConfigError: if a cell, input or output layer is unknown, or float64 is asked for without JAX_ENABLE_X64.
+        UserError: if an option is unknown or impossible.
+    """
+    if "float64" in (config.dtype, config.param_dtype) and jax.dtypes.canonicalize_dtype("float64") != "float64":
+        raise ConfigError("float64 needs JAX_ENABLE_X64=1 in the environment: set it, or use float32")
+    types = {"dtype": config.dtype, "param_dtype": config.param_dtype}
+    for name in ("cell_options", "input_options", "output_options"):
+        if not types.keys().isdisjoint(dict(getattr(config, name))):
+            raise ConfigError(f"`{name}` cannot set precisions: use `dtype` and `param_dtype`")
+    if config.cell == NO_CELL:
+        cell = _no_cell(config)
+        input_layer = inputs.no_input(param_dtype=config.param_dtype)
+    else:
+        cell = cell_registry.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
+        cell = cell if config.layers == 1 else cells.stack(*[cell] * config.layers, residual=config.residual)
+        input_layer = inputs.make(config.input, words and words.tokens, **types, **dict(config.input_options))
+    model = language_model(
+        cell,
+        vocab_size,
+        config.embedding_size,
+        input_layer=input_layer,
+        output=outputs.make(config.output, words, config.tie_embeddings, **types, **dict(config.output_options)),
+        tie_embeddings=config.tie_embeddings,
+        dropout=Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.dropout_locked),
+        init_scale=config.init_scale,
+        remat_chunk=config.remat_chunk,
+        executor=executor,
+    )
+    jax.eval_shape(functools.partial(_first_token_nll, model), jax.random.key(0))
+    return model
+
+
+def _no_cell(config: ModelConfig) -> cells.Cell:
+    """Return the cell of a model without a recurrent part, after checking that no option needs one."""
+    if config.output != "maxent":
+        raise ConfigError(f"`cell` {NO_CELL} predicts from n-gram features alone: use `output` maxent with it")
+    for name in ("cell_options", "input_options", "tie_embeddings", "residual"):
+        if getattr(config, name):
+            raise ConfigError(f"`cell` {NO_CELL} has no units and no input: leave `{name}` out")
+    if config.layers != 1 or config.input != "embedding":
+        raise ConfigError(f"`cell` {NO_CELL} has no units and no input: leave `layers` and `input` out")
+    return cells.no_cell(dtype=config.dtype, param_dtype=config.param_dtype)
+
+
+def _first_token_nll(model: LanguageModel, key: Key) -> Array:
+    """Use new parameters on one token: impossible options then raise before a run begins."""
+    token = jnp.zeros((1, 1), jnp.int32)
+    return model.token_nll(model.init(key), model.initial_state((1,)), token, token)[1]
+
+
+def initial_params(model: LanguageModel, seed: int) -> LanguageModelParams:
+    """Return the parameters that training with a seed starts from."""
+    return model.init(jax.random.fold_in(jax.random.key(seed), 0))

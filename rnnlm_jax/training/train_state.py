@@ -1,0 +1,102 @@
+"""The state of training: parameters, optimiser state, recurrent state and counters; and its checkpoint trees."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from rnnlm_jax.array_types import Array, Int, Tree
+from rnnlm_jax.compilation import jit
+from rnnlm_jax.config import OptimizerConfig
+from rnnlm_jax.jobs.run_folder import initial_params
+from rnnlm_jax.jobs.sharding.placement import replicated, model_state_shardings
+from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.training.optimizer import make_optimizer
+
+
+class TrainState(NamedTuple):
+    """All that changes from step to step. A checkpoint needs only the position in the data besides."""
+
+    params: LanguageModelParams
+    opt_state: Tree
+    model_state: Tree
+    """Recurrent state, batch axis first."""
+    step: Int[Array, ""]
+    skipped: Int[Array, ""]
+    """Steps skipped so far because loss or gradient was not finite."""
+    skipped_in_row: Int[Array, ""]
+    """Consecutive steps skipped up to now."""
+
+
+def initial_train_state(
+    model: LanguageModel, config: OptimizerConfig, batch_size: int, *, seed: int, mesh: Mesh | None = None
+) -> TrainState:
+    """Return the state before the first step; on a mesh, each device creates only its own part.
+
+    Args:
+        model: the model.
+        config: the optimiser.
+        batch_size: B.
+        seed: seed of the initial parameters.
+        mesh: devices to divide the state over; None for one device.
+    """
+
+    def make() -> TrainState:
+        params = initial_params(model, seed)
+        return TrainState(
+            params=params,
+            opt_state=make_optimizer(config, 0.0).init(params),
+            model_state=model.initial_state((batch_size,)),
+            step=jnp.zeros((), jnp.int32),
+            skipped=jnp.zeros((), jnp.int32),
+            skipped_in_row=jnp.zeros((), jnp.int32),
+        )
+
+    return make() if mesh is None else jit(make, out_shardings=state_shardings(model, config, mesh))()
+
+
+def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -> TrainState:
+    """Return the shardings of the state's leaves on a mesh.
+
+    Optimiser state of a parameter has that parameter's sharding; recurrent state is divided like the batch.
+    """
+    params, replicated = parameter_shardings(model, mesh), replicated(mesh)
+    optimizer = make_optimizer(config, 0.0)
+    opt_state = optax.tree_map_params(
+        optimizer,
+        lambda _, sharding: sharding,
+        jax.eval_shape(lambda: optimizer.init(model.init(jax.random.key(0)))),
+        params,
+        transform_non_params=lambda _: replicated,
+    )
+    counter: Any = replicated
+    return TrainState(params, opt_state, model_state_shardings(model, mesh), counter, counter, counter)
+
+
+def with_shardings(shapes: Any, shardings: Any) -> Any:
+    """Return a tree of ``ShapeDtypeStruct`` with the shardings of a tree like it."""
+    return jax.tree.map(lambda a, where: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where), shapes, shardings)
+
+
+def split_state(state: TrainState) -> dict[str, Any]:
+    """Return the trees of a checkpoint: parameters in one of their own, so that they can be read alone."""
+    return {"params": state.params, "training": state._replace(params=None)}  # pyright: ignore[reportArgumentType]
+
+
+def join_state(trees: dict[str, Any], *, uncommitted: bool = True) -> TrainState:
+    """Return the state from the trees of a checkpoint.
+
+    Args:
+        trees: the trees that ``split_state`` returned.
+        uncommitted: whether to copy all leaves to arrays that are not committed to a device, as those of
+            ``initial_train_state`` are: with committed ones, the step would be compiled a second time. On a mesh both
+            are committed.
+    """
+    state = trees["training"]._replace(params=trees["params"])
+    if not uncommitted:
+        return state
+    return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
