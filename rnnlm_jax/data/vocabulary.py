@@ -20,7 +20,7 @@ from rnnlm_jax.data.spooled_array import SpooledArray
 from rnnlm_jax.data.text_blocks import TextBlock, blocks_of
 from rnnlm_jax.data.word_table import WordTable
 from rnnlm_jax.errors import ArgumentError, DataError, UserError
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.input_files import read_input
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def controlled(
     Raises:
         ArgumentError: if a shape does not fit the inputs, or a value is out of range (see ``unroll``).
     """
-    xs = as_floats("`xs`", xs, cell.spec.param_dtype)
+    xs = as_floats("xs", xs, cell.spec.param_dtype)
     if xs.ndim < 2:
         raise ArgumentError(f"`xs` must be inputs [T, *B, D] with at least time and features, not of shape {xs.shape}")
     shape = xs.shape[:-1]

@@ -21,7 +21,7 @@ import numpy as np
 
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import DataError, UserError
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.input_files import as_data_errors
 
 FORMAT = "rnnlm_jax model of counts 1"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -154,5 +154,5 @@ def save(figure: "Figure", path: Path) -> None:
     """Write a figure to a PNG, PDF or SVG file, atomically."""
     from matplotlib import rc_context
 
-    with written_whole(path) as temporary, rc_context({"pdf.fonttype": 42}):  # publishers reject the default, Type 3
+    with atomic_write(path) as temporary, rc_context({"pdf.fonttype": 42}):  # publishers reject the default, Type 3
         figure.savefig(temporary, dpi=150, format=path.suffix[1:])

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from rnnlm_jax.errors import DataError
 
@@ -63,7 +63,7 @@ def open_input(path: str | Path, what: str = "file") -> io.BufferedReader:
     with as_data_errors(path, what):
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
-            file = io.BufferedReader(io.FileIO(path), PEEK_SIZE)
+            file: io.BufferedReader[Any] = io.BufferedReader(io.FileIO(path), PEEK_SIZE)
         else:
             file = _buffered(_read_once(path, status))
         if not file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):

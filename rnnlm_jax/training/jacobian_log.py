@@ -81,8 +81,7 @@ def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -
 
     def jacobian_log(state: TrainState, batch: Batch) -> Array:
         before = state.model_state if carries_state else model.initial_state((batch.inputs.shape[1],))
-        before = before.cell if model.output.past else before
-        return means(state.params, before, state.step, batch, measured_positions(batch.mask))
+        return means(state.params, model.cell_state(before), state.step, batch, measured_positions(batch.mask))
 
     return jacobian_log
 

@@ -288,7 +288,7 @@ class Trainer:
             skipped=self.skipped,
             rates=self.epoch_interval.rates(self.capacity),
         )
-        valid_nats = float(from_primary(repr(valid.nats / valid.tokens)))  # so that all choose the same best epoch
+        valid_nats = float(from_primary(repr(valid.nll / valid.tokens)))  # so that all choose the same best epoch
         finite = math.isfinite(valid_nats)
         improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
         self.position = dataclasses.replace(

@@ -83,7 +83,9 @@ def make_train_step(
         key = step_key(model, seed, state.step)
         over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW change every row
-        (mean, scored), gradient = differentiate(model, state.params, before, batch, key, over, by_row)
+        (mean, scored), gradient = differentiate(
+            model, state.params, before, batch, key, normaliser=over, by_row=by_row
+        )
         nats = mean * jnp.asarray(over, mean.dtype)
         norm = global_norm(gradient)
         is_finite = jnp.isfinite(nats) & jnp.isfinite(norm)
@@ -104,6 +106,6 @@ def make_train_step(
 
     if mesh is None:
         return jit(train_step, donate_argnums=0)
-    state, replicated = state_shardings(model, config, mesh), replicated(mesh)
-    shardings = {"in_shardings": (state, batch_sharding(mesh), replicated), "out_shardings": (state, replicated)}
+    state, other = state_shardings(model, config, mesh), replicated(mesh)
+    shardings = {"in_shardings": (state, batch_sharding(mesh), other), "out_shardings": (state, other)}
     return jit(train_step, donate_argnums=0, **shardings)

@@ -41,7 +41,6 @@ from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.registry.user_source import is_reference
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval_metrics import Capacity
@@ -232,6 +231,5 @@ def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
     devices = trainer.state.step.sharding.device_set
     peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)
     tokens = config.data.batch_size * config.data.bptt
-    unknown = peak is None or is_reference(config.model.output)  # operations of a user's output layer are unknown
-    flops = None if unknown else token_flops(trainer.model, config.model, words, tokens).training
+    flops = None if peak is None else training_flops(trainer.model, words, tokens)
     return Capacity(len(devices), flops, peak)

@@ -12,8 +12,8 @@ from rnnlm_jax.array_types import Array, Int, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.jobs.run_folder import initial_params
-from rnnlm_jax.jobs.sharding.placement import replicated, model_state_shardings
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
+from rnnlm_jax.jobs.sharding.placement import model_state_shardings, replicated
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.training.optimizer import make_optimizer
 
@@ -64,16 +64,16 @@ def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -
 
     Optimiser state of a parameter has that parameter's sharding; recurrent state is divided like the batch.
     """
-    params, replicated = parameter_shardings(model, mesh), replicated(mesh)
+    params, other = parameter_shardings(model, mesh), replicated(mesh)
     optimizer = make_optimizer(config, 0.0)
     opt_state = optax.tree_map_params(
         optimizer,
         lambda _, sharding: sharding,
         jax.eval_shape(lambda: optimizer.init(model.init(jax.random.key(0)))),
         params,
-        transform_non_params=lambda _: replicated,
+        transform_non_params=lambda _: other,
     )
-    counter: Any = replicated
+    counter: Any = other
     return TrainState(params, opt_state, model_state_shardings(model, mesh), counter, counter, counter)
 
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Int, Tree
 from rnnlm_jax.arrays.array_arguments import as_flags, as_whole_numbers
@@ -23,10 +24,10 @@ class Control(NamedTuple):
 def make_control(
     steps: int,
     batch_shape: tuple[int, ...],
-    mask: Bool[Array, "T *B"] | None,
+    mask: Bool[Array, "T *B"] | ArrayLike | None,
     *,
-    lengths: Int[Array, "*B"] | None,
-    resets: Bool[Array, "T *B"] | None,
+    lengths: Int[Array, "*B"] | ArrayLike | None,
+    resets: Bool[Array, "T *B"] | ArrayLike | None,
 ) -> Control:
     """Check masks, lengths and resets, and join mask and lengths in one mask.
 

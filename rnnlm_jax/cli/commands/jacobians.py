@@ -13,7 +13,7 @@ from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.cli.written_files import require_folder_name
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.evaluation.horizons import HorizonOptions, HorizonReport, measure_horizons, require_measurable
-from rnnlm_jax.jobs.run_folder import Run, kept_steps, open_run
+from rnnlm_jax.jobs.run_folder import Run, checkpoint_steps, open_run
 from rnnlm_jax.system import json_text
 from rnnlm_jax.system.progress import token_bar
 

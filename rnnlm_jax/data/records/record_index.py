@@ -19,7 +19,6 @@ from rnnlm_jax.data.progress import Progress, no_progress
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import DataError, warn
-from rnnlm_jax.system.build_lock import single_build
 from rnnlm_jax.system.cache_root import cache_root, require_writable
 from rnnlm_jax.system.file_lock import single_build
 

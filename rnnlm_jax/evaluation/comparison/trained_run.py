@@ -116,7 +116,9 @@ def training_text(
     corpus = corpus_of_run(moved, remedy)
     text = require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, corpus.name)
     if run.identity is not None:
-        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, f"restore it, or {remedy}")
+        require_same_texts(
+            {"train": text.digest}, run.identity.texts, name=corpus.name, remedy=f"restore it, or {remedy}"
+        )
     return text
 
 
@@ -141,7 +143,7 @@ def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | No
         return None, None
     newest = newest_position(folder, identity)
     if newest is not None:
-        written_before(folder.metrics, newest)  # a truncated file would give the times of an earlier epoch
+        lines_before(folder.metrics, newest)  # a truncated file would give the times of an earlier epoch
     remedy = "restore it from a copy, or delete it to compare without training times"
     try:
         records = [json.loads(line) for line in complete_lines(folder.metrics)]
@@ -150,7 +152,7 @@ def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | No
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder.metrics} is damaged ({error}): {remedy}") from error
     for run_id in run_ids:
-        require_own_id(run_id, identity, str(folder.metrics), remedy)
+        require_run_id(run_id, identity, str(folder.metrics), remedy=remedy)
     return epochs[-1] if epochs else (None, None)
 
 

@@ -21,7 +21,7 @@ from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, as_
 from rnnlm_jax.jobs.run_folder import Run, build_model, write_json
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 
 #: Name -> excess over the full context's perplexity at which a shorter context is enough.
 TOLERANCES = {"1%": 0.01, "5%": 0.05}
@@ -51,7 +51,7 @@ class HorizonReport:
     def write(self, folder: Path) -> None:
         """Write ``jacobians.npz`` and ``jacobians.json``, each atomically."""
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / "jacobians.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(folder / "jacobians.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **self.arrays)  # pyright: ignore[reportArgumentType]
         write_json(folder / "jacobians.json", self.summary)
 

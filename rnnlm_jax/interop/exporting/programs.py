@@ -11,7 +11,7 @@ from jax import export
 
 from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.evaluation.perplexity import LOGITS_AT_ONCE
-from rnnlm_jax.jobs.checkpoints.digests import named_leaves
+from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.kernels.operation import reference_only
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 

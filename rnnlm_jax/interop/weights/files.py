@@ -11,7 +11,7 @@ from safetensors.numpy import load, load_file, save_file
 
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights.arrays import flatten
-from rnnlm_jax.system.atomic_write import written_whole
+from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.input_files import as_data_errors, is_uncompressed_file, read_input
 
 _WHAT = "safetensors file"

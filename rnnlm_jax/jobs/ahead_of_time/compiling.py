@@ -74,7 +74,7 @@ def compile_step(name: str, config: Config, words: Words, *, topology: Topology)
         parameters=parameter_count(shapes.params),
         batch_size=batch_size,
         bptt=bptt,
-        flops_per_token=token_flops(model, config.model, words, bptt * batch_size).training,
+        flops_per_token=training_flops(model, words, bptt * batch_size),
         parameter_bytes=bytes_on_each_device(state.params),
         optimizer_bytes=bytes_on_each_device(state.opt_state),
         memory=memory,
@@ -99,7 +99,7 @@ def _with_shardings(shapes: Any, shardings: Any) -> Any:
 
 def _tpu_model(config: Config, words: Words) -> LanguageModel:
     """Return the model with the executor that a TPU would use."""
-    if config.model.output == "adaptive" and are_open(config.model.output_options):
+    if has_automatic_cutoffs(config.model.output, config.model.output_options):
         raise ConfigError(
             "the cut-offs of an adaptive softmax are measured on the device: give `output_options` cutoffs=…"
         )

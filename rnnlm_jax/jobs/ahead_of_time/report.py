@@ -51,7 +51,7 @@ class StepReport:
     parameters: int
     batch_size: int
     bptt: int
-    flops_per_token: float
+    flops_per_token: float | None
     """Operations of the forward and backward pass, see ``rnnlm_jax.language_model.flops``."""
     parameter_bytes: int
     """Bytes on each device."""

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from rnnlm_jax import cells, inputs, outputs
 from rnnlm_jax.array_types import Array, Key
-from rnnlm_jax.cells import cell_registry
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.language_model.dropout import Dropout
@@ -39,11 +38,12 @@ def build_model(
     for name in ("cell_options", "input_options", "output_options"):
         if not types.keys().isdisjoint(dict(getattr(config, name))):
             raise ConfigError(f"`{name}` cannot set precisions: use `dtype` and `param_dtype`")
+    output = outputs.make(config.output, words, config.tie_embeddings, **types, **dict(config.output_options))
     if config.cell == NO_CELL:
-        cell = _no_cell(config)
+        cell = _no_cell(config, output)
         input_layer = inputs.no_input(param_dtype=config.param_dtype)
     else:
-        cell = cell_registry.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
+        cell = cells.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
         cell = cell if config.layers == 1 else cells.stack(*[cell] * config.layers, residual=config.residual)
         input_layer = inputs.make(config.input, words and words.tokens, **types, **dict(config.input_options))
     model = language_model(
@@ -51,7 +51,7 @@ def build_model(
         vocab_size,
         config.embedding_size,
         input_layer=input_layer,
-        output=outputs.make(config.output, words, config.tie_embeddings, **types, **dict(config.output_options)),
+        output=output,
         tie_embeddings=config.tie_embeddings,
         dropout=Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.dropout_locked),
         init_scale=config.init_scale,
@@ -62,9 +62,9 @@ def build_model(
     return model
 
 
-def _no_cell(config: ModelConfig) -> cells.Cell:
+def _no_cell(config: ModelConfig, output: outputs.OutputLayer) -> cells.Cell:
     """Return the cell of a model without a recurrent part, after checking that no option needs one."""
-    if config.output != "maxent":
+    if not output.context_size:
         raise ConfigError(f"`cell` {NO_CELL} predicts from n-gram features alone: use `output` maxent with it")
     for name in ("cell_options", "input_options", "tie_embeddings", "residual"):
         if getattr(config, name):
