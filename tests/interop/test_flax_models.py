@@ -178,12 +178,12 @@ def test_fresh_parameters_are_the_models():
 @pytest.mark.parametrize(
     ("args", "options", "complaint"),
     [
-        ((TEXT.astype(np.float32),), {}, "ids, whole numbers"),
-        ((TEXT[0],), {}, r"tokens are \(batch, time\), not of shape"),
+        ((TEXT.astype(np.float32),), {}, "token ids, integers"),
+        ((TEXT[0],), {}, r"`tokens` are \(batch, time\), not of shape"),
         ((TEXT,), {"initial_carry": cells.gru(5).initial_state((T + 1,))}, "not a state of this model"),
         ((TEXT,), {"initial_carry": "a state"}, "not a state of this model"),
         (("the cat",), {}, "tokens must be an array of numbers, not this str"),
-        ((TEXT,), {"initial_carry": cells.lstm(5).initial_state((B,))}, "these tokens ask for float32"),
+        ((TEXT,), {"initial_carry": cells.lstm(5).initial_state((B,))}, "these tokens need float32"),
     ],
 )
 def test_calls_that_cannot_be_say_so(args, options, complaint):
@@ -191,19 +191,19 @@ def test_calls_that_cannot_be_say_so(args, options, complaint):
     for call, loss, step in modules(model, random_params(model)):
         with pytest.raises(UserError, match=complaint):
             call(*args, **options)
-        with pytest.raises(UserError, match=r"targets has shape \(7, 2\)"):
+        with pytest.raises(UserError, match=r"`targets` has shape \(7, 2\)"):
             loss(TEXT, TEXT[:, :2])
-        with pytest.raises(UserError, match="mask has shape"):
+        with pytest.raises(UserError, match="`mask` has shape"):
             loss(TEXT, TEXT, MASK)
-        with pytest.raises(UserError, match="token are ids"):
+        with pytest.raises(UserError, match="`token` are token ids"):
             step(model.initial_state((B,)), np.ones(B))
 
 
 def test_what_is_no_model():
     for build in (lambda m: LinenLanguageModel(m), lambda m: NnxLanguageModel(m, rngs=nnx.Rngs(0))):
-        with pytest.raises(UserError, match="takes what language_model makes, not Cell"):
+        with pytest.raises(UserError, match="takes a model made by language_model, not Cell"):
             build(cells.lstm(5))
-    with pytest.raises(UserError, match="this NnxLanguageModel asks for"):
+    with pytest.raises(UserError, match="this NnxLanguageModel needs"):
         NnxLanguageModel.from_params(model_of(), random_params(language_model(cells.lstm(6), V, 4)))
-    with pytest.raises(UserError, match="there are no weights for this language model"):
+    with pytest.raises(UserError, match="no weights for this language model"):
         LinenLanguageModel(model_of()).apply({}, TEXT)

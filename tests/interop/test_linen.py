@@ -164,10 +164,10 @@ def test_weights_that_do_not_fit(what):
 @pytest.mark.parametrize(
     ("weights", "complaint"),
     [
-        ({"w_x": 1, "w_h": 2}, "misses b: this lstm cell"),
+        ({"w_x": 1, "w_h": 2}, "lacks b: this lstm cell"),
         ({**PARAMS._asdict(), "kernel": 1}, "has kernel, which is unknown"),
         ({**PARAMS._asdict(), "b": "zeros"}, "parameter b is a str"),
-        (PARAMS._replace(w_h=PARAMS.w_h.T), rf"parameter w_h has shape \({4 * H}, {H}\).*asks for \({H}, {4 * H}\)"),
+        (PARAMS._replace(w_h=PARAMS.w_h.T), rf"parameter w_h has shape \({4 * H}, {H}\).*needs \({H}, {4 * H}\)"),
         (list(PARAMS), "is a list: this lstm cell .* LSTMParams"),
         (PARAMS.w_x, "the whole of the parameters is a"),
     ],
@@ -183,7 +183,7 @@ def test_what_is_no_cell_and_paths_that_lead_nowhere():
             LinenCell(wrong)
         with pytest.raises(UserError, match=complaint):
             LinenRNN(wrong)
-    with pytest.raises(UserError, match="there are no weights for this lstm cell"):
+    with pytest.raises(UserError, match="no weights for this lstm cell"):
         LinenRNN(CELL).apply({}, XS)
-    with pytest.raises(UserError, match="no 'cell' on the way to params/cell/weights: there is weights"):
+    with pytest.raises(UserError, match="no 'cell' on the way to params/cell/weights: found weights"):
         from_linen(VARIABLES, "cell")

@@ -125,9 +125,9 @@ def test_optimizer_trains_like_the_pure_functions(rnn_class):
 @pytest.mark.parametrize(
     ("params", "complaint"),
     [
-        (make("gru").init(jax.random.key(0), D), "is a GRUParams: this lstm cell asks for a LSTMParams"),
+        (make("gru").init(jax.random.key(0), D), "is a GRUParams: this lstm cell needs a LSTMParams"),
         (PARAMS._replace(w_h=PARAMS.w_h.T), rf"parameter w_h has shape \({4 * H}, {H}\)"),
-        ({"w_x": PARAMS.w_x}, "misses w_h, b"),
+        ({"w_x": PARAMS.w_x}, "lacks w_h, b"),
         (PARAMS._replace(b=None), "parameter b is a NoneType"),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_cannot_be_built():
         NnxRNN(module_of())("the cat")
     with pytest.raises(UserError, match="NnxRNN takes an NnxCell"):
         NnxRNN(CELL)
-    with pytest.raises(UserError, match="no weights of ours in a Linear"):
+    with pytest.raises(UserError, match="a Linear has no weights"):
         to_params(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
-    with pytest.raises(UserError, match="not from carry_init"):
+    with pytest.raises(UserError, match="not from `carry_init`"):
         module_of().initialize_carry((B, D), carry_init=nnx.initializers.ones)
