@@ -1,4 +1,4 @@
-"""The character network's convolutions beside torch's ``Conv1d``."""
+"""The convolutions of the character network equal torch's ``Conv1d``."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ WORDS = ["convolution", "a", "<eos>", "of", "windows"]
 
 
 def test_maxima_over_windows_are_those_of_conv1d():
-    """Words of one length at a time: torch's padding has no end of its own."""
+    """One word at a time, because torch's padding would be read as characters."""
     layer = inputs.make("char-cnn", WORDS, "float64", "float64", filters="3+4+5", characters=4, highways=0)
     shapes = jax.eval_shape(lambda: layer.init(jax.random.key(0), len(WORDS), 12))
     rng = np.random.default_rng(0)
