@@ -6,11 +6,30 @@ state), one bias, and the GRU's recurrent candidate bias ``b_n`` beside it. All 
 generic over the rows below.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-#: Our gates, by kind of cell, in our order.
-GATES = {"elman": "h", "lstm": "ifgo", "lstm-projected": "ifgo", "gru": "rzn"}
+from rnnlm_jax import cells
+from rnnlm_jax.cells import Cell
+
+
+class CellKind(NamedTuple):
+    """A kind of cell of this library that some row lays out."""
+
+    gates: str
+    """One letter per gate, in the order of the cell's parameters."""
+    factory: Callable[..., Cell]
+    params: Callable[..., Any]
+    state: type
+
+
+CELL_KINDS = {
+    "elman": CellKind("h", cells.elman, cells.ElmanParams, cells.ElmanState),
+    "lstm": CellKind("ifgo", cells.lstm, cells.LSTMParams, cells.LSTMState),
+    "lstm-projected": CellKind("ifgo", cells.projected_lstm, cells.ProjectedLSTMParams, cells.LSTMState),
+    "gru": CellKind("rzn", cells.gru, cells.GRUParams, cells.GRUState),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,7 @@ class Convention:
     system: str
     kind: str
     cell: str
-    """The kind of our cell."""
+    """The kind of our cell, a key of ``CELL_KINDS``."""
     gates: tuple[str, ...]
     """The library's blocks in order, by our letters; a block with two letters is both of these gates."""
     w_x: tuple[str, ...]
@@ -65,6 +84,11 @@ class Convention:
     """Gates whose preactivation has the opposite sign, because ``1 - σ(a) = σ(-a)``."""
     added: tuple[tuple[str, float], ...] = ()
     """Constants that the library adds to a gate's preactivation and stores in no array."""
+
+    @property
+    def our_gates(self) -> str:
+        """Return our gates in our order, one letter each."""
+        return CELL_KINDS[self.cell].gates
 
     @property
     def title(self) -> str:

@@ -20,7 +20,7 @@ from rnnlm_jax.interop.weights.choose_convention import (
     rows_of_kind,
     system_of,
 )
-from rnnlm_jax.interop.weights.conventions import CONVENTIONS, SYSTEMS, Convention
+from rnnlm_jax.interop.weights.conventions import CELL_KINDS, CONVENTIONS, SYSTEMS, Convention
 from rnnlm_jax.interop.weights.fit_cell import Loaded, arrays_by_field, fit_to_cell
 from rnnlm_jax.interop.weights.layout import LayerPosition, Sizes
 from rnnlm_jax.interop.weights.named_arrays import (
@@ -31,13 +31,6 @@ from rnnlm_jax.interop.weights.named_arrays import (
     nest,
     select_prefix,
 )
-
-PARAMS = {
-    "elman": cells.ElmanParams,
-    "lstm": cells.LSTMParams,
-    "lstm-projected": cells.ProjectedLSTMParams,
-    "gru": cells.GRUParams,
-}
 
 
 def load(
@@ -211,10 +204,10 @@ def _load_direction(row: Convention, arrays: Mapping[str, np.ndarray], sizes: Si
         options["projection_size"] = sizes.feedback
     if b is None and row.cell != "elman":
         b = np.zeros(arrays["w_x"].shape[1], dtype)
-    factory = {"elman": cells.elman, "lstm": cells.lstm, "lstm-projected": cells.projected_lstm, "gru": cells.gru}
-    cell = factory[row.cell](sizes.hidden, param_dtype=dtype, **options)
+    kind = CELL_KINDS[row.cell]
+    cell = kind.factory(sizes.hidden, param_dtype=dtype, **options)
     params = {name: None if array is None else jnp.asarray(array) for name, array in {**ours, "b": b}.items()}
-    return Loaded(cell, PARAMS[row.cell](**params))
+    return Loaded(cell, kind.params(**params))
 
 
 def _fits(row: Convention, arrays: Mapping[str, np.ndarray], instead_of: Convention) -> bool:

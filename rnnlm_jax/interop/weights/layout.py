@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnlm_jax.errors import WeightsError
-from rnnlm_jax.interop.weights.conventions import GATES, SYSTEMS, Convention
+from rnnlm_jax.interop.weights.conventions import SYSTEMS, Convention
 
 MATRICES, VECTORS = ("w_x", "w_h"), ("b", "b_h")
 
@@ -144,13 +144,13 @@ def _signed(row: Convention, gate: str, block: np.ndarray) -> np.ndarray:
 def _to_our_gates(row: Convention, whole: np.ndarray) -> np.ndarray:
     """Return the blocks of all gates in our order, with our signs."""
     blocks = dict(zip(row.gates, np.split(whole, len(row.gates), axis=-1), strict=True))
-    found = [next(block for letters, block in blocks.items() if gate in letters) for gate in GATES[row.cell]]
-    return np.concatenate([_signed(row, g, b) for g, b in zip(GATES[row.cell], found, strict=True)], axis=-1)
+    found = [next(block for letters, block in blocks.items() if gate in letters) for gate in row.our_gates]
+    return np.concatenate([_signed(row, g, b) for g, b in zip(row.our_gates, found, strict=True)], axis=-1)
 
 
 def _to_their_gates(row: Convention, whole: np.ndarray, field: str) -> np.ndarray:
     """Return the blocks of all gates in their order, with their signs."""
-    gates = GATES[row.cell]
+    gates = row.our_gates
     blocks = dict(zip(gates, np.split(whole, len(gates), axis=-1), strict=True))
     for letters in row.gates:
         if any(not np.array_equal(blocks[letters[0]], blocks[gate], equal_nan=True) for gate in letters):
@@ -163,7 +163,7 @@ def _to_their_gates(row: Convention, whole: np.ndarray, field: str) -> np.ndarra
 
 def _gate(row: Convention, whole: np.ndarray, gate: str) -> np.ndarray:
     """Return the block of one of our gates, as a view."""
-    gates = GATES[row.cell]
+    gates = row.our_gates
     size = whole.shape[-1] // len(gates)
     start = gates.index(gate) * size
     return whole[..., start : start + size]

@@ -6,13 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
-from rnnlm_jax.cells import Bidirectional, Cell, Directions, ElmanState, GRUState, LSTMState, Stack
+from rnnlm_jax.cells import Bidirectional, Cell, Directions, Stack
 from rnnlm_jax.errors import WeightsError
 from rnnlm_jax.interop.weights.choose_convention import describe, layers_of, parts_of, rows_of_cell
-from rnnlm_jax.interop.weights.conventions import SYSTEMS, System
+from rnnlm_jax.interop.weights.conventions import CELL_KINDS, SYSTEMS, System
 
 FIELDS = {"h": "hidden", "c": "cell"}
-STATES = {"elman": ElmanState, "gru": GRUState, "lstm": LSTMState, "lstm-projected": LSTMState}
 
 
 class _StateLayout(NamedTuple):
@@ -62,7 +61,7 @@ def load_state(system: str, cell: Cell, state: Any) -> Tree:
     if wrong or any(a.shape[-1:] != (h,) for h, piece in zip(widths, pieces, strict=True) for a in piece):
         raise WeightsError(f"`state` is not a {system} state of {describe(cell)}: {_describe_layout(layout)}")
     states = iter(
-        STATES[part.spec.kind](
+        CELL_KINDS[part.spec.kind].state(
             **{FIELDS[o]: jnp.asarray(a, part.spec.param_dtype) for o, a in zip(order, piece, strict=True)}
         )
         for part, piece in zip(parts, pieces, strict=True)
@@ -95,7 +94,7 @@ def dump_state(system: str, cell: Cell, state: Tree, params: Tree = None) -> Any
     pieces = []
     for layer, weights in zip(parts_of(cell, state), parts_of(cell, params), strict=True):
         for (part, values), (_, p) in zip(layer, weights, strict=True):
-            if not isinstance(values, STATES[part.spec.kind]):
+            if not isinstance(values, CELL_KINDS[part.spec.kind].state):
                 raise WeightsError(f"`state` is not a state of {describe(cell)}: give one that unroll returned")
             found = {letter: np.asarray(getattr(values, FIELDS[letter])) for letter in order}
             if projected:
