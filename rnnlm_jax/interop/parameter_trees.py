@@ -15,7 +15,7 @@ from rnnlm_jax.errors import WeightsError
 ANY = object()
 
 
-def fit_tree(expected: Tree, params: Tree, owner: str, path: str = "") -> Tree:
+def fit_tree(expected: Tree, params: Tree, owner: str, *, path: str = "") -> Tree:
     """Return parameters in the tuples of ``expected``.
 
     A mapping is accepted for a tuple, keyed by field or, for a tuple without names, by position: readers that do not
@@ -39,7 +39,7 @@ def fit_tree(expected: Tree, params: Tree, owner: str, path: str = "") -> Tree:
         names = _entry_names(expected)
         values = _entries(expected, names, params, owner=owner, place=place)
         paths = [f"{path}.{name}".lstrip(".") for name in names]
-        parts = [fit_tree(e, v, owner, p) for e, v, p in zip(expected, values, paths, strict=True)]
+        parts = [fit_tree(e, v, owner, path=p) for e, v, p in zip(expected, values, paths, strict=True)]
         return type(expected)(*parts) if hasattr(expected, "_fields") else tuple(parts)
     if expected is ANY:
         return params

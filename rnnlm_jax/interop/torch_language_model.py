@@ -57,8 +57,8 @@ def load(
     tied, table, matrix = _matrices(named, tied)
     cell, params = weights.load("torch", kind or _kind(named), named, prefix="rnn", dtype=dtype)
     layers = cell.layers if isinstance(cell, Stack) else (cell,)
-    config, dtype = _config(cell, layers, params, tied), layers[0].spec.param_dtype
-    _check_sizes(cell, params, table, matrix)
+    config, dtype = _config(cell, layers, params, tied=tied), layers[0].spec.param_dtype
+    _check_sizes(cell, params, table, matrix=matrix)
     bias = named.get(BIAS, np.zeros(len(matrix), dtype))
     if bias.shape != matrix.shape[:1]:
         raise WeightsError(f"decoder.bias has shape {bias.shape}, and should be {matrix.shape[:1]}, as decoder.weight")
@@ -132,7 +132,7 @@ def _kind(named: Mapping[str, np.ndarray]) -> str:
     return KINDS[gates]
 
 
-def _config(cell: Cell, layers: tuple[Cell, ...], params: Any, tied: bool) -> ModelConfig:
+def _config(cell: Cell, layers: tuple[Cell, ...], params: Any, *, tied: bool) -> ModelConfig:
     spec = layers[0].spec
     if spec.kind == "bidirectional":
         raise WeightsError("this network is bidirectional (weight_ih_l0_reverse), which a language model cannot be")
@@ -156,7 +156,7 @@ def _config(cell: Cell, layers: tuple[Cell, ...], params: Any, tied: bool) -> Mo
     )
 
 
-def _check_sizes(cell: Cell, params: Any, table: np.ndarray, matrix: np.ndarray) -> None:
+def _check_sizes(cell: Cell, params: Any, table: np.ndarray, *, matrix: np.ndarray) -> None:
     lowest = params[0] if isinstance(cell, Stack) else params
     for name, array, size, of in (
         (ENCODER, table, lowest.w_x.shape[0], "inputs of rnn.weight_ih_l0"),

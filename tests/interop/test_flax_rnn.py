@@ -176,8 +176,6 @@ def test_impossible_calls_are_refused(kind, call, complaint):
     inputs = call.pop("xs")
     with pytest.raises(UserError, match=complaint):
         ours_of(kind, cell, params)(inputs, **call)
-    if (
-        "initial_carry" in call or inputs.ndim == 3 and not call
-    ):  # the others are ours, or checked by Flax
+    if "initial_carry" in call or inputs.ndim == 3 and not call:  # the others are ours, or checked by Flax
         with pytest.raises(UserError, match=complaint):
             rnn_of(kind, cell, params)(inputs, **call)

@@ -41,7 +41,7 @@ def test_weights_convert_both_ways(kind, layers, directions):
     their_state, theirs = run(module, xs)
     state, ours = outputs(cell, params, xs)
     assert_close(ours, theirs)
-    jax.tree.map(assert_close, weights.dump_state("torch", cell, state, params), their_state)
+    jax.tree.map(assert_close, weights.dump_state("torch", cell, state, params=params), their_state)
 
     params = random_params(cell, seed=2)
     module.load_state_dict({name: torch.tensor(a) for name, a in weights.dump("torch", cell, params).items()})

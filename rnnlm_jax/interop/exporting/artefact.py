@@ -71,8 +71,10 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
         run.vocabulary.save(folder / "vocabulary.json")
         shutil.copyfile(Path(score.__file__), folder / "score.py")
         copy_flatbuffers(folder / "flatbuffers")
-        write_text(folder / "README.md", readme(jax.__version__, programs.step, run.vocabulary.describe(), whole))
-        manifest = _manifest(run, arrays, state, programs) | {"whole_run": whole, "sha256": _digests(folder)}
+        write_text(
+            folder / "README.md", readme(jax.__version__, programs.step, run.vocabulary.describe(), whole_run=whole)
+        )
+        manifest = _manifest(run, arrays, state, programs=programs) | {"whole_run": whole, "sha256": _digests(folder)}
         write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -104,7 +106,7 @@ def copy_flatbuffers(folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def _manifest(run: Run, arrays: dict[str, Array], state: dict[str, Array], programs: Programs) -> dict[str, Any]:
+def _manifest(run: Run, arrays: dict[str, Array], state: dict[str, Array], *, programs: Programs) -> dict[str, Any]:
     """Return the description of the folder, for programs in any language."""
     least, most = (
         export.minimum_supported_calling_convention_version,

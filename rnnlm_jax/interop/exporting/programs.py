@@ -59,26 +59,22 @@ def export_programs(model: LanguageModel, params: LanguageModelParams, platforms
     ) -> tuple[Named, Float[Array, "T B"]]:
         own = unflatten(params, structure)
         after, hs = model.hidden(own, unflatten(state, state_structure), inputs, None)
-        return named_leaves(after), nats_in_blocks(model, own, hs, targets)
+        return named_leaves(after), nats_in_blocks(model, own, hs, targets=targets)
 
-    with (
-        by_meaning(),
-        model_x64(model),
-        _no_paths(),
-        jax.disable_jit(False),
-    ):  # compiled elsewhere
+    # disable_jit(False): the programs are compiled elsewhere, whatever the process has set.
+    with by_meaning(), model_x64(model), _no_paths(), jax.disable_jit(False):
         t, b = export.symbolic_shape("T, B")
         weights = {name: _described(leaf, leaf.shape) for name, leaf in named_leaves(params).items()}
         state = {name: _described(leaf, (b, *leaf.shape[1:])) for name, leaf in initial_state(model).items()}
-        tokens, window = jax.ShapeDtypeStruct((b,), jnp.int32), jax.ShapeDtypeStruct((t, b), jnp.int32)
+        token, tokens = jax.ShapeDtypeStruct((b,), jnp.int32), jax.ShapeDtypeStruct((t, b), jnp.int32)
         return Programs(
-            step=export.export(jax.jit(step), platforms=platforms)(weights, state, tokens),
-            score=export.export(jax.jit(score), platforms=platforms)(weights, state, window, window),
+            step=export.export(jax.jit(step), platforms=platforms)(weights, state, token),
+            score=export.export(jax.jit(score), platforms=platforms)(weights, state, tokens, tokens),
         )
 
 
 def nats_in_blocks(
-    model: LanguageModel, params: LanguageModelParams, hs: Tree, targets: Int[Array, "T B"]
+    model: LanguageModel, params: LanguageModelParams, hs: Tree, *, targets: Int[Array, "T B"]
 ) -> Float[Array, "T B"]:
     """Return ``-log P(target | h)`` in nats, computed for a fixed number of rows at a time.
 

@@ -50,7 +50,7 @@ vocabulary do not age: anything that knows their formats can read them.{again}
 """
 
 
-def readme(jax_version: str, program: export.Exported, vocabulary: str, whole_run: bool) -> str:
+def readme(jax_version: str, program: export.Exported, vocabulary: str, *, whole_run: bool) -> str:
     """Return the text of ``README.md``.
 
     Args:

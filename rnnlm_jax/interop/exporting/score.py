@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -74,7 +74,7 @@ def lines_of(path: str) -> Iterator[str]:
     offset = 0
     with open(path, "rb") as packed:
         zipped = packed.peek(len(GZIP)).startswith(GZIP)
-        file: BinaryIO = gzip.GzipFile(fileobj=packed) if zipped else packed  # type: ignore[assignment]
+        file: io.BufferedIOBase = gzip.GzipFile(fileobj=packed) if zipped else packed
         for raw in file:
             line = raw.removesuffix(b"\n").removesuffix(b"\r")
             if offset == 0:

@@ -73,7 +73,7 @@ def load_state(system: str, cell: Cell, state: Any) -> Tree:
     return tuple(one(layer) for layer in cell.layers) if isinstance(cell, Stack) else one(cell)
 
 
-def dump_state(system: str, cell: Cell, state: Tree, params: Tree = None) -> Any:
+def dump_state(system: str, cell: Cell, state: Tree, *, params: Tree = None) -> Any:
     """Return a state of a cell as another library's, in NumPy arrays laid out as ``load_state`` takes them.
 
     haiku's is a tuple (h, c): ``haiku.LSTMState(*state)``.
