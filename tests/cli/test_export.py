@@ -104,7 +104,7 @@ def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse)
     refuse("import", tmp_path / "bare.safetensors", "--run", new, saying="add --vocabulary, its words one a line")
     (tmp_path / "words.txt").write_text("the\ncat\n")
     words = ["--run", new, "--vocabulary", tmp_path / "words.txt"]
-    refuse("import", tmp_path / "bare.safetensors", *words, saying="bare.safetensors: this is no state_dict")
+    refuse("import", tmp_path / "bare.safetensors", *words, saying="bare.safetensors: this is not a state_dict")
     (tmp_path / "cut.safetensors").write_bytes(saved.read_bytes()[:-7])
     refuse("import", tmp_path / "cut.safetensors", "--run", new, saying="cut.safetensors")
     assert not new.exists()
@@ -137,7 +137,7 @@ def test_a_model_of_torch(corpus, tmp_path, rnnlm, refuse):
 def test_what_cannot_be_exported(trained, tmp_path, refuse):
     out = tmp_path / "out"
     refuse("export", trained, "--out", out, "--platforms", "cpu,abacus", saying="not 'abacus'")
-    refuse("export", trained, "--out", out, "--platforms", "", saying="platforms are cpu")
+    refuse("export", trained, "--out", out, "--platforms", "", saying="`platforms` are cpu")
     refuse("export", trained, "--out", out, "--format", "onnx", saying="invalid choice")
     flags = ["--format", "safetensors", "--platforms", "cpu"]
     refuse("export", trained, "--out", out, *flags, saying="leave it out")
