@@ -14,7 +14,7 @@ from rnnlm_jax.array_types import Array
 from rnnlm_jax.config import to_json
 from rnnlm_jax.errors import ArgumentError, DeviceError
 from rnnlm_jax.interop.exporting import score
-from rnnlm_jax.interop.exporting.atomic_folder import written_folder
+from rnnlm_jax.interop.exporting.atomic_folder import atomic_folder
 from rnnlm_jax.interop.exporting.programs import Programs, export_programs, initial_state, model_x64, uses_float64
 from rnnlm_jax.interop.exporting.readme import readme
 from rnnlm_jax.interop.exporting.run_file import require_run, run_texts
@@ -56,7 +56,7 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
     """
     require_run(run)
     check_platforms(platforms)
-    with written_folder(path) as folder:
+    with atomic_folder(path) as folder:
         require_finite(run.params, "the run")
         with model_x64(run.model):
             model, params = run.model.tabulated(run.params)

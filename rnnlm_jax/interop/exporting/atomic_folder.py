@@ -11,7 +11,7 @@ from rnnlm_jax.errors import CheckpointError
 
 
 @contextmanager
-def written_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``, which is renamed to it at the end, and removed after an error.
 
     Args:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rnnlm_jax.interop.exporting.atomic_folder import written_folder
+from rnnlm_jax.interop.exporting.atomic_folder import atomic_folder
 from rnnlm_jax.interop.exporting.run_file import require_run
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import Run, RunFolder, write_json, write_new_run
@@ -34,7 +34,7 @@ def import_run(run: Run, path: str | Path, source: dict[str, Any]) -> None:
         None if run.words is None else run.words.digest,
         {} if was is None else was.texts,
     )
-    with written_folder(path) as temporary:
+    with atomic_folder(path) as temporary:
         folder = RunFolder(temporary)
         for kind in ("best", "last"):
             checkpoints = CheckpointFolder(folder.checkpoints(kind))
