@@ -1,4 +1,4 @@
-"""The page for those who come from another library: each section runs as it stands, by itself."""
+"""Each section of ``docs/coming-from.md`` runs by itself."""
 
 import doctest
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import pytest
 
-os.environ.setdefault("KERAS_BACKEND", "jax")  # read as keras is imported
+os.environ.setdefault("KERAS_BACKEND", "jax")  # read when keras is imported
 PAGE = Path(__file__).parent.parent / "docs" / "coming-from.md"
-#: Heading -> what it takes; flax is always there.
+#: Heading -> the module that it needs; flax is always installed.
 NEEDS = {
     "Flax linen": "flax",
     "Flax nnx": "flax",

@@ -1,4 +1,4 @@
-"""What the documents say is so: their code runs, their tables are complete, their links lead somewhere."""
+"""The documents are true: their code runs, their tables name what exists, their links lead somewhere."""
 
 import dataclasses
 import doctest
@@ -13,60 +13,101 @@ import pytest
 
 from rnnlm_jax import cells, jacobians
 from rnnlm_jax.cells import Cell, CellSpec
+from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.data import Batch
 from rnnlm_jax.outputs import OutputLayer
+from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.presets import PRESETS
 from tests.training.tiny import text
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("*/*/README.md")),
 ]
+#: Documents whose sessions run in this process, and how many examples each has at least.
+SESSIONS = {"README.md": 10, "docs/unroll.md": 8, "docs/jacobians.md": 14, "docs/ngrams.md": 9}
+#: Documents with a session that another test runs: on several devices, or beside other libraries.
+SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/coming-from.md"}
 
 
-def test_the_readme_runs():
+@pytest.mark.parametrize("name", SESSIONS)
+def test_sessions_run(name):
     with jax.enable_x64(False):
-        outcome = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
-    assert outcome.attempted > 10
+        outcome = doctest.testfile(str(ROOT / name), module_relative=False)
+    assert outcome.attempted >= SESSIONS[name]
     assert outcome.failed == 0
 
 
-def test_inside_jax_programs():
-    """On four devices, which a process must ask for before it starts."""
+def test_every_session_is_run():
+    written = {str(path.relative_to(ROOT)) for path in DOCUMENTS if "\n>>> " in path.read_text()}
+    assert written == SESSIONS.keys() | SESSIONS_ELSEWHERE
+
+
+def test_sessions_inside_jax_programs_run():
+    """In a process of its own, because the number of devices is fixed when jax starts."""
     page = str(ROOT / "docs" / "inside-jax-programs.md")
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-m", "doctest", page], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def names_in_table(head):
-    """What stands in backquotes in the first column of the README's table with that head."""
-    table = (ROOT / "README.md").read_text().split(head)[1].split("\n\n")[0]
+def names_in_table(document, head):
+    """The names in backquotes in the first column of the table with that head."""
+    table = (ROOT / document).read_text().split(head)[1].split("\n\n")[0]
     return {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
 
 
-def test_the_readme_lists_the_whole_zoo():
-    assert names_in_table("| name in the zoo | cell | from |\n") <= set(cells.names())
+def test_the_tables_name_what_exists():
+    assert names_in_table("README.md", "| name | cell | from |\n") <= set(CELLS)
+    assert names_in_table("docs/output-layers.md", "| name | training loss | from |\n") == set(OUTPUTS)
+    assert names_in_table("docs/jacobians.md", "| function | what it is |\n") <= set(jacobians.__all__)
 
 
-def test_the_readme_names_functions_that_exist():
-    assert names_in_table("| function | what it is |\n") <= set(jacobians.__all__)
+def test_the_readme_is_short():
+    assert (ROOT / "README.md").stat().st_size <= 8192
+
+
+def test_the_index_lists_every_page():
+    linked = set(re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / "README.md").read_text()))
+    assert {path.name for path in ROOT.glob("docs/*.md")} - {"README.md"} <= linked
+    decisions = ROOT / "docs" / "decisions"
+    records = sorted(path.name for path in decisions.glob("[0-9]*.md"))
+    listed = re.findall(r"\]\((\d[^)]+)\)", (decisions / "README.md").read_text())
+    assert sorted(listed) == records
+    assert [name[:3] for name in records] == [f"{number:03d}" for number in range(1, len(records) + 1)]
+
+
+def anchors(document):
+    """The anchors of a document's headings, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_presets_exist(document):
     text = document.read_text()
-    for link in re.findall(r"\]\(([^)#]+)\)", text):
-        assert link.startswith("http") or (document.parent / link).exists(), link
+    for link, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
+        target = document.parent / link if link else document
+        assert link.startswith("http") or target.exists(), link
+        assert not anchor or link.startswith("http") or anchor in anchors(target), f"{link}#{anchor}"
     for name in re.findall(r"rnnlm-jax train ([a-z0-9-]+/[a-z0-9-]+)", text):
         assert name in PRESETS
 
 
-def test_the_page_on_cells_of_ones_own_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_in_backquotes_exist(document):
+    """Files and folders of the repository, also where the package's name is left out; the changelog is of its time."""
+    if document.name == "CHANGELOG.md":
+        return
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for path in re.findall(r"`((?:rnnlm_jax|tests|benchmarks|experiments|docs)/[\w./-]+|[\w/]+/\w+\.py)`", text):
+        assert (ROOT / path).exists() or (ROOT / "rnnlm_jax" / path).exists(), path
+
+
+def test_the_page_on_your_own_cell_runs(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs" / "your-own-cell.md").read_text()
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(text())
@@ -86,7 +127,7 @@ def test_the_page_on_cells_of_ones_own_runs(tmp_path, monkeypatch, capsys):
         fields = getattr(cell, "_fields", None) or [field.name for field in dataclasses.fields(cell)]
         section = page.split(f"## `{cell.__name__}`")[1].split("\n## ")[0]
         assert not [name for name in fields if not re.search(rf"`{name}\b", section)]
-    # what a run recorded
+    # a run refuses a source that was changed or removed
     Path("mine.py").write_text(sources["mine.py"] + "\n# changed\n")
     assert main(["eval", "runs/mine", "--data", "text.txt"]) == 2
     assert "mine.py was changed since the run was begun" in capsys.readouterr().err

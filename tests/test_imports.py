@@ -73,10 +73,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         JAX | {"torch", "tqdm"},
     ),
     # other frameworks: nothing outside imports these but the command line
-    "interop": (MODEL | {"interop.fitting"}, JAX | {"flax"}),
-    "interop.fitting": ({"array_types", "cells", "errors"}, JAX),
-    "interop.weights": ({"array_types", "cells", "errors", "interop.fitting", "system"}, JAX | {"safetensors"}),
-    "interop.torch_language_model": (MODEL | {"interop.fitting", "interop.weights"}, JAX),
+    "interop": (MODEL | {"interop.parameter_trees"}, JAX | {"flax"}),
+    "interop.parameter_trees": ({"array_types", "cells", "errors"}, JAX),
+    "interop.weights": ({"array_types", "cells", "errors", "interop.parameter_trees", "system"}, JAX | {"safetensors"}),
+    "interop.torch_language_model": (MODEL | {"interop.parameter_trees", "interop.weights"}, JAX),
     # the script goes along with an exported model as it is, and knows nothing of this package
     "interop.exporting.score": (set(), JAX | {"tokenizers"}),
     "interop.exporting": (

@@ -1,1 +1,1 @@
-"""Models and weights of other libraries, and ours in theirs; each file imports at most one of them."""
+"""Weights and modules of other libraries, and exported models; each file imports at most one other library."""

@@ -1,103 +1,90 @@
-"""A whole language model as a Flax linen module."""
+"""A language model as a Flax linen module."""
 
 from typing import Any
 
 import flax.linen as nn
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.interop.flax_model import ModelCalls, check_model, draws
 from rnnlm_jax.interop.linen_weights import module_weights
-from rnnlm_jax.interop.model_call import draws, model_log_probs, model_loss, model_step
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 
 
-class LinenLanguageModel(nn.Module):
-    """A whole language model as a module: log-probabilities of the next token, and the loss that training descends.
+class LinenLanguageModel(ModelCalls, nn.Module):
+    """A language model as a linen module: see ``ModelCalls`` for its attributes and axes.
 
-    Attributes:
-        model: made by ``language_model``.
-        time_major: whether tokens are ``[T, B]``; if not, ``[B, T]``.
-        return_carry: whether the call returns the state after the tokens too, as ``(carry, log_probs)``.
+    In training it draws from the rng "dropout".
     """
 
     model: LanguageModel
     time_major: bool = False
     return_carry: bool = False
+    step = ModelCalls.step  # linen opens a scope only in methods of the class itself
 
     def __post_init__(self) -> None:
         """Check the model."""
-        if not isinstance(self.model, LanguageModel):
-            raise UserError(f"{type(self).__name__} takes what language_model makes, not {type(self.model).__name__}")
+        check_model(self.model, type(self).__name__)
         super().__post_init__()
 
     @nn.compact
-    def weights(self) -> LanguageModelParams:
-        """The model's parameters."""
+    def model_params(self) -> LanguageModelParams:
+        """Return the model's parameters."""
         return module_weights(self, "this language model", self.model.init)
 
     def __call__(
         self,
-        tokens: Int[Array, "B T"],
+        tokens: Int[Array, "_ _"],
         *,
         initial_carry: Tree | None = None,
         return_carry: bool | None = None,
         train: bool = False,
     ) -> Any:
-        """``log P(· | tokens up to t)`` in nats after each token, ``[B, T, V]``, normalised; or ``(carry, log_probs)``.
-
-        That is V numbers a token; ``loss`` never keeps them all.
+        """Return ``log P(· | tokens up to t)`` in nats after each token, ``[B, T, V]``; or ``(carry, log_probs)``.
 
         Args:
             tokens: ids ``[B, T]``, or with ``time_major`` ``[T, B]``.
-            initial_carry: the state before the first token, ``model.initial_state((B,))`` or what an earlier call
+            initial_carry: the state before the first token, ``model.initial_state((B,))`` or one that an earlier call
                 returned.
-            return_carry: see the attribute.
-            train: whether dropout is applied, from the rng "dropout".
+            return_carry: in place of the attribute.
+            train: whether to apply dropout.
 
         Raises:
-            UserError: for tokens, weights or a state that do not fit the model, or an rng that is not there.
+            ArgumentError, WeightsError: for tokens, a state or weights that do not fit the model, or a missing rng.
         """
-        state, log_probs = model_log_probs(
-            self.model, self.weights(), tokens, initial_carry, self.time_major, self._key(train)
-        )
-        return (state, log_probs) if (self.return_carry if return_carry is None else return_carry) else log_probs
+        return self._log_probs(tokens, initial_carry, return_carry, key=self._key(train))
 
     def loss(
         self,
-        inputs: Int[Array, "B T"],
-        targets: Int[Array, "B T"],
-        mask: Bool[Array, "B T"] | None = None,
+        inputs: Int[Array, "_ _"],
+        targets: Int[Array, "_ _"],
+        mask: Bool[Array, "_ _"] | None = None,
         *,
         initial_carry: Tree | None = None,
         train: bool = False,
     ) -> tuple[Float[Array, ""], Scored]:
-        """Summed nats of the targets that the mask counts, and ``Scored``: over how many, and the state after them.
+        """Return the summed negative log-likelihood (nats) of the targets, and ``Scored``: their number and the state.
 
-        Divide by ``scored.tokens`` for the mean. With ``train`` a sampled output layer gives what it descends instead.
+        Divide by ``scored.tokens`` for the mean. With ``train``, a sampled output layer returns its sampled loss.
+        Not all logits are kept.
 
         Args:
             inputs: the token before each target.
-            targets: what is predicted.
-            mask: which targets count; all unless given.
+            targets: the tokens to predict.
+            mask: which targets count; all by default.
             initial_carry: as in the call.
-            train: whether dropout is applied and samples are drawn, from the rng "dropout".
+            train: whether to apply dropout and to draw samples.
 
         Raises:
-            UserError: as the call.
+            ArgumentError, WeightsError: as the call.
         """
-        return model_loss(
-            self.model, self.weights(), inputs, targets, mask, initial_carry, self.time_major, self._key(train)
-        )
-
-    def step(self, carry: Tree, token: Int[Array, "*B"]) -> tuple[Tree, Float[Array, "*B V"]]:
-        """One step: the state after a token, and the log-probabilities (nats) of every next one."""
-        return model_step(self.model, self.weights(), carry, token)
+        return self._loss(inputs, targets, mask, initial_carry=initial_carry, key=self._key(train))
 
     @nn.nowrap
     def _key(self, train: bool) -> Key | None:
-        """What training draws from; None if it draws nothing."""
+        """Return the key of a training call; None if nothing is drawn."""
         if not train or not draws(self.model):
             return None
         if not self.has_rng("dropout"):
-            raise UserError('this model draws when it is trained: give apply rngs={"dropout": key}')
+            raise ArgumentError('this model needs random numbers in training: give `apply` rngs={"dropout": key}')
         return self.make_rng("dropout")

@@ -1,35 +1,33 @@
-"""A whole language model as a Flax nnx module."""
+"""A language model as a Flax nnx module."""
 
 from typing import Any, Self
 
 from flax import nnx
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.interop.model_call import draws, model_log_probs, model_loss, model_step
-from rnnlm_jax.interop.nnx_weights import Holder, set_params, to_params
-from rnnlm_jax.language_model.model import LanguageModel, Scored
+from rnnlm_jax.interop.flax_model import ModelCalls, check_model, draws
+from rnnlm_jax.interop.nnx_weights import WeightsModule, set_params, to_params
+from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 
 
-class NnxLanguageModel(Holder):
-    """A whole language model as a module: log-probabilities of the next token, and the loss that training descends.
+class NnxLanguageModel(ModelCalls, WeightsModule):
+    """A language model as an nnx module: see ``ModelCalls`` for its attributes and axes.
 
     The weights are those of ``model.init(rngs.params())``.
 
     Args:
-        model: made by ``language_model``.
+        model: the model, made by ``language_model``.
         rngs: its stream "params" is drawn from.
         time_major: whether tokens are ``[T, B]``; if not, ``[B, T]``.
-        return_carry: whether the call returns the state after the tokens too, as ``(carry, log_probs)``.
+        return_carry: whether the call also returns the state after the tokens, as ``(carry, log_probs)``.
 
     Raises:
-        UserError: for no model or no ``Rngs``.
+        ArgumentError: for something that is not a model or an ``Rngs``.
     """
 
     def __init__(self, model: LanguageModel, *, rngs: nnx.Rngs, time_major: bool = False, return_carry: bool = False):
         """Draw the weights."""
-        if not isinstance(model, LanguageModel):
-            raise UserError(f"{type(self).__name__} takes what language_model makes, not {type(model).__name__}")
+        check_model(model, type(self).__name__)
         self.model = model
         self.time_major = time_major
         self.return_carry = return_carry
@@ -39,76 +37,70 @@ class NnxLanguageModel(Holder):
     def from_params(
         cls, model: LanguageModel, params: Tree, *, time_major: bool = False, return_carry: bool = False
     ) -> Self:
-        """A module with the parameters that it is given.
+        """Return a module with the given parameters.
 
         Raises:
-            UserError: if they are no parameters of the model.
+            WeightsError: if they are not parameters of the model.
         """
-        how = {"time_major": time_major, "return_carry": return_carry}
-        module = nnx.eval_shape(lambda: cls(model, rngs=nnx.Rngs(0), **how))
+        options = {"time_major": time_major, "return_carry": return_carry}
+        module = nnx.eval_shape(lambda: cls(model, rngs=nnx.Rngs(0), **options))
         set_params(module, params)
         return module
 
+    def model_params(self) -> LanguageModelParams:
+        """Return the model's parameters."""
+        return to_params(self)
+
     def __call__(
         self,
-        tokens: Int[Array, "B T"],
+        tokens: Int[Array, "_ _"],
         *,
         initial_carry: Tree | None = None,
         return_carry: bool | None = None,
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ) -> Any:
-        """``log P(· | tokens up to t)`` in nats after each token, ``[B, T, V]``, normalised; or ``(carry, log_probs)``.
-
-        That is V numbers a token; ``loss`` never keeps them all.
+        """Return ``log P(· | tokens up to t)`` in nats after each token, ``[B, T, V]``; or ``(carry, log_probs)``.
 
         Args:
             tokens: ids ``[B, T]``, or with ``time_major`` ``[T, B]``.
-            initial_carry: the state before the first token, ``model.initial_state((B,))`` or what an earlier call
+            initial_carry: the state before the first token, ``model.initial_state((B,))`` or one that an earlier call
                 returned.
-            return_carry: see the class.
-            rngs: for dropout, from the stream "dropout"; none: no dropout.
+            return_carry: in place of the attribute.
+            rngs: for dropout, from the stream "dropout"; None: without dropout.
 
         Raises:
-            UserError: for tokens or a state that do not fit the model.
+            ArgumentError: for tokens or a state that do not fit the model.
         """
-        state, log_probs = model_log_probs(
-            self.model, to_params(self), tokens, initial_carry, self.time_major, self._key(rngs)
-        )
-        return (state, log_probs) if (self.return_carry if return_carry is None else return_carry) else log_probs
+        return self._log_probs(tokens, initial_carry, return_carry, key=self._key(rngs))
 
     def loss(
         self,
-        inputs: Int[Array, "B T"],
-        targets: Int[Array, "B T"],
-        mask: Bool[Array, "B T"] | None = None,
+        inputs: Int[Array, "_ _"],
+        targets: Int[Array, "_ _"],
+        mask: Bool[Array, "_ _"] | None = None,
         *,
         initial_carry: Tree | None = None,
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ) -> tuple[Float[Array, ""], Scored]:
-        """Summed nats of the targets that the mask counts, and ``Scored``: over how many, and the state after them.
+        """Return the summed negative log-likelihood (nats) of the targets, and ``Scored``: their number and the state.
 
-        Divide by ``scored.tokens`` for the mean. With ``rngs`` a sampled output layer gives what it descends instead.
+        Divide by ``scored.tokens`` for the mean. With ``rngs``, a sampled output layer returns its sampled loss.
+        Not all logits are kept.
 
         Args:
             inputs: the token before each target.
-            targets: what is predicted.
-            mask: which targets count; all unless given.
+            targets: the tokens to predict.
+            mask: which targets count; all by default.
             initial_carry: as in the call.
-            rngs: for dropout, and for what a sampled output layer draws, from the stream "dropout".
+            rngs: for dropout and the samples of a sampled output layer, from the stream "dropout".
 
         Raises:
-            UserError: as the call.
+            ArgumentError: as the call.
         """
-        return model_loss(
-            self.model, to_params(self), inputs, targets, mask, initial_carry, self.time_major, self._key(rngs)
-        )
-
-    def step(self, carry: Tree, token: Int[Array, "*B"]) -> tuple[Tree, Float[Array, "*B V"]]:
-        """One step: the state after a token, and the log-probabilities (nats) of every next one."""
-        return model_step(self.model, to_params(self), carry, token)
+        return self._loss(inputs, targets, mask, initial_carry=initial_carry, key=self._key(rngs))
 
     def _key(self, rngs: nnx.Rngs | nnx.RngStream | None) -> Key | None:
-        """What training draws from; None if it draws nothing."""
+        """Return the key of a training call; None if nothing is drawn."""
         if rngs is None or not draws(self.model):
             return None
         return rngs() if isinstance(rngs, nnx.RngStream) else rngs.dropout()

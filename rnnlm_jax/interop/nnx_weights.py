@@ -1,4 +1,4 @@
-"""The weights of each nnx module of ours: the tree of the pure functions, each array in a parameter of its own."""
+"""The weights of each nnx module here: the tree of the pure functions, each array in an ``nnx.Param``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,59 +8,57 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnnlm_jax.array_types import Tree
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.interop.fitting import fitted
+from rnnlm_jax.errors import ArgumentError, WeightsError
+from rnnlm_jax.interop.parameter_trees import fit_tree
 
 
-class Holder(nnx.Module):
-    """A module that has ``weights``: tuples of ``nnx.Param``."""
+class WeightsModule(nnx.Module):
+    """A module with an attribute ``weights``: tuples of ``nnx.Param``."""
 
     weights: Tree
 
     def draw(self, init: Callable[..., Tree], rngs: nnx.Rngs, *args: Any) -> None:
-        """Hold ``init(key, *args)``, the key from the stream "params".
+        """Set the weights to ``init(key, *args)``, with a key from the stream "params".
 
         Raises:
-            UserError: for what has no streams, such as a key.
+            ArgumentError: for something without streams, such as a key.
         """
         if not isinstance(rngs, nnx.Rngs):
-            raise UserError(
+            raise ArgumentError(
                 f"{type(self).__name__} draws its weights from rngs=nnx.Rngs(seed), not {type(rngs).__name__}"
             )
-        self.hold(init(rngs.params(), *args))
-
-    def hold(self, params: Tree) -> None:
-        """Put each array in a variable, the tuples marked as data, since nnx takes them for static."""
+        params = init(rngs.params(), *args)
+        # Marked as data, because nnx takes tuples for static.
         self.weights = nnx.data(jax.tree.map(lambda array: nnx.Param(jnp.asarray(array)), params))
 
 
 def to_params(module: nnx.Module) -> Tree:
-    """The parameters of a module of ours as its cell's or model's pure functions take them; nothing is copied.
+    """Return the parameters of a module of this package as the pure functions take them, without copies.
 
     Raises:
-        UserError: for a module without weights of ours.
+        WeightsError: for another module.
     """
-    return jax.tree.map(lambda param: param.get_value(), _holder(module).weights, is_leaf=_is_variable)
+    return jax.tree.map(lambda param: param.get_value(), _weights_module(module).weights, is_leaf=_is_variable)
 
 
 def set_params(module: nnx.Module, params: Tree) -> None:
-    """Put parameters of the pure functions in place of a module's own.
+    """Replace a module's parameters by those of the pure functions.
 
     Raises:
-        UserError: if they are those of another cell or model, or of another size.
+        WeightsError: if they are those of another cell or model, or of another size.
     """
-    holder = _holder(module)
-    new = fitted(to_params(holder), params, f"this {type(holder).__name__}")
-    jax.tree.map(lambda param, value: param.set_value(jnp.asarray(value)), holder.weights, new, is_leaf=_is_variable)
+    owner = _weights_module(module)
+    new = fit_tree(to_params(owner), params, f"this {type(owner).__name__}")
+    jax.tree.map(lambda param, value: param.set_value(jnp.asarray(value)), owner.weights, new, is_leaf=_is_variable)
 
 
 def _is_variable(node: Any) -> bool:
     return isinstance(node, nnx.Variable)
 
 
-def _holder(module: Any) -> Holder:
-    """The module itself, or the cell that it runs."""
-    holder = module if isinstance(module, Holder) else getattr(module, "cell", None)
-    if not isinstance(holder, Holder):
-        raise UserError(f"no weights of ours in a {type(module).__name__}: give an NnxCell, NnxRNN or NnxLanguageModel")
-    return holder
+def _weights_module(module: Any) -> WeightsModule:
+    """Return the module itself, or the cell that it runs."""
+    owner = module if isinstance(module, WeightsModule) else getattr(module, "cell", None)
+    if not isinstance(owner, WeightsModule):
+        raise WeightsError(f"a {type(module).__name__} has no weights: give an NnxCell, NnxRNN or NnxLanguageModel")
+    return owner

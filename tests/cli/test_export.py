@@ -52,7 +52,7 @@ def test_a_folder_for_jax_alone(trained, corpus, tmp_path, rnnlm, refuse):
     assert manifest["run_id"] == open_run(trained).identity.run_id
     assert load_safetensors(out / "model.safetensors").identity == open_run(trained).identity
     before = everything(out)
-    refuse("export", trained, "--out", out, saying="is not empty: give another --out")
+    refuse("export", trained, "--out", out, saying="is not empty: choose another one")
     assert everything(out) == before
     assert_same_bits(load_safetensors(out / "model.safetensors").params, open_run(trained).params)
 
@@ -93,8 +93,8 @@ def test_training_does_not_go_on_with_an_imported_run(back, refuse):
 
 def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse):
     new = tmp_path / "new"
-    refuse("import", saved, "--run", back, saying="is not empty: give another --run")
-    refuse("import", tmp_path / "nothing", "--run", new, saying="cannot find the safetensors file")
+    refuse("import", saved, "--run", back, saying="is not empty: choose another one")
+    refuse("import", tmp_path / "nothing", "--run", new, saying="there is no safetensors file")
     refuse("import", trained, "--run", new, saying="is a directory")
     refuse("import", corpus, "--run", new, saying="safetensors")
     refuse("import", saved, "--run", new, "--vocabulary", corpus, saying="leave --vocabulary out")
@@ -104,7 +104,7 @@ def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse)
     refuse("import", tmp_path / "bare.safetensors", "--run", new, saying="add --vocabulary, its words one a line")
     (tmp_path / "words.txt").write_text("the\ncat\n")
     words = ["--run", new, "--vocabulary", tmp_path / "words.txt"]
-    refuse("import", tmp_path / "bare.safetensors", *words, saying="bare.safetensors: this is no state_dict")
+    refuse("import", tmp_path / "bare.safetensors", *words, saying="bare.safetensors: this is not a state_dict")
     (tmp_path / "cut.safetensors").write_bytes(saved.read_bytes()[:-7])
     refuse("import", tmp_path / "cut.safetensors", "--run", new, saying="cut.safetensors")
     assert not new.exists()
@@ -137,7 +137,7 @@ def test_a_model_of_torch(corpus, tmp_path, rnnlm, refuse):
 def test_what_cannot_be_exported(trained, tmp_path, refuse):
     out = tmp_path / "out"
     refuse("export", trained, "--out", out, "--platforms", "cpu,abacus", saying="not 'abacus'")
-    refuse("export", trained, "--out", out, "--platforms", "", saying="platforms are cpu")
+    refuse("export", trained, "--out", out, "--platforms", "", saying="`platforms` are cpu")
     refuse("export", trained, "--out", out, "--format", "onnx", saying="invalid choice")
     flags = ["--format", "safetensors", "--platforms", "cpu"]
     refuse("export", trained, "--out", out, *flags, saying="leave it out")
@@ -145,7 +145,7 @@ def test_what_cannot_be_exported(trained, tmp_path, refuse):
     refuse("export", tmp_path / "nothing", "--out", out, saying="holds no run")
     refuse("export", trained, saying="--out")
     (tmp_path / "file").write_text("mine")
-    refuse("export", trained, "--out", tmp_path / "file", saying="is no folder")
+    refuse("export", trained, "--out", tmp_path / "file", saying="is not a folder")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

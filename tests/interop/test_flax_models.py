@@ -1,4 +1,4 @@
-"""Whole language models as linen and nnx modules: the numbers, the loss and the training of the pure functions."""
+"""Language models as linen and nnx modules have the outputs, loss and training of the pure functions."""
 
 import functools
 
@@ -35,7 +35,7 @@ def model_of(**options):
 
 
 def modules(model, params, **how):
-    """The calls of both modules with those parameters: of the module, of its loss and of its step."""
+    """Yield the calls of both modules: of the module, of its loss and of its step."""
     linen, variables = LinenLanguageModel(model, **how), to_linen(params)
     yield (
         lambda *a, **k: linen.apply(variables, *a, **k),
@@ -77,7 +77,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_the_gradient_of_the_loss_is_what_training_descends(name):
+def test_the_gradient_of_the_loss_is_that_of_training(name):
     words = None if name == "softmax" else WORDS
     model = model_of(output=make(name, words, **OUTPUTS[name]), dropout=Dropout(0.2, 0.2, 0.2))
     params, state = random_params(model), model.initial_state((B,))
@@ -90,7 +90,7 @@ def test_the_gradient_of_the_loss_is_what_training_descends(name):
     assert_close(found[1], gradient, 1e-5)
 
 
-def test_dropout_and_samples_are_drawn_in_training_alone():
+def test_dropout_and_samples_are_drawn_only_in_training():
     model = model_of(output=make("nce", WORDS, num_samples=4), dropout=Dropout(0.5, 0.5, 0.5))
     params = random_params(model)
     exact = jax.jit(model.loss_fn)(params, model.initial_state((B,)), BATCH, None)[0]
@@ -117,7 +117,7 @@ def test_dropout_and_samples_are_drawn_in_training_alone():
 
 
 def test_both_train_like_the_pure_functions():
-    """Three steps of truncated back-propagation with carried state: the same parameters, and a loss that falls."""
+    """Three steps of truncated back-propagation with carried state give equal parameters and a falling loss."""
     model = model_of(tie_embeddings=False)
     rule, params = optax.sgd(0.5), random_params(model)
     module = LinenLanguageModel(model, time_major=True)
@@ -178,32 +178,32 @@ def test_fresh_parameters_are_the_models():
 @pytest.mark.parametrize(
     ("args", "options", "complaint"),
     [
-        ((TEXT.astype(np.float32),), {}, "ids, whole numbers"),
-        ((TEXT[0],), {}, r"tokens are \(batch, time\), not of shape"),
+        ((TEXT.astype(np.float32),), {}, "token ids, integers"),
+        ((TEXT[0],), {}, r"`tokens` are \(batch, time\), not of shape"),
         ((TEXT,), {"initial_carry": cells.gru(5).initial_state((T + 1,))}, "not a state of this model"),
         ((TEXT,), {"initial_carry": "a state"}, "not a state of this model"),
-        (("the cat",), {}, "`tokens` must be an array of numbers, not this str"),
-        ((TEXT,), {"initial_carry": cells.lstm(5).initial_state((B,))}, "these tokens ask for float32"),
+        (("the cat",), {}, "tokens must be an array of numbers, not this str"),
+        ((TEXT,), {"initial_carry": cells.lstm(5).initial_state((B,))}, "these tokens need float32"),
     ],
 )
-def test_calls_that_cannot_be_say_so(args, options, complaint):
+def test_impossible_calls_are_refused(args, options, complaint):
     model = model_of()
     for call, loss, step in modules(model, random_params(model)):
         with pytest.raises(UserError, match=complaint):
             call(*args, **options)
-        with pytest.raises(UserError, match=r"targets has shape \(7, 2\)"):
+        with pytest.raises(UserError, match=r"`targets` has shape \(7, 2\)"):
             loss(TEXT, TEXT[:, :2])
-        with pytest.raises(UserError, match="mask has shape"):
+        with pytest.raises(UserError, match="`mask` has shape"):
             loss(TEXT, TEXT, MASK)
-        with pytest.raises(UserError, match="token are ids"):
+        with pytest.raises(UserError, match="`token` are token ids"):
             step(model.initial_state((B,)), np.ones(B))
 
 
-def test_what_is_no_model():
+def test_other_objects_and_parameters_are_refused():
     for build in (lambda m: LinenLanguageModel(m), lambda m: NnxLanguageModel(m, rngs=nnx.Rngs(0))):
-        with pytest.raises(UserError, match="takes what language_model makes, not Cell"):
+        with pytest.raises(UserError, match="takes a model made by language_model, not Cell"):
             build(cells.lstm(5))
-    with pytest.raises(UserError, match="this NnxLanguageModel asks for"):
+    with pytest.raises(UserError, match="this NnxLanguageModel needs"):
         NnxLanguageModel.from_params(model_of(), random_params(language_model(cells.lstm(6), V, 4)))
-    with pytest.raises(UserError, match="there are no weights for this language model"):
+    with pytest.raises(UserError, match="no weights for this language model"):
         LinenLanguageModel(model_of()).apply({}, TEXT)

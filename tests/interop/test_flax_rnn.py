@@ -1,4 +1,4 @@
-"""Flax's own ``RNN`` of our cells is ``unroll``, and so is what stands in its place: linen and nnx side by side."""
+"""Flax's own ``RNN`` of our cells, and our replacement of it, equal ``unroll``: linen and nnx side by side."""
 
 import flax.linen as nn
 import jax
@@ -12,12 +12,12 @@ from rnnlm_jax.interop import linen
 from rnnlm_jax.interop import nnx as ours_nnx
 from tests.unroll.programs import ZOO, B, D, H, T, assert_close, dot, make, random_arrays, random_weights
 
-LENGTHS = np.array([T, 3, 1, 5], np.int32)  # none is zero: Flax has no answer to that
+LENGTHS = np.array([T, 3, 1, 5], np.int32)  # none is zero, which Flax does not support
 VALID = (np.arange(T) < LENGTHS[:, None])[..., None]  # [B, T, 1]
 
 
 def rnn_of(kind, cell, params, **options):
-    """Flax's ``RNN`` over our cell with these parameters, as a function of the inputs and the call's options."""
+    """Return Flax's ``RNN`` over our cell with these parameters, as a function of inputs and options of the call."""
     if kind == "linen":
         return lambda xs, **call: nn.RNN(linen.LinenCell(cell), **options).apply(
             linen.to_linen(params, "cell"), xs, **call
@@ -26,21 +26,21 @@ def rnn_of(kind, cell, params, **options):
 
 
 def ours_of(kind, cell, params, **options):
-    """What stands in its place."""
+    """Return our replacement of it."""
     if kind == "linen":
         return lambda xs, **call: linen.LinenRNN(cell, **options).apply(linen.to_linen(params, "cell"), xs, **call)
     return ours_nnx.NnxRNN(ours_nnx.NnxCell.from_params(cell, params), **options)
 
 
 def arrays_of(name):
-    """A float32 cell, its random parameters, a state, and inputs ``[B, T, D]``."""
+    """Return a float32 cell, random parameters, a state, and inputs ``[B, T, D]``."""
     cell = make(name, param_dtype="float32")
     params, state, xs = random_arrays(cell, name)
     return cell, params, state, xs.swapaxes(0, 1)
 
 
 def backwards(hs):
-    """The leading steps of each sequence, last one first; the rest zeros."""
+    """Return the leading steps of each sequence, the last one first, then zeros."""
     turned = np.zeros_like(hs)
     for b, length in enumerate(LENGTHS):
         turned[b, :length] = hs[b, :length][::-1]
@@ -48,7 +48,7 @@ def backwards(hs):
 
 
 def gradients(run, weights):
-    """Of a run ``(params, state, xs) -> (state, hs)``, with what it gives, under jit."""
+    """Return the jitted gradient of ``run(params, state, xs) -> (state, hs)``, with its outputs."""
 
     def loss(params, state, xs):
         found = run(params, state, xs)
@@ -58,7 +58,7 @@ def gradients(run, weights):
 
 
 @pytest.mark.parametrize("name", (*ZOO, "stack"))
-def test_rnn_of_every_cell_is_unroll(name):
+def test_flaxs_rnn_of_every_cell_equals_unroll(name):
     cell, params, state, xs = arrays_of(name)
     state_weights, hs_weights = random_weights(cell, name)
     weights = (state_weights, hs_weights.swapaxes(0, 1))
@@ -83,7 +83,7 @@ def test_rnn_of_every_cell_is_unroll(name):
 
 
 def assert_same(found, expected):
-    """To 1e-6, and as much of each number: float32 has steps of 5e-7 at 5."""
+    """Check to 1e-6, absolute and relative: float32 has steps of 5e-7 at 5."""
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         assert a.dtype == jnp.float32
@@ -92,7 +92,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("reverse,keep_order", [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("kind", ["linen", "nnx"])
-def test_ours_takes_the_calls_of_rnn(kind, reverse, keep_order):
+def test_our_rnn_takes_the_calls_of_flaxs(kind, reverse, keep_order):
     cell, params, state, xs = arrays_of("lstm")
     how = {"reverse": reverse, "keep_order": keep_order, "return_carry": True}
     rnn, ours = rnn_of(kind, cell, params, **how), ours_of(kind, cell, params, **how)
@@ -103,7 +103,7 @@ def test_ours_takes_the_calls_of_rnn(kind, reverse, keep_order):
         assert_close(last, expected_last, 2e-6)
         time_first = ours(xs.swapaxes(0, 1), time_major=True, return_carry=False, **call)
         np.testing.assert_array_equal(time_first, hs.swapaxes(0, 1))
-    if reverse and not keep_order:  # the last of the calls, whose outputs are in the order in which they came about
+    if reverse and not keep_order:  # the outputs of the last call are in the order of computation
         np.testing.assert_array_equal(backwards(np.asarray(hs)), ours(xs, **call, keep_order=True)[1])
 
 
@@ -124,7 +124,7 @@ def test_masks_resets_and_any_batch_axes(kind):
 
 
 @pytest.mark.parametrize("kind", ["linen", "nnx"])
-def test_after_the_end_outputs_are_zero_and_no_length_is_no_step(kind):
+def test_outputs_after_the_end_are_zero_and_length_zero_keeps_the_state(kind):
     cell, params, state, xs = arrays_of("lstm")
     lengths = np.array([T, 3, 0, T + 2])  # beyond the last step counts as all
     last, hs = ours_of(kind, cell, params, return_carry=True)(xs, initial_carry=state, seq_lengths=lengths)
@@ -162,20 +162,20 @@ def test_bidirectional_cells_and_flax_bidirectional(kind):
         ({"xs": np.ones((B, T, D + 1), np.float32)}, f"{D + 1} features|asks for \\({D + 1}, "),
         ({"xs": np.ones(T, np.float32)}, "time, features"),
         ({"xs": np.ones((B, T, D), np.int32)}, "embed tokens first"),
-        ({"seq_lengths": np.ones(B + 1, np.int32)}, rf"seq_lengths has shape \({B + 1},\)"),
-        ({"seq_lengths": np.ones(B)}, "whole numbers"),
+        ({"seq_lengths": np.ones(B + 1, np.int32)}, rf"`seq_lengths` has shape \({B + 1},\)"),
+        ({"seq_lengths": np.ones(B)}, "are integers, one per sequence"),
         ({"mask": np.ones((T, B), bool)}, rf"`mask` has shape \({T}, {B}\), but the inputs need \({B}, {T}\)"),
-        ({"resets": np.ones(B, bool)}, "resets has shape"),
+        ({"resets": np.ones(B, bool)}, "`resets` has shape"),
         ({"initial_carry": (np.zeros((B, H)), np.zeros((B, H)))}, "not a state of this lstm cell"),
         ({"initial_carry": cells.lstm(H + 1).initial_state((B,))}, "does not fit these inputs"),
     ],
 )
-def test_calls_that_cannot_be_say_so(kind, call, complaint):
+def test_impossible_calls_are_refused(kind, call, complaint):
     cell, params, _, xs = arrays_of("lstm")
     call = {"xs": xs, **call}
     inputs = call.pop("xs")
     with pytest.raises(UserError, match=complaint):
         ours_of(kind, cell, params)(inputs, **call)
-    if "initial_carry" in call or inputs.ndim == 3 and not call:  # the rest are arguments of ours, or checked by Flax
+    if "initial_carry" in call or inputs.ndim == 3 and not call:  # the others are ours, or checked by Flax
         with pytest.raises(UserError, match=complaint):
             rnn_of(kind, cell, params)(inputs, **call)

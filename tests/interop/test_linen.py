@@ -1,4 +1,4 @@
-"""Linen: transforms over our cells, parameters that stay one tree through all that linen does to them, training."""
+"""Linen: transforms over our cells, parameters that stay one tree, training."""
 
 import flax.linen as nn
 import jax
@@ -64,7 +64,7 @@ def test_vmap_over_sequences_and_over_models():
 
 
 def test_layers_by_nn_scan():
-    """Equal layers one above the other, their parameters on one leading axis, as linen's users write them."""
+    """Equal layers with their parameters stacked on a leading axis, as is usual in linen."""
 
     cell = cells.elman(D, recurrent_init="identity")
 
@@ -83,8 +83,8 @@ def test_layers_by_nn_scan():
     same(hs, unroll(tower, params, tower.initial_state((B,)), XS)[1])
 
 
-def test_parameters_survive_what_flax_does_to_them():
-    tower = cells.stack(CELL, make("gru-reset-before", param_dtype="float32"))  # tuples, and a bias that is not there
+def test_parameters_survive_serialisation_and_freezing():
+    tower = cells.stack(CELL, make("gru-reset-before", param_dtype="float32"))  # tuples, and a missing bias
     params, state, _ = random_arrays(tower, "tower")
     variables, module = to_linen(params, "cell"), LinenRNN(tower, time_major=True, return_carry=True)
     assert from_linen(variables, "cell") is params
@@ -107,7 +107,7 @@ def test_parameters_survive_what_flax_does_to_them():
 
 
 def test_train_state_trains_like_the_pure_functions():
-    """Adam with weight decay on matrices alone: the same parameters after three steps, and a lower loss."""
+    """Adam with weight decay on matrices only gives equal parameters after three steps, and a falling loss."""
     targets = jnp.asarray(np.random.default_rng(1).normal(size=(T, B, H)), jnp.float32)
     mask = lambda tree: jax.tree.map(lambda a: a.ndim > 1, tree)  # noqa: E731
     rule = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.05, weight_decay=0.1, mask=mask))
@@ -139,7 +139,7 @@ def test_train_state_trains_like_the_pure_functions():
     assert_close(from_linen({"params": state.params}, "cell"), params, 1e-6)
 
 
-def test_rnn_has_the_variables_of_ours():
+def test_our_rnn_has_the_variables_of_flaxs():
     theirs, ours, wrapped = (
         module.init(jax.random.key(3), XS)
         for module in (nn.RNN(LinenCell(CELL)), LinenRNN(CELL), LinenRNN(LinenCell(CELL)))
@@ -155,7 +155,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_weights_that_do_not_fit(what):
+def test_weights_that_do_not_fit_are_refused(what):
     cell, complaint = WRONG[what]
     with pytest.raises(UserError, match=complaint):
         LinenRNN(cell).apply(to_linen(PARAMS, "cell"), XS)
@@ -164,26 +164,26 @@ def test_weights_that_do_not_fit(what):
 @pytest.mark.parametrize(
     ("weights", "complaint"),
     [
-        ({"w_x": 1, "w_h": 2}, "misses b: this lstm cell"),
+        ({"w_x": 1, "w_h": 2}, "lacks b: this lstm cell"),
         ({**PARAMS._asdict(), "kernel": 1}, "has kernel, which is unknown"),
         ({**PARAMS._asdict(), "b": "zeros"}, "parameter b is a str"),
-        (PARAMS._replace(w_h=PARAMS.w_h.T), rf"parameter w_h has shape \({4 * H}, {H}\).*asks for \({H}, {4 * H}\)"),
+        (PARAMS._replace(w_h=PARAMS.w_h.T), rf"parameter w_h has shape \({4 * H}, {H}\).*needs \({H}, {4 * H}\)"),
         (list(PARAMS), "is a list: this lstm cell .* LSTMParams"),
         (PARAMS.w_x, "the whole of the parameters is a"),
     ],
 )
-def test_trees_that_are_not_parameters(weights, complaint):
+def test_trees_that_are_not_parameters_are_refused(weights, complaint):
     with pytest.raises(UserError, match=complaint):
         LinenRNN(CELL).apply(to_linen(weights, "cell"), XS)
 
 
-def test_what_is_no_cell_and_paths_that_lead_nowhere():
+def test_other_objects_and_wrong_paths_are_refused():
     for wrong, complaint in (("lstm", "not str"), (cells.lstm, "not function"), (cells.no_cell(), "nothing to run")):
         with pytest.raises(UserError, match=complaint):
             LinenCell(wrong)
         with pytest.raises(UserError, match=complaint):
             LinenRNN(wrong)
-    with pytest.raises(UserError, match="there are no weights for this lstm cell"):
+    with pytest.raises(UserError, match="no weights for this lstm cell"):
         LinenRNN(CELL).apply({}, XS)
-    with pytest.raises(UserError, match="no 'cell' on the way to params/cell/weights: there is weights"):
+    with pytest.raises(UserError, match="no 'cell' on the way to params/cell/weights: found weights"):
         from_linen(VARIABLES, "cell")

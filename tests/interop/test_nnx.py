@@ -72,7 +72,7 @@ def test_vmap_over_sequences_and_over_models():
 
 
 def test_parameters_in_and_out():
-    tower = cells.stack(CELL, make("gru-reset-before", param_dtype="float32"))  # tuples, and a bias that is not there
+    tower = cells.stack(CELL, make("gru-reset-before", param_dtype="float32"))  # tuples, and a missing bias
     params, state, _ = random_arrays(tower, "tower")
     module = NnxCell.from_params(tower, params)
     assert module.in_features == D
@@ -85,7 +85,7 @@ def test_parameters_in_and_out():
     moved = jax.tree.map(lambda a: np.asarray(a + 1), params)
     set_params(merged, moved)
     assert_close(to_params(merged), moved, 0)
-    assert_close(to_params(module), params, 0)  # a copy was changed
+    assert_close(to_params(module), params, 0)  # only the copy has changed
 
 
 def test_fresh_weights_are_those_of_init():
@@ -125,22 +125,22 @@ def test_optimizer_trains_like_the_pure_functions(rnn_class):
 @pytest.mark.parametrize(
     ("params", "complaint"),
     [
-        (make("gru").init(jax.random.key(0), D), "is a GRUParams: this lstm cell asks for a LSTMParams"),
+        (make("gru").init(jax.random.key(0), D), "is a GRUParams: this lstm cell needs a LSTMParams"),
         (PARAMS._replace(w_h=PARAMS.w_h.T), rf"parameter w_h has shape \({4 * H}, {H}\)"),
-        ({"w_x": PARAMS.w_x}, "misses w_h, b"),
+        ({"w_x": PARAMS.w_x}, "lacks w_h, b"),
         (PARAMS._replace(b=None), "parameter b is a NoneType"),
     ],
 )
-def test_parameters_of_something_else(params, complaint):
+def test_parameters_of_other_cells_are_refused(params, complaint):
     with pytest.raises(UserError, match=complaint):
         NnxCell.from_params(CELL, params)
     module = module_of()
     with pytest.raises(UserError, match=complaint.replace("this lstm cell", "this NnxCell")):
         set_params(module, params)
-    assert_close(to_params(module), PARAMS, 0)  # nothing is half-written
+    assert_close(to_params(module), PARAMS, 0)  # unchanged
 
 
-def test_what_cannot_be_built():
+def test_impossible_modules_and_calls_are_refused():
     for wrong, complaint in (("lstm", "not str"), (cells.no_cell(), "nothing to run")):
         with pytest.raises(UserError, match=complaint):
             NnxCell(wrong, D, rngs=nnx.Rngs(0))
@@ -152,7 +152,7 @@ def test_what_cannot_be_built():
         NnxRNN(module_of())("the cat")
     with pytest.raises(UserError, match="NnxRNN takes an NnxCell"):
         NnxRNN(CELL)
-    with pytest.raises(UserError, match="no weights of ours in a Linear"):
+    with pytest.raises(UserError, match="a Linear has no weights"):
         to_params(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
-    with pytest.raises(UserError, match="not from carry_init"):
+    with pytest.raises(UserError, match="not from `carry_init`"):
         module_of().initialize_carry((B, D), carry_init=nnx.initializers.ones)

@@ -1,4 +1,4 @@
-"""State dictionaries of PyTorch's word_language_model: there and back to the bit, and what is refused."""
+"""State dictionaries of PyTorch's word_language_model: round trips to the bit, and refusals."""
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ def arrays_of(name, **changes):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_there_and_back(name):
+def test_round_trip(name):
     config, params = CONFIGS[name], params_of(CONFIGS[name])
     arrays = torch_language_model.dump(config, params)
     assert arrays["decoder.weight"].shape == (
@@ -53,7 +53,7 @@ def arrays_out(config):
     return dict(config.cell_options).get("projection_size", config.hidden_size)
 
 
-def test_by_file(tmp_path):
+def test_round_trip_through_a_file(tmp_path):
     path = tmp_path / "model.safetensors"
     weights.write_safetensors(path, arrays_of("lstm, tied"))
     config, params = torch_language_model.load(weights.read_safetensors(path))
@@ -62,7 +62,7 @@ def test_by_file(tmp_path):
 
 
 @pytest.mark.parametrize("gone", ["encoder.weight", "decoder.weight"])
-def test_files_that_keep_shared_weights_once(gone):
+def test_files_that_store_shared_weights_once(gone):
     config, params = torch_language_model.load(arrays_of("lstm, tied", **{gone: None}))
     assert config.tie_embeddings
     same_bits(params, params_of(config))
@@ -82,19 +82,27 @@ def zeros(*shape):
 
 REFUSED = {
     "a transformer": ({"transformer_encoder.layers.0.linear1.weight": zeros(1)}, {}, "weights of a Transformer"),
-    "something else": ({"fc.weight": zeros(2, 2)}, {}, "no state_dict of encoder, rnn and decoder"),
-    "no decoder": ({"decoder.weight": None, "encoder.weight": None}, {}, "no state_dict of encoder, rnn and decoder"),
-    "not tied": ({}, {"tied": True}, "encoder.weight and decoder.weight have shapes (7, 3) and (7, 5): they are not"),
+    "something else": ({"fc.weight": zeros(2, 2)}, {}, "not a state_dict of encoder, rnn"),
+    "no decoder": (
+        {"decoder.weight": None, "encoder.weight": None},
+        {},
+        "not a state_dict of encoder, rnn",
+    ),
+    "not tied": (
+        {},
+        {"tied": True},
+        "encoder.weight and decoder.weight have shapes (7, 3) and (7, 5): they are",
+    ),
     "vocabularies": (
         {"encoder.weight": zeros(V + 1, D)},
         {},
-        "encoder.weight has 8 rows and decoder.weight 7: they differ in words",
+        "encoder.weight has 8 rows and decoder.weight 7: their words differ",
     ),
     "encoder": ({"encoder.weight": zeros(V, D + 1)}, {}, "its rows should be as long as the 3 inputs of rnn"),
     "decoder transposed": ({"decoder.weight": zeros(H, V)}, {}, "should be as long as the 5 outputs of the rnn"),
     "decoder's bias": ({"decoder.bias": zeros(V + 1)}, {}, "decoder.bias has shape (8,), and should be (7,)"),
     "a vector": ({"encoder.weight": zeros(V)}, {}, "encoder.weight has shape (7,), and should be a matrix"),
-    "recurrent transposed": ({"rnn.weight_hh_l0": zeros(H, 4 * H)}, {}, "which is 1, 3 or 4 gates of no network"),
+    "recurrent transposed": ({"rnn.weight_hh_l0": zeros(H, 4 * H)}, {}, "which is not 1, 3 or 4 gates"),
     "both ways": (
         {
             f"rnn.{n}_l0_reverse": a
@@ -106,9 +114,9 @@ REFUSED = {
             }.items()
         },
         {},
-        "reads its text both ways",
+        "is bidirectional",
     ),
-    "types": ({"encoder.weight": np.zeros((V, D), np.float64)}, {}, "convert them to one type"),
+    "types": ({"encoder.weight": np.zeros((V, D), np.float64)}, {}, "use one dtype"),
     "missing": ({"rnn.bias_hh_l0": None}, {}, "bias_hh_l0 is missing"),
     "another kind": ({}, {"kind": "GRU"}, "these are the arrays of torch LSTM"),
     "no such kind": ({}, {"kind": "QRNN"}, "torch has no kind 'QRNN' here"),
@@ -154,10 +162,10 @@ def test_dump_refuses_parameters_of_another_model():
     config, params = torch_language_model.load(arrays_of("lstm"))
     short = params._replace(embedding=params.embedding[1:])
     for given, complaint in (
-        (None, "dump takes a ModelConfig and LanguageModelParams"),
+        (None, "`config` and `params` must be a ModelConfig and LanguageModelParams"),
         (params._replace(embedding=params.embedding[:, 0]), r"parameter embedding has shape \(7,\), but this config"),
-        (short, r"parameter output.w has shape \(5, 7\), but this configuration asks for \(5, 6\)"),
-        (params._replace(cell=None), "asks for"),
+        (short, r"parameter output.w has shape \(5, 7\), but this configuration needs \(5, 6\)"),
+        (params._replace(cell=None), "needs"),
     ):
         with pytest.raises(UserError, match=complaint):
             torch_language_model.dump(config, given)

@@ -1,4 +1,4 @@
-"""Each thing that cannot be converted, and what is said about it: one line that names both sides."""
+"""Weights that cannot be converted are refused in one line that names both sides."""
 
 import jax
 import numpy as np
@@ -35,7 +35,7 @@ LOADS = {
         "equinox",
         "LSTMCell",
         changed("equinox LSTMCell", weight_hh=None, weights_hh=zeros(4 * H, H)),
-        "weight_hh is missing, of weight_ih, weight_hh, bias: is it what is called weights_hh?",
+        "weight_hh is missing, of weight_ih, weight_hh, bias: is it the one called weights_hh?",
     ),
     "deeper": ("linen", "LSTMCell", {"cell": changed("linen LSTMCell")}, "pass prefix='cell'"),
     "too many": ("torch", "LSTM", changed("torch LSTM", weight_ih_l2=zeros(4 * H, H)), "unexpected array weight_ih_l2"),
@@ -105,10 +105,10 @@ LOADS = {
         "torch",
         "LSTM",
         changed("torch LSTM", bias_ih_l0=zeros(4 * H, dtype=np.float16)),
-        "weight_ih_l0 is float32 and bias_ih_l0 is float16: convert them to one type",
+        "weight_ih_l0 is float32 and bias_ih_l0 is float16: use one dtype",
     ),
     "whole numbers": ("equinox", "LSTMCell", changed("equinox LSTMCell", hidden_size=5), "hidden_size is int64"),
-    "words": ("equinox", "LSTMCell", changed("equinox LSTMCell", bias="b"), "bias is a str, no array of numbers"),
+    "words": ("equinox", "LSTMCell", changed("equinox LSTMCell", bias="b"), "bias is a str, not an array of numbers"),
     "another kind": (
         "keras",
         "GRU",
@@ -126,7 +126,7 @@ LOADS = {
         "equinox",
         cells.gru(H, candidate_bias=False),
         their_arrays(ROWS["equinox GRUCell"]),
-        "b_n is not zero, and the given gru has none",
+        "b_n is not zero, and the given gru does not have it",
     ),
     "a list without names": ("torch", "LSTM", [zeros(4)], "must be given by name, as a dictionary, not as a list"),
     "no arrays at all": ("keras", "LSTM", None, "must be given by name, as a dictionary, not as a NoneType"),
@@ -191,27 +191,27 @@ def test_dump_refuses(name):
     assert "\n" not in str(error.value)
 
 
-def test_parameters_of_another_cell():
+def test_dump_refuses_parameters_of_another_cell():
     for params in (random_params(cells.lstm(H + 1)), random_params(cells.elman(H)), {"w": zeros(2)}, None):
-        with pytest.raises(UserError, match="(lstm of 5 units|this lstm cell) asks for"):
+        with pytest.raises(UserError, match="(lstm of 5 units|this lstm cell) needs"):
             weights.dump("torch", cells.lstm(H), params)
     two = cells.stack(cells.lstm(H), cells.lstm(H))
-    with pytest.raises(UserError, match="has 2 parts"):
+    with pytest.raises(UserError, match="which has 2 parts"):
         weights.dump("torch", two, random_params(cells.lstm(H)))
 
 
-def test_types_that_do_not_go_together():
+def test_dtypes_that_cannot_be_are_refused():
     arrays = their_arrays(ROWS["torch LSTM"], dtype=np.float64)
     with pytest.raises(UserError, match="leave one of them out"):
         weights.load("torch", cells.lstm(H), arrays, dtype="float64")
     with jax.enable_x64(False), pytest.raises(UserError, match='JAX_ENABLE_X64=1: set it, or pass dtype="float32"'):
         weights.load("torch", "LSTM", arrays)
-    with pytest.raises(UserError, match="dtype 'float8' is none that parameters can have here"):
+    with pytest.raises(UserError, match="dtype 'float8' is not supported for parameters"):
         weights.load("torch", "LSTM", arrays, dtype="float8")
     assert weights.load("torch", "LSTM", arrays, dtype="float32").params.b.dtype == np.float32
 
 
-def test_a_prefix_that_nothing_has():
+def test_a_prefix_without_arrays_is_refused():
     with pytest.raises(UserError, match="a list has no names that could begin with 'rnn'"):
         weights.load("keras", "LSTM", [zeros(4)] * 3, prefix="rnn")
     with pytest.raises(UserError, match="no array is called rnn.…: there are weight_ih_l0"):
@@ -236,15 +236,15 @@ def test_load_state_refuses(name):
 
 
 def test_dump_state_refuses():
-    with pytest.raises(UserError, match="after its projection: give params too"):
+    with pytest.raises(UserError, match="after its projection: give `params` too"):
         weights.dump_state("torch", cells.projected_lstm(H, 2), cells.projected_lstm(H, 2).initial_state((3,)))
-    with pytest.raises(UserError, match="no state of gru"):
+    with pytest.raises(UserError, match="is not a state of gru"):
         weights.dump_state("torch", cells.gru(H), cells.lstm(H).initial_state((3,)))
     with pytest.raises(UserError, match="torch cannot express lstm-coupled"):
         weights.dump_state("torch", cells.coupled_lstm(H), cells.coupled_lstm(H).initial_state((3,)))
 
 
-def test_files(tmp_path):
+def test_unreadable_and_unwritable_files_are_refused(tmp_path):
     whole = tmp_path / "whole.safetensors"
     weights.write_safetensors(whole, {"a": zeros(100)})
     cut = tmp_path / "cut.safetensors"
@@ -254,7 +254,7 @@ def test_files(tmp_path):
     empty = tmp_path / "empty.safetensors"
     empty.touch()
     for path in (cut, other, empty):
-        with pytest.raises(UserError, match="is no safetensors file, or cut off"):
+        with pytest.raises(UserError, match="is not a safetensors file, or cut off"):
             weights.read_safetensors(path)
     with pytest.raises(UserError, match="cannot find the safetensors file"):
         weights.read_safetensors(tmp_path / "nowhere.safetensors")
@@ -264,8 +264,8 @@ def test_files(tmp_path):
         weights.write_safetensors(other / "a.safetensors", {"a": zeros(1)})
     with pytest.raises(UserError, match="is a folder"):
         weights.write_safetensors(tmp_path, {"a": zeros(1)})
-    with pytest.raises(UserError, match="metadata 'epoch' is a int: give a text"):
-        weights.write_safetensors(whole, {"a": zeros(1)}, {"epoch": 3})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UserError, match="`metadata` 'epoch' is a int: give a string"):
+        weights.write_safetensors(whole, {"a": zeros(1)}, {"epoch": 3})
     with pytest.raises(UserError, match="a cannot be read as a NumPy array"):
         weights.write_safetensors(whole, {"a": jax.random.key(0)})
     with pytest.raises(UserError, match="a is a str"):
@@ -276,20 +276,23 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda cell, params: weights.dump("torch", params, cell), "this needs a cell of this library"),
-        (lambda cell, params: weights.dump("torch", cell, params, prefix=3), "a prefix is a text such as 'rnn', not 3"),
+        (lambda cell, params: weights.dump("torch", params, cell), "`cell` must be a cell of this library"),
+        (
+            lambda cell, params: weights.dump("torch", cell, params, prefix=3),
+            "`prefix` is a string such as 'rnn'",
+        ),
         (lambda cell, params: weights.load(["torch"], "LSTM", {}), "unknown library"),
-        (lambda cell, params: weights.load("torch", cells.lstm, {}), "kind is a name such as 'LSTM', or a cell"),
-        (lambda cell, params: weights.load("torch", "LSTM", {"a": zeros(1)}, prefix=None), "a prefix is a text"),
-        (lambda cell, params: weights.load_state("torch", None, zeros(1)), "this needs a cell of this library"),
-        (lambda cell, params: weights.load_state("torch", cell, ([1.0, [2.0]], [3.0])), "this is no state that torch"),
+        (lambda cell, params: weights.load("torch", cells.lstm, {}), "`kind` is a name such as 'LSTM', or a cell"),
+        (lambda cell, params: weights.load("torch", "LSTM", {"a": zeros(1)}, prefix=None), "`prefix` is a string"),
+        (lambda cell, params: weights.load_state("torch", None, zeros(1)), "`cell` must be a cell of this library"),
+        (lambda cell, params: weights.load_state("torch", cell, ([1.0, [2.0]], [3.0])), "`state` is not a torch state"),
         (
             lambda cell, params: weights.load_state("haiku", cells.stack(cell, cell), None),
-            "this is no state that haiku",
+            "`state` is not a haiku state",
         ),
     ],
 )
-def test_arguments_of_another_kind(call, complaint):
+def test_arguments_of_wrong_types_are_refused(call, complaint):
     cell = cells.lstm(H)
     with pytest.raises(UserError) as error:
         call(cell, random_params(cell))

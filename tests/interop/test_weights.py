@@ -1,4 +1,4 @@
-"""Weights there and back: every row of the table, exactly; layers, directions, types, names, states."""
+"""Round trips of weights: every row of the table, exactly; layers, directions, dtypes, names, states."""
 
 import jax
 import jax.numpy as jnp
@@ -7,16 +7,17 @@ import pytest
 
 from rnnlm_jax import cells
 from rnnlm_jax.interop import weights
-from rnnlm_jax.interop.weights import CONVENTIONS, SYSTEMS, arrays, layout
-from rnnlm_jax.interop.weights.layout import Place
+from rnnlm_jax.interop.weights import CONVENTIONS, SYSTEMS, layout
+from rnnlm_jax.interop.weights.layout import LayerPosition
+from rnnlm_jax.interop.weights.named_arrays import flatten
 from tests.interop.weight_cases import D, H, cell_of, random_params, same_bits, shapes, their_arrays
 
 ROWS = {row.title: row for row in CONVENTIONS}
-SHARED_GATE = "linen MGUCell"  # holds only GRUs whose two gates are one
+SHARED_GATE = "linen MGUCell"  # holds only GRUs whose two gates are equal
 
 
 def shapes_of_rows():
-    """(row, layers, directions) of all that each library has."""
+    """Return (row, layers, directions) for every combination that a library has."""
     found = []
     for title, row in ROWS.items():
         system = SYSTEMS[row.system]
@@ -39,36 +40,36 @@ def test_ours_to_theirs_to_ours(title, layers, directions):
     params = random_params(cell)
     if title == SHARED_GATE:
         params = jax.tree.map(lambda a: a if a.shape[-1] == H else a.at[..., H : 2 * H].set(a[..., :H]), params)
-    if title == "haiku LSTM":  # 1 is taken off the forget gate's bias: exact where that does not round, as near 1
+    if title == "haiku LSTM":  # its forget bias is stored less 1, which is exact near 1
         parts = params if layers > 1 else (params,)
         parts = tuple(p._replace(b=p.b.at[H : 2 * H].add(1.0)) for p in parts)
         params = parts if layers > 1 else parts[0]
     dumped = weights.dump(row.system, cell, params, kind=row.kind)
     found = weights.load(row.system, row.kind, dumped)
     same_bits(params, found.params)
-    assert all(array.flags.writeable for array in arrays.flatten(dumped).values())  # torch.from_numpy takes them
+    assert all(array.flags.writeable for array in flatten(dumped).values())  # torch.from_numpy takes them
     assert jax.tree.structure(shapes(found.cell)) == jax.tree.structure(params)
     same_bits(params, weights.load(row.system, cell, dumped).params)
 
 
 @pytest.mark.parametrize("title", ROWS)
 def test_theirs_to_ours_to_theirs(title):
-    """Exact where nothing is added up: a second bias that is zero but for the candidate's part."""
+    """Exact where no biases are added: the second one is zero except for the candidate's part."""
     row = ROWS[title]
     theirs = their_arrays(row)
-    for name in layout.names(row, "b_h", Place(0, 0)):
+    for name in layout.names(row, "b_h", LayerPosition(0, 0)):
         second = theirs[name][1] if row.b == row.b_h else theirs[name]
         second[: 2 * H if row.cell == "gru" else None] = 0
     if title == "haiku LSTM":
         theirs["lstm.linear.b"][2 * H : 3 * H] = np.arange(H) / 8
     cell, params = weights.load(row.system, row.kind, theirs)
     back = weights.dump(row.system, cell, params, kind=row.kind)
-    same_bits(theirs, arrays.flatten(back))
+    same_bits(theirs, flatten(back))
 
 
 @pytest.mark.parametrize("input_size", [1, H, 4 * H, 40])
-def test_sizes_are_read_off_whatever_they_are(input_size):
-    """More inputs than gates, as many, one: which axis is which is in no array alone."""
+def test_any_input_size_is_inferred(input_size):
+    """Also as many inputs as units or gates, where the shape of one array does not determine its axes."""
     for row in CONVENTIONS:
         for biases in {True, not row.optional}:
             theirs = their_arrays(row, biases=biases, input_size=input_size)
@@ -82,14 +83,14 @@ def test_layers_without_biases(title):
     theirs = their_arrays(row, biases=False)
     cell, params = weights.load(row.system, row.kind, theirs)
     back = weights.dump(row.system, cell, params, kind=row.kind, biases=False)
-    same_bits(theirs, arrays.flatten(back))
-    with_zeros = arrays.flatten(weights.dump(row.system, cell, params, kind=row.kind, biases=True))
+    same_bits(theirs, flatten(back))
+    with_zeros = flatten(weights.dump(row.system, cell, params, kind=row.kind, biases=True))
     assert set(with_zeros) == set(their_arrays(row))
     added = set(with_zeros) - set(theirs)
     assert added and not any(with_zeros[name].any() for name in added)
 
 
-def test_the_sum_of_two_biases_goes_through_one():
+def test_two_biases_are_read_as_their_sum():
     row = ROWS["torch GRU"]
     theirs = their_arrays(row)
     cell, params = weights.load("torch", "GRU", theirs)
@@ -100,7 +101,7 @@ def test_the_sum_of_two_biases_goes_through_one():
     assert not back["bias_hh_l0"][: 2 * H].any()
 
 
-def test_signed_zeros_and_numbers_that_are_none_are_kept():
+def test_negative_zeros_nan_and_inf_are_kept():
     cell = cells.lstm(H)
     params = random_params(cell)
     params = params._replace(b=params.b.at[0].set(-0.0).at[1].set(jnp.nan).at[2].set(jnp.inf))
@@ -109,7 +110,7 @@ def test_signed_zeros_and_numbers_that_are_none_are_kept():
         same_bits(params, weights.load(system, kind, weights.dump(system, cell, params)).params)
 
 
-def test_rows_are_of_the_kind_that_the_code_reads():
+def test_rows_are_consistent():
     for row in CONVENTIONS:
         assert row.system in SYSTEMS
         assert not (row.transposed and row.w_x == row.w_h), "two matrices in one, transposed"
@@ -118,7 +119,7 @@ def test_rows_are_of_the_kind_that_the_code_reads():
     assert len(ROWS) == len(CONVENTIONS)
 
 
-def test_names_may_be_nested_flat_or_under_a_prefix():
+def test_names_may_be_nested_flat_or_prefixed():
     cell = cells.lstm(H)
     params = random_params(cell)
     tree = weights.dump("haiku", cell, params, prefix="model/~/")
@@ -127,11 +128,11 @@ def test_names_may_be_nested_flat_or_under_a_prefix():
     same_bits(exact, weights.load("haiku", "LSTM", weights.dump("haiku", cell, params)).params)
     linen = weights.dump("linen", cell, params, prefix="params.cell")
     same_bits(params, weights.load("linen", "LSTMCell", linen, prefix="params.cell").params)
-    flat = {name.replace(".", "/"): a for name, a in arrays.flatten(linen).items()}
+    flat = {name.replace(".", "/"): a for name, a in flatten(linen).items()}
     same_bits(params, weights.load("linen", "LSTMCell", flat, prefix="params/cell/").params)
 
 
-def test_a_given_cell_decides_types_and_activation():
+def test_a_given_cell_determines_dtype_and_activation():
     row = ROWS["keras SimpleRNN"]
     theirs = their_arrays(row)
     relu = cells.elman(H, "relu", param_dtype="float64")
@@ -174,14 +175,14 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_states_there_and_back(name):
+def test_states_round_trip(name):
     system, cell = STATES[name]
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_state((3,))))
     state = jax.tree.unflatten(structure, [jnp.full(a.shape, k, a.dtype) for k, a in enumerate(leaves)])
     same_bits(state, weights.load_state(system, cell, weights.dump_state(system, cell, state)))
 
 
-def test_orders_of_states():
+def test_the_order_of_h_and_c_is_the_librarys():
     h, c = jnp.ones((3, H)), jnp.zeros((3, H))
     state = cells.LSTMState(hidden=h, cell=c)
     for system, first in {"linen": 0, "nnx": 0, "equinox": 1, "haiku": 1, "keras": 1}.items():
@@ -190,7 +191,7 @@ def test_orders_of_states():
     assert shown.shape == kept.shape == (1, 3, H) and shown.all() and not kept.any()
 
 
-def test_files_there_and_back(tmp_path):
+def test_files_round_trip(tmp_path):
     cell = cells.lstm(H)
     params = random_params(cell)
     path = tmp_path / "lstm.safetensors"

@@ -1,4 +1,4 @@
-"""Outputs of flax's own cells against ours with the same weights, every bias other than zero, both ways."""
+"""Flax's own cells and ours have equal outputs with converted weights, every bias non-zero, both ways."""
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ LINEN = {
     "LSTMCell": cells.lstm(H),
     "OptimizedLSTMCell": cells.lstm(H),
     "GRUCell": cells.gru(H),
-    "MGUCell": None,  # of our cells only those that were loaded
+    "MGUCell": None,  # ours need two equal gates, as those that are loaded have
     "SimpleCell": cells.elman(H),
 }
 
 
 @pytest.mark.parametrize("kind", LINEN)
-def test_linen(kind):
+def test_linen_cells_convert_both_ways(kind):
     rnn = linen.RNN(getattr(linen, kind)(H), time_major=True, return_carry=True)
     xs = inputs()
     variables = random_like(jax.eval_shape(rnn.init, jax.random.key(0), xs))
@@ -46,7 +46,7 @@ NNX = {
 
 
 @pytest.mark.parametrize("kind", NNX)
-def test_nnx(kind):
+def test_nnx_cells_convert_both_ways(kind):
     module = getattr(nnx, kind)(D, H, rngs=nnx.Rngs(0))
     xs = inputs()
 
@@ -79,7 +79,7 @@ def test_relu_in_a_simple_cell():
 
 
 def test_a_gru_goes_from_linen_to_torch_to_linen():
-    """Conventions meet in the middle: what linen has in seven arrays torch has in four."""
+    """Linen has seven arrays where torch has four."""
     cell, params = cells.gru(H), random_params(cells.gru(H))
     tree = weights.dump("linen", cell, params)
     through = weights.load("torch", "GRU", weights.dump("torch", *weights.load("linen", "GRUCell", tree)))

@@ -1,4 +1,4 @@
-"""What the tests of weights share: cells for every row of the table, random arrays, equality to the bit."""
+"""Helpers of the tests of weights: cells for every row of the table, random arrays, equality to the bit."""
 
 import functools
 
@@ -8,20 +8,20 @@ import numpy as np
 
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.interop.weights import layout
-from rnnlm_jax.interop.weights.layout import Place, Sizes
+from rnnlm_jax.interop.weights.layout import LayerPosition, Sizes
 
 T, B, D, H, P = 4, 3, 2, 5, 3
 
 
 def random_like(tree, seed=0):
-    """A tree of float32 arrays of the same shapes: no bias stays zero."""
+    """Return a tree of random float32 arrays of the same shapes, so that no bias is zero."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda a: jnp.asarray(0.5 * rng.standard_normal(a.shape), jnp.float32), tree)
 
 
 @functools.cache
 def shapes(cell):
-    """The shapes of a cell's parameters."""
+    """Return the shapes of a cell's parameters."""
     return jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
 
 
@@ -34,7 +34,7 @@ def inputs(seed=1):
 
 
 def cell_of(row, **options):
-    """The cell that a row of the table lays out."""
+    """Return the cell that a row of the table lays out."""
     options |= {name: values[0] for name, values in row.variant}
     if row.cell == "gru":
         options.setdefault("candidate_bias", bool(row.b_n or row.b_h))
@@ -44,14 +44,14 @@ def cell_of(row, **options):
 
 
 def their_arrays(row, seed=0, dtype=np.float32, biases=True, input_size=D):
-    """Random arrays of one layer, as a row names and shapes them."""
+    """Return random arrays of one layer, as a row names and shapes them."""
     rng = np.random.default_rng(seed)
-    shapes = layout.shapes(row, Place(0, 0), Sizes(input_size, H, P if row.w_p else H), biases)
+    shapes = layout.shapes(row, LayerPosition(0, 0), Sizes(input_size, H, P if row.w_p else H), biases=biases)
     return {name: (0.5 * rng.standard_normal(shape)).astype(dtype) for name, shape in shapes.items()}
 
 
 def same_bits(ours, theirs):
-    """Whether two trees have one structure and the same arrays, to the bit."""
+    """Check that two trees have one structure and the same arrays, to the bit."""
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         a, b = np.asarray(a), np.asarray(b)
@@ -60,7 +60,7 @@ def same_bits(ours, theirs):
 
 
 def outputs(cell, params, xs, state=None):
-    """Final state and outputs of ours."""
+    """Return the final state and outputs of our cell."""
     return unroll(cell, params, cell.initial_state((xs.shape[1],)) if state is None else state, xs)
 
 

@@ -18,7 +18,7 @@ def arrays(seed, *shapes):
 
 
 def check(cell, params, peer, xs):
-    """Outputs, and the gradient of a weighted sum of them with respect to the inputs, agree to 1e-10."""
+    """Check that outputs, and the gradient of their weighted sum by the inputs, agree to 1e-10."""
     (weights,) = arrays(9, (T, B, H))
 
     def ours(xs):

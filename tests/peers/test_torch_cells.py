@@ -32,7 +32,7 @@ PAIRS = {
 
 
 def layers_of(cell, tree):
-    """(our params or state, torch's suffix) of each layer and direction, in torch's order."""
+    """Yield (our params or state, torch's suffix) of each layer and direction, in torch's order."""
     if isinstance(cell, cells.Stack):
         for k, layer in enumerate(cell.layers):
             for part, suffix in layers_of(layer, tree[k]):
@@ -45,9 +45,9 @@ def layers_of(cell, tree):
 
 
 def torch_module(name, cell, params, layers, bidirectional):
-    """Torch's module holding our numbers.
+    """Return torch's module with our parameters.
 
-    It has two biases: the input's takes our ``b``; the recurrent one is zero, but for the GRU's candidate, our ``b_n``.
+    Its input bias is our ``b``; its recurrent bias is zero, except for the GRU's candidate, our ``b_n``.
     """
     _, kind, options, gates = PAIRS[name]
     module = getattr(torch.nn, kind)(D, H, num_layers=layers, bidirectional=bidirectional, **options).double()
@@ -66,7 +66,7 @@ def torch_module(name, cell, params, layers, bidirectional):
 
 
 def torch_gradients(name, cell, params, module):
-    """Torch's gradients in the shape of our parameters."""
+    """Return torch's gradients in the shape of our parameters."""
     parts = []
     for p, suffix in layers_of(cell, params):
         gradient = {
@@ -94,14 +94,14 @@ def as_leaf(array):
     ("layers", "bidirectional"), [(1, False), (2, False), (1, True), (2, True)], ids=["one", "two", "both", "two-both"]
 )
 @pytest.mark.parametrize("name", PAIRS)
-def test_torch(name, layers, bidirectional):
+def test_outputs_states_and_gradients_equal_torchs(name, layers, bidirectional):
     single = PAIRS[name][0]()
     layer = cells.bidirectional(single, single) if bidirectional else single
     cell = cells.stack(*[layer] * layers) if layers > 1 else layer
 
     rng = np.random.default_rng(0)
     params = random_like(jax.eval_shape(lambda: cell.init(jax.random.key(0), D)), rng)
-    # Torch's LSTMP keeps the projected state, ours the one before: they can only start together from zero.
+    # Torch's LSTMP keeps the projected state, ours the unprojected one: only zero is equal in both.
     scale = 0.0 if name == "lstm-projected" else 0.5
     state = random_like(jax.eval_shape(lambda: cell.initial_state((B,))), rng, scale)
     xs = jnp.asarray(rng.standard_normal((T, B, D)))
@@ -109,7 +109,7 @@ def test_torch(name, layers, bidirectional):
     weights = jnp.asarray(rng.standard_normal((T, B, cell.spec.output_size)))
 
     def shown(params, state):
-        """The states as torch has them: a projected LSTM's hidden state after its projection."""
+        """Return the states as torch has them: a projected LSTM's hidden state after its projection."""
         parts = [s for s, _ in layers_of(cell, state)]
         if name == "lstm-projected":
             w_ps = [p.w_p for p, _ in layers_of(cell, params)]
@@ -122,7 +122,7 @@ def test_torch(name, layers, bidirectional):
         weighted = zip(jax.tree.leaves(final), jax.tree.leaves(shown(params_of_weights, state_weights)), strict=True)
         return (weights * hs).sum() + sum((a * w).sum() for a, w in weighted), (final, hs)
 
-    params_of_weights = params  # fixed numbers; torch is given the same
+    params_of_weights = params  # fixed numbers, the same for torch
     gradients, (final, hs) = jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(params, state, xs)
 
     module = torch_module(name, cell, params, layers, bidirectional)
@@ -147,6 +147,6 @@ def test_torch(name, layers, bidirectional):
     our_states = [part for part, _ in layers_of(cell, gradients[1])]
     for k, field in enumerate(start[0]._fields):
         theirs = [their_state[k].grad[n].numpy() for n in range(len(our_states))]
-        if name == "lstm-projected" and field == "hidden":  # chain rule through the projection they start after
+        if name == "lstm-projected" and field == "hidden":  # the chain rule through the projection
             theirs = [g @ np.asarray(p.w_p).T for g, (p, _) in zip(theirs, layers_of(cell, params), strict=True)]
         assert_close([getattr(s, field) for s in our_states], theirs, 1e-10)

@@ -30,7 +30,7 @@ def run(module, xs):
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_both_ways(kind):
+def test_weights_convert_both_ways(kind):
     module = getattr(eqx.nn, kind)(D, H, dtype=jnp.float32, key=jax.random.key(0))
     xs = inputs()
     cell, params = weights.load("equinox", kind, fields(module))
@@ -50,7 +50,7 @@ def test_both_ways(kind):
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_without_biases(kind):
+def test_cells_without_biases_convert_both_ways(kind):
     module = getattr(eqx.nn, kind)(D, H, use_bias=False, dtype=jnp.float32, key=jax.random.key(1))
     xs = inputs()
     cell, params = weights.load("equinox", kind, fields(module))

@@ -20,7 +20,7 @@ CORES = {
 
 
 @pytest.mark.parametrize("name", CORES)
-def test_both_ways(name):
+def test_weights_convert_both_ways(name):
     core, ours = CORES[name]
     xs = inputs()
 
@@ -48,7 +48,7 @@ def test_both_ways(name):
     assert_close(outputs(ours, params, xs)[1], apply(dumped, xs)[0])
 
 
-def test_one_bias_in_a_vanilla_core():
+def test_a_vanilla_core_with_one_bias_converts_both_ways():
     xs = inputs()
     peer = hk.without_apply_rng(
         hk.transform(lambda xs: hk.dynamic_unroll(hk.VanillaRNN(H, double_bias=False), xs, jnp.zeros((B, H), xs.dtype)))

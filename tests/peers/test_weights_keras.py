@@ -10,7 +10,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.interop import weights
 from tests.interop.weight_cases import D, H, assert_close, inputs, outputs, random_params, same_bits
 
-os.environ.setdefault("KERAS_BACKEND", "jax")  # it is read when keras is imported
+os.environ.setdefault("KERAS_BACKEND", "jax")  # read when keras is imported
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.peers
 
@@ -23,8 +23,8 @@ LAYERS = {
 
 
 @pytest.fixture(autouse=True)
-def as_keras_wants_it():
-    """Its own code mixes types and ranks, and its GRU cannot be without a bias where zeros are float64."""
+def promotion_for_keras():
+    """Allow promotion and disable x64: keras mixes dtypes and ranks, and its GRU without bias needs float32 zeros."""
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         yield
 
@@ -38,13 +38,13 @@ def layer(name, **options):
 
 
 def run(made, xs):
-    """Outputs time first, and the list of final states."""
+    """Return the list of final states, and the outputs time first."""
     hs, *state = made(np.asarray(xs).swapaxes(0, 1))
     return state, np.asarray(hs).swapaxes(0, 1)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_both_ways(kind):
+def test_weights_convert_both_ways(kind):
     name, options, ours = LAYERS[kind]
     made, xs = layer(name, **options), inputs()
     cell, params = weights.load("keras", kind, made.get_weights())
@@ -60,7 +60,7 @@ def test_both_ways(kind):
     same_bits(params, weights.load("keras", cell, made.get_weights()).params)
 
 
-def test_two_directions():
+def test_bidirectional_layers_convert_both_ways():
     xs = inputs()
     made = keras.layers.Bidirectional(keras.layers.LSTM(H, return_sequences=True, return_state=True))
     made.build((None, None, D))
@@ -74,8 +74,8 @@ def test_two_directions():
     same_bits(params, weights.load("keras", "LSTM", made.get_weights()).params)
 
 
-def test_a_forget_bias_that_keras_draws_is_in_its_array():
-    """unit_forget_bias says how the bias begins; nothing is added later."""
+def test_the_unit_forget_bias_is_part_of_the_bias_array():
+    """``unit_forget_bias`` is the initial value; keras adds nothing later."""
     made = keras.layers.LSTM(H, unit_forget_bias=True, return_sequences=True, return_state=True)
     made.build((None, None, D))
     cell, params = weights.load("keras", "LSTM", made.get_weights())
@@ -83,7 +83,7 @@ def test_a_forget_bias_that_keras_draws_is_in_its_array():
     assert_close(outputs(cell, params, inputs())[1], run(made, inputs())[1])
 
 
-def test_without_a_bias():
+def test_a_layer_without_bias_is_read():
     made = layer("GRU", use_bias=False)
     cell, params = weights.load("keras", "GRU", made.get_weights())
     assert_close(outputs(cell, params, inputs())[1], run(made, inputs())[1])

@@ -28,7 +28,7 @@ def run(module, xs):
 
 @pytest.mark.parametrize(("layers", "directions"), [(1, 1), (2, 1), (1, 2), (2, 2)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_both_ways(kind, layers, directions):
+def test_weights_convert_both_ways(kind, layers, directions):
     name, options, one = KINDS[kind]
     torch.manual_seed(0)
     make = getattr(torch.nn, name)
@@ -41,7 +41,7 @@ def test_both_ways(kind, layers, directions):
     their_state, theirs = run(module, xs)
     state, ours = outputs(cell, params, xs)
     assert_close(ours, theirs)
-    jax.tree.map(assert_close, weights.dump_state("torch", cell, state, params), their_state)
+    jax.tree.map(assert_close, weights.dump_state("torch", cell, state, params=params), their_state)
 
     params = random_params(cell, seed=2)
     module.load_state_dict({name: torch.tensor(a) for name, a in weights.dump("torch", cell, params).items()})
@@ -50,7 +50,7 @@ def test_both_ways(kind, layers, directions):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_biases(kind):
+def test_layers_without_biases_convert_both_ways(kind):
     name, options, _ = KINDS[kind]
     torch.manual_seed(1)
     module = getattr(torch.nn, name)(D, H, bias=False, **options)
@@ -61,8 +61,8 @@ def test_without_biases(kind):
     same_bits(back, {name: a.numpy() for name, a in module.state_dict().items()})
 
 
-def test_torch_to_torch_is_the_same_function():
-    """Of two biases one is left, so the weights differ and the outputs do not."""
+def test_a_round_trip_from_torch_keeps_the_function():
+    """Two biases become one, so the weights differ and the outputs do not."""
     torch.manual_seed(2)
     module, again = torch.nn.GRU(D, H), torch.nn.GRU(D, H)
     through = weights.dump("torch", *weights.load("torch", "GRU", module.state_dict()))
@@ -71,8 +71,7 @@ def test_torch_to_torch_is_the_same_function():
     assert_close(run(module, inputs())[1], run(again, inputs())[1], 1e-6)
 
 
-def test_a_state_goes_on():
-    """An initial state of torch's continues in ours."""
+def test_a_sequence_continues_from_a_torch_state():
     torch.manual_seed(3)
     module = torch.nn.LSTM(D, H, num_layers=2)
     cell, params = weights.load("torch", "LSTM", module.state_dict())

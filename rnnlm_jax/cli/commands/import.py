@@ -65,4 +65,4 @@ def _read(arguments: argparse.Namespace) -> Run:
             f"{arguments.file} was not written by rnnlm-jax export: for the weights of PyTorch's word_language_model "
             "add --vocabulary, its words one a line"
         )
-    return torch_run(arrays, read_vocabulary_file(arguments.vocabulary), arguments.file, arguments.kind)
+    return torch_run(arrays, read_vocabulary_file(arguments.vocabulary), arguments.file, kind=arguments.kind)

@@ -1,4 +1,4 @@
-"""Models that leave: programs that run without this package, and runs as one safetensors file, there and back."""
+"""Exporting and importing models: programs that run without this package, and runs as one safetensors file."""
 
 from rnnlm_jax.interop.exporting.artefact import PLATFORMS, export_run
 from rnnlm_jax.interop.exporting.importing import import_run

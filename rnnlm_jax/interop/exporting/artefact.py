@@ -1,4 +1,4 @@
-"""A folder that runs a model with jax and NumPy alone: programs, parameters, vocabulary, and a script that scores."""
+"""Export of a model as a folder that runs with jax and NumPy alone: programs, parameters, vocabulary, a script."""
 
 import hashlib
 import importlib.util
@@ -12,58 +12,58 @@ from jax import export
 
 from rnnlm_jax.array_types import Array
 from rnnlm_jax.config import to_json
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DeviceError
 from rnnlm_jax.interop.exporting import score
-from rnnlm_jax.interop.exporting.programs import Programs, export_programs, initial_state, is_wide, own_types
+from rnnlm_jax.interop.exporting.atomic_folder import atomic_folder
+from rnnlm_jax.interop.exporting.programs import Programs, export_programs, initial_state, model_x64, uses_float64
 from rnnlm_jax.interop.exporting.readme import readme
 from rnnlm_jax.interop.exporting.run_file import require_run, run_texts
-from rnnlm_jax.interop.exporting.whole_folder import written_folder
 from rnnlm_jax.interop.weights import write_safetensors
 from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.jobs.run_folder import Run, write_json, write_text
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.version import __version__
 
-#: What a program is made for unless told otherwise, and what else it can be made for.
+#: The default platforms of a program, and all platforms.
 PLATFORMS = ("cpu", "cuda", "tpu")
 KNOWN_PLATFORMS = (*PLATFORMS, "rocm")
 FORMAT = "rnnlm_jax artefact 1"
-#: Steps of one stream that the script scores at a time.
+#: Steps of one stream that the script scores per call.
 WINDOW = 1024
 
 
 def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS) -> dict[str, Any]:
-    """Write a trained model as a folder that needs neither this package nor anything but jax and NumPy.
+    """Write a trained model as a folder that needs only jax and NumPy.
 
     It holds ``step.jax`` and ``score.jax``, serialised programs of ``jax.export`` (see ``export_programs``) for all of
-    ``platforms``, any batch size and any length; ``model.safetensors``, the parameters that both are called with, and
-    ``state.safetensors``, the state before the first token; ``vocabulary.json``; ``manifest.json``, which says all of
-    this with versions, shapes and digests; ``score.py``, which scores a text file; ``README.md``.
+    ``platforms``, any batch size and any length; ``model.safetensors``, the parameters of both;
+    ``state.safetensors``, the state before the first token; ``vocabulary.json``; ``manifest.json``, which describes
+    all of this with versions, shapes and digests; ``score.py``, which scores a text file; ``README.md``.
 
-    A composed input layer goes as the table of its vectors.
+    A composed input layer is exported as the table of its vectors.
 
     Args:
-        run: what ``open_run`` gives.
-        path: the folder, written whole or not at all; it must not exist, or be empty.
+        run: as ``open_run`` returns it.
+        path: the folder, written completely or not at all; it must not exist, or be empty.
         platforms: of "cpu", "cuda", "rocm" and "tpu".
 
     Returns:
-        what ``manifest.json`` holds.
+        the content of ``manifest.json``.
 
     Raises:
-        UserError: for what is no run, an unknown platform, a folder in use, parameters that are not finite, or a model
-            that cannot be.
+        ArgumentError: for something that is not a run, or an unknown platform.
+        UserError: for a folder in use, or parameters that are not finite.
     """
     require_run(run)
     check_platforms(platforms)
-    with written_folder(path, "--out") as folder:
+    with atomic_folder(path) as folder:
         require_finite(run.params, "the run")
-        with own_types(run.model):
+        with model_x64(run.model):
             model, params = run.model.tabulated(run.params)
             arrays, state = named_leaves(params), initial_state(model)
         whole = model is run.model
         programs = export_programs(model, params, platforms)
-        # A file that holds all of the run can be imported too; a table of vectors is not what the run has.
+        # A file that holds the whole run can be imported; a table of vectors differs from the run.
         write_safetensors(folder / "model.safetensors", arrays, run_texts(run) if whole else None)
         write_safetensors(folder / "state.safetensors", state)
         (folder / "step.jax").write_bytes(programs.step.serialize())
@@ -71,41 +71,43 @@ def export_run(run: Run, path: str | Path, platforms: Sequence[str] = PLATFORMS)
         run.vocabulary.save(folder / "vocabulary.json")
         shutil.copyfile(Path(score.__file__), folder / "score.py")
         copy_flatbuffers(folder / "flatbuffers")
-        write_text(folder / "README.md", readme(jax.__version__, programs.step, run.vocabulary.describe(), whole))
-        manifest = _manifest(run, arrays, state, programs) | {"whole_run": whole, "sha256": _digests(folder)}
+        write_text(
+            folder / "README.md", readme(jax.__version__, programs.step, run.vocabulary.describe(), whole_run=whole)
+        )
+        manifest = _manifest(run, arrays, state, programs=programs) | {"whole_run": whole, "sha256": _digests(folder)}
         write_json(folder / "manifest.json", manifest)
     return manifest
 
 
 def check_platforms(platforms: Sequence[str]) -> None:
-    """Check that a program can be made for some platforms.
+    """Check the names of platforms.
 
     Raises:
-        UserError: if there is none, or one is unknown or given twice.
+        ArgumentError: if none is given, or one is unknown or given twice.
     """
     wrong = [name for name in platforms if name not in KNOWN_PLATFORMS]
     if wrong or not platforms or len(set(platforms)) < len(platforms):
         what = f"not {wrong[0]!r}" if wrong else "each once, and at least one"
-        raise UserError(f"platforms are {', '.join(KNOWN_PLATFORMS)}, {what}: give some of them, as in cpu,cuda")
+        raise ArgumentError(f"`platforms` are {', '.join(KNOWN_PLATFORMS)}, {what}: give some of them, as in cpu,cuda")
 
 
 def copy_flatbuffers(folder: Path) -> None:
-    """Copy what ``jax.export`` reads its files with, so that the folder asks for no package beyond jax and NumPy.
+    """Copy the package that ``jax.export`` reads its files with, so that the folder needs only jax and NumPy.
 
     Raises:
-        UserError: if it is not installed.
+        DeviceError: if it is not installed.
     """
     spec = importlib.util.find_spec("flatbuffers")
     if spec is None or spec.origin is None:
-        raise UserError("jax.export writes its files with the package flatbuffers: pip install flatbuffers")
+        raise DeviceError("jax.export writes its files with the package flatbuffers: pip install flatbuffers")
     folder.mkdir()
     for path in sorted(Path(spec.origin).parent.glob("*.py")):
         if path.name != "flexbuffers.py":  # another format of that package
             shutil.copyfile(path, folder / path.name)
 
 
-def _manifest(run: Run, arrays: dict[str, Array], state: dict[str, Array], programs: Programs) -> dict[str, Any]:
-    """What the folder holds, for programs of any language."""
+def _manifest(run: Run, arrays: dict[str, Array], state: dict[str, Array], *, programs: Programs) -> dict[str, Any]:
+    """Return the description of the folder, for programs in any language."""
     least, most = (
         export.minimum_supported_calling_convention_version,
         export.maximum_supported_calling_convention_version,
@@ -118,7 +120,7 @@ def _manifest(run: Run, arrays: dict[str, Array], state: dict[str, Array], progr
             "supported_by_that_jax": [least, most],
         },
         "platforms": list(programs.score.platforms),
-        "x64": is_wide(run.model),
+        "x64": uses_float64(run.model),
         "run_id": None if run.identity is None else run.identity.run_id,
         "checkpoint_step": run.position.step,
         "vocabulary": {"size": run.vocabulary.size, "policy": run.vocabulary.describe()},

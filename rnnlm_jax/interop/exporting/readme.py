@@ -1,4 +1,4 @@
-"""What the folder of an exported model says of itself."""
+"""The README of an exported model's folder."""
 
 from jax import export
 
@@ -50,13 +50,13 @@ vocabulary do not age: anything that knows their formats can read them.{again}
 """
 
 
-def readme(jax_version: str, program: export.Exported, vocabulary: str, whole_run: bool) -> str:
-    """The text of ``README.md``.
+def readme(jax_version: str, program: export.Exported, vocabulary: str, *, whole_run: bool) -> str:
+    """Return the text of ``README.md``.
 
     Args:
-        jax_version: that wrote the programs.
+        jax_version: the version that wrote the programs.
         program: one of them.
-        vocabulary: described in a line.
+        vocabulary: its description in a line.
         whole_run: whether ``model.safetensors`` can be imported as a run.
     """
     again = "`rnnlm-jax import model.safetensors --run DIR` makes a run of them, to export again with a newer jax."

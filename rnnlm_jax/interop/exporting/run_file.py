@@ -1,4 +1,4 @@
-"""A run in one file of safetensors: all parameters by path; all else that makes it a run, in the header."""
+"""A run in one safetensors file: all parameters by path, and everything else in the header."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm_jax.config import config_and_identity_from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, CheckpointError, UserError
 from rnnlm_jax.interop.weights import read_tensors, write_safetensors
 from rnnlm_jax.jobs.checkpoints import Position
 from rnnlm_jax.jobs.checkpoints.array_digests import digests, named_leaves
@@ -19,22 +19,23 @@ from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.outputs.word_counts import Words
 
-#: The text of the header that says what the file is, and of which version.
+#: The entry of the header that identifies the file, and its version.
 KIND, VERSION = "rnnlm_jax", "run 2"
 
 
 def save_safetensors(run: Run, path: str | Path) -> None:
-    """Write a run as one file of safetensors, from which ``load_safetensors`` makes the same run.
+    """Write a run as one safetensors file, from which ``load_safetensors`` reads the same run.
 
     Parameters are tensors by path (``embedding``, ``cell.0.w_x``, …), in their own dtype. The header has the
     configuration, the run's identity, the vocabulary, the words' counts, the position, and a digest of each tensor.
 
     Args:
-        run: what ``open_run`` gives.
-        path: the file to write, whole or not at all.
+        run: as ``open_run`` returns it.
+        path: the file, written completely or not at all.
 
     Raises:
-        UserError: for what is no run, or if it cannot be written.
+        ArgumentError: for something that is not a run.
+        UserError: if the file cannot be written.
     """
     require_run(run)
     write_safetensors(path, named_leaves(run.params), run_texts(run))
@@ -44,16 +45,16 @@ def require_run(run: object) -> None:
     """Check that something is a run.
 
     Raises:
-        UserError: if not, such as for its folder's name.
+        ArgumentError: if it is not, such as the name of a run's folder.
     """
     if not isinstance(run, Run):
-        raise UserError(
-            f"this takes a run, as rnnlm_jax.jobs.run_folder.open_run(folder) gives it, not a {type(run).__name__}"
+        raise ArgumentError(
+            f"`run` must be a run, as rnnlm_jax.jobs.run_folder.open_run(folder) returns it, not a {type(run).__name__}"
         )
 
 
 def run_texts(run: Run) -> dict[str, str]:
-    """All of a run but its parameters, as texts by name, with the parameters' digests."""
+    """Return everything of a run except its parameters, as strings by name, with the parameters' digests."""
     texts = {
         KIND: VERSION,
         "config": to_sealed_json(run.config, None if run.identity is None else run.identity.entry()),
@@ -65,33 +66,34 @@ def run_texts(run: Run) -> dict[str, str]:
 
 
 def load_safetensors(path: str | Path) -> Run:
-    """The run that ``save_safetensors`` wrote: the same configuration, vocabulary and position, equal parameters.
+    """Return the run that ``save_safetensors`` wrote: the same configuration, vocabulary, position and parameters.
 
     Raises:
-        UserError: if there is no such file, it is damaged, or it holds no run of this version.
+        CheckpointError: if the file is damaged, or does not hold a run of this version.
+        UserError: if it does not exist or cannot be read.
     """
     return run_of(*read_tensors(path), str(path))
 
 
 def is_run_file(texts: dict[str, str]) -> bool:
-    """Whether the header of a file says that a run is in it, of whatever version."""
+    """Return whether the header of a file is that of a run, of any version."""
     return KIND in texts
 
 
 def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> Run:
-    """The run that the arrays and texts of a file make.
+    """Return the run in the arrays and header of a file.
 
     Args:
         arrays: by path.
-        texts: of the header.
-        name: of the file, for errors.
+        texts: the strings of the header.
+        name: the file, for error messages.
 
     Raises:
-        UserError: if they make none, or are not as they were written.
+        CheckpointError: if they do not hold a run of this version, or are not as they were written.
     """
     if texts.get(KIND) != VERSION:
-        raise UserError(
-            f"{name} holds no run of this version: write one with rnnlm-jax export RUN --format safetensors"
+        raise CheckpointError(
+            f"{name} does not hold a run of this version: write one with rnnlm-jax export RUN --format safetensors"
         )
     try:
         position = Position(**json.loads(texts["position"]))
@@ -104,29 +106,29 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
     counts = texts.get("counts")
     words = None if counts is None else Words.from_json(counts, vocabulary.tokens, f"the word counts in {name}")
     model = build_model(config.model, vocabulary.size, words=words)
-    params = fitted(model, arrays, name)
+    params = params_from_arrays(model, arrays, name)
     for leaf, found in digests(arrays).items():
         if written.get(leaf) != found:
             raise _damaged(name, f"wrong digest of {leaf}")
     return Run(config, vocabulary, model, params, position, words, identity)
 
 
-def fitted(model: LanguageModel, arrays: dict[str, np.ndarray], name: str) -> LanguageModelParams:
-    """Arrays by path as the parameters of a model.
+def params_from_arrays(model: LanguageModel, arrays: dict[str, np.ndarray], name: str) -> LanguageModelParams:
+    """Return arrays by path as the parameters of a model.
 
     Raises:
-        UserError: if one is missing, or there is one too many, or one is of another shape or dtype.
+        CheckpointError: if one is missing or superfluous, or has another shape or dtype.
     """
     like = jax.eval_shape(model.init, jax.random.key(0))
     wanted = named_leaves(like)
     missing, unknown = sorted(wanted.keys() - arrays.keys()), sorted(arrays.keys() - wanted.keys())
     if missing or unknown:
-        what = f"lacks {missing[0]}" if missing else f"has {unknown[0]}, which the model has not"
-        raise UserError(f"{name} does not hold the parameters of its model ({what}): export the run again")
+        what = f"lacks {missing[0]}" if missing else f"has {unknown[0]}, which the model does not have"
+        raise CheckpointError(f"{name} does not hold the parameters of its model ({what}): export the run again")
     for leaf, want in wanted.items():
         have = arrays[leaf]
         if have.shape != want.shape or have.dtype != want.dtype:
-            raise UserError(
+            raise CheckpointError(
                 f"{leaf} in {name} is {have.dtype}{list(have.shape)}, and its model has {want.dtype}"
                 f"{list(want.shape)}: export the run again"
             )
@@ -140,5 +142,5 @@ def _vocabulary_of(text: str, name: str) -> Vocabulary:
         raise _damaged(name, "its vocabulary") from None
 
 
-def _damaged(name: str, what: str) -> UserError:
-    return UserError(f"{name} is damaged ({what}): restore it from a copy, or export the run again")
+def _damaged(name: str, what: str) -> CheckpointError:
+    return CheckpointError(f"{name} is damaged ({what}): restore it from a copy, or export the run again")

@@ -1,4 +1,4 @@
-"""Score a text with an exported language model: needs jax and NumPy, and the files beside this one.
+"""Score a text with an exported language model, with jax, NumPy, and the files beside this one.
 
 python score.py FILE [--tokens] [--json]
 """
@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -27,11 +27,11 @@ TYPES = {"F64": "<f8", "F32": "<f4", "I32": "<i4"}
 
 
 class Refused(Exception):
-    """What is told in one line."""
+    """An error that is reported in one line."""
 
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of safetensors: eight bytes of length, a header in JSON, and the numbers."""
+    """Return the arrays of a safetensors file: eight bytes of length, a header in JSON, and the data."""
     content = np.memmap(path, np.uint8, "r")
     length = int(content[:8].view("<u8")[0])
     header: dict[str, Any] = json.loads(content[8 : 8 + length].tobytes())
@@ -39,27 +39,27 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name, about in header.items():
         begin, end = (8 + length + offset for offset in about["data_offsets"])
-        # Copied: what was written need not lie at a multiple of its size.
+        # Copied, because the data need not be aligned.
         arrays[name] = np.frombuffer(content[begin:end].tobytes(), TYPES[about["dtype"]]).reshape(about["shape"])
     return arrays
 
 
 def read_program(path: Path) -> Any:
-    """A program of ``jax.export``, ready to be called."""
+    """Return a program of ``jax.export``, ready to be called."""
     if str(FOLDER) not in sys.path:
-        sys.path.append(str(FOLDER))  # flatbuffers lies here, in case it is not installed
+        sys.path.append(str(FOLDER))  # for flatbuffers, in case it is not installed
     from jax import export
 
     return export.deserialize(bytearray(path.read_bytes()))
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, whose files are seen to be as they were written."""
+    """Return the manifest of a folder, after checking the digests of its files."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
         for name, written in manifest["sha256"].items():
             if not name.endswith((".jax", ".safetensors", ".json")):
-                continue  # may be changed at will
+                continue  # may be edited
             with (folder / name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != written:
@@ -70,11 +70,11 @@ def check(folder: Path) -> dict[str, Any]:
 
 
 def lines_of(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 text, plain or gzip, without their newlines; only \\n and \\r\\n end one."""
+    """Yield the lines of a UTF-8 text, plain or gzip, without their ends, \\n or \\r\\n."""
     offset = 0
     with open(path, "rb") as packed:
         zipped = packed.peek(len(GZIP)).startswith(GZIP)
-        file: BinaryIO = gzip.GzipFile(fileobj=packed) if zipped else packed  # type: ignore[assignment]
+        file: io.BufferedIOBase = gzip.GzipFile(fileobj=packed) if zipped else packed
         for raw in file:
             line = raw.removesuffix(b"\n").removesuffix(b"\r")
             if offset == 0:
@@ -87,23 +87,23 @@ def lines_of(path: str) -> Iterator[str]:
 
 
 def words(line: str) -> list[str]:
-    """What stands between ASCII white space; other spaces, such as U+00A0, are characters of words."""
+    """Return the words between ASCII white space; other spaces, such as U+00A0, are characters of words."""
     return [word.decode() for word in line.encode().split()]
 
 
 def splitter(vocabulary: dict[str, Any], path: str) -> Callable[[str, int], list[int]]:
-    """What turns a line of a text, and its number, into token ids; an unknown token is -1 where there is an <unk>."""
+    """Return a function from a line and its number to token ids; unknown tokens are -1 if there is an <unk>."""
     level = vocabulary["level"]
     if level == "subword":
         try:
             from tokenizers import Tokenizer
         except ImportError:
-            raise Refused("this model reads subwords: pip install tokenizers, which cuts text into them") from None
+            raise Refused("this model reads subwords: pip install tokenizers, which splits text into them") from None
         tokenizer = Tokenizer.from_str(vocabulary["tokenizer"])
         tokenizer.encode_special_tokens = True
         return lambda line, number: tokenizer.encode(line, add_special_tokens=False).ids
     if level not in ("word", "char", "byte"):
-        raise Refused(f"a vocabulary of level {level!r} is of a later version: use the score.py that it came with")
+        raise Refused(f"a vocabulary of level {level!r} is of a later version: use its own score.py")
     index = {token: number for number, token in enumerate(vocabulary["tokens"])}
 
     def split(line: str, number: int) -> list[int]:
@@ -118,10 +118,10 @@ def splitter(vocabulary: dict[str, Any], path: str) -> Callable[[str, int], list
 
 
 def encode(path: str, vocabulary: dict[str, Any]) -> tuple[np.ndarray, int]:
-    """The token ids of a text, each line with its end, and how many tokens were unknown."""
+    """Return the token ids of a text, each line with its end, and the number of unknown tokens."""
     split, tokens = splitter(vocabulary, path), vocabulary["tokens"]
     unk, end = (-1 if vocabulary[role] is None else tokens.index(vocabulary[role]) for role in ("unk", "eos"))
-    no_token = unk if vocabulary["level"] == "subword" else -1  # words that read <unk> are words like any other
+    no_token = unk if vocabulary["level"] == "subword" else -1  # a word <unk> in the text is a known word
     ids: list[int] = []
     unknown = content = 0
     for number, line in enumerate(lines_of(path), 1):
@@ -138,7 +138,7 @@ def encode(path: str, vocabulary: dict[str, Any]) -> tuple[np.ndarray, int]:
 
 
 def token_nats(folder: Path, manifest: dict[str, Any], tokens: np.ndarray) -> np.ndarray:
-    """``-log P`` of every token in nats, the text being one stream: the state goes from window to window."""
+    """Return ``-log P`` of every token in nats, of the text as one stream with carried state."""
     if manifest["x64"]:
         jax.config.update("jax_enable_x64", True)
     program = read_program(folder / "score.jax")
@@ -186,20 +186,20 @@ def fail(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal lacks is printed as its number
+    if isinstance(sys.stdout, io.TextIOWrapper):  # characters that the terminal lacks are printed escaped
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()
     except Refused as error:
         fail(str(error))
-    except BrokenPipeError:  # whoever read the output has enough of it
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except (EOFError, zlib.error) as error:
-        fail(f"the text is damaged ({error}): compress it anew")
+        fail(f"the text is damaged ({error}): compress it again")
     except OSError as error:
         fail(f"{error.filename or ''}: {error.strerror or error}; check the path and its permissions")
     except (ValueError, RuntimeError) as error:  # of jax: programs of other versions or platforms, too little memory
         fail(
-            f"jax {jax.__version__} cannot run this ({str(error)[:300]}): see README.md for what it was made by and for"
+            f"jax {jax.__version__} cannot run this ({str(error)[:300]}): see README.md for its versions and platforms"
         )

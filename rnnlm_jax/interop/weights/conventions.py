@@ -1,34 +1,53 @@
-"""How each library lays out each recurrent layer, as one table: names, gate orders, transposes, biases, signs.
+"""The table of how each library lays out each recurrent layer: names, gate orders, transposes, biases, signs.
 
-Our own layout is what every row is relative to: ``h_t = cell(x_t W_x + h_{t-1} W_h + b, …)`` with ``w_x [D, G*H]``,
+Every row is relative to our own layout: ``h_t = cell(x_t W_x + h_{t-1} W_h + b, …)`` with ``w_x [D, G*H]``,
 ``w_h [H, G*H]``, gates in the order of each cell's parameters (LSTM i, f, g, o; GRU r, z, n, its z keeping the old
-state), one bias, and the GRU's recurrent candidate bias ``b_n`` beside it. Everything else in this package is generic
-code over the rows below.
+state), one bias, and the GRU's recurrent candidate bias ``b_n`` beside it. All other code in this package is
+generic over the rows below.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-#: Our gates, by kind of cell, in our order.
-GATES = {"elman": "h", "lstm": "ifgo", "lstm-projected": "ifgo", "gru": "rzn"}
+from rnnlm_jax import cells
+from rnnlm_jax.cells import Cell
+
+
+class CellKind(NamedTuple):
+    """A kind of cell of this library that some row lays out."""
+
+    gates: str
+    """One letter per gate, in the order of the cell's parameters."""
+    factory: Callable[..., Cell]
+    params: Callable[..., Any]
+    state: type
+
+
+CELL_KINDS = {
+    "elman": CellKind("h", cells.elman, cells.ElmanParams, cells.ElmanState),
+    "lstm": CellKind("ifgo", cells.lstm, cells.LSTMParams, cells.LSTMState),
+    "lstm-projected": CellKind("ifgo", cells.projected_lstm, cells.ProjectedLSTMParams, cells.LSTMState),
+    "gru": CellKind("rzn", cells.gru, cells.GRUParams, cells.GRUState),
+}
 
 
 @dataclass(frozen=True)
 class System:
-    """A library: what its names and its states have in common over all layers."""
+    """A library: what the names and states of all its layers have in common."""
 
     layer: tuple[str, str] | None = None
-    """What ``{layer}`` stands for in the first layer and in further ones; None: a cell at a time, no layers."""
+    """The text for ``{layer}`` in the first layer and in further ones; None: single cells, without layers."""
     direction: tuple[str, str, str] | None = None
-    """What ``{direction}`` stands for: in one direction, forward of two, backward of two; None: one only."""
+    """The text for ``{direction}``: of a single direction, forward of two, backward of two; None: single only."""
     one_size: bool = False
     """Whether all layers and directions have the same number of units."""
     nested: str = ""
-    """Which dots of a name are levels of a nested dictionary: "all", or the "last", others being slashes then."""
+    """Which dots of a name are levels of a nested dictionary: "all", or the "last", the others being slashes."""
     listed: bool = False
-    """Whether it hands out arrays as a list, too."""
+    """Whether arrays may be given as a list, too."""
     state: str = "hc"
-    """Order of the state of an LSTM: h is shown, c is kept."""
+    """Order of the state of an LSTM: h is the output, c the cell state."""
     state_axis: bool = False
     """Whether layers and directions of a state are stacked on a leading axis, ``[layers * directions, B, H]``."""
 
@@ -37,38 +56,43 @@ class System:
 class Convention:
     """One kind of layer of one library.
 
-    A field of names has one name, for an array with all gates side by side in the order ``gates``, or one a gate. Two
-    fields with the same name lie in one array, the first above the second.
+    A field of names has one name, for an array with all gates side by side in the order ``gates``, or one per gate. Two
+    fields with the same name are in one array, the first above the second.
     """
 
     system: str
     kind: str
     cell: str
-    """The kind of our cell."""
+    """The kind of our cell, a key of ``CELL_KINDS``."""
     gates: tuple[str, ...]
-    """Their blocks in order, by our letters; a block with two letters is both of these gates."""
+    """The library's blocks in order, by our letters; a block with two letters is both of these gates."""
     w_x: tuple[str, ...]
     w_h: tuple[str, ...]
     b: tuple[str, ...]
     b_h: tuple[str, ...] = ()
     """A second bias of every gate, added to the recurrent product."""
     b_n: tuple[str, ...] = ()
-    """The recurrent bias of a GRU's candidate alone, inside the reset gate's product."""
+    """The recurrent bias of a GRU's candidate, multiplied by the reset gate."""
     w_p: tuple[str, ...] = ()
     variant: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Options that our cell must have; the first is meant where nothing else says which."""
+    """Options that our cell must have; the first value is the default."""
     optional: tuple[str, ...] = ()
-    """Fields that a layer has all of, or none of."""
+    """Fields of which a layer has all or none."""
     transposed: bool = False
     """Whether matrices are ``[out, in]``."""
     negated: str = ""
-    """Gates whose preactivation has the other sign, since ``1 - σ(a) = σ(-a)``."""
+    """Gates whose preactivation has the opposite sign, because ``1 - σ(a) = σ(-a)``."""
     added: tuple[tuple[str, float], ...] = ()
-    """Constants that the library adds to a gate's preactivation, which are in no array."""
+    """Constants that the library adds to a gate's preactivation and stores in no array."""
+
+    @property
+    def our_gates(self) -> str:
+        """Return our gates in our order, one letter each."""
+        return CELL_KINDS[self.cell].gates
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """Return its name in messages."""
         return f"{self.system} {self.kind}"
 
 
@@ -83,7 +107,7 @@ SYSTEMS: dict[str, System] = {
 
 
 def _each(template: str, gates: str) -> tuple[str, ...]:
-    """One name a gate."""
+    """Return one name per gate."""
     return tuple(template.format(gate) for gate in gates)
 
 
@@ -130,7 +154,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("linen", "LSTMCell", "lstm", LSTM, **_LINEN_LSTM),
     Convention("linen", "OptimizedLSTMCell", "lstm", LSTM, **_LINEN_LSTM),
     Convention("linen", "GRUCell", "gru", GRU, **_GATED, b_n=("hn.bias",), variant=AFTER),
-    # Its one gate f resets and keeps: a GRU with r = z = f.
+    # Its one gate f is both the reset and the update gate: a GRU with r = z = f.
     Convention(
         "linen",
         "MGUCell",
@@ -168,7 +192,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         variant=(("activation", ("relu",)),),
     ),
     Convention("haiku", "LSTM", "lstm", tuple("igfo"), **_HAIKU_LSTM, added=(("f", 1.0),)),
-    # h' = (1 - z) h + z a: its z writes, ours keeps.
+    # h' = (1 - z) h + z a: its z weights the candidate, ours the old state.
     Convention(
         "haiku",
         "GRU",
@@ -188,7 +212,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("keras", "GRU(reset_after=False)", "gru", tuple("zrn"), **_KERAS, variant=BEFORE),
 )
 
-#: What these libraries have besides, and why it is in no row.
+#: Layers of these libraries without a row, and why.
 INEXPRESSIBLE: dict[tuple[str, str], str] = {
     ("linen", "ConvLSTMCell"): "its maps are convolutions",
     ("haiku", "Conv1DLSTM"): "its maps are convolutions",

@@ -1,17 +1,17 @@
-"""The arrays of one layer in one direction: theirs by name to ours by field, and back."""
+"""The arrays of one layer in one direction: a library's, by name, to ours, by field, and back."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.interop.weights.conventions import GATES, SYSTEMS, Convention
+from rnnlm_jax.errors import WeightsError
+from rnnlm_jax.interop.weights.conventions import SYSTEMS, Convention
 
 MATRICES, VECTORS = ("w_x", "w_h"), ("b", "b_h")
 
 
-class Place(NamedTuple):
+class LayerPosition(NamedTuple):
     """A layer, counted from 0, and a direction: 0 the only one, 1 forward, 2 backward."""
 
     layer: int
@@ -19,39 +19,41 @@ class Place(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Inputs, units, and what feeds back (H, but for a projection)."""
+    """The numbers of inputs, of units, and of recurrent outputs (H, except for a projection)."""
 
     inputs: int
     hidden: int
     feedback: int
 
 
-def names(row: Convention, field: str, place: Place) -> tuple[str, ...]:
-    """How the library calls the arrays of a field there."""
+def names(row: Convention, field: str, position: LayerPosition) -> tuple[str, ...]:
+    """Return the library's names of the arrays of a field at a position."""
     system = SYSTEMS[row.system]
-    layer = "" if system.layer is None else system.layer[place.layer > 0].format(place.layer)
-    direction = "" if system.direction is None else system.direction[place.direction]
+    layer = "" if system.layer is None else system.layer[position.layer > 0].format(position.layer)
+    direction = "" if system.direction is None else system.direction[position.direction]
     return tuple(name.format(layer=layer, direction=direction) for name in getattr(row, field))
 
 
 def fields(row: Convention, biases: bool = True) -> list[str]:
-    """The fields that a row has names for; without those of its optional arrays if ``biases`` is false."""
+    """Return the fields that a row has names for; without ``biases``, those of arrays that are not optional."""
     optional = {name for field in row.optional for name in getattr(row, field)}
     every = [field for field in (*MATRICES, *VECTORS, "b_n", "w_p") if getattr(row, field)]
     return [field for field in every if biases or not optional.issuperset(getattr(row, field))]
 
 
-def all_names(row: Convention, place: Place, biases: bool = True) -> list[str]:
-    """Every name of a layer in a direction, once, in the library's order."""
-    return list(dict.fromkeys(name for field in fields(row, biases) for name in names(row, field, place)))
+def all_names(row: Convention, position: LayerPosition, biases: bool = True) -> list[str]:
+    """Return every name of a layer in a direction, once, in the library's order."""
+    return list(dict.fromkeys(name for field in fields(row, biases) for name in names(row, field, position)))
 
 
-def shapes(row: Convention, place: Place, sizes: Sizes, biases: bool = True) -> dict[str, tuple[int, ...]]:
-    """The shape that each array must have."""
+def shapes(
+    row: Convention, position: LayerPosition, sizes: Sizes, *, biases: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape that each array must have."""
     expected: dict[str, tuple[int, ...]] = {}
     rows = {"w_x": sizes.inputs, "w_h": sizes.feedback}
     for field in fields(row, biases):
-        called = names(row, field, place)
+        called = names(row, field, position)
         width = len(row.gates) * sizes.hidden // len(called)
         for name in called:
             if field in rows:
@@ -69,18 +71,18 @@ def shapes(row: Convention, place: Place, sizes: Sizes, biases: bool = True) -> 
 
 
 def read(
-    row: Convention, arrays: Mapping[str, np.ndarray], place: Place, sizes: Sizes, biases: bool
+    row: Convention, arrays: Mapping[str, np.ndarray], position: LayerPosition, *, sizes: Sizes, biases: bool
 ) -> dict[str, np.ndarray]:
-    """Our ``w_x``, ``w_h``, ``w_p``, ``b``, ``b_n`` of arrays that have been checked; a field they lack is left out."""
+    """Return our ``w_x``, ``w_h``, ``w_p``, ``b``, ``b_n`` from checked arrays; fields that they lack are left out."""
     found: dict[str, Any] = {}
     for field in fields(row, biases):
-        parts = [arrays[name] for name in names(row, field, place)]
+        parts = [arrays[name] for name in names(row, field, position)]
         if field in MATRICES + VECTORS:
-            parts = [_share(row, field, part, sizes) for part in parts]
+            parts = [_field_part(row, field, part, sizes=sizes) for part in parts]
         if field in (*MATRICES, "w_p") and row.transposed:
             parts = [part.T for part in parts]
         whole = np.concatenate(parts, axis=-1)
-        found[field] = whole if field in ("w_p", "b_n") else _to_ours(row, whole)
+        found[field] = whole if field in ("w_p", "b_n") else _to_our_gates(row, whole)
     if "b" in found:
         for gate, constant in row.added:
             found["b"] = found["b"].copy()
@@ -95,11 +97,13 @@ def read(
     return found
 
 
-def write(row: Convention, ours: Mapping[str, np.ndarray], place: Place, biases: bool) -> dict[str, np.ndarray]:
-    """Their arrays of our ``w_x``, ``w_h``, ``b`` and of ``w_p``, ``b_n`` where the row has them.
+def write(
+    row: Convention, ours: Mapping[str, np.ndarray], position: LayerPosition, *, biases: bool
+) -> dict[str, np.ndarray]:
+    """Return the library's arrays of our ``w_x``, ``w_h``, ``b``, and of ``w_p``, ``b_n`` where the row has them.
 
     Raises:
-        UserError: if a block of theirs would have to be two different gates of ours.
+        WeightsError: if one block of theirs would have to hold two different gates of ours.
     """
     ours = dict(ours)
     for gate, constant in row.added:
@@ -111,8 +115,8 @@ def write(row: Convention, ours: Mapping[str, np.ndarray], place: Place, biases:
             _gate(row, ours["b_h"], "n")[...] = ours["b_n"]
     found: dict[str, Any] = {}
     for field in fields(row, biases):
-        whole = ours[field] if field in ("w_p", "b_n") else _to_theirs(row, ours[field], field)
-        called = names(row, field, place)
+        whole = ours[field] if field in ("w_p", "b_n") else _to_their_gates(row, ours[field], field)
+        called = names(row, field, position)
         for name, part in zip(called, np.split(whole, len(called), axis=-1), strict=True):
             if field in MATRICES and name in found:
                 part = np.concatenate([found[name], part])
@@ -120,12 +124,12 @@ def write(row: Convention, ours: Mapping[str, np.ndarray], place: Place, biases:
                 part = np.stack([found[name], part])
             elif field in (*MATRICES, "w_p") and row.transposed:
                 part = part.T
-            found[name] = np.array(part, order="C")  # their own, to write to
+            found[name] = np.array(part, order="C")  # a copy, so that the caller may write to it
     return found
 
 
-def _share(row: Convention, field: str, array: np.ndarray, sizes: Sizes) -> np.ndarray:
-    """The part of an array that is this field's, where two fields lie in one."""
+def _field_part(row: Convention, field: str, array: np.ndarray, *, sizes: Sizes) -> np.ndarray:
+    """Return the part of an array that belongs to a field, where one array holds two fields."""
     if row.w_x == row.w_h and field in MATRICES:
         return array[: sizes.inputs] if field == "w_x" else array[sizes.inputs :]
     if row.b == row.b_h:
@@ -133,33 +137,33 @@ def _share(row: Convention, field: str, array: np.ndarray, sizes: Sizes) -> np.n
     return array
 
 
-def _sign(row: Convention, gate: str, block: np.ndarray) -> np.ndarray:
+def _signed(row: Convention, gate: str, block: np.ndarray) -> np.ndarray:
     return -block if gate in row.negated else block
 
 
-def _to_ours(row: Convention, whole: np.ndarray) -> np.ndarray:
-    """Blocks in our order, with our signs."""
+def _to_our_gates(row: Convention, whole: np.ndarray) -> np.ndarray:
+    """Return the blocks of all gates in our order, with our signs."""
     blocks = dict(zip(row.gates, np.split(whole, len(row.gates), axis=-1), strict=True))
-    found = [next(block for letters, block in blocks.items() if gate in letters) for gate in GATES[row.cell]]
-    return np.concatenate([_sign(row, g, b) for g, b in zip(GATES[row.cell], found, strict=True)], axis=-1)
+    found = [next(block for letters, block in blocks.items() if gate in letters) for gate in row.our_gates]
+    return np.concatenate([_signed(row, g, b) for g, b in zip(row.our_gates, found, strict=True)], axis=-1)
 
 
-def _to_theirs(row: Convention, whole: np.ndarray, field: str) -> np.ndarray:
-    """Blocks in their order, with their signs."""
-    gates = GATES[row.cell]
+def _to_their_gates(row: Convention, whole: np.ndarray, field: str) -> np.ndarray:
+    """Return the blocks of all gates in their order, with their signs."""
+    gates = row.our_gates
     blocks = dict(zip(gates, np.split(whole, len(gates), axis=-1), strict=True))
     for letters in row.gates:
         if any(not np.array_equal(blocks[letters[0]], blocks[gate], equal_nan=True) for gate in letters):
-            raise UserError(
+            raise WeightsError(
                 f"{row.title} has one gate for {' and '.join(letters)} of {row.cell}, which differ in {field}: "
                 "use another kind"
             )
-    return np.concatenate([_sign(row, letters[0], blocks[letters[0]]) for letters in row.gates], axis=-1)
+    return np.concatenate([_signed(row, letters[0], blocks[letters[0]]) for letters in row.gates], axis=-1)
 
 
 def _gate(row: Convention, whole: np.ndarray, gate: str) -> np.ndarray:
-    """The block of one gate of ours, a view."""
-    gates = GATES[row.cell]
+    """Return the block of one of our gates, as a view."""
+    gates = row.our_gates
     size = whole.shape[-1] // len(gates)
     start = gates.index(gate) * size
     return whole[..., start : start + size]

@@ -1,4 +1,4 @@
-"""A small trained run, and its artefact: all may read them and none may write."""
+"""A small run and its exported folder, which tests must not write to."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.training.tiny import random_params, text, tiny_config
 
 @pytest.fixture(scope="package")
 def corpus(tmp_path_factory):
-    """A text of some forty lines, an unknown word in it."""
+    """Return a text of some forty lines with an unknown word."""
     path = tmp_path_factory.mktemp("corpus") / "text.txt"
     path.write_text(text().replace("dog", "unicorn", 1))
     return path
@@ -19,7 +19,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def small_run():
-    """Parameters that nobody trained, biases included; an output layer that is made of word counts."""
+    """Return a run with random parameters, biases included, and an output layer made from word counts."""
     vocabulary = build_vocabulary(text().splitlines(), "word")
     words = Words.counted(vocabulary.tokens, vocabulary.encode(text().splitlines()).tokens)
     config = tiny_config("text.txt", model={"output": "class", "cell": "lstm", "hidden_size": 8, "layers": 2})
@@ -29,7 +29,7 @@ def small_run():
 
 @pytest.fixture(scope="package")
 def artefact(small_run, tmp_path_factory):
-    """The folder that the run is exported to."""
+    """Return the folder that the run is exported to."""
     folder = tmp_path_factory.mktemp("exported") / "model"
     export_run(small_run, folder)
     return folder

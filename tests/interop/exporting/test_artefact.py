@@ -1,4 +1,4 @@
-"""The folder that leaves: it runs with jax and NumPy alone, and says the same nats."""
+"""The exported folder runs with jax and NumPy alone, and gives the same nats."""
 
 import dataclasses
 import hashlib
@@ -21,9 +21,9 @@ from rnnlm_jax.interop.exporting import export_run, load_safetensors, score
 from rnnlm_jax.jobs.run_folder import build_model
 from tests.training.tiny import random_params
 
-#: All that jax needs of others, and nothing else of what is installed here.
+#: The packages that jax needs, and no other installed one.
 INSTALLED = ("jax", "jaxlib", "numpy", "numpy.libs", "ml_dtypes", "opt_einsum", "scipy", "scipy.libs")
-#: Runs a program in such an environment, and refuses whatever else would be imported from anywhere but its own folder.
+#: Runs a program in such an environment, and refuses imports of other packages.
 ALONE = """
 import runpy, sys
 packages, program, *words = sys.argv[1:]
@@ -31,7 +31,7 @@ sys.path.append(packages)
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("rnnlm_jax", "flax", "optax", "safetensors", "orbax", "jaxtyping", "tqdm", "absl"):
-            raise AssertionError(f"{name} was asked for")
+            raise AssertionError(f"{name} was imported")
 sys.meta_path.insert(0, Refuse())
 sys.argv = [program, *words]
 runpy.run_path(program, run_name="__main__")
@@ -57,7 +57,7 @@ def alone(tmp_path_factory):
     return run
 
 
-def test_it_scores_a_text_with_jax_and_numpy_alone(small_run, artefact, corpus, alone):
+def test_the_script_scores_a_text_with_jax_and_numpy_alone(small_run, artefact, corpus, alone):
     done = alone(artefact / "score.py", corpus, "--tokens", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     *shown, line, last = done.stdout.splitlines()
@@ -72,7 +72,7 @@ def test_it_scores_a_text_with_jax_and_numpy_alone(small_run, artefact, corpus, 
     assert small_run.vocabulary.describe() in line
 
 
-def test_the_readme_is_true(artefact, alone, tmp_path):
+def test_the_example_in_the_readme_runs(artefact, alone, tmp_path):
     readme = (artefact / "README.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     program = tmp_path / "example.py"
@@ -88,7 +88,7 @@ def test_the_readme_is_true(artefact, alone, tmp_path):
     }
 
 
-def test_what_cannot_be_scored_is_one_line(artefact, alone, tmp_path):
+def test_a_missing_text_is_an_error_of_one_line(artefact, alone, tmp_path):
     done = alone(artefact / "score.py", tmp_path / "nothing.txt")
     assert done.returncode == 2
     assert re.fullmatch(r"score\.py: error: .*nothing\.txt: No such file or directory; check .*\n", done.stderr)
@@ -104,7 +104,7 @@ def test_what_cannot_be_scored_is_one_line(artefact, alone, tmp_path):
         (b"the cat\n", {"level": "phone"}, "is of a later version"),
     ],
 )
-def test_texts_that_cannot_be_read(artefact, tmp_path, content, change, said):
+def test_texts_that_cannot_be_encoded_are_refused(artefact, tmp_path, content, change, said):
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     with pytest.raises(score.Refused, match=re.escape(said)):
@@ -112,7 +112,7 @@ def test_texts_that_cannot_be_read(artefact, tmp_path, content, change, said):
 
 
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
-def test_texts_are_read_as_the_library_reads_them(tmp_path, level):
+def test_texts_are_encoded_as_by_the_library(tmp_path, level):
     from rnnlm_jax.data import build_vocabulary
 
     path = tmp_path / "text.txt"
@@ -124,11 +124,11 @@ def test_texts_are_read_as_the_library_reads_them(tmp_path, level):
     wanted = encode_text(str(path), vocabulary)
     assert ids.dtype == np.int32
     assert ids.tolist() == wanted.tokens.tolist()
-    # U+2028 is a character of words: neither zebra+the nor end without it is known
+    # U+2028 is a character of words: both words that contain or lack it are unknown
     assert unknown == wanted.oov == (2 if level == "word" else 0)
 
 
-def test_subwords_are_cut_by_their_tokenizer(tmp_path):
+def test_subwords_are_encoded_by_their_tokenizer(tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     cut = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0, "the": 1, "cat": 2, "</s>": 3}, "<unk>"))
     cut.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -151,7 +151,7 @@ def test_damage_is_noticed(small_run, artefact, name, tmp_path):
         score.check(tmp_path)
 
 
-def test_the_manifest_is_true(small_run, artefact):
+def test_the_manifest_describes_the_folder(small_run, artefact):
     manifest = score.check(artefact)
     assert manifest["platforms"] == ["cpu", "cuda", "tpu"]
     assert (manifest["written_by"]["jax"], manifest["x64"]) == (jax.__version__, False)
@@ -173,7 +173,7 @@ def test_the_manifest_is_true(small_run, artefact):
     assert all((artefact / name).stat().st_mode & 0o444 == 0o444 for name in files)
 
 
-def test_flatbuffers_comes_along_whole(artefact):
+def test_flatbuffers_is_copied_unchanged(artefact):
     place = Path(importlib.util.find_spec("flatbuffers").origin).parent
     for path in (artefact / "flatbuffers").iterdir():
         assert path.read_bytes() == (place / path.name).read_bytes()
@@ -182,20 +182,20 @@ def test_flatbuffers_comes_along_whole(artefact):
 @pytest.mark.parametrize(
     ("platforms", "said"), [(["cpu", "abacus"], "not 'abacus'"), ([], "at least one"), (["cpu", "cpu"], "each once")]
 )
-def test_impossible_platforms(small_run, tmp_path, platforms, said):
+def test_impossible_platforms_are_refused(small_run, tmp_path, platforms, said):
     with pytest.raises(UserError, match=said):
         export_run(small_run, tmp_path / "out", platforms)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parameters_that_are_no_numbers_do_not_leave(small_run, tmp_path):
+def test_parameters_that_are_not_finite_are_refused(small_run, tmp_path):
     bad = small_run.params._replace(embedding=small_run.params.embedding.at[0].set(np.nan))
     with pytest.raises(UserError, match=r"not finite \(embedding\)"):
         export_run(dataclasses.replace(small_run, params=bad), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_composed_input_layer_leaves_as_a_table(small_run, tmp_path):
+def test_a_composed_input_layer_is_exported_as_a_table(small_run, tmp_path):
     config = replace(small_run.config, model={"input": "char-cnn", "input_options": (("filters", "3+4"),)})
     model = build_model(config.model, small_run.vocabulary.size, words=small_run.words)
     run = dataclasses.replace(small_run, config=config, model=model, params=random_params(model))
@@ -203,5 +203,5 @@ def test_a_composed_input_layer_leaves_as_a_table(small_run, tmp_path):
     assert manifest["whole_run"] is False
     assert manifest["params"]["embedding"]["shape"] == [run.vocabulary.size, 8]
     assert "rnnlm-jax import" not in (tmp_path / "out" / "README.md").read_text()
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="does not hold a run"):
         load_safetensors(tmp_path / "out" / "model.safetensors")

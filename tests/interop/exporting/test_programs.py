@@ -1,4 +1,4 @@
-"""Programs of every output layer: serialised, read back, and held to the model itself."""
+"""Programs of every output layer, serialised and read back, agree with the model."""
 
 import functools
 
@@ -9,7 +9,7 @@ import pytest
 from jax import export
 
 from rnnlm_jax.config import ModelConfig
-from rnnlm_jax.interop.exporting.programs import export_programs, initial_state, rows_at_once
+from rnnlm_jax.interop.exporting.programs import export_programs, initial_state, rows_per_block
 from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
@@ -49,7 +49,7 @@ def made(case):
 
 @functools.cache
 def exported(case):
-    """The programs of a case as they are read back, with the parameters that they are called with."""
+    """Return the deserialised programs of a case, with their parameters."""
     model = made(case)
     table, tabulated = model.tabulated(random_params(model))
     programs = export_programs(table, tabulated, ["cpu", "cuda", "tpu"])
@@ -65,14 +65,14 @@ def tokens(steps, batch, seed=0):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_programs_mean_the_model(case):
+def test_programs_agree_with_the_model(case):
     model = made(case)
     params = random_params(model)
     (step, score), named = exported(case)
     assert set(step.platforms) == set(score.platforms) == {"cpu", "cuda", "tpu"}
     dtype = jnp.dtype(model.cell.spec.param_dtype)
     assert {aval.dtype for aval in score.out_avals} <= {dtype, jnp.dtype(jnp.int32)}  # though x64 is on here
-    # Compilers may round bfloat16 less often than they are told to.
+    # Compilers may round bfloat16 less often than the program states.
     close = {"rtol": 3e-3 if "bfloat16" in case else 1e-5, "atol": 1e-12 if dtype == jnp.float64 else 3e-6}
 
     (inputs, targets), state = tokens(5, 3), model.initial_state((3,))
@@ -118,5 +118,5 @@ def test_no_kernel_and_no_folder_is_in_a_program():
     assert b"/programs.py" not in program.mlir_module_serialized
 
 
-def test_rows_at_once_fit():
-    assert [rows_at_once(size) for size in (10, 32_768, 50_000, 793_471)] == [256, 256, 128, 16]
+def test_rows_per_block_fit():
+    assert [rows_per_block(size) for size in (10, 32_768, 50_000, 793_471)] == [256, 256, 128, 16]

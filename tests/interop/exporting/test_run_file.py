@@ -107,11 +107,11 @@ def other_counts(arrays, texts):
     ("change", "said"),
     [
         (lacks, "lacks cell.0.w_h"),
-        (has_more, "has cell.9.w_h, which the model has not"),
+        (has_more, "has cell.9.w_h, which the model does not have"),
         (transposed, "cell.0.w_h in .* is float32.32, 8., and its model has float32.8, 32."),
         (wide, "cell.0.w_h in .* is float64"),
         (one_bit, "wrong digest of cell.0.w_h"),
-        (later_version, "holds no run of this version"),
+        (later_version, "does not hold a run of this version"),
         (no_position, "is damaged .its header"),
         (no_json, "is damaged .its header"),
         (other_config, "the configuration in .* is damaged, or was edited"),
@@ -146,7 +146,7 @@ def test_files_that_are_cut_off(saved, tmp_path, content, said):
 def test_where_a_file_cannot_be(small_run, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         save_safetensors(small_run, tmp_path)
-    with pytest.raises(UserError, match="this takes a run, as .* gives it, not a str"):
+    with pytest.raises(UserError, match="`run` must be a run, as .* returns it, not a str"):
         save_safetensors("runs/small", tmp_path / "run.safetensors")
     with pytest.raises(UserError, match="is a device"):
         save_safetensors(small_run, "/dev/null")
@@ -158,7 +158,7 @@ def test_where_a_file_cannot_be(small_run, tmp_path):
 
 
 def test_a_torch_model_is_a_run():
-    """Weights that are ours in torch's names, and back: ``tests/peers`` has torch's own."""
+    """Our weights by torch's names, and back; ``tests/peers`` has torch's own."""
     words = vocabulary()
     config = tiny_config("text.txt", model={"cell": "lstm", "layers": 2}).model
     params = random_params(build_model(config, words.size))
