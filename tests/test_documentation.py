@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from rnnlm_jax import cells, jacobians
+from rnnlm_jax import jacobians
 from rnnlm_jax.cells import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cli.main import main

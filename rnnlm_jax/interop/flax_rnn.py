@@ -171,7 +171,7 @@ class UnrolledRNN:
             lengths=lengths,
             resets=axes.flags("resets", resets),
             reverse=reverse,
-            unroll=self.unroll,
+            scan_unroll=self.unroll,
             remat_chunk=self.remat_chunk,
             executor=self.executor,
         )

@@ -12,7 +12,7 @@ from safetensors.numpy import load, load_file, save_file
 from rnnlm_jax.errors import WeightsError
 from rnnlm_jax.interop.weights.named_arrays import flatten
 from rnnlm_jax.system.atomic_write import atomic_write
-from rnnlm_jax.system.input_files import is_uncompressed_file, read_input, as_data_errors
+from rnnlm_jax.system.input_files import as_data_errors, is_uncompressed_file, read_input
 
 _WHAT = "safetensors file"
 
