@@ -1,4 +1,4 @@
-"""The fault of some jaxlib releases in float64: found by a self-test, avoided in our programs, told of in others'."""
+"""The fault of some jaxlib releases in float64: found by a self-test, avoided in our programs, warned of in others'."""
 
 import warnings
 
@@ -128,13 +128,13 @@ class TestJit:
 
 
 class TestWarning:
-    """Other people's ``jit`` cannot be changed, so that they are told once."""
+    """A user's own ``jit`` cannot be changed, so that it gives one warning."""
 
     def test_float64_is_told_of_once(self, faulty):
-        with pytest.warns(RuntimeWarning, match="XLA_FLAGS=--xla_cpu_max_isa=AVX2") as told:
+        with pytest.warns(RuntimeWarning, match="XLA_FLAGS=--xla_cpu_max_isa=AVX2") as warned:
             run_lstm(jnp.float64)
             jax.jit(run_lstm, static_argnums=0)(jnp.float64)
-        (only,) = told
+        (only,) = warned
         assert "\n" not in str(only.message)
 
     def test_float32_is_not(self, faulty):
@@ -164,12 +164,12 @@ class TestWarning:
             run_lstm(jnp.float64)
 
 
-@pytest.mark.parametrize(("version", "told"), [("0.10.1", False), ("0.10.2", True), ("0.11.2", False)])
-def test_the_release_with_wrong_products_is_told_of(version, told):
+@pytest.mark.parametrize(("version", "warned"), [("0.10.1", False), ("0.10.2", True), ("0.11.2", False)])
+def test_the_release_with_wrong_products_gives_a_warning(version, warned):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         float64_fault.warn_of_faulty_jaxlib(version)
-    assert bool(found) == told
+    assert bool(found) == warned
 
 
 @pytest.mark.parametrize(("dtype", "rows"), [("float32", 32_769), ("float64", 16_385)])

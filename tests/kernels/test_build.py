@@ -162,7 +162,7 @@ def test_a_library_that_cannot_be_loaded_says_so(quick_compiler, tmp_path):
 
 
 def test_without_a_compiler_the_numbers_are_the_same(tmp_path):
-    """The reason is told to who asks, and nothing is written."""
+    """``unavailable`` returns the reason, and nothing is written to the cache."""
     assert run(tmp_path, CXX="no-such-compiler") == "no C++ compiler (no-such-compiler)"
     assert not list(tmp_path.iterdir())
 

@@ -8,7 +8,7 @@ from jax import export
 from rnnlm_jax import UserError, cells, unroll
 from tests.unroll.programs import CELLS, NAMES, random_arrays
 
-#: Sizes that no axis of a state has, so that they can be told from others and be replaced by symbols.
+#: Sizes that no axis of a state has, so that they can be recognised and replaced by symbols.
 T, B = 9, 7
 LENGTHS = np.arange(B, dtype=np.int32) + 2
 CASES = [(name, None) for name in NAMES] + [("lstm", "native"), ("lstm", "structured"), ("gru", "scan")]
