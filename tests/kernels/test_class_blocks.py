@@ -18,7 +18,7 @@ CLASSES = bin_by_frequency(RNG.zipf(1.3, 150) % 500, 5)
 
 
 @pytest.mark.parametrize("hidden", [1, 21])
-def test_products_of_classes(hidden):
+def test_class_products_equal_their_reference(hidden):
     """Rows without a class, and more rows of one class than a tile has; depths that are not a multiple of a vector."""
     rows, width = 83, np.int64(CLASSES.width)
     h, w, slopes = (RNG.normal(size=size) for size in ((rows, hidden), (150, hidden), (rows, CLASSES.width)))
@@ -39,7 +39,7 @@ def test_products_of_classes(hidden):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 
-def test_sums_and_gradients_of_features():
+def test_feature_sums_and_gradients_equal_their_reference():
     features = DirectFeatures(CLASSES, order=4, size=512)
     rows = 40
     past, of_rows = (

@@ -20,7 +20,7 @@ def shapes(tree, sizes):
 
 
 @pytest.mark.parametrize(("name", "executor"), CASES)
-def test_every_cell(name, executor):
+def test_every_cell_is_exported_with_gradients(name, executor):
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name, batch=(B,), steps=T)
 
@@ -38,7 +38,7 @@ def test_every_cell(name, executor):
 
 
 @pytest.mark.parametrize("symbols", ["none", "T", "B"])
-def test_kernels_stay_here(symbols):
+def test_exported_programs_call_no_kernel(symbols):
     """A layer whose products would be a kernel's, as its recurrence: neither is called from an exported program."""
     cell = cells.lstm(128)
     params, state, xs = random_arrays(cell, "large", batch=(4,), steps=40)
