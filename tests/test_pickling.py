@@ -90,7 +90,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_settings_are_equal(name):
+def test_settings_round_trip(name):
     value = SETTINGS[name]
     for found in round_trips(value):
         assert found == value
@@ -99,7 +99,7 @@ def test_settings_are_equal(name):
             assert hash(found) == hash(value)
 
 
-def test_what_cannot_be_changed_stays_so():
+def test_read_only_arrays_stay_read_only():
     """NumPy pickles an array without its flag."""
     for found in (*round_trips(WORDS), *round_trips(SETTINGS["spellings"])):
         arrays = [a for a in vars(found).values() if isinstance(a, np.ndarray)]

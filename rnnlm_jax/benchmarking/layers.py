@@ -81,9 +81,10 @@ def _build(name: str, cell: Cell, shape: Shape, job: str, dtype: str, names: Seq
             subjects.append(_ours(f"{OURS}, {executor}", cell, params, xs, executor=executor).subject(job))
         except UserError as error:
             say(f"{OURS}, {executor} is left out for {name}: {error}")
-    matrices = floor.layer_matrices(params, dtype)
-    alone = floor.layer_pass if job == FORWARD else floor.layer_gradient
-    subjects.append(floor.subject(alone, matrices, jnp.asarray(xs, dtype)))
+    if hasattr(params, "w_h"):  # the floor is a chain of recurrent products
+        matrices = floor.layer_matrices(params, dtype)
+        alone = floor.layer_pass if job == FORWARD else floor.layer_gradient
+        subjects.append(floor.subject(alone, matrices, jnp.asarray(xs, dtype)))
     for peer in names:
         if name in peers.load(peer).layers.CELLS:
             subjects.append(peers.load(peer).layers.layer(name, params._asdict(), xs, dtype).subject(job))

@@ -45,7 +45,7 @@ class LogDeterminant:
 
     log_slopes: LogSlopesFn
     recurrent_block: Callable[[Tree], Float[Array, "H H"]] | None = None
-    """Parameters to the matrix whose determinant is a factor; None where there is no such factor."""
+    """Parameters to the matrix whose determinant is a factor; None: without such a factor."""
     null_directions: int = 0
     """How many directions the step maps to zero whatever the parameters; if any, the determinant is zero."""
 

@@ -154,6 +154,7 @@ class LogSlopesFn(Protocol[_Params, _State]):
         ...
 
 
+@runtime_checkable
 class Initializer(Protocol):
     """Draw a matrix, as the functions of ``jax.nn.initializers`` do."""
 

@@ -1,5 +1,7 @@
 """Cells made of cells: layers one above the other, or one cell in each direction of time."""
 
+import functools
+import operator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -55,7 +57,7 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
             h^{k-1}_t`` (He et al. 2016).
 
     Raises:
-        ArgumentError: if there is no layer, or residual layers differ in size.
+        ArgumentError: without layers, or if residual layers differ in size.
     """
     if not layers:
         raise ArgumentError("a stack needs at least one layer")
@@ -79,7 +81,8 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
     def outputs(params: tuple[Tree, ...], states: tuple[Tree, ...], upto: int) -> Array:
         """Return the output of layer ``upto``, residual connections included."""
         lowest = 0 if residual else upto
-        return sum(layers[k].readout(params[k], states[k]) for k in range(lowest, upto + 1))  # pyright: ignore
+        hs = (layers[k].readout(params[k], states[k]) for k in range(lowest, upto + 1))
+        return functools.reduce(operator.add, hs)
 
     def whole_step(params: tuple[Tree, ...], state: tuple[Tree, ...], z: Array) -> tuple[Tree, ...]:
         new: list[Tree] = []

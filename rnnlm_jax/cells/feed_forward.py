@@ -46,7 +46,7 @@ def feed_forward(
         h_t = tanh(b + Σ_{k=0}^{n-2} W_k x_{t-k})
 
     It predicts a word from the n - 1 words before it only. All products ``W_k x_t`` are one input projection; a step
-    adds and shifts sums, and there is no recurrent projection. Words before the first, or before a reset, count as
+    adds and shifts sums, without a recurrent projection. Words before the first, or before a reset, count as
     zeros. The paper's direct connections from the window to the output are left out.
 
     Args:

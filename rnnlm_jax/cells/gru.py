@@ -66,6 +66,7 @@ def gru(
     """
     hidden_size = check_size("hidden_size", hidden_size)
     after = check_choice("reset", reset, ("after", "before")) == "after"
+    input_projection = linear_maps.input_projection(dtype)
 
     def extra(key: Key) -> dict[str, Array | None]:
         del key
@@ -79,8 +80,6 @@ def gru(
         both = jnp.concatenate([a, -linear_maps.split_gates(a, 2)[1]], axis=-1)
         reset_gate, u, new = linear_maps.split_gates(sigmoid(both), 3)
         return reset_gate, u, new
-
-    input_projection = linear_maps.input_projection(dtype)
 
     def run_kernel(
         params: GRUParams, state: GRUState, xs: Array, step_mask: Array, keep_state: Array, *, reverse: bool

@@ -53,7 +53,7 @@ def input_projection(dtype: np.dtype) -> InputProjectionFn[Any]:
 
 
 def without_bias(projection: InputProjectionFn[Any], params: Tree, xs: Array) -> tuple[Array, Array]:
-    """Return ``xs w_x`` and ``b``, zeros if there is no bias: kernels add it, which saves a pass over the products."""
+    """Return ``xs w_x`` and ``b`` (zeros without a bias): kernels add it, which saves a pass over the products."""
     zs = projection(params._replace(b=None), xs)
     return zs, jnp.zeros(zs.shape[-1], zs.dtype) if params.b is None else params.b
 

@@ -73,7 +73,7 @@ def joins_sums_correctly(compiled: Any) -> bool:
 def warn_of_float64(*dtypes: Any) -> None:
     """Warn, once in a process, if a dtype is float64 and float64 is compiled wrongly here.
 
-    Programs that ``rnnlm_jax.compilation.jit`` compiles are correct, so that there is no warning while they are traced.
+    Programs that ``rnnlm_jax.compilation.jit`` compiles are correct: nothing is reported while they are traced.
     """
     if _with_right_options.get() or np.float64 not in dtypes:
         return

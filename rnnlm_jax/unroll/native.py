@@ -13,7 +13,7 @@ from rnnlm_jax.unroll.control import Control
 
 
 def why_not_native(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str) -> str | None:
-    """Return why ``native`` cannot run something, as a ``WhyNotFn``; masks and resets are no obstacle."""
+    """Return why ``native`` cannot run something, as a ``WhyNotFn``; it runs all masks and resets."""
     del control
     if platform != "cpu":
         return f"its kernels are for the CPU, and this runs on {platform}"

@@ -44,7 +44,7 @@ def reverse(f):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
-def test_every_digit_of_slopes(name, dtype):
+def test_slopes_are_exact_to_rounding(name, dtype):
     """Slopes to a few units in the last place, from 0 to 400. 1 - tanh² is 5 % off at 7 in float32."""
     f, x = getattr(activations, name), jnp.asarray(POINTS, dtype)
     about = jnp.finfo(dtype)
@@ -69,7 +69,7 @@ def test_every_digit_of_slopes(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_infinite_and_not_a_number(dtype):
+def test_infinite_and_nan_arguments(dtype):
     x = jnp.asarray([-np.inf, np.inf, np.nan], dtype)
     for name, (low, high) in {"tanh": (-1, 1), "sigmoid": (0, 1)}.items():
         f = getattr(activations, name)
@@ -78,7 +78,7 @@ def test_infinite_and_not_a_number(dtype):
             np.testing.assert_array_equal(slope(x), [0, 0, np.nan])
 
 
-def test_interpolate():
+def test_interpolate_and_its_derivatives():
     """A gate that is shut hands on all that there is, and the little that it lets in has all its digits."""
     x = jnp.asarray([-90.0, -30.0, -8.0, 0.0, 8.0, 30.0, 80.0], jnp.float32)
 

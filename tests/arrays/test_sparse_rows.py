@@ -37,7 +37,7 @@ def test_the_sums_are_those_of_a_dense_table_to_the_bit(dtype):
         np.testing.assert_array_equal(found.rows[~used], 0, err_msg=name)  # so they add nothing to a norm
 
 
-def test_only_named_rows_are_written():
+def test_only_listed_rows_are_written():
     rng = np.random.default_rng(1)
     table, rows = rng.standard_normal((V, D)), rng.standard_normal((4, D))
     ids = np.array([V - 1, UNUSED, 0, UNUSED], np.int32)

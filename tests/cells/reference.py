@@ -101,7 +101,7 @@ def gru(p, x, state):
     """Cho et al. 2014 as cuDNN has it: the reset gate weighs the product, with a bias of its own inside."""
     (h,) = state
     reset = sigmoid(p["W_r"] @ x + p["U_r"] @ h + p["b_r"])
-    keep = sigmoid(p["W_z"] @ x + p["U_z"] @ h + p["b_z"])
+    keep = sigmoid(p["W_u"] @ x + p["U_u"] @ h + p["b_u"])
     candidate = np.tanh(p["W_n"] @ x + p["b_n"] + reset * (p["U_n"] @ h + p["bh_n"]))
     h = keep * h + (1.0 - keep) * candidate
     return (h,), h
@@ -111,7 +111,7 @@ def gru_reset_before(p, x, state):
     """Cho et al. 2014, eqs. 5-8: the reset gate weighs the state before the product."""
     (h,) = state
     reset = sigmoid(p["W_r"] @ x + p["U_r"] @ h + p["b_r"])
-    keep = sigmoid(p["W_z"] @ x + p["U_z"] @ h + p["b_z"])
+    keep = sigmoid(p["W_u"] @ x + p["U_u"] @ h + p["b_u"])
     candidate = np.tanh(p["W_n"] @ x + p["b_n"] + p["U_n"] @ (reset * h))
     h = keep * h + (1.0 - keep) * candidate
     return (h,), h
@@ -153,8 +153,8 @@ CELLS = {
     "lstm-coupled": (lstm_coupled, "fgo"),
     "lstm-projected": (lstm_projected, "ifgo"),
     "lstm-layer-norm": (lstm_layer_norm, "ifgo"),
-    "gru": (gru, "rzn"),
-    "gru-reset-before": (gru_reset_before, "rzn"),
+    "gru": (gru, "run"),
+    "gru-reset-before": (gru_reset_before, "run"),
     "mingru": (mingru, "un"),
     "feed-forward": (feed_forward, "0123"),
 }

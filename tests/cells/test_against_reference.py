@@ -17,12 +17,12 @@ from tests.unroll.programs import (
 )
 
 
-def test_the_reference_knows_the_whole_zoo():
+def test_the_reference_has_every_registered_cell():
     assert set(reference.CELLS) == set(cells.names())
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_outputs_and_final_state(name):
+def test_outputs_and_final_state_are_those_of_the_paper(name):
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name)
     assert all(np.all(np.asarray(leaf) != 0) for leaf in jax.tree.leaves((params, state)))
@@ -33,7 +33,7 @@ def test_outputs_and_final_state(name):
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if CELLS[name].splits])
-def test_mix_is_linear_and_update_elementwise(name):
+def test_the_recurrent_projection_is_linear_and_the_update_elementwise(name):
     """The two promises of a cell that splits: executors and Jacobians stand on them."""
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name)
@@ -67,7 +67,7 @@ def test_mix_is_linear_and_update_elementwise(name):
         assert_close(moved, jax.tree.map(lambda a, s=shift: roll(np.asarray(a), s), untouched), 1e-14)
 
 
-def test_options_that_drop_a_bias():
+def test_without_its_bias_a_cell_equals_itself_with_a_zero_bias():
     """Without its optional bias a cell is the same cell with that bias at zero."""
     for name, option, field in (("elman-tanh", "bias", "b"), ("linear", "bias", "b"), ("gru", "candidate_bias", "b_n")):
         without = cells.make(name, 5, param_dtype="float64", **{option: False})

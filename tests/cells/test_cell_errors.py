@@ -80,7 +80,7 @@ def assert_one_line(caught, pattern):
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_errors(case):
+def test_wrong_arguments_raise_an_error_of_one_line(case):
     call, pattern = ERRORS[case]
     with pytest.raises(UserError) as caught:
         call()
@@ -89,7 +89,7 @@ def test_errors(case):
 
 @pytest.mark.parametrize("name", cells.names())
 @pytest.mark.parametrize("size", [0, -3, True, 5.0, "5", None, [5]], ids=repr)
-def test_sizes(name, size):
+def test_sizes_must_be_positive_whole_numbers(name, size):
     """Also when the cache knows the cell of the number that the wrong size is equal to (5.0 == 5, True == 1)."""
     cells.make(name, 5)
     cells.make(name, 1)
@@ -99,7 +99,7 @@ def test_sizes(name, size):
 
 
 @pytest.mark.parametrize("name", cells.names())
-def test_one_meaning_is_one_object(name):
+def test_equal_arguments_give_the_same_object(name):
     cell = cells.make(name, 5)
     assert cells.make(name, np.int64(5)) is cell
     assert cells.make(name, 5, param_dtype="float32", dtype=None) is cell
@@ -118,7 +118,7 @@ def cell_default(name):
     return "glorot" if name == "lstm-projected" else "orthogonal"
 
 
-def test_spellings_of_factories():
+def test_factories_accept_every_spelling_of_their_arguments():
     assert cells.lstm(5) is cells.lstm(hidden_size=5) is cells.lstm(5, 1.0) is cells.lstm(5, forget_bias=1)
     assert cells.linear(5) is cells.elman(5, "identity")
     assert cells.gru(5) is cells.make("gru", 5)
@@ -128,7 +128,7 @@ def test_spellings_of_factories():
     assert cells.bidirectional(LSTM, LSTM) is cells.bidirectional(forward=LSTM, backward=LSTM)
 
 
-def test_entries_name_their_papers_and_options():
+def test_entries_have_a_paper_and_options():
     for name, entry in CELLS.items():
         assert entry.paper
         assert {"hidden_size", "dtype", "param_dtype"} <= set(entry.parameters())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells, unroll
+from rnnlm_jax.benchmarking import layers
 from rnnlm_jax.cells.cell_facts import CellFacts, JacobianStructure, Recurrence
 from rnnlm_jax.jacobians.state_vector import to_vector
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
@@ -99,3 +100,11 @@ def test_the_state_vector_orders_parts_before_units():
     cell = make("lstm")
     state = cell.initial_state(())._replace(cell=jnp.arange(H, dtype=jnp.float64))
     np.testing.assert_array_equal(to_vector(state), [*np.zeros(H), *np.arange(H)])
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if not hasattr(random_arrays(CELLS[name], name)[0], "w_h")])
+def test_cells_without_a_recurrent_matrix_are_benchmarked(name):
+    """Every registered cell is in the benchmark; one with recurrent products has a floor beside it, others do not."""
+    (contest, _) = layers.contests("zoo", [name], [layers.Shape(3, 2, 4)], "float32", [])
+    subjects = contest.build(lambda line: None)
+    assert [subject.name for subject in subjects][:2] == ["ours", "ours, scan"]

@@ -58,12 +58,12 @@ def test_its_loop_has_no_product():
 
 
 @pytest.mark.parametrize("order", [1, 0, 2.5, True, "five", None])
-def test_an_order_that_cannot_be(order):
+def test_orders_below_two_are_refused(order):
     with pytest.raises(UserError, match="`order` must be a whole number of at least 2"):
         build_model(ModelConfig(cell="feed-forward", cell_options=(("order", order),), hidden_size=4), 9)
 
 
-def test_a_bigram_network_has_no_register():
+def test_a_bigram_network_keeps_no_pending_sums():
     cell = cells.feed_forward(H, 2)
     state = cell.initial_state((2,))
     assert state.pending is None

@@ -57,7 +57,7 @@ def assert_away_from_kinks(params, state, xs, hs):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_gradients(name):
+def test_gradients_are_central_differences_of_the_reference(name):
     cell = CELLS[name]
     arrays = random_arrays(cell, name)
     weights = random_weights(cell, name)

@@ -34,7 +34,7 @@ def blocks(array, gates):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-def test_orthogonal(dtype):
+def test_orthogonal_matrices_are_orthogonal(dtype):
     w = initializers.orthogonal(KEY, (7, 7), jnp.dtype(dtype))
     assert w.dtype == dtype
     w = np.asarray(w, np.float64)
@@ -57,7 +57,7 @@ def test_irnn_starts_at_the_identity():
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.9, 1.0, 1.7])
-def test_spectral_radius(radius):
+def test_a_matrix_has_the_given_spectral_radius(radius):
     init = initializers.spectral_radius(radius)
     for draw in (init, jit(init, static_argnums=(1, 2))):
         w = np.asarray(draw(KEY, (12, 12), jnp.float64))
@@ -102,7 +102,7 @@ def test_glorot_limits_are_those_of_one_gate(name):
 
 
 @pytest.mark.parametrize("name", cells.names())
-def test_biases(name):
+def test_biases_start_at_zero_but_for_the_forget_gate(name):
     """The forget bias is in the forget gate's block and only there; everything else starts at zero, gains at one."""
     if name in FORGETTING:
         params = initial_params(name)
@@ -139,7 +139,7 @@ def test_an_initializer_may_be_a_function():
     np.testing.assert_array_equal(params.w_h, np.full((4, 12), 0.5))
 
 
-def test_keys_decide():
+def test_the_key_determines_the_parameters():
     """The same key gives the same parameters, under jit too; another key, others, for every layer of a stack."""
     cell = cells.stack(cells.gru(4), cells.gru(4))
     one, jitted, other = cell.init(KEY, 4), jit(lambda k: cell.init(k, 4))(KEY), cell.init(jax.random.key(1), 4)

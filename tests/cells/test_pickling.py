@@ -50,7 +50,7 @@ def test_copies_are_the_cell_itself(name):
     assert copy.deepcopy({"cells": [cell]})["cells"][0] is cell
 
 
-def test_cloudpickle():
+def test_cells_pickle_by_cloudpickle():
     cloudpickle = pytest.importorskip("cloudpickle")
     for cell in CELLS.values():
         assert pickle.loads(cloudpickle.dumps(cell)) is cell
@@ -59,7 +59,7 @@ def test_cloudpickle():
     assert (params.w_h == 1).all()
 
 
-def test_what_was_changed_by_hand_is_not_what_the_factory_made():
+def test_a_replaced_cell_pickles_by_its_fields():
     changed = dataclasses.replace(LSTM, readout=read_nothing)
     with pytest.raises((pickle.PicklingError, AttributeError)):  # its other functions are closures
         pickle.dumps(changed)

@@ -150,7 +150,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", EPSILON)
-def test_the_case_of_the_report(order, dtype):
+def test_second_derivatives_of_jax_issue_40315(order, dtype):
     """jax#40315: with ``jnp.tanh`` it is 0 wherever reverse mode is outermost."""
 
     def f(v):
@@ -162,7 +162,7 @@ def test_the_case_of_the_report(order, dtype):
 
 
 @pytest.mark.parametrize("x", [-40.0, -9.01, -1.0, -1e-3, 0.0, 1e-3, 0.5, 3.0, 18.0, 40.0])
-def test_derivatives_of_tanh(x):
+def test_derivatives_of_tanh_are_exact_to_rounding(x):
     """First and second derivative, to the rounding of tanh itself."""
     value = tanh(jnp.asarray(x, jnp.float64))
     assert value == jnp.tanh(jnp.asarray(x, jnp.float64))

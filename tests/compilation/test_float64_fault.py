@@ -1,4 +1,4 @@
-"""The fault of some jaxlib releases in float64: found by a self-test, avoided in our programs, told of in others'."""
+"""The fault of some jaxlib releases in float64: found by a self-test, avoided in our programs, warned of in others'."""
 
 import warnings
 
@@ -67,7 +67,7 @@ class TestSelfTest:
 
         assert not float64_fault.joins_sums_correctly(jax.jit(wrong))
 
-    def test_it_says_what_this_process_does(self):
+    def test_it_returns_whether_this_process_has_the_fault(self):
         """The verdict is the one of the program as users compile it."""
         found = not float64_fault.joins_sums_correctly(jax.jit(float64_fault.joined_sums))
         assert float64_fault.float64_is_miscompiled() == found
@@ -128,13 +128,13 @@ class TestJit:
 
 
 class TestWarning:
-    """Other people's ``jit`` cannot be changed, so that they are told once."""
+    """A user's own ``jit`` cannot be changed, so that it gives one warning."""
 
-    def test_float64_is_told_of_once(self, faulty):
-        with pytest.warns(RuntimeWarning, match="XLA_FLAGS=--xla_cpu_max_isa=AVX2") as told:
+    def test_float64_gives_one_warning(self, faulty):
+        with pytest.warns(RuntimeWarning, match="XLA_FLAGS=--xla_cpu_max_isa=AVX2") as warned:
             run_lstm(jnp.float64)
             jax.jit(run_lstm, static_argnums=0)(jnp.float64)
-        (only,) = told
+        (only,) = warned
         assert "\n" not in str(only.message)
 
     def test_float32_is_not(self, faulty):
@@ -148,7 +148,7 @@ class TestWarning:
             jit(run_lstm, static_argnums=0)(jnp.float64)
             jit(run_lstm, static_argnums=0).lower(jnp.float64)
 
-    def test_jacobians_in_another_program_are_told_of_and_our_own_are_not(self, faulty):
+    def test_jacobians_in_a_users_program_give_a_warning_and_our_own_do_not(self, faulty):
         """They compute in float64 whatever the cell's type is."""
         matrices = jnp.ones((2, 2, 2), jnp.float32)
         with warnings.catch_warnings():
@@ -164,12 +164,12 @@ class TestWarning:
             run_lstm(jnp.float64)
 
 
-@pytest.mark.parametrize(("version", "told"), [("0.10.1", False), ("0.10.2", True), ("0.11.2", False)])
-def test_the_release_with_wrong_products_is_told_of(version, told):
+@pytest.mark.parametrize(("version", "warned"), [("0.10.1", False), ("0.10.2", True), ("0.11.2", False)])
+def test_the_release_with_wrong_products_gives_a_warning(version, warned):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         float64_fault.warn_of_faulty_jaxlib(version)
-    assert bool(found) == told
+    assert bool(found) == warned
 
 
 @pytest.mark.parametrize(("dtype", "rows"), [("float32", 32_769), ("float64", 16_385)])
@@ -189,7 +189,7 @@ def test_traces_are_recognised():
     assert jax.grad(lambda x: x * float(is_traced(x)))(1.0) == 1.0
 
 
-def test_staging_is_told_from_mapping():
+def test_tracing_by_jit_is_distinguished_from_vmap():
     assert not under_jit()
     assert jax.jit(lambda: jnp.asarray(under_jit()))()
     assert jax.vmap(lambda x: x + float(under_jit()))(jnp.zeros(2)).sum() == 0

@@ -43,7 +43,7 @@ def case(name, seed=0):
 
 
 @pytest.mark.parametrize("name", [*cells.names(), *OTHERS])
-def test_it_is_that_of_the_autodiff_jacobian(name):
+def test_it_equals_that_of_the_autodiff_jacobian(name):
     cell, params, states, zs = case(name)
 
     @jit
@@ -62,7 +62,7 @@ def test_it_is_that_of_the_autodiff_jacobian(name):
     assert has_closed_form(cell) or name not in (*CLOSED, "residual", "nested", "wide projection")
 
 
-def test_a_changed_cell_is_not_judged_by_the_closed_form_of_its_kind():
+def test_a_replaced_cell_does_not_take_the_closed_form_of_its_kind():
     """An LSTM that forgets half as much, and an Elman cell with another activation."""
     cell, params, states, zs = case("lstm")
     halved = dataclasses.replace(

@@ -7,6 +7,6 @@ from rnnlm_jax.kernels import unavailable
 
 @pytest.fixture
 def kernels():
-    """Skip, by name, where there are no kernels."""
+    """Skip, with the reason, where kernels cannot be compiled."""
     if (reason := unavailable()) is not None:
         pytest.skip(f"no native kernels: {reason}")

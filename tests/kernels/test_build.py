@@ -104,7 +104,7 @@ def test_two_processes_compile_once(quick_compiler):
     assert len(kept(cache)) == 1
 
 
-def test_what_a_killed_build_left_is_cleared_away(quick_compiler):
+def test_files_of_a_killed_build_are_removed(quick_compiler):
     cache, log = quick_compiler
     left = cache / "native" / ".f32.killed"
     left.mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_the_command_builds_all_kernels(quick_compiler, capsys, monkeypatch):
     assert "no float32 kernels: no C++ compiler (no-such-compiler): install a C++ compiler, or name one in CXX" in said
 
 
-def test_a_cache_that_cannot_be_written(quick_compiler):
+def test_without_a_writable_cache_kernels_are_built_in_a_temporary_folder(quick_compiler):
     """One line, and kernels from a temporary folder."""
     cache, log = quick_compiler
     cache.touch()
@@ -152,7 +152,7 @@ def test_a_cache_that_cannot_be_written(quick_compiler):
     assert log.read_text().count("\n") == 1
 
 
-def test_a_library_that_cannot_be_loaded_says_so(quick_compiler, tmp_path):
+def test_a_library_that_cannot_be_loaded_gives_a_warning(quick_compiler, tmp_path):
     compiler = Path(os.environ["CXX"])
     compiler.write_text(compiler.read_text().replace("cp ", 'echo no library > "$target" #'))
     done = start()
@@ -162,7 +162,7 @@ def test_a_library_that_cannot_be_loaded_says_so(quick_compiler, tmp_path):
 
 
 def test_without_a_compiler_the_numbers_are_the_same(tmp_path):
-    """The reason is told to who asks, and nothing is written."""
+    """``unavailable`` returns the reason, and nothing is written to the cache."""
     assert run(tmp_path, CXX="no-such-compiler") == "no C++ compiler (no-such-compiler)"
     assert not list(tmp_path.iterdir())
 

@@ -18,8 +18,8 @@ CLASSES = bin_by_frequency(RNG.zipf(1.3, 150) % 500, 5)
 
 
 @pytest.mark.parametrize("hidden", [1, 21])
-def test_products_of_classes(hidden):
-    """Rows without a class, and more rows of one class than a tile has; depths that are no multiple of a vector."""
+def test_class_products_equal_their_reference(hidden):
+    """Rows without a class, and more rows of one class than a tile has; depths that are not a multiple of a vector."""
     rows, width = 83, np.int64(CLASSES.width)
     h, w, slopes = (RNG.normal(size=size) for size in ((rows, hidden), (150, hidden), (rows, CLASSES.width)))
     plan = jax.jit(lambda of_rows: tiles_of(CLASSES, of_rows))(jnp.asarray(RNG.integers(0, 6, rows), jnp.int32))
@@ -39,7 +39,7 @@ def test_products_of_classes(hidden):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 
-def test_sums_and_gradients_of_features():
+def test_feature_sums_and_gradients_equal_their_reference():
     features = DirectFeatures(CLASSES, order=4, size=512)
     rows = 40
     past, of_rows = (

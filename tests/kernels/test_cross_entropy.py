@@ -13,7 +13,7 @@ SIZES = [(1, 1, 1, 1), (28, 32, 64, 28), (29, 33, 65, 13), (60, 14, 2100, 25), (
 
 @pytest.mark.parametrize("by_word", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_kernel_computes_what_is_meant(kernels, dtype, by_word):
+def test_the_kernel_equals_its_reference(kernels, dtype, by_word):
     del kernels
     for rows, hidden, vocabulary, chunk in SIZES:
         given = problem(rows, hidden, vocabulary, by_word, dtype)

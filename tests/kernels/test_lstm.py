@@ -93,7 +93,7 @@ def test_a_gradient_holds_one_product_for_the_weights(kernels):
 
 
 @pytest.mark.parametrize(("dtype", "ulps"), [("float32", 4), ("float64", 6)])
-def test_sigmoid_and_tanh(kernels, dtype, ulps):
+def test_vector_sigmoid_and_tanh_equal_those_of_numpy(kernels, dtype, ulps):
     """To a few units in the last place where numbers are normal, and saturating: an LSTM of one step, no recurrence."""
     del kernels
     largest = 87 if dtype == "float32" else 700

@@ -26,7 +26,7 @@ def operands(shape, transpose_a, transpose_b, dtype="float64"):
 
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSED)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_kernel_multiplies(kernels, dtype, transpose_a, transpose_b):
+def test_the_kernel_equals_numpy(kernels, dtype, transpose_a, transpose_b):
     """Sizes below, at and beyond the tiles, of either type; the rule that leaves small products to XLA is passed by."""
     del kernels
     for shape in SHAPES:

@@ -33,7 +33,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_forms_of_arrays(form):
+def test_arrays_may_be_jax_or_numpy_arrays_or_lists(form):
     as_form = FORMS[form]
     found = unroll(
         CELL,
@@ -48,7 +48,7 @@ def test_forms_of_arrays(form):
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype("float32")}
 
 
-def test_numbers_where_there_is_no_batch():
+def test_without_a_batch_lengths_are_numbers():
     state = CELL.initial_state(())
     xs = [x[0] for x in XS]
     wanted = unroll(CELL, PARAMS, state, jnp.asarray(xs, jnp.float32)[:2])[0]
@@ -96,14 +96,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals(case):
+def test_wrong_arguments_are_refused(case):
     changed, pattern = REFUSED[case]
     with pytest.raises(UserError, match=pattern) as caught:
         unroll(**{"cell": CELL, "params": PARAMS, "state": STATE, "xs": XS, **changed})
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_known_of_traced_arrays_is_checked():
+def test_shapes_and_dtypes_of_traced_arrays_are_checked():
     """Shapes and dtypes; values of arrays that are not traced, too."""
     for xs, lengths, pattern in (
         (np.ones((T, B, D), np.int32), None, "`xs` must be floating-point"),
@@ -130,7 +130,7 @@ def test_checking_costs_a_compiled_program_nothing():
     )
 
 
-def test_lengths_that_are_known_of_steps_that_are_not():
+def test_known_lengths_with_a_symbolic_number_of_steps():
     """In a program that is exported for any number of steps, which a length may go beyond."""
     steps = jax.export.symbolic_shape("t")[0]
     xs = jax.ShapeDtypeStruct((steps, B, D), jnp.float32)

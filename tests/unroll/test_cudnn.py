@@ -50,7 +50,7 @@ def outputs_and_gradients(executor, reverse):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_what_is_handed_over(plug_in, monkeypatch, reverse):
+def test_the_arguments_of_cudnn_compute_the_lstm(plug_in, monkeypatch, reverse):
     monkeypatch.setattr(rnn, "lstm", reference)
     assert_close(outputs_and_gradients(cudnn, reverse), outputs_and_gradients(scan, reverse), 1e-5)
 
@@ -71,7 +71,7 @@ def test_a_gradient_is_two_calls_of_cudnn(plug_in):
 
 @gpu
 @pytest.mark.parametrize("reverse", [False, True])
-def test_on_a_gpu(reverse):
+def test_it_equals_the_scan_on_a_gpu(reverse):
     with jax.default_matmul_precision("highest"):
         assert_close(outputs_and_gradients(cudnn, reverse), outputs_and_gradients(scan, reverse), 1e-5)
 
@@ -100,7 +100,7 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
         (shapes(CELL), FREE, "cuda", None),
     ],
 )
-def test_what_it_refuses(plug_in, what, control, platform, reason):
+def test_reasons_why_it_cannot_run(plug_in, what, control, platform, reason):
     found = why_not_cudnn(*what, control, platform)
     assert found is None if reason is None else reason in found
 
@@ -110,6 +110,6 @@ def test_it_refuses_without_the_plug_in(monkeypatch):
     assert "CUDA plug-in" in why_not_cudnn(*shapes(CELL), FREE, "gpu")
 
 
-def test_what_it_refuses_it_does_not_run(plug_in):
+def test_it_raises_where_it_cannot_run(plug_in):
     with pytest.raises(UserError, match="without a mask or lengths; use the scan executor"):
         cudnn(CELL, *random_arrays(CELL), Control(ALL, None))

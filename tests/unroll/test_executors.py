@@ -21,17 +21,17 @@ def choose(name, platform, requested=None, control=NOTHING, **options):
     return choose_executor(cell, params, xs, control, platform=platform, executor=requested)
 
 
-def test_the_names():
+def test_there_are_four_executors():
     assert list(EXECUTORS) == ["scan", "structured", "native", "cudnn"]
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_what_runs_a_cell_unasked(name):
+def test_the_default_is_structured_if_the_cell_splits(name):
     """Where the platform has nothing of its own: structured, if the cell splits."""
     assert choose(name, "tpu") == ("structured" if CELLS[name].splits else "scan")
 
 
-def test_the_fastest_unless_it_refuses(monkeypatch):
+def test_the_fastest_executor_runs_unless_it_cannot(monkeypatch):
     for reason, wanted in ((None, "native"), ("it is tired", "structured")):
         picky = dataclasses.replace(EXECUTORS["native"], why_not=lambda *_, reason=reason: reason)
         monkeypatch.setitem(EXECUTORS, "native", picky)
@@ -39,7 +39,7 @@ def test_the_fastest_unless_it_refuses(monkeypatch):
     assert choose("lstm", "gpu") == "structured"  # what jax has of cuDNN lacks derivatives: only for those who ask
 
 
-def test_a_refusal_is_an_error_for_who_asked():
+def test_requesting_an_executor_that_cannot_run_is_an_error():
     with pytest.raises(UserError, match="cudnn executor cannot run this: .*plain LSTM"):
         choose("gru", "gpu", requested="cudnn")
     with pytest.raises(UserError, match="native executor cannot run this: .*tpu"):
@@ -49,7 +49,7 @@ def test_a_refusal_is_an_error_for_who_asked():
 
 
 @pytest.mark.parametrize("remat_chunk", [None, 3])
-def test_the_one_asked_for_runs_every_part(monkeypatch, remat_chunk):
+def test_the_requested_executor_runs_every_part(monkeypatch, remat_chunk):
     """In stacks, in pairs, in chunks; and it gets direction, control and factor."""
     calls = []
 

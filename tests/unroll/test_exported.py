@@ -8,7 +8,7 @@ from jax import export
 from rnnlm_jax import UserError, cells, unroll
 from tests.unroll.programs import CELLS, NAMES, random_arrays
 
-#: Sizes that no axis of a state has, so that they can be told from others and be replaced by symbols.
+#: Sizes that no axis of a state has, so that they can be recognised and replaced by symbols.
 T, B = 9, 7
 LENGTHS = np.arange(B, dtype=np.int32) + 2
 CASES = [(name, None) for name in NAMES] + [("lstm", "native"), ("lstm", "structured"), ("gru", "scan")]
@@ -20,7 +20,7 @@ def shapes(tree, sizes):
 
 
 @pytest.mark.parametrize(("name", "executor"), CASES)
-def test_every_cell(name, executor):
+def test_every_cell_is_exported_with_gradients(name, executor):
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name, batch=(B,), steps=T)
 
@@ -38,7 +38,7 @@ def test_every_cell(name, executor):
 
 
 @pytest.mark.parametrize("symbols", ["none", "T", "B"])
-def test_kernels_stay_here(symbols):
+def test_exported_programs_call_no_kernel(symbols):
     """A layer whose products would be a kernel's, as its recurrence: neither is called from an exported program."""
     cell = cells.lstm(128)
     params, state, xs = random_arrays(cell, "large", batch=(4,), steps=40)

@@ -72,7 +72,7 @@ def test_the_loop_is_the_layers_one_by_one(both, residual, reverse, remat_chunk,
     assert looped < one_by_one
 
 
-def test_a_function_that_asks_for_the_number_gets_it(both):
+def test_a_function_that_needs_the_layer_index_gets_it(both):
     (wanted, one_by_one), (found, looped) = both(cells.stack(*[make("elman-tanh")] * 5), layer_input=by_number)
     assert_close(found, wanted, 0.0)
     assert looped == one_by_one

@@ -52,7 +52,7 @@ def place(tree, spec):
 
 
 @pytest.mark.parametrize(("name", "executor"), [*CASES, ("pair", None)])
-def test_every_cell(name, executor):
+def test_every_cell_runs_on_a_mesh_of_explicit_axes(name, executor):
     cell = PAIR if name == "pair" else CELLS[name]
     control = {**everything(), **jax.tree.map(jnp.asarray, CONTROL)}
     arguments = (*random_arrays(cell, name), random_weights(cell, name))
@@ -70,7 +70,7 @@ def test_every_cell(name, executor):
 
 
 @pytest.mark.parametrize("remat_chunk", [None, 3])
-def test_a_state_made_inside(remat_chunk):
+def test_a_state_made_inside_shard_map(remat_chunk):
     """It is the same on every device, the inputs are not; in chunks, too."""
     cell = CELLS["stack"]
     params, _, xs = random_arrays(cell, "stack")
@@ -98,7 +98,7 @@ def test_results_are_sharded_as_the_inputs():
     assert stepped.hidden.shape == last.hidden.shape
 
 
-def test_many_equal_layers():
+def test_many_equal_layers_run_on_meshes():
     """They run as one loop over layers."""
     cell = cells.stack(*[cells.elman(3)] * 34)
     params, xs = cell.init(jax.random.key(0), 3), jnp.ones((2, 2, 3), jnp.float32)

@@ -54,7 +54,7 @@ def test_outputs_and_gradients_are_those_of_the_scan(name, options):
 
 @kernels
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman-tanh"])
-def test_in_float32(name):
+def test_it_equals_the_scan_in_float32(name):
     cell = make(name, param_dtype="float32")
     arrays, weights = random_arrays(cell, batch=(1,)), random_weights(cell, batch=(1,))
     ours = run_with_gradients(cell, *arrays, weights, executor="native")
@@ -63,7 +63,7 @@ def test_in_float32(name):
 
 @kernels
 @pytest.mark.parametrize(("name", "batch"), [("lstm", ()), ("gru", ()), ("gru", (2, 3))], ids=str)
-def test_batch_axes(name, batch):
+def test_any_number_of_batch_axes(name, batch):
     cell = RUN[name]
     arrays, weights = random_arrays(cell, batch=batch), random_weights(cell, batch=batch)
     ours = run_with_gradients(cell, *arrays, weights, executor="native")
@@ -77,11 +77,11 @@ def refusal(cell, platform="cpu", steps=T, dtype=None):
 
 
 @kernels
-def test_what_it_runs():
+def test_it_runs_every_cell_with_a_kernel():
     assert all(refusal(cell) is None for cell in (*RUN.values(), cells.lstm(H), cells.gru(H)))
 
 
-def test_what_it_refuses():
+def test_reasons_why_it_cannot_run():
     assert "this lstm-peephole cell does not" in (refusal(make("lstm-peephole")) or "")
     assert "declare a kernel, and this gru cell does not" in (refusal(make("gru-reset-before")) or "")
     assert "float32" in (refusal(cells.gru(H, dtype="bfloat16")) or "")

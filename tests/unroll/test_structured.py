@@ -45,7 +45,7 @@ def in_both_modes(cell, params, state, xs, weights, tangents, **options):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_it_is_the_scan(name):
+def test_it_equals_the_scan(name):
     """Outputs, final state, every gradient, and forward mode; masks, resets, lengths and direction together."""
     cell = CELLS[name]
     arrays, weights = random_arrays(cell, name), random_weights(cell, name)
@@ -121,7 +121,7 @@ def test_no_weight_gradient_inside_a_loop(name):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "gru-reset-before"])
-def test_parameters_that_stay_cost_nothing(name):
+def test_fixed_parameters_cost_no_product(name):
     """A gradient by the inputs alone has no product for the parameters, and is right."""
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name)

@@ -15,7 +15,6 @@ from tests.unroll.programs import (
     NAMES,
     B,
     D,
-    H,
     T,
     assert_close,
     dot,
@@ -182,7 +181,7 @@ def test_scan_unroll_changes_nothing(cell, name, arrays):
 
 
 @pytest.mark.parametrize("batch", [(), (2, 2)], ids=["no-batch", "two-batch-axes"])
-def test_batch_axes(cell, name, arrays, batch):
+def test_any_number_of_batch_axes(cell, name, arrays, batch):
     """No batch axis, or several: each sequence as it would run in a flat batch."""
     params, state, xs = arrays
     final, hs = run(cell, params, state, xs)
@@ -260,7 +259,7 @@ BOTH = ("elman-tanh", "gru-reset-before")
     ("name", "dtype", "xs_dtype", "remat_chunk"),
     [(name, *TYPES[k]) for n, name in enumerate(NAMES) for k in (0, 1) if name in BOTH or n % 2 == k],
 )
-def test_dtypes(name, dtype, xs_dtype, remat_chunk):
+def test_states_and_gradients_keep_the_param_dtype(name, dtype, xs_dtype, remat_chunk):
     """Parameters, states, outputs and gradients keep ``param_dtype``, whatever the compute dtype or the inputs'."""
     cell = make(name, param_dtype="float32", dtype=dtype)
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
@@ -314,8 +313,3 @@ def test_rematerialised_chunks(name, chunk, reverse):
     outputs, gradients = run_with_gradients(cell, params, state, xs[::-1], weights, **flipped)
     wanted = ((outputs[0], outputs[1][::-1]), (gradients[0], gradients[1], gradients[2][::-1]))
     assert_close(actual, wanted)
-
-
-def test_hidden_size_is_what_the_tests_think(name):
-    spec = CELLS[name].spec
-    assert spec.hidden_size == (H - 1 if name == "stack" else H)
