@@ -59,6 +59,10 @@ def test_what_fits_is_said_to_fit():
     assert lines[-1] == "fits"
 
 
+def test_undeclared_flops_are_reported_as_such():
+    assert "FLOPs not declared" in describe(report(flops_per_token=None))
+
+
 def test_what_does_not_fit_says_by_how_much():
     short = report(memory=Memory(peak=20 * 2**30, available=16 * 2**30), collectives=None)
     assert describe(short).splitlines()[-1] == "does not fit: 4.00 GiB short on each device"
