@@ -1,4 +1,4 @@
-"""The character network from the papers: float64 NumPy, one word and one window at a time."""
+"""A reference character network from the papers, in float64 NumPy, one word and one window at a time."""
 
 import numpy as np
 

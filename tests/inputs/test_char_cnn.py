@@ -1,4 +1,4 @@
-"""Vectors from spellings, against the papers' formulas in NumPy; and what each distinct word costs."""
+"""Vectors from spellings against the papers' formulas in NumPy, and their cost per distinct word."""
 
 import functools
 
@@ -30,7 +30,7 @@ def random_params(layer, size=10):
 
 
 @pytest.mark.parametrize(("name", "activation"), [("tanh", np.tanh), ("relu", lambda a: np.maximum(a, 0.0))])
-def test_every_word_is_the_papers(name, activation):
+def test_every_vector_is_that_of_the_papers_formulas(name, activation):
     layer = make(activation=name, filters="3+4+2", highways=2)
     params = random_params(layer)
     wanted = [reference.vector(params, word, activation) for word in WORDS]
@@ -45,7 +45,7 @@ def test_a_vector_does_not_depend_on_other_words():
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-14)
 
 
-def test_words_are_told_apart_from_the_start():
+def test_untrained_filters_distinguish_words():
     """Of the squares of the filters' outputs less than half is the mean over words; with biases of zero, nearly all."""
     words = ["company", "market", "year", "share", "president", "yesterday", "increase", "said", "not", "which", "it"]
     filters = "25+50+75+100"
@@ -102,7 +102,7 @@ def test_gradients_are_those_of_finite_differences():
 
 
 @pytest.mark.parametrize("shape", [(), (2, 0, 3), (3,), (2, 30)])
-def test_any_number_of_ids(shape):
+def test_ids_of_any_shape(shape):
     layer = make()
     params = random_params(layer)
     ids = np.random.default_rng(3).integers(len(WORDS), size=shape)
@@ -111,7 +111,7 @@ def test_any_number_of_ids(shape):
     np.testing.assert_allclose(found, np.asarray(jax.jit(layer.table)(params))[ids], rtol=0, atol=1e-14)
 
 
-def test_as_many_parameters_as_the_papers():
+def test_parameter_counts_are_those_of_the_papers():
     """Kim's small network; and the big LSTM with character inputs, 1.04 billion parameters in all."""
 
     def count(layer, size, width):

@@ -7,7 +7,7 @@ from rnnlm_jax import UserError
 from rnnlm_jax.inputs.spellings import BEGIN, END, PAD, Spellings
 
 
-def test_bytes_between_marks():
+def test_a_spelling_is_the_bytes_between_marks():
     spellings = Spellings(["ab", "", "ñ", "\ud800"])
     assert spellings.lengths.tolist() == [4, 2, 4, 5]
     assert spellings.table[0].tolist() == [BEGIN, *b"ab", END, PAD]
@@ -27,7 +27,7 @@ def test_no_text_contains_the_marks():
     assert len({BEGIN, END, PAD}) == 3
 
 
-def test_equal_by_content():
+def test_equal_content_gives_equal_spellings():
     one, same = Spellings(["ab", "c"]), Spellings(("ab", "c"), max_length=9)
     assert one == same
     assert hash(one) == hash(same)
@@ -38,12 +38,12 @@ def test_equal_by_content():
 
 
 @pytest.mark.parametrize("length", [2, 0, -1, 3.5, True, "long"])
-def test_no_room_for_a_character(length):
+def test_a_length_without_room_for_a_character_is_refused(length):
     with pytest.raises(UserError, match="`max_length` must be at least 3"):
         Spellings(["a"], length)
 
 
-def test_nothing_to_spell():
+def test_an_empty_vocabulary_is_refused():
     with pytest.raises(UserError, match="`tokens` is empty"):
         Spellings([])
 

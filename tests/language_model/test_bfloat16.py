@@ -58,7 +58,7 @@ def types(model):
 @pytest.mark.parametrize(
     ("cell", "output"), [*(("lstm", kind) for kind in OUTPUTS), ("gru", "softmax"), ("lstm-projected", "softmax")]
 )
-def test_only_products_are_narrow(cell, output):
+def test_only_products_are_in_bfloat16(cell, output):
     config = ModelConfig(
         cell=cell, hidden_size=8, output=output, output_options=OPTIONS.get(output, ()), dtype="bfloat16"
     )

@@ -1,4 +1,4 @@
-"""Dropout: what is dropped, how often, and what never is."""
+"""Dropout: which connections are dropped, and how often."""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def test_masks_differ_over_time_unless_locked():
     assert len({row.tobytes() for row in locked[0]}) == 8  # each sequence of a batch has its own
 
 
-def test_no_key_or_no_rate_is_no_dropout():
+def test_without_a_key_or_a_rate_nothing_is_dropped():
     assert Dropout(0.5, 0.5, 0.5).apply(0.5, None, XS) is XS
     assert Dropout().apply(0.0, jax.random.key(0), XS) is XS
     plain, dropping = two_layers(), two_layers(input=0.5, hidden=0.5, output=0.5)
@@ -57,7 +57,7 @@ def test_no_key_or_no_rate_is_no_dropout():
 
 
 @pytest.mark.parametrize(("place", "touched"), [("input", (0, 1)), ("hidden", (1,)), ("output", ())])
-def test_each_rate_drops_at_its_own_place(place, touched):
+def test_each_rate_applies_to_its_own_connection(place, touched):
     model = two_layers(**{place: 0.5})
     params, state = random_params(model), model.initial_state((3,))
     plain, hs = jax.jit(model.hidden)(params, state, tokens(), None)
@@ -81,7 +81,7 @@ def test_recurrent_connections_are_never_dropped():
     assert not np.array_equal(hs, dropped)
 
 
-def test_the_key_alone_decides():
+def test_masks_depend_on_the_key_alone():
     model = two_layers(input=0.3, hidden=0.3, output=0.3)
     params, state = random_params(model), model.initial_state((3,))
     batch = Batch(tokens(), tokens(1), np.ones((6, 3), bool))
@@ -91,7 +91,7 @@ def test_the_key_alone_decides():
     assert first != other
 
 
-def test_masks_do_not_depend_on_whether_wide_types_are_on():
+def test_masks_do_not_depend_on_x64():
     xs = np.ones((4, 3, 5), np.float32)
 
     def drop():

@@ -103,7 +103,7 @@ def test_a_character_network_composes_each_word_of_a_batch_once():
     assert counted(two, tokens=10, **options).input * 10 == pytest.approx(by_hand)
 
 
-def test_a_tied_matrix_is_counted_where_it_is_a_product():
+def test_a_tied_matrix_is_counted_once():
     assert counted(tie_embeddings=True) == counted() == (0, LSTM, 2 * H * V)
 
 
@@ -126,7 +126,7 @@ def test_xla_counts_no_less_and_little_more():
     assert ours < xla < 1.05 * ours
 
 
-def test_peaks_are_those_of_a_device_and_a_type():
+def test_peaks_depend_on_device_and_dtype():
     assert peak_flops("NVIDIA H200", "bfloat16") == 989e12
     assert peak_flops("NVIDIA A100-SXM4-80GB", "float32") == peak_flops("NVIDIA A100-PCIE-40GB", "float32") == 156e12
     assert peak_flops("TPU v5 lite", "bfloat16") == peak_flops("TPU v5e", "float32") == 197e12
@@ -138,7 +138,7 @@ def test_peaks_are_those_of_a_device_and_a_type():
         assert peak_flops("TPU v4", "bfloat16") == 275e12
 
 
-def test_every_device_has_one_row():
+def test_every_device_matches_one_row():
     for kind in ("TPU v4", "TPU v5 lite", "TPU v5", "TPU v6 lite", "TPU7x", "NVIDIA H100 NVL", "NVIDIA A100-SXM4-40GB"):
         row = find_accelerator(kind)
         assert row is not None

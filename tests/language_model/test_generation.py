@@ -1,4 +1,4 @@
-"""Sampling: which tokens may be drawn, how often, and what a prompt does."""
+"""Sampling: which tokens may be drawn and how often, and continuation of prompts."""
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ def test_ties_go_to_the_lower_id():
             assert np.flatnonzero(np.isfinite(row)).tolist() == kept
 
 
-def test_all_of_the_probability_is_all_tokens():
+def test_a_nucleus_of_one_keeps_all_tokens():
     # In float32 the sum of what stands above a rare token may round to one.
     rare = jnp.log(jnp.asarray([1 - 3e-8, 1e-8, 1e-8, 1e-8], jnp.float32))
     assert np.isfinite(np.asarray(Sampling(top_p=1.0).filtered(rare))).all()
@@ -152,7 +152,7 @@ def test_temperature_zero_takes_the_likeliest_path(prompt):
     assert "unicorn" not in found
 
 
-def test_the_seed_decides():
+def test_the_same_seed_gives_the_same_text():
     texts = [sample(MODEL, PARAMS, WORDS, "the", max_tokens=20, lines=9, seed=seed) for seed in (1, 1, 2, 3)]
     assert texts[0] == texts[1]
     assert len(set(texts)) == 3
@@ -189,7 +189,7 @@ def circle():
         ("c\n", {"max_tokens": 2}, "c\na b"),
     ],
 )
-def test_lines_end_and_prompts_go_on(prompt, options, expected):
+def test_lines_end_and_prompts_are_continued(prompt, options, expected):
     words, model, params = circle()
     assert sample(model, params, words, prompt, **{"max_tokens": 10} | options) == expected
 

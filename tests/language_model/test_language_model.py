@@ -84,7 +84,7 @@ def test_gradient_is_that_of_central_differences(kind, tied):
         np.testing.assert_allclose((around[0] - around[1]) / (2 * step), expected, rtol=1e-6, atol=1e-7)
 
 
-def test_masked_targets_count_for_nothing():
+def test_masked_targets_add_nothing():
     model, params = make("lstm")
     batch, state = make_batch(), model.initial_state((BATCH,))
     other = batch._replace(targets=np.where(batch.mask, batch.targets, (batch.targets + 1) % VOCABULARY))
@@ -189,6 +189,6 @@ def test_equal_arguments_make_equal_models():
         ({"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True}, "`tie_embeddings` needs `embedding_size` 4"),
     ],
 )
-def test_what_cannot_be_is_said(options, said):
+def test_impossible_sizes_are_refused(options, said):
     with pytest.raises(UserError, match=said):
         language_model(cells.lstm(4), **options)

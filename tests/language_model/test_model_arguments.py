@@ -1,4 +1,4 @@
-"""Arguments of language models and of their layers as people give them: lists and numbers, and what is refused."""
+"""Arguments of language models and layers: lists and numbers are accepted, impossible ones refused."""
 
 import jax
 import jax.numpy as jnp
@@ -103,7 +103,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals(case):
+def test_impossible_arguments_are_refused(case):
     call, pattern = REFUSED[case]
     with pytest.raises(UserError, match=pattern) as caught:
         call()

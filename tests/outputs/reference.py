@@ -1,4 +1,4 @@
-"""The output layer once more, in NumPy and float64: logits all at once, slopes by the textbook."""
+"""A reference softmax with its gradients, in float64 NumPy, from all logits at once."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The sampled losses once more, in NumPy and float64, row by row from the papers' formulas: logits of every word."""
+"""Reference sampled losses in float64 NumPy, row by row from the papers' formulas."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The adaptive softmax against its definition in NumPy: probabilities, loss and gradients, whatever lies in a batch."""
+"""The adaptive softmax against its definition in NumPy: probabilities, loss and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -168,7 +168,7 @@ def test_other_derivatives_are_those_of_the_plain_formula():
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-def test_what_has_no_weight_may_be_anything_finite():
+def test_rows_of_weight_0_add_nothing():
     params, (hs, targets, weights) = params_of(), batch([0, 16, 5, 3, 11, 12, 2, 6, 8, 9, 1])
     odd = np.where(weights[:, None] == 0, 1e200, hs), np.where(weights == 0, -1000, targets), weights
     for a, b in zip(*map(jax.tree.leaves, (ours(params, *odd), ours(params, hs, targets, weights))), strict=True):
@@ -176,7 +176,7 @@ def test_what_has_no_weight_may_be_anything_finite():
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(ours(params, hs, targets, np.zeros(11))))
 
 
-def test_targets_that_are_no_word_have_no_loss():
+def test_targets_outside_the_vocabulary_give_nan():
     params, hs = params_of(), batch(range(12))[0].reshape(4, 3, HIDDEN)
     targets = np.resize([-1, -17, -18, 17, 2**31 - 1, 16, 0], (4, 3))
     is_word = (targets >= -17) & (targets < 17)
@@ -186,7 +186,7 @@ def test_targets_that_are_no_word_have_no_loss():
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
 
 
-def test_words_that_are_not_numbered_by_frequency():
+def test_words_not_numbered_by_frequency_are_ranked():
     """Their ranks are looked up: a permutation of words is one of probabilities."""
     counts = np.random.default_rng(5).permutation(VOCABULARY) * 10
     words = Words([f"w{v}" for v in range(VOCABULARY)], counts)
@@ -200,7 +200,7 @@ def test_words_that_are_not_numbered_by_frequency():
     assert np.isnan(outside).all()
 
 
-def test_memory_is_not_that_of_all_logits():
+def test_memory_is_below_that_of_all_logits():
     """Those of 20,000 rows would be 1.6 gigabytes."""
     layer, rows = adaptive_softmax(100), 20_000
     params = jax.eval_shape(lambda: layer.init(jax.random.key(0), 16, 20_000))
@@ -229,23 +229,23 @@ def test_memory_is_not_that_of_all_logits():
         ((3, 4, 5, 6), "cluster 3 of the adaptive softmax would have no units"),
     ],
 )
-def test_errors(cutoffs, complaint):
+def test_impossible_cutoffs_are_refused(cutoffs, complaint):
     with pytest.raises(UserError, match=complaint):
         adaptive_softmax(cutoffs, 2).init(jax.random.key(0), HIDDEN, VOCABULARY)
 
 
 @pytest.mark.parametrize("div_value", [0.5, 0, -4, float("inf"), float("nan"), True, "four"])
-def test_divisors_that_cannot_be(div_value):
+def test_impossible_div_values_are_refused(div_value):
     with pytest.raises(UserError, match="`div_value` must be"):
         adaptive_softmax(3, div_value)
 
 
-def test_a_bias_is_there_or_not():
+def test_bias_must_be_a_bool():
     with pytest.raises(UserError, match="`bias` must be true or false, not 'maybe'"):
         adaptive_softmax(1, bias="maybe")  # pyright: ignore[reportArgumentType]
 
 
-def test_counts_of_another_vocabulary():
+def test_counts_of_another_vocabulary_are_refused():
     with pytest.raises(UserError, match="counts of 2 words"):
         adaptive_softmax(1, words=Words("ab", (2, 1))).init(jax.random.key(0), HIDDEN, VOCABULARY)
 

@@ -1,4 +1,4 @@
-"""The output layer's loss with all its gradients, chunk by chunk, against NumPy: as a kernel, and as what it means."""
+"""The chunked cross-entropy with all its gradients against NumPy, as a kernel and as its JAX reference."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def test_nats_and_gradients_are_those_of_the_definition(rows, by_word):
 
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize("by_word", [False, True])
-def test_what_has_no_weight_may_be_anything_finite(by_word):
+def test_rows_of_weight_0_add_nothing(by_word):
     """It adds nothing, not even the rounding of a number that overflows beside it."""
     given = problem(by_word=by_word)
     h = np.where(given.weights[:, None] == 0, 1e200, given.h)
@@ -48,7 +48,7 @@ def test_what_has_no_weight_may_be_anything_finite(by_word):
 
 
 @pytest.mark.usefixtures("run")
-def test_targets_that_are_no_column_have_no_loss():
+def test_targets_outside_the_columns_give_nan():
     """As in NumPy the last column is -1; beyond both ends there is nothing, and nothing is read or written there."""
     given = problem()._replace(weights=np.ones(7))
     outside = given._replace(targets=np.array([9, -1, -10, 2**31 - 1, -(2**31), 0, 8], np.int32))
@@ -61,7 +61,7 @@ def test_targets_that_are_no_column_have_no_loss():
 
 
 @pytest.mark.usefixtures("run")
-def test_numbers_that_are_not_finite():
+def test_infinite_and_nan_parameters():
     """A word that cannot come has no slope; a NaN among the parameters reaches every loss."""
     given = problem()._replace(weights=np.ones(7))
     given = given._replace(b=np.where(np.arange(9) == 4, -np.inf, given.b), targets=np.where(given.targets == 4, 5, 3))
@@ -134,11 +134,11 @@ def test_second_derivatives_and_batches_are_those_of_the_plain_formula():
         (7, 1, 10**9, 1),
     ],
 )
-def test_chunks_are_of_some_megabytes_and_even(count, hidden, vocabulary, rows):
+def test_chunks_are_equal_and_of_limited_memory(count, hidden, vocabulary, rows):
     assert chunk_rows(count, hidden, vocabulary, itemsize=4) == rows
 
 
-def test_nothing_at_all():
+def test_a_batch_without_rows():
     given = problem(0)
     found = jax.jit(affine_gradients)(*given)
     assert found.nats.shape == (0,) and not found.dw.any()

@@ -1,4 +1,4 @@
-"""Cut-offs by a cost model: the best of all of them, for a given cost; and a cost that measures what it is given."""
+"""The chosen cut-offs are the best of all for a given cost, and the fitted cost reproduces given times."""
 
 import itertools
 
@@ -37,7 +37,7 @@ def test_the_best_of_all_cutoffs_is_found(clusters, rows):
     assert seconds(found, 20, rows) == pytest.approx(seconds(best, 20, rows), rel=1e-12)
 
 
-def test_the_head_has_the_part_of_the_text_that_is_asked_for():
+def test_the_head_has_at_least_the_required_share_of_the_text():
     for part in (0.5, 0.9):
         first, *_ = choose_cutoffs(COUNTS, 64, 500, clusters=2, cost=COST, min_head_share=part)
         assert COUNTS[:first].sum() >= part * COUNTS.sum()
@@ -56,7 +56,7 @@ def test_the_head_has_the_part_of_the_text_that_is_asked_for():
         ([5, 4, 3], 64, 0, "too few"),
     ],
 )
-def test_too_few(counts, hidden, clusters, complaint):
+def test_too_few_words_or_units_are_refused(counts, hidden, clusters, complaint):
     with pytest.raises(UserError, match=complaint):
         choose_cutoffs(np.asarray(counts), hidden, 10, clusters=clusters, cost=COST)
 
@@ -67,7 +67,7 @@ def test_two_words_and_words_never_seen():
     assert list(cutoffs) == sorted(set(cutoffs)) and cutoffs[0] > 0 and cutoffs[-1] < 52
 
 
-def test_constants_are_those_that_made_the_times():
+def test_fitted_constants_reproduce_the_times():
     cost = ProductCost(2e-5, 3e-11, 20.0, 1e-9, 5e5)
     cases = [(k, b, d) for k in (100, 2000, 30000) for b in (10, 500) for d in (8, 100, 500)]
     fitted = fit_cost(cases, [cost(*case) for case in cases])
@@ -76,7 +76,7 @@ def test_constants_are_those_that_made_the_times():
     assert min(fitted.overhead, fitted.per_word, fitted.per_parameter) >= 0
 
 
-def test_what_is_settled_is_what_a_configuration_keeps():
+def test_resolved_cutoffs_are_stored_as_numbers():
     words = Words([str(v) for v in range(24)], COUNTS)
     for options in ((), (("cutoffs", "auto"), ("div_value", 2))):
         settled = dict(resolve_cutoffs(options, words, 64, rows=20, cost=COST))

@@ -75,7 +75,7 @@ def test_derivatives_are_those_of_the_log_probabilities():
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
 
 
-def test_only_classes_of_the_targets_are_touched():
+def test_only_classes_of_the_targets_have_a_gradient():
     layer, binned, params, h, _ = problem(60, 6)
     target = int(np.flatnonzero(binned.class_of[binned.rank] == 3)[0])
     gradient = jax.jit(jax.grad(layer.total_nats))(params, h, np.full(ROWS, target), np.ones(ROWS))
@@ -83,7 +83,7 @@ def test_only_classes_of_the_targets_are_touched():
     assert (binned.class_of[touched] == 3).all() and len(touched) == binned.sizes[3]
 
 
-def test_what_is_no_word_has_no_nats():
+def test_targets_outside_the_vocabulary_give_nan():
     layer, _, params, h, _ = problem(10, 3, rows=3)
     nats = jax.jit(layer.nats)
     found = nats(params, h, np.array([-1, 10, -11]))
@@ -103,6 +103,6 @@ def test_narrow_products_and_equal_words():
     assert 0 < np.abs(np.asarray(found, np.float64) - jax.jit(layer.nats)(params, h, targets)).max() < 0.1
 
 
-def test_counts_of_another_vocabulary():
+def test_counts_of_another_vocabulary_are_refused():
     with pytest.raises(UserError, match="counts of 30 words, and the vocabulary has 31"):
         class_softmax(words(30)).init(jax.random.key(0), 2, 31)

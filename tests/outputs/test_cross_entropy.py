@@ -22,12 +22,12 @@ def case(request):
     return logits, jnp.asarray(rng.integers(0, 9, 6), jnp.int32), jnp.asarray(rng.normal(size=6))
 
 
-def test_value(case):
+def test_the_value_is_that_of_the_plain_formula(case):
     logits, targets, _ = case
     np.testing.assert_allclose(cross_entropy(logits, targets), plain(logits, targets), rtol=1e-13, atol=1e-13)
 
 
-def test_gradient_in_both_modes(case):
+def test_forward_and_reverse_gradients_are_those_of_the_plain_formula(case):
     logits, targets, weights = case
     reverse = jax.grad(lambda a: weights @ cross_entropy(a, targets))(logits)
     forward = jax.jacfwd(lambda a: weights @ cross_entropy(a, targets))(logits)
@@ -36,7 +36,7 @@ def test_gradient_in_both_modes(case):
     np.testing.assert_allclose(forward, wanted, rtol=0, atol=1e-13)
 
 
-def test_hessian(case):
+def test_the_hessian_is_that_of_the_plain_formula(case):
     logits, targets, weights = case
     ours = jax.hessian(lambda a: weights @ cross_entropy(a, targets))(logits)
     wanted = jax.hessian(lambda a: weights @ plain(a, targets))(logits)

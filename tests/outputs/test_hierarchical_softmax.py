@@ -144,7 +144,7 @@ def test_other_derivatives_are_those_of_the_plain_formula():
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-def test_what_has_no_weight_may_be_anything_finite_and_what_is_no_word_has_no_loss():
+def test_rows_of_weight_0_add_nothing_and_ids_outside_the_vocabulary_give_nan():
     hs, targets, weights = batch()
     odd = np.where(weights[:, None] == 0, 1e200, hs), np.where(weights == 0, -1000, targets), weights
     for a, b in zip(*map(jax.tree.leaves, (ours(PARAMS, *odd), ours(PARAMS, hs, targets, weights))), strict=True):
@@ -155,7 +155,7 @@ def test_what_has_no_weight_may_be_anything_finite_and_what_is_no_word_has_no_lo
     np.testing.assert_allclose(found[[0, 1, 5, 6]], wanted[np.array([0, 1, 5, 6])], rtol=1e-14)
 
 
-def test_large_decisions_overflow_nothing():
+def test_large_decisions_do_not_overflow():
     layer = hierarchical_softmax(Words("ab", (3, 1)))
     params = HierarchicalParams(jnp.full((1, 1), 1e30, jnp.float32), jnp.zeros(1, jnp.float32))
     hs, targets = jnp.ones((2, 1), jnp.float32), jnp.arange(2)
@@ -166,7 +166,7 @@ def test_large_decisions_overflow_nothing():
 
 
 @pytest.mark.parametrize(("size", "tree"), [(1, "huffman"), (2, "balanced"), (3, "huffman")])
-def test_small_vocabularies(size, tree):
+def test_vocabularies_of_one_to_three_words(size, tree):
     layer = hierarchical_softmax(Words("abc"[:size], (0, 5, 5)[:size]), tree, jnp.float64, jnp.float64)
     params = layer.init(jax.random.key(0), HIDDEN, size)
     assert params.w.shape == (size - 1, HIDDEN)
@@ -196,7 +196,7 @@ def test_a_balanced_tree_keeps_neighbours_by_frequency_together():
     assert any(set(np.flatnonzero(moved)) == set(pair) for moved in changed)
 
 
-def test_errors():
+def test_impossible_trees_and_counts_are_refused():
     with pytest.raises(UserError, match="`tree` must be one of huffman, balanced, not 'oak'"):
         hierarchical_softmax(WORDS, "oak")
     with pytest.raises(UserError, match="counts of 13 words and the vocabulary has 12"):

@@ -129,7 +129,7 @@ def model_of(cell, **options):
 
 
 @pytest.mark.parametrize("cell", ["none", "elman-sigmoid"])
-def test_windows_steps_and_one_stretch_score_a_text_alike(cell):
+def test_segments_single_steps_and_a_whole_text_have_the_same_nats(cell):
     """The state has what a window needs of the one before; each distribution is that of ``log_probs``."""
     model = model_of(cell)
     params = model.init(jax.random.key(0))
@@ -153,7 +153,7 @@ def test_windows_steps_and_one_stretch_score_a_text_alike(cell):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
-def test_by_row_or_dense_the_model_has_one_gradient():
+def test_the_gradients_by_row_and_dense_are_equal():
     model = model_of("elman-sigmoid", order=2)
     params = model.init(jax.random.key(0))
     text = np.random.default_rng(4).integers(0, VOCABULARY, (6, 2)).astype(np.int32)
@@ -183,7 +183,7 @@ def test_by_row_or_dense_the_model_has_one_gradient():
         ({"classes": 24}, "`classes` must be"),
     ],
 )
-def test_options_that_cannot_be(options, complaint):
+def test_impossible_options_are_refused(options, complaint):
     with pytest.raises(UserError, match=complaint):
         maxent(WORDS, **options)
 
@@ -197,7 +197,7 @@ def test_options_that_cannot_be(options, complaint):
         ({"cell_options": (("forget_bias", 1),)}, "leave `cell_options` out"),
     ],
 )
-def test_what_cannot_be_without_units(changes, complaint):
+def test_options_that_need_units_are_refused_without(changes, complaint):
     config = ModelConfig(cell="none", output="maxent", output_options=(("order", 2),))
     with pytest.raises(UserError, match=complaint):
         build_model(dataclasses.replace(config, **changes), VOCABULARY, words=WORDS)

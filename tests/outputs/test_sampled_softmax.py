@@ -119,7 +119,7 @@ def test_all_words_as_samples_are_the_full_softmax():
     np.testing.assert_allclose(found, layer.total_nats(PARAMS, HS, TARGETS, WEIGHTS), rtol=1e-12)
 
 
-def test_blackout_that_counts_hits_is_at_rest_at_the_truth():
+def test_blackout_with_accidental_hits_has_its_optimum_at_the_true_distribution():
     """Where the model is the distribution of the targets, slopes vanish as samples grow; without hits they do not."""
     p, q = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.1, 0.2, 0.3, 0.4])
 
@@ -139,7 +139,7 @@ def test_blackout_that_counts_hits_is_at_rest_at_the_truth():
 
 
 @pytest.mark.parametrize("unique", [False, True])
-def test_nce_is_at_rest_at_the_truth_whatever_is_expected_of_its_noise(unique):
+def test_nce_has_its_optimum_at_the_true_distribution(unique):
     """Its slopes vanish in expectation where the model is the distribution of targets, words drawn once or often."""
     p = np.random.default_rng(3).dirichlet(np.ones(V))
     log_expected = make_sampler(proposal(WORDS, "unigram"), 5, unique).log_expected
@@ -151,7 +151,7 @@ def test_nce_is_at_rest_at_the_truth_whatever_is_expected_of_its_noise(unique):
 
 
 @pytest.mark.parametrize("rule", [importance_rule, noise_contrastive_rule, blackout_rule])
-def test_rules_are_steady_at_any_size_of_logits(rule):
+def test_rules_do_not_overflow_for_large_logits(rule):
     """No NaN in float32 where exponentials overflow, and slopes that are those of the float64 rule."""
     a = np.array([[30.0, -500.0, 88.0, -np.inf], [-20.0, 500.0, 87.0, -np.inf], [0.0, 3.0, -1e30, -np.inf]])
     a_t = np.array([25.0, 499.0, 89.0, -200.0])
@@ -164,7 +164,7 @@ def test_rules_are_steady_at_any_size_of_logits(rule):
     assert not narrow.of_samples[:, 3].any()
 
 
-def test_a_sample_as_likely_as_can_be():
+def test_blackout_of_a_sample_with_probability_one():
     """BlackOut where one sample has all the probability that a float32 can tell from 1."""
     a, a_t = jnp.asarray([[60.0], [-60.0]], jnp.float32), jnp.asarray([0.0], jnp.float32)
     losses, of_samples, of_target = blackout_rule(a, a_t)
@@ -188,12 +188,12 @@ def test_a_sample_as_likely_as_can_be():
         ("softmax", {"num_samples": 3}, "no option 'num_samples'"),
     ],
 )
-def test_what_cannot_be_is_said(kind, options, said):
+def test_impossible_options_are_refused(kind, options, said):
     with pytest.raises(UserError, match=said):
         make(kind, WORDS, **options)
 
 
-def test_what_is_missing_is_said():
+def test_missing_counts_and_tied_weights_are_refused():
     with pytest.raises(UserError, match="made from word counts"):
         make("nce", None, num_samples=3)
     with pytest.raises(UserError, match="cannot be tied"):
@@ -202,5 +202,5 @@ def test_what_is_missing_is_said():
         make("nce", WORDS, num_samples=3).init(jax.random.key(0), H, 8)
 
 
-def test_every_entry_says_its_paper():
+def test_every_registered_layer_names_its_paper():
     assert all(entry.paper and callable(entry.factory) for entry in OUTPUTS.values())

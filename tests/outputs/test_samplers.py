@@ -1,4 +1,4 @@
-"""What is drawn is drawn as often as the formula says: the table to the last digit, the draws by simulation."""
+"""Words are drawn with the probabilities of the formulas: the alias table exactly, the draws by simulation."""
 
 import jax
 import numpy as np
@@ -77,7 +77,7 @@ def test_words_are_drawn_as_often_as_expected(unique, num_samples, kind):
     assert counts.sum(1).min() < num_samples < counts.sum(1).max()
 
 
-def test_hardly_any_batch_finds_more_than_there_are_slots():
+def test_batches_have_fewer_words_than_slots():
     sampler = make_sampler(proposal(words(10**7 // np.arange(1, 2001)), "log-uniform"), 400, unique=True)
     assert sampler.slots < min(480, sampler.tries)
     draws = np.asarray(jax.jit(jax.vmap(sampler.draw))(jax.random.split(jax.random.key(1), 2000)))
@@ -86,7 +86,7 @@ def test_hardly_any_batch_finds_more_than_there_are_slots():
     assert found.max() < sampler.slots
 
 
-def test_all_words():
+def test_as_many_unique_samples_as_words_are_all_words():
     sampler = make_sampler(proposal(words(), "unigram"), len(COUNTS), unique=True)
     assert sampler.draw(jax.random.key(0)).tolist() == list(range(len(COUNTS)))
     assert not sampler.log_expected.any()
@@ -105,7 +105,7 @@ def test_all_words():
         (2, "yes", "true or false"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(num_samples, unique, said):
+def test_impossible_numbers_of_samples_are_refused(num_samples, unique, said):
     with pytest.raises(UserError, match=said):
         make_sampler(proposal(words(), "unigram"), num_samples, unique)
 
@@ -127,11 +127,11 @@ def test_too_many_tries_are_refused():
         ("unigram", "half", "0 or more"),
     ],
 )
-def test_what_is_no_proposal_is_said(kind, power, said):
+def test_impossible_proposals_are_refused(kind, power, said):
     with pytest.raises(UserError, match=said):
         proposal(words(), kind, power)
 
 
-def test_no_words():
+def test_an_empty_vocabulary_is_refused():
     with pytest.raises(UserError, match="`words` is empty"):
         proposal(words([]), "unigram")

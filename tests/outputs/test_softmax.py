@@ -25,7 +25,7 @@ def test_nats_and_log_probs_are_the_definition():
     np.testing.assert_allclose(LAYER.nats(PARAMS, HS, TARGETS), expected, rtol=1e-12)
 
 
-def test_the_gradient_is_probability_less_target():
+def test_the_gradient_is_probability_minus_target():
     slope = jax.grad(lambda b: LAYER.nats(PARAMS._replace(b=b), HS, TARGETS).sum())(PARAMS.b)
     counts = np.bincount(np.asarray(TARGETS).ravel(), minlength=VOCABULARY)
     expected = np.exp(LAYER.log_probs(PARAMS, HS)).sum((0, 1)) - counts
@@ -33,7 +33,7 @@ def test_the_gradient_is_probability_less_target():
 
 
 @pytest.mark.parametrize("scale", [1e3, 1e30])
-def test_large_logits_overflow_nothing(scale):
+def test_large_logits_do_not_overflow(scale):
     narrow = softmax()
     params = SoftmaxParams(jnp.eye(3, dtype=jnp.float32), jnp.zeros(3, jnp.float32))
     h = jnp.asarray([[scale, 0.0, -scale]], jnp.float32)

@@ -1,4 +1,4 @@
-"""The loss that training differentiates: every derivative of it, and what is not computed."""
+"""The loss that training differentiates: its derivatives, and that nothing else is computed."""
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def test_other_derivatives_are_those_of_the_plain_formula(tied):
     np.testing.assert_allclose(by_weight, nats, rtol=1e-12)
 
 
-def test_no_gradient_is_computed_unless_asked_for(tied):
+def test_the_undifferentiated_loss_computes_no_gradient(tied):
     given = problem(by_word=tied)
     loss = loss_of(tied, given)
     program, differentiated = (str(jax.make_jaxpr(f)(*given[:3])) for f in (loss, jax.grad(loss)))
@@ -67,7 +67,7 @@ def test_no_gradient_is_computed_unless_asked_for(tied):
 
 
 @pytest.mark.skipif(unavailable() is not None, reason="no native kernels")
-def test_a_loss_that_is_the_last_word_costs_no_pass_over_the_gradient(tied):
+def test_a_cotangent_of_one_costs_no_pass_over_the_gradient(tied):
     """The compiled program multiplies nothing of the matrix's size, nor transposes it."""
     given = problem(by_word=tied)
     shape = "f64[{},{}]".format(*given.w.shape)
@@ -81,7 +81,7 @@ def test_a_loss_that_is_the_last_word_costs_no_pass_over_the_gradient(tied):
     assert any("multiply" in line for line in sized(lambda *args: loss(*args) * jnp.square(args[2]).sum()))
 
 
-def test_narrow_products_of_tied_weights():
+def test_bfloat16_products_of_tied_weights():
     """In bfloat16 the products are narrow and the rest is not; the gradients have the parameters' type."""
     given = problem(by_word=True, dtype="float32")
     layer = softmax(True, jnp.bfloat16, jnp.float32)

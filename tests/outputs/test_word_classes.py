@@ -8,7 +8,7 @@ from rnnlm_jax.outputs.word_classes import bin_by_frequency
 
 
 @pytest.mark.parametrize("classes", [None, 1, 7, 40])
-def test_a_partition_whose_classes_are_runs_of_ranks(classes):
+def test_classes_partition_the_ranks_into_runs(classes):
     counts = np.random.default_rng(0).zipf(1.5, 40) % 1000
     binned = bin_by_frequency(counts, classes)
     assert (np.sort(binned.rank) == np.arange(40)).all()
@@ -31,11 +31,11 @@ def test_equal_and_unseen_words_are_shared_out_evenly():
 
 
 @pytest.mark.parametrize("classes", [0, -1, 10, 2.5, True, "many"])
-def test_impossible_numbers_of_classes_are_one_clear_error(classes):
+def test_impossible_numbers_of_classes_are_refused(classes):
     with pytest.raises(UserError, match="`classes` must be a whole number from 1 to the 9 words"):
         bin_by_frequency(np.ones(9), classes)
 
 
-def test_no_words():
+def test_an_empty_vocabulary_is_refused():
     with pytest.raises(UserError, match="`words` is empty"):
         bin_by_frequency(np.zeros(0))

@@ -1,4 +1,4 @@
-"""Words with their counts: equal by content, and read back as they were written or not at all."""
+"""Words with their counts: equality by content, and a round trip through JSON."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ TOKENS = ("the", "<unk>", "été", "a")
 WORDS = Words(TOKENS, [7, 0, 2, 7])
 
 
-def test_counted_from_a_text():
+def test_counts_are_those_of_the_text():
     assert Words.counted(TOKENS, np.array([0, 3, 2] * 2 + [0, 3] * 5, np.int32)) == WORDS
     assert Words.counted(TOKENS, np.array([], np.int32)).counts.tolist() == [0] * 4
 
 
-def test_equal_by_content():
+def test_equal_content_gives_equal_words():
     again = Words(list(TOKENS), np.array([7, 0, 2, 7], np.int32))
     assert again == WORDS
     assert hash(again) == hash(WORDS)
@@ -30,7 +30,7 @@ def test_ranks_are_by_falling_count_and_stable():
     assert WORDS.by_rank.tolist() == [0, 3, 2, 1]
 
 
-def test_json_and_back():
+def test_words_survive_a_round_trip_through_json():
     assert Words.from_json(WORDS.to_json(), TOKENS) == WORDS
 
 
@@ -46,12 +46,12 @@ def test_json_and_back():
         ("{}", TOKENS),
     ],
 )
-def test_damage_is_told(text, tokens):
+def test_damaged_json_is_refused(text, tokens):
     with pytest.raises(UserError, match="damaged, or the run was trained with another vocabulary"):
         Words.from_json(text, tokens, "counts.json")
 
 
 @pytest.mark.parametrize("counts", [[1, 2], [1, 2, 3, -1], [[1, 2, 3, 4]]])
-def test_one_count_a_word(counts):
+def test_counts_must_be_one_per_word_and_not_negative(counts):
     with pytest.raises(UserError, match="one per word"):
         Words(TOKENS, counts)

@@ -1,4 +1,4 @@
-"""Huffman's tree: as short as can be, and numbered from the root."""
+"""Huffman's tree has the least expected path length and is numbered from the root."""
 
 import heapq
 
@@ -32,7 +32,7 @@ def path(tree, word):
 
 @pytest.mark.parametrize("kind", ["zipf", "equal", "doubling", "unsorted", "zeros"])
 @pytest.mark.parametrize("size", [1, 2, 3, 20, 33])
-def test_trees(kind, size):
+def test_trees_have_the_least_expected_path_length(kind, size):
     counts = {
         "zipf": 10_000 // np.arange(1, size + 1),
         "equal": np.full(size, 7),

@@ -138,7 +138,10 @@ def print_start(trainer: Trainer) -> None:
         print(f"note: --profile-steps are none of the steps to come, {trainer.position.step + 1} to {end}: no trace")
     # A sampled loss is none of the text's nats: it is shown as what it is.
     train = "smpl. loss" if model.output.sampled else "train ppl"
-    mfu = f" {'MFU':>6}" if trainer.capacity.peak_flops else ""
+    capacity = trainer.capacity
+    if capacity.peak_flops and capacity.flops_per_token is None:
+        print("note: FLOPs not declared by the input or output layer: the share of the peak (MFU) is not shown")
+    mfu = f" {'MFU':>6}" if capacity.peak_flops and capacity.flops_per_token else ""
     rates = f"{'tokens/s':>9} {'ms/step':>8} {'input':>6}{mfu}"
     print(f"{'epoch':>5} {'step':>8} {'rate':>9} {train:>10} {'valid ppl':>10} {rates} {'minutes':>8}")
 

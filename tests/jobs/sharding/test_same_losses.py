@@ -30,7 +30,7 @@ def run(folder, losses, processes, devices):
     file = folder / f"{processes}x{devices}.json"
     job = [["--job", f"localhost:{port}", processes, k] for port in [free_port()] for k in range(processes)]
     words = ["-m", "tests.jobs.sharding.losses", file, *losses]
-    for code, out, err in finish([start([*words, *(told if processes > 1 else ())], devices) for told in job]):
+    for code, out, err in finish([start([*words, *(options if processes > 1 else ())], devices) for options in job]):
         assert code == 0, out + err
     found = json.loads(file.read_text())
     assert (found["processes"], found["devices"]) == (processes, processes * devices)
@@ -59,19 +59,19 @@ def test_losses_do_not_depend_on_the_mesh(found, job, losses):
 
 
 @pytest.mark.parametrize("output", CASES)
-def test_the_losses_are_of_a_model_that_learns(found, output):
+def test_the_model_learns(found, output):
     nats = np.array(found[1, 8][f"one:{output}"])
     per_token = nats[:, 0] / nats[:, 1]
     assert per_token[-5:].mean() < per_token[:5].mean() - 0.05
 
 
-def test_divided_arrays_come_back_whole_in_every_process(found):
+def test_sharded_arrays_are_gathered_whole_in_every_process(found):
     for (processes, devices), each in found.items():
         assert each["gathers"] == [True] * sum("model" in losses for losses in JOBS[processes, devices])
     assert found[2, 4]["gathers"]
 
 
-def test_tables_divided_by_width_are_scored_without_talk_at_every_step_of_time(found):
+def test_tables_sharded_over_width_are_scored_without_communication_per_time_step(found):
     """With it, validation took thirty times as long."""
     results = [result for each in found.values() for result in each["scoring"]]
     assert len(results) == 2 * sum("model" in losses for each in JOBS.values() for losses in each)
@@ -79,7 +79,7 @@ def test_tables_divided_by_width_are_scored_without_talk_at_every_step_of_time(f
     assert [within for _, within in results] == [0] * len(results)
 
 
-def test_kernels_run_where_the_compiler_divides_nothing(found):
+def test_kernels_run_where_the_compiler_shards_nothing(found):
     if (reason := unavailable()) is not None:
         pytest.skip(f"no native kernels: {reason}")
     for each in found.values():

@@ -1,4 +1,4 @@
-"""Input layers by name, the same for the same words, and what cannot be made."""
+"""Input layers by name: equal arguments give one layer, impossible ones are refused."""
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ def test_an_embedding_looks_rows_up():
     assert 0.8 < norms.min() < norms.max() < 1.2
 
 
-def test_other_words_are_another_layer():
+def test_other_words_or_options_give_another_layer():
     assert inputs.make("char-cnn", WORDS) is not inputs.make("char-cnn", ("a", "bd"))
     assert inputs.make("char-cnn", WORDS) is not inputs.make("char-cnn", WORDS, characters=15)
 
@@ -52,19 +52,19 @@ def test_other_words_are_another_layer():
         ("char-cnn", {"max_length": 2}, "`max_length` must be at least 3"),
     ],
 )
-def test_what_cannot_be_made(name, options, saying):
+def test_impossible_layers_are_refused(name, options, saying):
     with pytest.raises(UserError, match=saying):
         inputs.make(name, WORDS, **options)
 
 
-def test_spellings_need_words():
+def test_spellings_need_the_words_of_the_vocabulary():
     with pytest.raises(UserError, match="reads how words are written"):
         inputs.make("char-cnn")
     with pytest.raises(UserError, match="`spellings` of 2 tokens do not fit a vocabulary of 3"):
         inputs.make("char-cnn", WORDS).init(jax.random.key(0), 3, 4)
 
 
-def test_one_number_is_one_width():
+def test_a_single_filter_count_is_for_width_one():
     params = inputs.make("char-cnn", WORDS, filters=7, highways=0).init(jax.random.key(0), 2, 3)
     assert [bank.shape for bank in params.filters] == [(16, 7)]
     assert params.highways == ()
