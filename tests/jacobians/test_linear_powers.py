@@ -103,5 +103,5 @@ def test_wrong_shapes_values_and_lags_are_refused():
     with pytest.raises(UserError, match="finite"):
         eigenbasis(np.full((2, 2), np.nan))
     for call in (lambda: power(eigenbasis(MATRIX), -1), lambda: log_component_moduli(eigenbasis(MATRIX), [2, -1])):
-        with pytest.raises(UserError, match="not negative"):
+        with pytest.raises(UserError, match="must not be negative"):
             call()
