@@ -61,6 +61,10 @@ def test_a_program_that_fits_is_described():
     assert lines[-1] == "fits"
 
 
+def test_undeclared_flops_are_reported_as_such():
+    assert "FLOPs not declared" in describe(report(flops_per_token=None))
+
+
 def test_the_shortfall_of_a_program_that_does_not_fit_is_described():
     short = report(memory=CompiledMemory(peak=20 * 2**30, available=16 * 2**30), collectives=None)
     assert describe(short).splitlines()[-1] == "does not fit: 4.00 GiB short on each device"
