@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import START, build_model, write_json
@@ -105,7 +105,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     about = environment()
-    write_json(FOLDER / f"checkpoints-{file_name()}", {"environment": about, **figures})
+    write_json(FOLDER / f"checkpoints-{record_name()}", {"environment": about, **figures})
 
 
 if __name__ == "__main__":

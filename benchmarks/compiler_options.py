@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from benchmarks.timed_programs import Workload, jacobian_spectrum, layer
 from rnnlm_jax import cells
 from rnnlm_jax.benchmarking.measure.timing import interleave
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.compilation import float64_is_miscompiled
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import write_json
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
             shown = "".join(f"{'-' if ratio is None else format(ratio, '.3f'):>20s}" for ratio in ratios)
             bar.write(f"{dtype} {name:<28s}{1e3 * default:9.2f}{shown}", file=sys.stdout)
             bar.update()
-    file = FOLDER / f"compiler-options-{file_name()}"
+    file = FOLDER / f"compiler-options-{record_name()}"
     write_json(file, {"environment": about | {"cpu_count": os.cpu_count() or 1}, **record})
     print(f"recorded in {file}")
     return 0

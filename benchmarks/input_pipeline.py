@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
 
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch, Corpus, build_vocabulary, load_corpus, read_lines
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.records import RecordBatches, open_text
@@ -142,7 +142,7 @@ def main() -> None:
             f"| {row['text']} | {row['batches']} | {row['workers']} | {row['tokens_per_second']:,.0f} | "
             f"{row['times_training']:.0f} × | {row['first_batch_seconds']:.1f} |"
         )
-    write_json(FOLDER / f"input-pipeline-{file_name()}", {"environment": environment(), **figures})
+    write_json(FOLDER / f"input-pipeline-{record_name()}", {"environment": environment(), **figures})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm_jax import cells
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch
 from rnnlm_jax.evaluation.horizons.gradient_decay import sweep
 from rnnlm_jax.jacobians import spectrum, top_singular
@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> int:
         f"top 8 of {2 * top['hidden']} singular values over {top['steps']} steps: {top['seconds']:.1f} s, "
         f"peak memory {top['peak_memory_gib']:.2f} GiB, largest residual {top['largest_residual']:.1e}"
     )
-    file = FOLDER / f"jacobians-{file_name()}"
+    file = FOLDER / f"jacobians-{record_name()}"
     write_json(file, {"environment": about, **ratios})
     print(f"recorded in {file}")
     return 0

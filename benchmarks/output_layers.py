@@ -19,7 +19,7 @@ import numpy as np
 from rnnlm_jax import cells, outputs
 from rnnlm_jax.benchmarking.facts import facts
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import write_json
@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> int:
         for size in options.vocabularies:
             rows += measure(size, options.layers, what, cost, options.repeats)
             gc.collect()
-    file = options.out or FOLDER / f"output-layers-{file_name()}"
+    file = options.out or FOLDER / f"output-layers-{record_name()}"
     write_json(file, {"environment": about, "product_cost": dataclasses.asdict(cost), "rows": rows})
     print(f"recorded in {file}")
     return 0

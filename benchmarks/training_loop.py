@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 from rnnlm_jax.training.train import environment, train
@@ -72,7 +72,7 @@ def main() -> None:
     for name, rate in medians.items():
         print(f"{name}: {rate:,.0f} tokens/s, {rate / first:.2f} of the first")
     record = {"environment": environment(), "repeats": repeats, "tokens_per_second": rates, "medians": medians}
-    write_json(FOLDER / f"training-loop-{file_name()}", record)
+    write_json(FOLDER / f"training-loop-{record_name()}", record)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ SMALL = ("--vocabulary-size=64", "--cell=elman-tanh", "--hidden-size=8", "--laye
 
 
 def test_what_cannot_be_is_refused(refuse, trained, tmp_path):
-    refuse("aot", "nothing", "--topology", "v5e:4x4", saying="no preset, no run's folder and no file")
+    refuse("aot", "nothing", "--topology", "v5e:4x4", saying="is not a preset, a run's folder or a file")
     refuse("aot", "demo", "--topology", "v5e:3x3", saying="no topology 'v5e:3x3'")
     refuse("aot", "lm1b/lstm-2048", "--topology", "v5e:4x4", saying="793471")
     refuse("aot", "demo", "--topology", "v5e:2x2", "--vocabulary-size", "0", saying="--vocabulary-size")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.cli import cache_folder
-from rnnlm_jax.cli.compilation_cache import ENABLED, FOLDER, OFF, _settings, kept_programs
+from rnnlm_jax.cli.compilation_cache import ENABLED, FOLDER, OFF, _jax_settings, kept_programs
 from rnnlm_jax.cli.main import COMMANDS, UNCACHED
 from tests.cli.conftest import one_line
 from tests.training.tiny import TINY, TRAINING_PROGRAM
@@ -79,7 +79,7 @@ def use(number):
 
 
 def test_off_keeps_nothing_and_says_nothing(tmp_path, capsys, misses):
-    with _settings({FOLDER: str(tmp_path)}), kept_programs(OFF):
+    with _jax_settings({FOLDER: str(tmp_path)}), kept_programs(OFF):
         use(1)
     assert list(tmp_path.iterdir()) == []
     assert misses() == 0
@@ -87,7 +87,7 @@ def test_off_keeps_nothing_and_says_nothing(tmp_path, capsys, misses):
 
 
 def test_jax_can_be_told_to_keep_nothing(tmp_path, capsys):
-    with _settings({ENABLED: False, FOLDER: str(tmp_path)}):
+    with _jax_settings({ENABLED: False, FOLDER: str(tmp_path)}):
         with kept_programs(None):
             use(2)
         assert list(tmp_path.iterdir()) == []
@@ -99,13 +99,13 @@ def test_jax_can_be_told_to_keep_nothing(tmp_path, capsys):
 def test_which_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("RNNLM_JAX_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    own = tmp_path / "caches" / "rnnlm_jax" / "compiled" / cache_folder.processor()
+    own = tmp_path / "caches" / "rnnlm_jax" / "compiled" / cache_folder.processor_id()
     for told, choice, folder in (
         (tmp_path / "told", tmp_path / "chosen", tmp_path / "chosen"),
         (tmp_path / "told", None, tmp_path / "told"),
         (None, None, own),
     ):
-        with _settings({FOLDER: told and str(told)}):
+        with _jax_settings({FOLDER: told and str(told)}):
             before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED)}
             with kept_programs(choice and str(choice)):
                 use(3)
@@ -114,9 +114,9 @@ def test_which_folder(tmp_path, monkeypatch):
     assert own.stat().st_mode & 0o077 == 0
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the standard says to ignore
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder.own_folder() == tmp_path / ".cache" / "rnnlm_jax" / "compiled"
+    assert cache_folder.compiled_folder() == tmp_path / ".cache" / "rnnlm_jax" / "compiled"
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path / "ours"))
-    assert cache_folder.own_folder() == tmp_path / "ours" / "compiled"
+    assert cache_folder.compiled_folder() == tmp_path / "ours" / "compiled"
 
 
 def test_processors_have_folders_of_their_own(monkeypatch):
@@ -124,7 +124,7 @@ def test_processors_have_folders_of_their_own(monkeypatch):
     for flags in ("sse avx", "avx sse", "sse avx avx512f"):
         text = f"processor\t: 0\nflags\t\t: {flags}\ncpu MHz\t: {id(flags)}\n\nprocessor\t: 1\n"
         monkeypatch.setattr(Path, "read_text", lambda path, text=text: text)
-        names.add(cache_folder.processor())
+        names.add(cache_folder.processor_id())
     assert len(names) == 2
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from rnnlm_jax.cli.commands import sample as sampling
 from rnnlm_jax.cli.commands import train as training
-from rnnlm_jax.cli.failures import BUG
+from rnnlm_jax.cli.error_messages import BUG
 from rnnlm_jax.jobs.run_folder import RunFolder
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import PROGRAM, TINY, TRAINING_PROGRAM, assert_same_run
