@@ -24,7 +24,7 @@ def list_presets(with_descriptions: bool) -> str:
 
 
 def _description(make: Any) -> str:
-    return (inspect.getdoc(make) or "").partition("\n")[0]
+    return (inspect.getdoc(make) or "").partition("\n")[0].replace("``", "")
 
 
 def load_config_file(path: str) -> Config:

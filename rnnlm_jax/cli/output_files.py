@@ -68,7 +68,7 @@ def write_output(file: str, text: str, out: TextIO) -> None:
 
 @contextlib.contextmanager
 def output_path(file: str, out: TextIO) -> Iterator[Path]:
-    """Yield the path to write to; for the name ``-``, that of a temporary file, which is copied to ``out`` at the end."""
+    """Yield the path to write to; for the name ``-``, a temporary file that is copied to ``out`` at the end."""
     if file != STANDARD_OUTPUT:
         yield Path(file)
         return

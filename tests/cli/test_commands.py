@@ -9,8 +9,8 @@ import typing
 import numpy as np
 import pytest
 
-from rnnlm_jax.cli.main import COMMANDS
 from rnnlm_jax.cli.config_options import parse_pairs, value_parser
+from rnnlm_jax.cli.main import COMMANDS
 from rnnlm_jax.config import Config, flag_of
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run, read_config
 from rnnlm_jax.plotting import learning_curve

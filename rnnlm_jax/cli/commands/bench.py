@@ -10,7 +10,7 @@ import jax
 from rnnlm_jax import plotting
 from rnnlm_jax.benchmarking.layers import Shape
 from rnnlm_jax.benchmarking.lm_cases import STEPS
-from rnnlm_jax.benchmarking.measure.compare import TOLERANCES
+from rnnlm_jax.benchmarking.measure.agreement import TOLERANCES
 from rnnlm_jax.benchmarking.peers import PEERS
 from rnnlm_jax.benchmarking.run import GROUPS, Options, run
 from rnnlm_jax.cli.output_files import STANDARD_OUTPUT
