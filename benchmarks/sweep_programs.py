@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, jacobians, unroll
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model.loss_gradient import training_loss
@@ -57,11 +56,11 @@ def draw_cell(rng: random.Random, dtype: str) -> tuple[str, Cell]:
     hidden = rng.choice([1, 2, 3, 4, 5, 5, 5, 6, 7, 8, 10])
 
     def one(hidden: int) -> tuple[str, Cell]:
-        name = rng.choice(list(zoo.CELLS))
+        name = rng.choice(list(cells.names()))
         options: dict[str, Any] = {"param_dtype": dtype}
         if name == "lstm-projected":
             options["projection_size"] = rng.choice([1, 2, 5])
-        return name, zoo.make(name, hidden, **options)
+        return name, cells.make(name, hidden, **options)
 
     made = rng.choices(["cell", "stack", "bidirectional"], [8, 1, 1])[0]
     name, cell = one(hidden)

@@ -6,8 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax import unroll
-from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax import cells, unroll
 from rnnlm_jax.jacobians import spectrum
 
 Workload = tuple[Callable[..., Any], tuple[Any, ...]]  # a function, and arguments to call it with
@@ -16,7 +15,7 @@ Workload = tuple[Callable[..., Any], tuple[Any, ...]]  # a function, and argumen
 def layer(name: str, executor: str, shape: tuple[int, int, int], dtype: str) -> Workload:
     """Forward and backward pass of one layer of shape T, B, H."""
     _, batch, hidden = shape
-    cell = zoo.make(name, hidden, param_dtype=dtype)
+    cell = cells.make(name, hidden, param_dtype=dtype)
     params, xs = cell.init(jax.random.key(0), hidden), jax.random.normal(jax.random.key(1), shape, dtype)
 
     def loss(params: Any, xs: Any) -> Any:
@@ -27,6 +26,6 @@ def layer(name: str, executor: str, shape: tuple[int, int, int], dtype: str) -> 
 
 def jacobian_spectrum(name: str, hidden: int, steps: int, dtype: str) -> Workload:
     """Every log singular value of a cell's product of step Jacobians."""
-    cell = zoo.make(name, hidden, param_dtype=dtype)
+    cell = cells.make(name, hidden, param_dtype=dtype)
     params, xs = cell.init(jax.random.key(0), hidden), jax.random.normal(jax.random.key(1), (steps, hidden), dtype)
     return lambda params, xs: spectrum(cell, params, cell.initial_state(()), xs), (params, xs)

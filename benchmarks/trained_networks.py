@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rnnlm_jax import unroll
-from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax import cells, unroll
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians.products import step_jacobians
 
@@ -20,7 +19,7 @@ UNITS, INPUTS, UPDATES, LENGTH, BATCH = 5, 2, 400, 40, 32
 @functools.cache
 def trained(name: str, seed: int) -> tuple[Cell, object]:
     """A cell and its parameters, after some hundred updates of Adam."""
-    cell, delay = zoo.make(name, UNITS), CELLS[name]
+    cell, delay = cells.make(name, UNITS), CELLS[name]
     key = jax.random.key(seed)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.02))
 

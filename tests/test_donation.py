@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import pytest
 
 from rnnlm_jax import cells, inputs, outputs
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
@@ -34,7 +33,7 @@ def assert_can_be_donated(tree):
 
 
 CELLS = {
-    **{name: zoo.make(name, 5) for name in zoo.CELLS},
+    **{name: cells.make(name, 5) for name in cells.names()},
     "narrow": cells.layer_norm_lstm(5, dtype="bfloat16"),
     "bigram": cells.feed_forward(5, order=2),
     "stack": cells.stack(*[cells.layer_norm_lstm(5)] * 3),

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax import unroll
+from rnnlm_jax import cells, unroll
 from rnnlm_jax.benchmarking import matmul_floor, peers, torch_memory
 from rnnlm_jax.benchmarking.measure.agreement import tolerance
 from rnnlm_jax.benchmarking.measure.candidate import OURS, Candidate, Comparison, WriteLine
 from rnnlm_jax.benchmarking.measure.jax_layer import BACKWARD, FORWARD, JaxLayer
 from rnnlm_jax.benchmarking.random_weights import cell_weights
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll import EXECUTORS
@@ -50,17 +49,17 @@ class LayerCase(NamedTuple):
 
     def cell(self) -> Cell:
         """Return the cell."""
-        return zoo.make(self.cell_name, self.shape.hidden, dtype=self.dtype)
+        return cells.make(self.cell_name, self.shape.hidden, dtype=self.dtype)
 
 
 def comparisons(
-    group: str, cells: Iterable[str], shapes: Sequence[Shape], *, dtype: str, names: Sequence[str]
+    group: str, cell_names: Iterable[str], shapes: Sequence[Shape], *, dtype: str, names: Sequence[str]
 ) -> Iterator[Comparison]:
     """Yield a comparison for each shape, cell and pass, with the peers of these names."""
     for shape in shapes:
-        for cell in cells:
+        for cell_name in cell_names:
             for job in JOBS:
-                yield _comparison(group, LayerCase(cell, shape, job, dtype), names)
+                yield _comparison(group, LayerCase(cell_name, shape, job, dtype), names)
 
 
 def _comparison(group: str, case: LayerCase, names: Sequence[str]) -> Comparison:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rnnlm_jax import cells
 from rnnlm_jax.benchmarking import inference, layers, lm_cases, peers, scaling, training_steps
 from rnnlm_jax.benchmarking import results_table as table
 from rnnlm_jax.benchmarking.measure.agreement import check_equal
@@ -17,7 +18,6 @@ from rnnlm_jax.benchmarking.measure.compiled_program import without_compilation_
 from rnnlm_jax.benchmarking.measure.timing import interleave, timed
 from rnnlm_jax.benchmarking.record_environment import record_environment
 from rnnlm_jax.benchmarking.result_rows import Row, means, rows_of
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.run_folder import write_json
 
@@ -54,7 +54,7 @@ class Options:
         for what, given, known in (
             ("group", self.what, GROUPS),
             ("peer", self.peers, tuple(peers.PEERS)),
-            ("cell", self.cells or (), tuple(zoo.CELLS)),
+            ("cell", self.cells or (), cells.names()),
             ("model", self.models or (), tuple(case.name for case in lm_cases.STEPS)),
         ):
             for name in given:
@@ -117,7 +117,7 @@ def comparisons(options: Options, names: Sequence[str]) -> Iterator[Comparison]:
         )
     if ZOO in options.what:
         yield from layers.comparisons(
-            ZOO, options.cells or tuple(zoo.CELLS), shapes or layers.ZOO_SHAPES, dtype=dtype, names=()
+            ZOO, options.cells or cells.names(), shapes or layers.ZOO_SHAPES, dtype=dtype, names=()
         )
     if STEPS in options.what:
         cases = [case for case in lm_cases.STEPS if options.models is None or case.name in options.models]

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import jax
 
+from rnnlm_jax import cells
 from rnnlm_jax.benchmarking import layers, lm_cases, peers, torch_memory, training_steps
 from rnnlm_jax.benchmarking.measure.candidate import Candidate
 from rnnlm_jax.benchmarking.random_weights import model_params, weights_by_name
-from rnnlm_jax.cells import cell_registry as zoo
 
 #: Number of calls whose peak is taken: the second allocates what an optimiser or a kept state adds.
 CALLS = 3
@@ -21,7 +21,7 @@ CALLS = 3
 def layer(cell: str, job: str, shape: str, dtype: str) -> int | None:
     """Return the peak memory of a layer's pass in bytes."""
     module, size = peers.load("torch").layers, layers.Shape(*map(int, shape.split("x")))
-    params, xs = layers.random_inputs(zoo.make(cell, size.hidden), size)
+    params, xs = layers.random_inputs(cells.make(cell, size.hidden), size)
     before = _memory_now()
     return _peak_above(before, module.layer(cell, params._asdict(), xs, dtype=dtype).candidate(job))
 

@@ -1,6 +1,7 @@
-"""Recurrent cells as pure functions: see ``cell`` for the contract and ``zoo`` for the list."""
+"""Recurrent cells as pure functions: ``cell.py`` is the contract, ``cell_registry.py`` the list."""
 
 from rnnlm_jax.cells.cell import Cell, CellSpec
+from rnnlm_jax.cells.cell_registry import make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
@@ -41,6 +42,8 @@ __all__ = [
     "linear",
     "lstm",
     "lstm_1997",
+    "make",
+    "names",
     "no_cell",
     "peephole_lstm",
     "projected_lstm",

@@ -1,12 +1,12 @@
-"""Every cell by name, with the paper it is from: what tests, benchmarks and the command line enumerate."""
+"""Every cell by name, with the paper that it is from."""
 
 import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from rnnlm_jax.cells.cell import Cell
+import jax.numpy as jnp
+import numpy as np
+
+from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.feed_forward import feed_forward
@@ -16,65 +16,82 @@ from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
-from rnnlm_jax.cells.user_cell import own_cell
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.registry.user_source import is_reference, load, recorded
+from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.registry.cached_factory import made_by
+from rnnlm_jax.registry.registry import Entry, Registry
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A named cell: how to make it, and where it comes from."""
-
-    factory: Callable[..., Cell]
-    paper: str
-
-    def options(self) -> list[str]:
-        """The names of the options that ``make`` takes besides the hidden size, those the name fixes left out."""
-        fixed = self.factory.keywords if isinstance(self.factory, functools.partial) else {}
-        return [
-            name for name in inspect.signature(self.factory).parameters if name != "hidden_size" and name not in fixed
-        ]
-
-
-CELLS: dict[str, Entry] = {
-    "linear": Entry(linear, "the linear recurrence"),
-    "elman-sigmoid": Entry(functools.partial(elman, activation="sigmoid"), "Elman 1990; Mikolov et al. 2010"),
-    "elman-tanh": Entry(functools.partial(elman, activation="tanh"), "Elman 1990"),
-    "elman-relu": Entry(functools.partial(elman, activation="relu"), "Elman 1990; Pascanu, Mikolov & Bengio 2013"),
-    "irnn": Entry(functools.partial(elman, activation="relu", recurrent_init="identity"), "Le, Jaitly & Hinton 2015"),
-    "lstm-1997": Entry(lstm_1997, "Hochreiter & Schmidhuber 1997"),
-    "lstm": Entry(lstm, "Gers, Schmidhuber & Cummins 2000"),
-    "lstm-peephole": Entry(peephole_lstm, "Gers, Schraudolph & Schmidhuber 2002; Graves 2013"),
-    "lstm-coupled": Entry(coupled_lstm, "Greff et al. 2017"),
-    "lstm-projected": Entry(projected_lstm, "Sak, Senior & Beaufays 2014"),
-    "lstm-layer-norm": Entry(layer_norm_lstm, "Ba, Kiros & Hinton 2016"),
-    "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
-    "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
-    "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
-}
-
-
-def make(name: str, hidden_size: int, **options: Any) -> Cell:
-    """The cell of that name, or of a function of the user's own, ``FILE.py:function`` or ``module:function``.
+def check_user_cell(reference: str, cell: Cell, hidden_size: int, *, dtype: np.dtype, param_dtype: np.dtype) -> None:
+    """Check that a cell of a user's function has the size and precisions of its arguments, and a kind of its own.
 
     Raises:
-        UserError: for an unknown name, or an option that the cell does not have; as ``own_cell`` for a function.
+        ArgumentError: if it does not.
     """
-    if is_reference(name):
-        name = recorded(name)  # what is cached goes by the source's digest
-        load(name)
-        types = {key: options.pop(key) for key in ("dtype", "param_dtype") if key in options}
-        return own_cell(name, hidden_size, tuple(sorted(options.items())), _kinds(), **types)
-    if name not in CELLS:
-        raise UserError(f"unknown cell {name!r}: choose one of {', '.join(CELLS)}, or give FILE.py:function")
-    known = CELLS[name].options()
-    for option in options:
-        if option not in known:
-            raise UserError(f"cell {name!r} has no option {option!r}: it has {', '.join(known)}")
-    return CELLS[name].factory(hidden_size, **options)
+    spec = cell.spec
+    for field, value in {"hidden_size": hidden_size, "dtype": dtype, "param_dtype": param_dtype}.items():
+        if getattr(spec, field) != value:
+            raise ArgumentError(
+                f"{reference} returned a cell whose spec has {field} {getattr(spec, field)}, not {value}: pass the "
+                f"argument {field} on to its spec"
+            )
+    factory = made_by(cell)
+    of_the_library = factory is not None and factory.__module__.startswith("rnnlm_jax.")
+    if spec.kind in _library_kinds() and not of_the_library:
+        raise ArgumentError(
+            f"{reference} returned a cell of kind {spec.kind!r}, one of the library's: give it a kind of its own"
+        )
 
 
 @functools.cache
-def _kinds() -> tuple[str, ...]:
-    """The kinds of the cells of the zoo."""
-    return tuple(sorted({entry.factory(1).spec.kind for entry in CELLS.values()}))
+def _library_kinds() -> frozenset[str]:
+    return frozenset(entry.factory(1).spec.kind for entry in CELLS.values())
+
+
+CELLS: Registry[Cell] = Registry(
+    "cell",
+    Cell,
+    {
+        "linear": Entry(linear, "the linear recurrence"),
+        "elman-sigmoid": Entry(functools.partial(elman, activation="sigmoid"), "Elman 1990; Mikolov et al. 2010"),
+        "elman-tanh": Entry(functools.partial(elman, activation="tanh"), "Elman 1990"),
+        "elman-relu": Entry(functools.partial(elman, activation="relu"), "Elman 1990; Pascanu, Mikolov & Bengio 2013"),
+        "irnn": Entry(
+            functools.partial(elman, activation="relu", recurrent_init="identity"), "Le, Jaitly & Hinton 2015"
+        ),
+        "lstm-1997": Entry(lstm_1997, "Hochreiter & Schmidhuber 1997"),
+        "lstm": Entry(lstm, "Gers, Schmidhuber & Cummins 2000"),
+        "lstm-peephole": Entry(peephole_lstm, "Gers, Schraudolph & Schmidhuber 2002; Graves 2013"),
+        "lstm-coupled": Entry(coupled_lstm, "Greff et al. 2017"),
+        "lstm-projected": Entry(projected_lstm, "Sak, Senior & Beaufays 2014"),
+        "lstm-layer-norm": Entry(layer_norm_lstm, "Ba, Kiros & Hinton 2016"),
+        "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
+        "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
+        "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
+    },
+    supplied=("hidden_size", "dtype", "param_dtype"),
+    accepts_functions=True,
+    check_user_product=check_user_cell,
+)
+
+
+def make(name: str, hidden_size: int, *, dtype: Any = None, param_dtype: Any = jnp.float32, **options: Any) -> Cell:
+    """Return the cell of a name.
+
+    Args:
+        name: one of ``names()``, or a user's function, ``FILE.py:function`` or ``module:function``.
+        hidden_size: H.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters and state.
+        **options: options of the cell, see its factory.
+
+    Raises:
+        ArgumentError: for an unknown name or option, or a value that the cell does not accept.
+        UserError: if a user's function cannot be loaded, fails, or returns something else than such a cell.
+    """
+    size = check_size("hidden_size", hidden_size)
+    return CELLS.make(name, options, size, dtype=dtype, param_dtype=param_dtype)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all cells."""
+    return CELLS.names()

@@ -4,7 +4,7 @@
 """
 
 from rnnlm_jax.inputs.input_layer import InputLayer
-from rnnlm_jax.inputs.input_registry import INPUTS, make
+from rnnlm_jax.inputs.input_registry import INPUTS, make, names
 from rnnlm_jax.inputs.no_input import no_input
 
-__all__ = ["INPUTS", "InputLayer", "make", "no_input"]
+__all__ = ["INPUTS", "InputLayer", "make", "names", "no_input"]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -49,11 +50,12 @@ class CharCNNParams(NamedTuple):
 
 
 def char_cnn(
-    spellings: Spellings,
+    tokens: Sequence[str],
     filters: str | int = "25+50+75+100+125+150",
     characters: int = 16,
     highways: int = 1,
     activation: str = "tanh",
+    max_length: int = 50,
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
 ) -> InputLayer:
@@ -72,11 +74,12 @@ def char_cnn(
     start; from zero their maxima are large for every word, and what they share is most of the gradient.
 
     Args:
-        spellings: of the vocabulary's tokens.
+        tokens: the vocabulary's tokens by id.
         filters: how many filters of width 1, 2, …, with plus signs between; Kim's small model unless given.
         characters: C, the width of a character's vector.
         highways: highway layers.
         activation: φ: "tanh" or "relu".
+        max_length: bytes of a token that are read, its two marks included.
         dtype: of the products.
         param_dtype: of parameters and of the vectors.
 
@@ -89,6 +92,7 @@ def char_cnn(
             raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if activation not in ACTIVATIONS:
         raise UserError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+    spellings = Spellings(tokens, max_length)
     return _char_cnn(spellings, counts, characters, highways, activation, jnp.dtype(dtype), jnp.dtype(param_dtype))
 
 

@@ -1,66 +1,54 @@
-"""Every input layer by name: what the command line enumerates."""
+"""Every input layer by name, with the paper that it is from."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.inputs.char_cnn import char_cnn
 from rnnlm_jax.inputs.embedding import embedding
 from rnnlm_jax.inputs.input_layer import InputLayer
-from rnnlm_jax.inputs.spellings import Spellings
+from rnnlm_jax.registry.registry import Entry, Registry
 
-Tokens = Sequence[str] | None
-
-
-def _embedding(tokens: Tokens, dtype: Any, param_dtype: Any) -> InputLayer:
-    del tokens, dtype
-    return embedding(param_dtype)
-
-
-def _char_cnn(tokens: Tokens, dtype: Any, param_dtype: Any, max_length: int = 50, **options: Any) -> InputLayer:
-    if tokens is None:
-        raise UserError("input 'char-cnn' reads how words are written, which this run has not kept: train it again")
-    return char_cnn(Spellings(tokens, max_length), dtype=dtype, param_dtype=param_dtype, **options)
-
-
-class Entry(NamedTuple):
-    """A named input layer: how to make it, and the names of its options."""
-
-    factory: Callable[..., InputLayer]
-    options: tuple[str, ...]
-
-
-INPUTS: dict[str, Entry] = {
-    "embedding": Entry(_embedding, ()),
-    "char-cnn": Entry(_char_cnn, ("filters", "characters", "highways", "activation", "max_length")),
-}
+INPUTS: Registry[InputLayer] = Registry(
+    "input",
+    InputLayer,
+    {
+        "embedding": Entry(embedding, "Bengio et al. 2003"),
+        "char-cnn": Entry(char_cnn, "Kim et al. 2016; Jozefowicz et al. 2016"),
+    },
+    supplied=("tokens", "dtype", "param_dtype"),
+)
 
 
 def make(
-    kind: str,
-    tokens: Tokens = None,
+    name: str,
+    tokens: Sequence[str] | None = None,
+    *,
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
     **options: Any,
 ) -> InputLayer:
-    """The input layer of that name.
+    """Return the input layer of a name.
 
     Args:
-        kind: one of ``INPUTS``.
+        name: one of ``names()``.
         tokens: the vocabulary's tokens by id, for a layer that reads spellings.
-        dtype: of matrix products.
-        param_dtype: of parameters and of what the layer gives.
-        options: its own, see its factory.
+        dtype: dtype of the matrix products.
+        param_dtype: dtype of the parameters and of the vectors.
+        **options: options of the layer, see its factory.
 
     Raises:
-        UserError: for an unknown name, an option that the layer does not have or that cannot be, or missing tokens.
+        ArgumentError: for an unknown name or option, or a value that the layer does not accept.
+        DataError: if the layer reads spellings and tokens are missing.
     """
-    if kind not in INPUTS:
-        raise UserError(f"unknown input {kind!r}: choose one of {', '.join(INPUTS)}")
-    known = INPUTS[kind].options
-    for option in options:
-        if option not in known:
-            raise UserError(f"input {kind!r} has no option {option!r}: it has {', '.join(known) or 'none'}")
-    return INPUTS[kind].factory(tokens, jnp.dtype(dtype), jnp.dtype(param_dtype), **options)
+    if tokens is None and INPUTS.find(name).requires("tokens"):
+        raise DataError(f"input {name!r} reads how words are written, which this run has not kept: train it again")
+    types = {"dtype": jnp.dtype(dtype), "param_dtype": jnp.dtype(param_dtype)}
+    return INPUTS.make(name, options, tokens=tokens, **types)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all input layers."""
+    return INPUTS.names()

@@ -10,7 +10,6 @@ import numpy as np
 
 from rnnlm_jax import cells
 from rnnlm_jax.cells import Cell, Stack
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop import weights
@@ -82,7 +81,7 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
     for what, value, only in (("input", config.input, "embedding"), ("output", config.output, "softmax")):
         if value != only:
             raise UserError(f"torch's word_language_model has no {what} {value!r}: only {only} can be written for it")
-    cell = zoo.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
+    cell = cells.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
         cell = cells.stack(*[cell] * config.layers, residual=config.residual)
     inputs, words = input_size_of(cell, params.cell), np.shape(params.embedding)[:1]

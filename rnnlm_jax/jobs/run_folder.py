@@ -12,7 +12,6 @@ from jax.sharding import Mesh, NamedSharding
 
 from rnnlm_jax import cells, inputs, outputs
 from rnnlm_jax.array_types import Array, Key
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import Config, ModelConfig, kept_digest, to_sealed_json, with_identity_from_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
@@ -138,7 +137,7 @@ def build_model(
         cell = _no_cell(config)
         input_layer = inputs.no_input(param_dtype=config.param_dtype)
     else:
-        cell = zoo.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
+        cell = cells.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
         cell = cell if config.layers == 1 else cells.stack(*[cell] * config.layers, residual=config.residual)
         input_layer = inputs.make(config.input, words and words.tokens, **types, **dict(config.input_options))
     model = language_model(

@@ -13,12 +13,18 @@ FEWEST_ROWS, SMALLEST = 128, 2**20
 
 
 def matmul(
-    a: Float[Array, "M K"], b: Float[Array, "K N"], transpose_a: bool = False, transpose_b: bool = False
-) -> Float[Array, "M N"]:
-    """``a b``, or with ``transpose_a`` ``aᵀ b`` for ``a [K, M]``, with ``transpose_b`` ``a bᵀ`` for ``b [N, K]``.
+    a: Float[Array, "_ _"], b: Float[Array, "_ _"], *, transpose_a: bool = False, transpose_b: bool = False
+) -> Float[Array, "_ _"]:
+    """Return the product ``[M, N]`` of two matrices.
 
-    On a CPU large products with a plain ``b`` go to the kernel, as far as it can be compiled; all others, where it was
-    measured to gain nothing, to XLA. Derivatives are products again.
+    On a CPU large products with a plain ``b`` run in the C++ kernel, if it can be compiled. All others run in XLA: the
+    kernel was measured to gain nothing there. Derivatives are products again.
+
+    Args:
+        a: ``[M, K]``, or ``[K, M]`` with ``transpose_a``.
+        b: ``[K, N]``, or ``[N, K]`` with ``transpose_b``.
+        transpose_a: whether to multiply by ``aᵀ``.
+        transpose_b: whether to multiply by ``bᵀ``.
     """
     rows = a.shape[1 if transpose_a else 0]
     if is_by_meaning() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
@@ -27,6 +33,10 @@ def matmul(
     if large and not transpose_b and a.dtype == b.dtype and jax.default_backend() == "cpu":
         return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
+
+
+def _transposable(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Array:
+    return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 def _product(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> tuple[Array]:
@@ -53,9 +63,9 @@ class _Bilinear(Operation):
         if type(g) is ad.Zero:
             return [None, None]
         if ad.is_undefined_primal(a):
-            of_a = matmul(b, g, transpose_b, True) if transpose_a else matmul(g, b, False, not transpose_b)
+            of_a = _transposable(b, g, transpose_b, True) if transpose_a else _transposable(g, b, False, not transpose_b)
             return [of_a, None]
-        of_b = matmul(g, a, True, transpose_a) if transpose_b else matmul(a, g, not transpose_a, False)
+        of_b = _transposable(g, a, True, transpose_a) if transpose_b else _transposable(a, g, not transpose_a, False)
         return [None, of_b]
 
 

@@ -4,7 +4,7 @@
 """
 
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
-from rnnlm_jax.outputs.output_registry import OUTPUTS, make
+from rnnlm_jax.outputs.output_registry import OUTPUTS, make, names
 from rnnlm_jax.outputs.softmax import SoftmaxParams, softmax
 
-__all__ = ["OUTPUTS", "LossByRow", "OutputLayer", "SoftmaxParams", "make", "softmax"]
+__all__ = ["OUTPUTS", "LossByRow", "OutputLayer", "SoftmaxParams", "make", "names", "softmax"]

@@ -37,6 +37,13 @@ def made_by(product: FactoryMade) -> Callable[..., Any] | None:
     return None if call is None else call[0]
 
 
+def copy_without_factory(product: Product) -> Product:
+    """Return a shallow copy that does not come from a factory."""
+    copied = object.__new__(type(product))
+    copied.__dict__.update({name: value for name, value in product.__dict__.items() if name != _CALL})
+    return copied
+
+
 def _call(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return factory(*args, **kwargs)
 

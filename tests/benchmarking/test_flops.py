@@ -8,7 +8,6 @@ import pytest
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.benchmarking import matmul_floor
 from rnnlm_jax.benchmarking.random_weights import cell_weights
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.language_model.flops import per_row
 from tests.benchmarking.products import products
 
@@ -16,7 +15,7 @@ T, B, D, H, P, V = 7, 3, 4, 5, 2, 11
 
 
 def make(name):
-    return zoo.make(name, H, **({"projection_size": P} if name == "lstm-projected" else {}))
+    return cells.make(name, H, **({"projection_size": P} if name == "lstm-projected" else {}))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def test_model_flops_against_counts_by_hand():
     assert matmul_floor.model_flops(stack, H, V, rows=T * B, backward=True) == (2 * 400 + 2 * 5 * 11) * 63
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.CELLS if name != "lstm-projected"])
+@pytest.mark.parametrize("name", [name for name in cells.names() if name != "lstm-projected"])
 def test_the_program_of_a_forward_pass_has_the_same_count(name):
     """A projected LSTM has more: it projects once for the recurrence and once for the output."""
     cell = make(name)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax import cells
 from tests.cells import reference
 from tests.unroll.programs import (
     CELLS,
@@ -18,7 +18,7 @@ from tests.unroll.programs import (
 
 
 def test_the_reference_knows_the_whole_zoo():
-    assert set(reference.CELLS) == set(zoo.CELLS)
+    assert set(reference.CELLS) == set(cells.names())
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -70,7 +70,7 @@ def test_mix_is_linear_and_update_elementwise(name):
 def test_options_that_drop_a_bias():
     """Without its optional bias a cell is the same cell with that bias at zero."""
     for name, option, field in (("elman-tanh", "bias", "b"), ("linear", "bias", "b"), ("gru", "candidate_bias", "b_n")):
-        without = zoo.make(name, 5, param_dtype="float64", **{option: False})
+        without = cells.make(name, 5, param_dtype="float64", **{option: False})
         params, state, xs = random_arrays(without, name)
         assert getattr(params, field) is None
         zeros = params._replace(**{field: np.zeros(5)})

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells import initializers
+from rnnlm_jax.cells.cell_registry import CELLS
 from tests.unroll.programs import jit
 
 KEY = jax.random.key(0)
@@ -22,7 +22,7 @@ FORGETTING = {
     "lstm-projected": "ifgo",
     "lstm-layer-norm": "ifgo",
 }
-GATES = dict.fromkeys(zoo.CELLS, 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-before": 3, "feed-forward": 4}
+GATES = dict.fromkeys(cells.names(), 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-before": 3, "feed-forward": 4}
 GATES |= {name: len(order) for name, order in FORGETTING.items()}
 
 
@@ -31,7 +31,7 @@ HIDDEN, INPUTS = 40, 30
 
 @functools.cache
 def initial_params(name):
-    cell = zoo.make(name, HIDDEN, param_dtype="float64")
+    cell = cells.make(name, HIDDEN, param_dtype="float64")
     return jit(lambda key: cell.init(key, INPUTS))(KEY)
 
 
@@ -90,7 +90,7 @@ def test_spectral_radius_is_named_and_made_once():
     assert made.init(KEY, 2).w_h.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", zoo.CELLS)
+@pytest.mark.parametrize("name", cells.names())
 def test_glorot_limits_are_those_of_one_gate(name):
     """Limits from one gate's fan-out, not from the fused matrix's; enough draws to come near them."""
     params = initial_params(name)
@@ -107,17 +107,17 @@ def test_glorot_limits_are_those_of_one_gate(name):
             assert abs(block.mean()) < 0.1 * limit
 
 
-@pytest.mark.parametrize("name", zoo.CELLS)
+@pytest.mark.parametrize("name", cells.names())
 def test_biases(name):
     """The forget bias is in the forget gate's block and only there; everything else starts at zero, gains at one."""
     if name in FORGETTING:
         params = initial_params(name)
-        other = zoo.make(name, HIDDEN, param_dtype="float64", forget_bias=2.5)
+        other = cells.make(name, HIDDEN, param_dtype="float64", forget_bias=2.5)
         for b, value in ((params.b, 1.0), (jit(lambda: other.init(KEY, INPUTS).b)(), 2.5)):
             wanted = [value if gate == "f" else 0.0 for gate in FORGETTING[name] for _ in range(HIDDEN)]
             np.testing.assert_array_equal(b, wanted)
     else:
-        assert "forget_bias" not in zoo.CELLS[name].options()
+        assert "forget_bias" not in CELLS.options(name)
         params = initial_params(name)
         if name == "feed-forward":  # four blocks meet in one sum
             np.testing.assert_array_equal(params.b_h, np.zeros(HIDDEN))
@@ -156,7 +156,7 @@ def test_keys_decide():
 
 
 def test_parameters_and_states_are_float32_unless_asked():
-    for name in zoo.CELLS:
-        cell = zoo.make(name, 4)
+    for name in cells.names():
+        cell = cells.make(name, 4)
         shapes = jax.eval_shape(lambda c=cell: (c.init(KEY, 3), c.initial_state((2,))))
         assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {np.dtype("float32")}

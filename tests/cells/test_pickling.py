@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.cells import initializers
 
 
@@ -22,7 +21,7 @@ def constant_init(key, shape, dtype=jnp.float32):
 
 LSTM, GRU = cells.lstm(5, forget_bias=2.0), cells.gru(5, reset="before")
 CELLS = {
-    **{name: zoo.make(name, 5) for name in zoo.CELLS},
+    **{name: cells.make(name, 5) for name in cells.names()},
     "float64": cells.lstm(5, param_dtype="float64"),
     "bfloat16": cells.gru(5, dtype="bfloat16"),
     "linear": cells.linear(5, bias=False),

@@ -8,10 +8,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from rnnlm_jax import UserError, unroll
+from rnnlm_jax import UserError, cells, unroll
 from rnnlm_jax.arrays.activations import tanh
 from rnnlm_jax.cells import LSTMState
-from rnnlm_jax.cells import cell_registry as zoo
 from tests.cells import hyper_dual, reference
 
 T, D, H = 3, 2, 3
@@ -33,7 +32,7 @@ def drawn_like(tree, rng):
 def problem(name, scale, dtype):
     """A cell whose preactivations are of the order of ``scale``, two directions, and the weights of a loss."""
     options = {"projection_size": 2} if name == "lstm-projected" else {}
-    cell = zoo.make(name, H, param_dtype=dtype, **options)
+    cell = cells.make(name, H, param_dtype=dtype, **options)
     rng = np.random.default_rng(int(scale))
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state((1,))))
     params, state = drawn_like(shapes, rng)
@@ -89,13 +88,13 @@ def derivatives(cell, executor, arguments, along_u, along_v, weights):
 
 
 #: Every cell in one type, one of each family in both.
-CASES = [(name, "float64") for name in zoo.CELLS] + [(name, "float32") for name in ("elman-tanh", "lstm", "gru")]
+CASES = [(name, "float64") for name in cells.names()] + [(name, "float32") for name in ("elman-tanh", "lstm", "gru")]
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_derivatives_of_saturated_cells(name, dtype):
     """Finite and right in every order of forward and reverse mode; rounding is relative to the inputs' squares."""
-    turn = list(zoo.CELLS).index(name) + (dtype == "float64")  # the rest of the executors are held to each other
+    turn = list(cells.names()).index(name) + (dtype == "float64")  # the rest of the executors are held to each other
     room = 1e3 * EPSILON[dtype]
     for scale in (20.0, 100.0, 1e4):
         cell, *rest = problem(name, scale, dtype)
@@ -120,7 +119,7 @@ def test_a_saturated_cell_passes_small_gradients_on(name, sign, executor):
 
     With jax's rule for tanh scan and structured gave 0 at c = -40: 1e6 goes into the same sum and out again.
     """
-    cell = zoo.make(name, H)
+    cell = cells.make(name, H)
     params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), D))
     gates = {"lstm-1997": "igo", "lstm-coupled": "fgo"}.get(name, "ifgo")
     biases = [{"f": 30.0, "i": -30.0}.get(gate, 0.0) for gate in gates]

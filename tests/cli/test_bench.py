@@ -5,9 +5,9 @@ import json
 import jax
 import pytest
 
+from rnnlm_jax import cells
 from rnnlm_jax.benchmarking import layers, lm_cases, peers, run, scaling
 from rnnlm_jax.benchmarking.layers import Shape
-from rnnlm_jax.cells import cell_registry as zoo
 
 TINY = lm_cases.LMCase("tiny", 2, 4, 7, 3, 2)
 TIED = lm_cases.LMCase("tied", 1, 4, 7, 3, 2, tied=True)
@@ -66,7 +66,7 @@ def test_without_peers(bench, tmp_path):
 def test_the_group_zoo_has_every_cell():
     options = run.Options(what=("zoo",), shapes=(Shape(3, 2, 4),))
     titles = {comparison.title for comparison in run.comparisons(options, options.peers)}
-    assert titles == {f"{name} {job}" for name in zoo.CELLS for job in ("forward", "forward+backward")}
+    assert titles == {f"{name} {job}" for name in cells.names() for job in ("forward", "forward+backward")}
 
 
 @pytest.mark.peers

@@ -15,7 +15,9 @@ from rnnlm_jax.language_model.model import language_model
 from tests.training.tiny import LINES, TINY, random_params, vocabulary
 
 VOCABULARY = vocabulary()
-LAYER = inputs.make("char-cnn", VOCABULARY.tokens, "float64", "float64", filters="2+3", characters=3, highways=0)
+LAYER = inputs.make(
+    "char-cnn", VOCABULARY.tokens, dtype="float64", param_dtype="float64", filters="2+3", characters=3, highways=0
+)
 MODEL = language_model(cells.elman(4, param_dtype=jnp.float64), VOCABULARY.size, 5, input_layer=LAYER)
 PARAMS = random_params(MODEL)
 OPTIONS = ("--input=char-cnn", "--input-options=filters=4+3,characters=3,max_length=8")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rnnlm_jax.cells import cell_registry as zoo
+from rnnlm_jax import cells
 from rnnlm_jax.data import Vocabulary, build_vocabulary
 from rnnlm_jax.presets import PRESETS
 from tests.cli.conftest import everything, one_line
@@ -114,7 +114,7 @@ def test_unknown_names_list_those_there_are(corpus, tmp_path, refuse):
     message = refuse("train", "zaremba/tiny", "--run", new, saying="unknown preset 'zaremba/tiny'")
     assert all(name in message for name in PRESETS)
     message = refuse("train", "--data", corpus, "--cell", "?", "--run", new, saying="unknown cell")
-    assert all(name in message for name in zoo.CELLS)
+    assert all(name in message for name in cells.names())
     refuse("train", "--data", "nothing", "--run", new, saying="there is no corpus or file 'nothing': give one of pydoc")
     refuse("teach", saying="invalid choice: 'teach'")
     refuse("train", "--data", corpus, saying="--run")

@@ -5,7 +5,6 @@ import pickle
 import pytest
 
 from rnnlm_jax import outputs
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.registry.user_source import parse, recorded
@@ -52,16 +51,16 @@ def source(tmp_path):
 
 
 def test_the_same_call_is_the_same_cell_also_when_pickled(source):
-    cell = zoo.make(f"{source}:mine", 5, scale=2.0)
-    assert cell is zoo.make(recorded(f"{source}:mine").partition("@")[0], 5, scale=2.0, dtype="float32")
+    cell = cells.make(f"{source}:mine", 5, scale=2.0)
+    assert cell is cells.make(recorded(f"{source}:mine").partition("@")[0], 5, scale=2.0, dtype="float32")
     assert pickle.loads(pickle.dumps(cell)) is cell
-    assert cell != zoo.make(f"{source}:mine", 5)
+    assert cell != cells.make(f"{source}:mine", 5)
     assert cell.spec.variant == (("scale", 2.0),)
     layer = outputs.make(f"{source}:layer", tied=True)
     assert layer is outputs.make(f"{source}:layer", tied=True)
     assert pickle.loads(pickle.dumps(layer)) is layer
-    theirs = zoo.make("gru", 5)
-    assert zoo.make(f"{source}:of_the_library", 5) is not theirs
+    theirs = cells.make("gru", 5)
+    assert cells.make(f"{source}:of_the_library", 5) is not theirs
     assert pickle.loads(pickle.dumps(theirs)) is theirs  # what the function returned is left as it was
 
 
@@ -82,7 +81,7 @@ def test_the_same_call_is_the_same_cell_also_when_pickled(source):
 )
 def test_what_is_no_cell_is_refused_in_one_line(source, name, said):
     with pytest.raises(UserError, match=said) as caught:
-        zoo.make(name.format(source), 3)
+        cells.make(name.format(source), 3)
     assert "\n" not in str(caught.value)
 
 
@@ -95,17 +94,17 @@ def test_sources_that_fail(tmp_path):
     ):
         path.write_text(content)
         with pytest.raises(UserError, match=f"bad.py failed with {said}"):
-            zoo.make(f"{path}:mine", 3)
+            cells.make(f"{path}:mine", 3)
     path.write_text("def layer(dtype, param_dtype): return 3")
     with pytest.raises(UserError, match=r"must return a rnnlm_jax.outputs.OutputLayer, not int"):
         outputs.make(f"{path}:layer")
 
 
 def test_a_source_that_was_edited_is_another_cell(source):
-    before = zoo.make(f"{source}:mine", 4)
-    assert zoo.make(f"{source}:mine", 4) is before
+    before = cells.make(f"{source}:mine", 4)
+    assert cells.make(f"{source}:mine", 4) is before
     source.write_text(SOURCE + "\n# edited\n")
-    assert zoo.make(f"{source}:mine", 4) is not before
+    assert cells.make(f"{source}:mine", 4) is not before
 
 
 def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, rnnlm, refuse, monkeypatch):
@@ -139,5 +138,5 @@ def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, 
 def test_a_module_on_the_path(source, monkeypatch):
     monkeypatch.syspath_prepend(source.parent)
     source.rename(source.parent / "cells_of_a_test.py")
-    assert zoo.make("cells_of_a_test:mine", 4).spec.kind == "mine"
+    assert cells.make("cells_of_a_test:mine", 4).spec.kind == "mine"
     assert parse(recorded("cells_of_a_test:mine")).source == "cells_of_a_test"

@@ -18,7 +18,7 @@ OPTIONS = {"filters": "3+2", "characters": 4, "highways": 1}
 
 
 def make(words=WORDS, **options):
-    return inputs.make("char-cnn", words, "float64", "float64", **{**OPTIONS, **options})
+    return inputs.make("char-cnn", words, dtype="float64", param_dtype="float64", **{**OPTIONS, **options})
 
 
 @functools.cache
@@ -129,7 +129,7 @@ def test_as_many_parameters_as_the_papers():
 
 
 def test_half_precision_products_keep_full_parameters():
-    layer = inputs.make("char-cnn", WORDS, "bfloat16", "float32", **OPTIONS)
+    layer = inputs.make("char-cnn", WORDS, dtype="bfloat16", param_dtype="float32", **OPTIONS)
     params = random_params(layer)
     found, exact = (jax.jit(each.table)(params) for each in (layer, inputs.make("char-cnn", WORDS, **OPTIONS)))
     assert found.dtype == np.float32

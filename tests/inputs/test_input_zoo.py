@@ -12,8 +12,8 @@ WORDS = ("a", "bc")
 @pytest.mark.parametrize("name", inputs.INPUTS)
 def test_equal_arguments_give_the_same_layer(name):
     layer = inputs.make(name, WORDS)
-    assert layer is inputs.make(name, list(WORDS), "float32", np.float32)
-    assert layer is not inputs.make(name, WORDS, "float64", "float64")
+    assert layer is inputs.make(name, list(WORDS), dtype="float32", param_dtype=np.float32)
+    assert layer is not inputs.make(name, WORDS, dtype="float64", param_dtype="float64")
     assert layer.kind == name
     assert hash(layer)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, unroll
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians import (
     controlled,
     gradient_by_lag,
@@ -27,7 +26,7 @@ NONE = np.zeros(T, bool)
 
 
 #: All that can be stepped.
-CELLS = {name: zoo.make(name, H, param_dtype="float64") for name in zoo.CELLS}
+CELLS = {name: cells.make(name, H, param_dtype="float64") for name in cells.names()}
 CELLS = {name: cell for name, cell in CELLS.items() if cell.splits or cell.whole_step}
 CELLS["stack"] = cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"))
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells, jacobians
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.cells import hyper_dual, reference
@@ -22,7 +21,7 @@ SCALES = (0.0, 3.0, 8.0, 12.0, 18.0, 40.0, 100.0, 400.0)
 
 def cell_of(name, dtype):
     options = {"projection_size": 2} if name == "lstm-projected" else {}
-    return zoo.make(name, H, param_dtype=dtype, **options)
+    return cells.make(name, H, param_dtype=dtype, **options)
 
 
 def odd_eighths(rng, shape):
@@ -79,7 +78,7 @@ def both_ways(cell, params, states):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", zoo.CELLS)
+@pytest.mark.parametrize("name", cells.names())
 def test_every_entry(name, dtype):
     about = jnp.finfo(dtype)
     params, states = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *points(name))

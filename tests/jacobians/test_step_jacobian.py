@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.jacobians import state_size, step_jacobian, step_operator
 from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, structured_jacobian
 
 D, H = 3, 4
 STACK = "stack"
-SPLITTING = [name for name in zoo.CELLS if zoo.make(name, H).splits]
+SPLITTING = [name for name in cells.names() if cells.make(name, H).splits]
 
 
 def case(name, seed=0):
     """A cell, with every parameter and the state random and not zero."""
-    make = dict.fromkeys(zoo.CELLS, lambda: zoo.make(name, H, param_dtype="float64"))
+    make = dict.fromkeys(cells.names(), lambda: cells.make(name, H, param_dtype="float64"))
     make[STACK] = lambda: cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"))
     cell = make[name]()
     rng = np.random.default_rng(seed)
@@ -43,7 +42,7 @@ def every_way(cell, params, state, x):
     return autodiff_jacobian(cell, params, state, z), ways
 
 
-@pytest.mark.parametrize("name", [*zoo.CELLS, STACK])
+@pytest.mark.parametrize("name", [*cells.names(), STACK])
 def test_every_way_leads_to_one_matrix(name):
     wanted, ways = every_way(*case(name))
     assert ("structured" in ways) == (name in SPLITTING)

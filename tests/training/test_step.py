@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.cells import cell_registry as zoo
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import build_model
@@ -140,7 +139,7 @@ def test_every_optimiser_learns_a_repetitive_text(name, rate):
     assert nats[-1] < 0.3
 
 
-@pytest.mark.parametrize("name", zoo.CELLS)
+@pytest.mark.parametrize("name", cells.names())
 def test_every_cell_of_the_zoo_trains(name):
     options = (("projection_size", 3),) if name == "lstm-projected" else ()
     model = build_model(ModelConfig(cell=name, cell_options=options, hidden_size=5, init_scale=0.3), VOCABULARY)

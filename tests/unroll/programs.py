@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, unroll
-from rnnlm_jax.cells import cell_registry as zoo
 
 #: All different, so that no axis can pass for another.
 T, B, D, H = 8, 4, 3, 5
@@ -23,10 +22,10 @@ def make(name, **options):
         return cells.stack(*(make(part, **options) for part in ("elman-tanh", "lstm", "gru")), residual=True)
     if name == "lstm-projected":
         options = {"projection_size": 2, **options}
-    return zoo.make(name, H, **options)
+    return cells.make(name, H, **options)
 
 
-ZOO = tuple(zoo.CELLS)
+ZOO = cells.names()
 NAMES = (*ZOO, "stack", "residual-stack")
 CELLS = {name: make(name) for name in NAMES}
 

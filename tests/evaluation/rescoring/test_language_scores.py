@@ -35,7 +35,7 @@ MODELS = {
     "words in the state": lambda: language_model(
         cells.elman(6, **WIDE), WORDS.size, output=maxent(COUNTED, order=3, table_size=64, **WIDE)
     ),
-    "a fixed window": lambda: language_model(cells.zoo.make("feed-forward", 6, order=3, **WIDE), WORDS.size),
+    "a fixed window": lambda: language_model(cells.make("feed-forward", 6, order=3, **WIDE), WORDS.size),
 }
 
 
