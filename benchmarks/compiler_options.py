@@ -63,8 +63,8 @@ def step(dtype: str) -> Workload:
 
 def workloads(dtype: str) -> dict[str, Workload]:
     """What is timed, by name."""
-    layers = {f"{name}, {executor}": layer(name, executor, SHAPE, dtype) for name, executor in LAYERS}
-    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum("lstm", 50, 50, dtype)}
+    layers = {f"{name}, {executor}": layer(name, executor, SHAPE, dtype=dtype) for name, executor in LAYERS}
+    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum("lstm", 50, 50, dtype=dtype)}
 
 
 def measure(work: Workload, repeats: int) -> dict[str, dict[str, float]]:
