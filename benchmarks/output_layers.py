@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, outputs
-from rnnlm_jax.benchmarking.record_environment import record_environment
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
+from rnnlm_jax.benchmarking.record_environment import record_environment
 from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
@@ -137,7 +137,11 @@ def main(arguments: list[str]) -> int:
         "--out", type=Path, default=None, help="the record (default: benchmarks/results/output-layers-DEVICE.json)"
     )
     options = parser.parse_args(arguments)
-    about = record_environment((), "float32", options.repeats) | {"hidden": HIDDEN, "steps": WINDOW[0], "sequences": WINDOW[1]}
+    about = record_environment((), "float32", options.repeats) | {
+        "hidden": HIDDEN,
+        "steps": WINDOW[0],
+        "sequences": WINDOW[1],
+    }
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     cost = measure_cost()
     rows: list[dict[str, Any]] = []

@@ -1,1 +1,1 @@
-"""The grammar study."""
+"""How close do models come to the exact entropy rate of an artificial language?"""
