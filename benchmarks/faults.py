@@ -1,8 +1,8 @@
 """Random faults of a training run: ``python -m benchmarks.faults [--faults N] [--seed N]``.
 
 A small model is trained through the command line, once without faults. Then each fault hits a copy of a complete run or
-of one that was killed half way, and ``train --resume`` must either give exactly the same parameters, losses and results,
-or stop with an error of one line and exit code 2. Anything else is printed, and the exit code is 1.
+of one that was killed half way, and ``train --resume`` must either give exactly the same parameters, losses and
+results, or stop with an error of one line and exit code 2. Anything else is printed, and the exit code is 1.
 """
 
 import argparse

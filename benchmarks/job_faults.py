@@ -216,9 +216,7 @@ def end(job: list[subprocess.Popen]) -> None:
 def main() -> int:
     """Bring about the faults, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--each", type=int, default=20, metavar="N", help="number of SIGTERMs, and of losses (default: 20)"
-    )
+    parser.add_argument("--each", type=int, default=20, metavar="N", help="SIGTERMs, and losses (default: 20 of each)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the faults (default: 0)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "job-faults-cpu.json")
     arguments = parser.parse_args()

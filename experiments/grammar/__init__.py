@@ -1,1 +1,1 @@
-"""How close do models come to the exact entropy rate of an artificial language?"""
+"""The excess of models over the exact entropy rate of an artificial language."""
