@@ -1,4 +1,4 @@
-# On a machine with Python (3.11 or later) and make, `make demo` and `make test` do all the set-up themselves.
+# `make demo` and `make test` install what they need; only Python 3.11 or later and make must be there.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,10 +9,10 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-peers lint bench clean
 
-help: ## this list
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-install: $(VENV)/installed ## the package and its development tools, in .venv
+install: $(VENV)/installed ## install the package and its development tools in .venv
 
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -28,7 +28,7 @@ $(VENV)/installed-bench: $(VENV)/installed
 	$(PIP) install --quiet --editable '.[dev,bench]'
 	touch $@
 
-demo: install ## train an LSTM on Python's own reference, let it speak, see how far back it looks, and compare (under 3 minutes)
+demo: install ## train an LSTM on the reference of Python, sample from it, measure how far back it looks, and compare (under 3 minutes)
 	rm -rf runs/demo runs/demo-elman runs/demo-horizons runs/demo-kn5.model
 	$(BIN)/rnnlm-jax train demo --run runs/demo
 	$(BIN)/rnnlm-jax sample runs/demo --prompt "the" --temperature 0.7
@@ -39,20 +39,20 @@ demo: install ## train an LSTM on Python's own reference, let it speak, see how 
 	$(BIN)/rnnlm-jax compare runs/demo runs/demo-elman runs/demo-kn5.model --data pydoc:test --mix demo,demo-kn5 \
 		--horizons runs/demo-horizons
 
-test: install ## the whole suite; parity with peer libraries is skipped where they are not installed
+test: install ## run the tests; comparisons with peer libraries are skipped where those are not installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-peers: $(VENV)/installed-peers ## install the peer libraries and run the parity tests
+test-peers: $(VENV)/installed-peers ## install the peer libraries and run the comparisons with them
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m peers $$(grep -rlF --include='test_*.py' mark.peers tests)
 
-lint: install ## ruff and pyright
+lint: install ## check the code with ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: $(VENV)/installed-bench ## install the peer libraries, time everything beside them, and record it in benchmarks/results
+bench: $(VENV)/installed-bench ## install the peer libraries, run the benchmarks, and record them in benchmarks/results
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.jacobians
 
-clean: ## remove what was built and trained here
+clean: ## remove .venv, build files and runs
 	rm -rf $(VENV) build runs *.egg-info

@@ -1,7 +1,7 @@
 """The cost of Jacobians, relative to that of their parts: ``python -m benchmarks.jacobians [--repeats N]``.
 
-A full spectrum is compared with QR factorisations and products of the same size, and the gradient by lag with a training
-step of the same batch; and the memory of the largest singular values of a state of thousands is measured.
+A full spectrum is compared with QR factorisations and products of the same size, and the gradient by lag with a
+training step of the same batch; and the memory of the largest singular values of a state of thousands is measured.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """The cost of metrics and checkpoints for a small model: ``python -m benchmarks.training_loop [--repeats N]``.
 
 An LSTM of 32 units over 500 words, whose step takes a few ms, is trained for three epochs by the training loop: with a
-line of metrics every thousand steps, with one at every step, and with a checkpoint every 50 steps, in turn. The speed is
-that of the last two epochs by the clock, everything between two steps included.
+line of metrics every thousand steps, with one at every step, and with a checkpoint every 50 steps, in turn. The speed
+is that of the last two epochs by the clock, everything between two steps included.
 """
 
 import argparse
