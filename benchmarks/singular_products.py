@@ -3,8 +3,8 @@
 Random products of every dtype are singular, nearly singular, or neither. Each is multiplied in whole numbers without
 rounding; its rank is found by elimination without fractions, its singular values by mpmath with as many digits as they
 need. A value that ``product_spectrum`` trusts is wrong if its error is larger than the documented tolerance, ``n √ε``
-of the arithmetic plus the rounding of the result's dtype. If a trusted value is wrong, or an error exceeds its bound, the
-exit code is 1.
+of the arithmetic plus the rounding of the result's dtype. If a trusted value is wrong, or an error exceeds its bound,
+the exit code is 1.
 """
 
 import argparse
