@@ -112,7 +112,7 @@ def measure(texts: Path, repeats: int, seconds: float) -> dict[str, Any]:
                 text = open_text(corpus, vocabulary, workers)
                 for kind in ("streams", "sentences"):
                     if kind == "streams":
-                        batches = text.streams(data.batch_size, data.bptt, vocabulary.start_id)
+                        batches = text.streams(data.batch_size, data.bptt, first_input=vocabulary.start_id)
                     else:
                         batches = text.sentences(SENTENCES, first_input=vocabulary.start_id)
                     rate, first = tokens_per_second(batches, repeats, seconds)

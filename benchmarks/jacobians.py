@@ -22,7 +22,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
 from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch
-from rnnlm_jax.evaluation.horizons.gradient_decay import sweep
+from rnnlm_jax.evaluation.horizons.gradient_decay import norms_function
 from rnnlm_jax.jacobians import spectrum, top_singular
 from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
@@ -75,7 +75,7 @@ def gradient_by_lag() -> dict[str, Callable[[], Any]]:
     params = jax.jit(model.init)(jax.random.key(0))
     shape = (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
-    run = sweep(model, 0)
+    run = norms_function(model, 0)
     step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
     state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
@@ -93,7 +93,7 @@ def largest_values() -> None:
     cell = cells.lstm(hidden, recurrent_init=jax.nn.initializers.normal(hidden**-0.5))
     params = jax.jit(cell.init, static_argnums=1)(jax.random.key(0), 64)
     xs = jax.random.normal(jax.random.key(1), (steps, 64), jnp.float32)
-    run = jax.jit(lambda params, xs: top_singular(cell, params, cell.initial_state(()), xs, 8, jax.random.key(2)))
+    run = jax.jit(lambda params, xs: top_singular(cell, params, cell.initial_state(()), xs, k=8, key=jax.random.key(2)))
     timing = interleave({"top": lambda: run(params, xs)}, 1)["top"]
     found = run(params, xs)
     about = {

@@ -24,8 +24,8 @@ from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.outputs.automatic_cutoffs import resolve_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost, measure_cost
-from rnnlm_jax.outputs.settle_cutoffs import settle_cutoffs
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.step import initial_train_state, make_train_step
 
@@ -35,9 +35,9 @@ LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "class-factorised": ("class", {}),
     "hierarchical": ("hierarchical", {}),
     "adaptive": ("adaptive", {}),
-    "importance, 1024": ("importance", {"samples": 1024}),
-    "NCE, 1024": ("nce", {"samples": 1024}),
-    "BlackOut, 1024": ("blackout", {"samples": 1024}),
+    "importance, 1024": ("importance", {"num_samples": 1024}),
+    "NCE, 1024": ("nce", {"num_samples": 1024}),
+    "BlackOut, 1024": ("blackout", {"num_samples": 1024}),
 }
 
 VOCABULARIES = (10_000, 50_000, 200_000)
@@ -61,7 +61,7 @@ def make(line: str, words: Words, cost: ProductCost) -> tuple[outputs.OutputLaye
     name, options = LAYERS[line]
     if name == "adaptive":
         rows = BATCH_SHAPE[0] * BATCH_SHAPE[1]
-        options = dict(settle_cutoffs(tuple(options.items()), words, HIDDEN, rows, cost=cost))
+        options = dict(resolve_cutoffs(tuple(options.items()), words, HIDDEN, rows=rows, cost=cost))
     return outputs.make(name, words, **options), options
 
 
@@ -75,8 +75,8 @@ def loss_and_gradients(layer: outputs.OutputLayer, words: Words, targets: np.nda
     def run(params: Any, hs: jax.Array, targets: jax.Array, key: jax.Array) -> Any:
         if layer.by_row is None:
             return jax.value_and_grad(layer.total_nats, (0, 1))(params, hs, targets, weights)
-        picked, ids = layer.by_row.pick(params, targets, key)
-        value, (rows, dh) = jax.value_and_grad(layer.by_row.loss, (0, 2))(picked, ids, hs, targets, weights)
+        gathered, ids = layer.by_row.gather(params, targets, key)
+        value, (rows, dh) = jax.value_and_grad(layer.by_row.loss, (0, 2))(gathered, ids, hs, targets, weights)
         return value, (layer.by_row.scatter(rows, ids), dh)
 
     return lambda: run(params, hs, targets, jax.random.key(2))

@@ -16,7 +16,7 @@ from rnnlm_jax.language_model.loss_gradient import training_loss
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs import output_registry as output_zoo
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.unroll.native import native_refuses
+from rnnlm_jax.unroll.native import why_not_native
 
 Function = Callable[..., Any]
 
@@ -26,9 +26,9 @@ OUTPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "class": {},
     "hierarchical": {},
     "adaptive": {"cutoffs": (5, 11)},
-    "importance": {"samples": 6},
-    "nce": {"samples": 6},
-    "blackout": {"samples": 6},
+    "importance": {"num_samples": 6},
+    "nce": {"num_samples": 6},
+    "blackout": {"num_samples": 6},
 }
 
 
@@ -124,7 +124,7 @@ def draw_options(rng: random.Random, steps: int, batch: tuple[int, ...]) -> dict
 def runs_natively(cell: Cell, params: Any, xs: Any) -> bool:
     """Return whether a kernel runs the cell; stacks and pairs have none of their own."""
     control: Any = None
-    return not isinstance(cell, cells.Stack | cells.Bidirectional) and not native_refuses(
+    return not isinstance(cell, cells.Stack | cells.Bidirectional) and not why_not_native(
         cell, params, xs, control, jax.default_backend()
     )
 
@@ -273,11 +273,13 @@ MEASURES: dict[str, Callable[[Cell], Function]] = {
     "products to the end": lambda cell: lambda params, state, xs: jacobians.products_to_end(cell, params, state, xs),
     "gradients by lag": lambda cell: (
         lambda params, state, xs: jacobians.gradient_by_lag(
-            cell, params, state, xs, lambda h: jnp.sum(jnp.square(h), axis=-1)
+            cell, params, state, xs, loss_of_output=lambda h: jnp.sum(jnp.square(h), axis=-1)
         )
     ),
     "gradient of Pascanu's Ω": lambda cell: jax.grad(
-        lambda params, state, xs: jacobians.pascanu_omega(cell, params, state, xs, lambda hs: jnp.sum(jnp.square(hs)))
+        lambda params, state, xs: jacobians.pascanu_omega(
+            cell, params, state, xs, loss_of_outputs=lambda hs: jnp.sum(jnp.square(hs))
+        )
     ),
     "log determinants of spectra": lambda cell: (
         lambda params, state, xs: jacobians.spectrum(cell, params, state, xs).log_abs_det

@@ -21,7 +21,7 @@ from rnnlm_jax.version import __version__
 
 __all__ = ["UserError", "__version__", "cells", "unroll"]
 
-#: Public modules that are imported when they are first used: ``rnnlm_jax.jacobians``.
+#: Public modules that are imported on first use, such as ``rnnlm_jax.jacobians``.
 _MODULES = (
     "benchmarking",
     "config",
@@ -42,14 +42,14 @@ _MODULES = (
 
 
 def __dir__() -> list[str]:
-    """Return the public names, those of modules that are not imported yet included."""
+    """Return the public names, those of modules that are not yet imported included."""
     return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
 
 
-if not TYPE_CHECKING:  # for type checkers, modules are to be imported: from rnnlm_jax import jacobians
+if not TYPE_CHECKING:  # for type checkers write: from rnnlm_jax import jacobians
 
     def __getattr__(name: str) -> Any:
-        """Import a public module when it is first used."""
+        """Import a public module on first use."""
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Axis legend and array types: the letters that every shape in this library is written in.
+"""Array types, and the letters for axes in all shapes of this library.
 
 =====  ==============================================================
 axis   meaning
@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 #: Parameters or a recurrent state: a nested tuple of arrays.
 Tree = Any
 
-#: A seed that has become a key: ``jax.random.key(0)``.
+#: A random key, ``jax.random.key(0)``.
 Key = PRNGKeyArray
 
 __all__ = ["Array", "Bool", "Float", "Int", "Key", "Tree"]

@@ -97,7 +97,9 @@ class ModelConfig:
         "softmax",
         "the output layer, by name, or one of your own, FILE.py:function: how a hidden state becomes a distribution",
     )
-    output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer, as in samples=1024,power=1")
+    output_options: tuple[tuple[str, Any], ...] = option(
+        (), "options of the output layer, as in num_samples=1024,power=1"
+    )
     embedding_size: int | None = option(None, "width of the embedding (D); none: the width of the cell's output")
     tie_embeddings: bool = option(False, "use the embedding, transposed, as the output matrix")
     dropout_input: float = option(0.0, "dropout rate on the embedding")

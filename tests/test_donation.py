@@ -53,7 +53,7 @@ def test_cells(name):
 @pytest.mark.parametrize("scale", [None, 0.1])
 def test_models(output, spelt, scale):
     options = {"adaptive": {"cutoffs": "8"}}.get(output, {})
-    options |= {"samples": 5} if output in ("importance", "nce", "blackout") else {}
+    options |= {"num_samples": 5} if output in ("importance", "nce", "blackout") else {}
     model = language_model(
         cells.lstm(8),
         WORDS.size,

@@ -27,7 +27,7 @@ TEXT = VOCABULARY.encode(LINES)
 WORDS = Words.counted(VOCABULARY.tokens, TEXT.tokens)
 V, H = VOCABULARY.size, 8
 
-OPTIONS = {"adaptive": {"cutoffs": "4"}, **{name: {"samples": 3} for name in ("importance", "nce", "blackout")}}
+OPTIONS = {"adaptive": {"cutoffs": "4"}, **{name: {"num_samples": 3} for name in ("importance", "nce", "blackout")}}
 LAYERS = {
     **{name: outputs.make(name, WORDS, **OPTIONS.get(name, {})) for name in OUTPUTS},
     "tied": outputs.make("softmax", tied=True),
@@ -81,7 +81,7 @@ SETTINGS = {
     "vocabulary": VOCABULARY,
     "words": WORDS,
     "spellings": Spellings(VOCABULARY.tokens),
-    "dropout": Dropout(0.1, hidden=0.5, divided_over="data"),
+    "dropout": Dropout(0.1, hidden=0.5, sharded_over="data"),
     "sampling": Sampling(0.5, top_k=3, top_p=0.9),
     "config": Config(),
     "evaluation": Evaluation(10.0, 5, 1, 20, "words"),
@@ -119,7 +119,7 @@ def test_ngram_models_score_alike(name):
     model = MODELS[name]
     for found in round_trips(model):
         assert found.describe() == model.describe()
-        np.testing.assert_array_equal(found.token_nats(TEXT), model.token_nats(TEXT))
+        np.testing.assert_array_equal(found.token_nll(TEXT), model.token_nll(TEXT))
 
 
 def test_baselines_and_texts():

@@ -73,7 +73,7 @@ def measure(name: str) -> FullSize:
         vocabulary=vocabulary,
         arguments_gib=memory.argument_size_in_bytes / 2**30,
         temporaries_gib=memory.temp_size_in_bytes / 2**30,
-        step_gflop=token_flops(model, config.model, words, tokens).training * tokens / 1e9,
+        step_gflop=token_flops(model, words, tokens).training * tokens / 1e9,
         tokens_a_step=tokens,
     )
 

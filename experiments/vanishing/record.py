@@ -85,7 +85,7 @@ def sigmoid_quarter() -> dict[str, float]:
     )
     # From h = 0 with x = 0 the state is ½; x = -½ brings the next pre-activation back to 0.
     xs = jnp.asarray([[0.0], [-0.5], [-0.5]], jnp.float32)
-    product = state_product(cell, params, cell.initial_state(()), xs, 3, 0)
+    product = state_product(cell, params, cell.initial_state(()), xs, i=3, j=0)
     rates = decay_rates(cell, params)
     assert rates is not None
     return {

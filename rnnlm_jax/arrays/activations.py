@@ -1,6 +1,6 @@
-"""tanh and the sigmoid, with derivatives that keep every digit where they are saturated, in any mode and any order.
+"""tanh and the sigmoid with derivatives that are exact where they are saturated, in any mode and any order.
 
-A slope formed from the value, ``1 - tanh²`` or ``σ (1 - σ)``, has lost its digits where the value is close to 1: in
+A slope formed from the value, ``1 - tanh²`` or ``σ (1 - σ)``, loses its digits where the value is close to 1: in
 float32 it is 5 % off at 7, and 0 from 9 on. Here slopes are formed from the argument.
 """
 
@@ -12,12 +12,12 @@ from rnnlm_jax.array_types import Array
 
 @jax.custom_jvp
 def tanh(x: Array) -> Array:
-    """``tanh x``, elementwise, with the derivative ``sech² x dx``.
+    """Return ``tanh x``, elementwise, with the derivative ``sech² x dx``.
 
     The rule of ``jnp.tanh`` is ``(dx + dx tanh x)(1 - tanh x)``. Where ``tanh x`` rounds to -1, its transpose adds
-    ``2 g`` to the cotangent of x and takes it off again, and what else was in there is lost below ``2 ε |g|``
-    (jax-ml/jax#40315): an LSTM's cell that is saturated passes no small gradient on in the scan, and second derivatives
-    may come out as 0. Here the factor of ``dx`` is one number.
+    ``2 g`` to the cotangent of x and subtracts it again, which loses other contributions below ``2 ε |g|``
+    (jax-ml/jax#40315): a saturated LSTM cell passes no small gradient on in the scan, and second derivatives may be 0.
+    Here the factor of ``dx`` is one number.
     """
     return jnp.tanh(x)
 
@@ -30,7 +30,7 @@ def _tanh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
 
 @jax.custom_jvp
 def tanh_slope(x: Array) -> Array:
-    """``sech² x``, elementwise, with ``sech x = e^-|x| (1 + tanh|x|)``."""
+    """Return ``sech² x``, elementwise, with ``sech x = e^-|x| (1 + tanh|x|)``."""
     sech = jnp.exp(-jnp.abs(x)) * (1 + jnp.abs(jnp.tanh(x)))
     return sech * sech
 
@@ -44,7 +44,7 @@ def _tanh_slope_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arra
 
 @jax.custom_jvp
 def sigmoid(x: Array) -> Array:
-    """``σ(x) = 1 / (1 + e^-x)``, elementwise, with the derivative ``σ(x) σ(-x) dx``."""
+    """Return ``σ(x) = 1 / (1 + e^-x)``, elementwise, with the derivative ``σ(x) σ(-x) dx``."""
     e = _decay(x)
     return jnp.where(x < 0, e, 1) / (1 + e)
 
@@ -57,7 +57,7 @@ def _sigmoid_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
 
 @jax.custom_jvp
 def sigmoid_slope(x: Array) -> Array:
-    """``σ(x) σ(-x)``, elementwise, of the one exponential that ``sigmoid`` takes."""
+    """Return ``σ(x) σ(-x)``, elementwise, from the one exponential of ``sigmoid``."""
     e = _decay(x)
     return e / ((1 + e) * (1 + e))
 
@@ -71,14 +71,14 @@ def _sigmoid_slope_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[A
 
 @jax.custom_jvp
 def interpolate(share: Array, complement: Array, a: Array, b: Array) -> Array:
-    """``share · a + (1 - share) · b``, elementwise.
+    """Return ``share · a + (1 - share) · b``, elementwise.
 
     Args:
-        share: of a; a gate σ(x).
-        complement: ``1 - share``, formed without cancellation: ``sigmoid(-x)``. Derivatives take it as the
-            factor of ``db``; as a function of x it is ``share`` again, and counts once.
-        a: what the gate keeps.
-        b: what it puts in its place.
+        share: weight of a, a gate σ(x).
+        complement: ``1 - share`` without cancellation, ``sigmoid(-x)``: the factor of ``db`` in derivatives. It is not
+            differentiated itself, since ``share`` is the same function of x.
+        a: array, weighted by ``share``.
+        b: array, weighted by ``1 - share``.
     """
     del complement
     return b + share * (a - b)
@@ -92,5 +92,5 @@ def _interpolate_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) ->
 
 
 def _decay(x: Array) -> Array:
-    """``e^-|x|``. jax differentiates it where a second reverse pass through ``scan`` has dropped the rules above."""
+    """Return ``e^-|x|``; jax differentiates it where a second reverse pass through ``scan`` drops the rules above."""
     return jnp.exp(jnp.where(x < 0, x, -x))

@@ -1,7 +1,7 @@
-"""Types of arrays on meshes: the axes of ``shard_map`` that values vary over, and axes with explicit sharding.
+"""Array types on meshes: axes of ``shard_map`` over which values vary, and axes with explicit sharding.
 
-Outside ``shard_map``, or with its ``check_vma=False``, and without a mesh of explicit axes, the functions here return
-what they are given.
+Outside ``shard_map``, or with its ``check_vma=False``, and without a mesh of explicit axes, these functions return
+their arguments.
 """
 
 from collections.abc import Callable
@@ -15,33 +15,33 @@ from rnnlm_jax.array_types import Array, Tree
 
 
 def varying_axes(tree: Tree) -> frozenset[str]:
-    """The axes of ``shard_map`` that the arrays of a tree, any of them, vary over."""
+    """Return the axes of ``shard_map`` over which any array of a tree varies."""
     return frozenset().union(*(jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(tree)))
 
 
 def vary_together(tree: Tree) -> Tree:
-    """Let all arrays of a tree vary over the same axes of ``shard_map``: those that any of them varies over.
+    """Return a tree whose arrays all vary over the same axes of ``shard_map``: those of any of them.
 
-    Loops, primitives and custom derivatives need arguments of one such type. Transposed, this is the sum over devices
-    that makes the gradient of a replicated parameter.
+    Loops, primitives and custom derivatives need arguments of one such type. The transpose is the sum over devices that
+    forms the gradient of a replicated parameter.
     """
     axes = varying_axes(tree)
     return jax.tree.map(lambda leaf: vary_over(leaf, axes), tree) if axes else tree
 
 
 def vary_over(array: Any, axes: frozenset[str]) -> Any:
-    """Let an array vary over ``axes`` of ``shard_map``, besides those that it varies over already."""
+    """Return an array that also varies over ``axes`` of ``shard_map``."""
     missing = axes - varying_axes(array)
     return jax.lax.pcast(array, tuple(sorted(missing)), to="varying") if missing else array
 
 
 def zeros_of(aval: Any) -> Array:
-    """Zeros of the shape, dtype and varying axes of an abstract value."""
+    """Return zeros of the shape, dtype and varying axes of an abstract value."""
     return vary_over(jnp.zeros(aval.shape, aval.dtype), aval.manual_axis_type.varying)
 
 
 def explicit_spec(array: Any) -> list[Any]:
-    """The mesh axes that each axis of an array is explicitly sharded over; None for an axis that is not."""
+    """Return the mesh axes over which each axis of an array is explicitly sharded; None for an axis that is not."""
     spec = list(jax.typeof(array).sharding.spec)
     return spec + [None] * (jnp.ndim(array) - len(spec))
 
@@ -52,7 +52,7 @@ def without_explicit_axes(run: Callable[..., Tree], arguments: tuple[Tree, ...],
     Args:
         run: a function of arrays.
         arguments: its arguments.
-        specs: how the results are sharded, a ``PartitionSpec`` each; read if arguments are on a mesh of explicit axes.
+        specs: a ``PartitionSpec`` for each result; read if arguments are on a mesh of explicit axes.
     """
     mesh, axes = _explicit_mesh(arguments)
     if mesh is None:
@@ -64,7 +64,7 @@ def without_explicit_axes(run: Callable[..., Tree], arguments: tuple[Tree, ...],
 
 
 def _explicit_mesh(tree: Tree) -> tuple[Any, tuple[str, ...]]:
-    """The mesh in the types of a tree's arrays, and its explicit axes; None where there are none."""
+    """Return the mesh with explicit axes on which a tree's arrays lie, and those axes; None and () without one."""
     for leaf in jax.tree.leaves(tree):
         mesh = jax.typeof(leaf).sharding.mesh
         kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)

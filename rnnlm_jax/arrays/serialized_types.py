@@ -1,4 +1,4 @@
-"""NamedTuples of parameters and states as part of the files of ``jax.export``."""
+"""NamedTuples of parameters and states that ``jax.export`` can serialise."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ Kind = TypeVar("Kind")
 
 
 def serialized(kind: type[Kind]) -> type[Kind]:
-    """Decorate a NamedTuple so that functions which take or return it can be exported and serialised.
+    """Register a NamedTuple, so that functions which take or return it can be exported and serialised.
 
     Its name in the file is ``rnnlm_jax.NAME``: a class that is renamed can no longer be read from older files.
     """

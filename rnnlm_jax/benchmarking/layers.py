@@ -71,7 +71,7 @@ def _comparison(group: str, case: LayerCase, names: Sequence[str]) -> Comparison
         job=case.job,
         sizes={"T": shape.steps, "B": shape.batch, "H": shape.hidden},
         tokens=shape.steps * shape.batch,
-        flops=matmul_floor.layer_flops(shapes, shape.steps * shape.batch, case.job == BACKWARD),
+        flops=matmul_floor.layer_flops(cell, shapes, shape.steps * shape.batch, backward=case.job == BACKWARD),
         tolerance=tolerance(case.dtype, jax.default_backend()),
         build=functools.partial(_build, case, names),
         torch_memory=functools.partial(

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.arrays.matrix_flops import matrix_flops
 from rnnlm_jax.benchmarking.measure.candidate import FLOOR, Candidate
 from rnnlm_jax.benchmarking.measure.compiled_program import compile_program
-from rnnlm_jax.language_model.flops import per_row
+from rnnlm_jax.cells import Cell
 
 
 class LayerMatrices(NamedTuple):
@@ -28,14 +29,14 @@ class LayerMatrices(NamedTuple):
     """Matrices that the state is multiplied with in turn: ``[H, G*H]``, or with a projection ``[H, P], [P, G*H]``."""
 
 
-def layer_flops(params: Any, rows: int, backward: bool) -> float:
+def layer_flops(cell: Cell, params: Any, rows: int, *, backward: bool) -> float:
     """Return the FLOPs of ``rows`` = T·B tokens through a cell, forward, or forward and backward."""
-    return float(per_row(params) * rows * (3 if backward else 1))
+    return float(cell.token_flops(params) * rows * (3 if backward else 1))
 
 
 def model_flops(cell_params: Any, hidden_size: int, vocabulary: int, *, rows: int, backward: bool) -> float:
     """Return the FLOPs of ``rows`` tokens through cells and a full softmax; embedding is not a product."""
-    return float((per_row(cell_params) + 2 * hidden_size * vocabulary) * rows * (3 if backward else 1))
+    return float((matrix_flops(cell_params) + 2 * hidden_size * vocabulary) * rows * (3 if backward else 1))
 
 
 def layer_matrices(params: Any, dtype: str, seed: int = 0) -> LayerMatrices:

@@ -1,7 +1,10 @@
-"""Recurrent cells as pure functions: ``cell.py`` is the contract, ``cell_registry.py`` the list."""
+"""Recurrent cells as pure functions: ``cell.py`` is the contract, ``cell_registry.py`` the list.
+
+Every registered cell is also a function here, ``cells.lstm_peephole(650)`` for ``cells.make("lstm-peephole", 650)``.
+"""
 
 from rnnlm_jax.cells.cell import Cell, CellSpec
-from rnnlm_jax.cells.cell_registry import make, names
+from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
@@ -49,3 +52,9 @@ __all__ = [
     "projected_lstm",
     "stack",
 ]
+
+
+# Cells that are not imported above by name; a module of that name, such as cells/mingru.py, gives way to its factory.
+for _name, _entry in CELLS.items():
+    if not callable(globals().get(_name.replace("-", "_"))):
+        globals()[_name.replace("-", "_")] = _entry.factory

@@ -14,6 +14,7 @@ from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
+from rnnlm_jax.cells.mingru import mingru
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.errors import ArgumentError
@@ -47,7 +48,7 @@ def _library_kinds() -> frozenset[str]:
     return frozenset(entry.factory(1).spec.kind for entry in CELLS.values())
 
 
-CELLS: Registry[Cell] = Registry(
+CELLS: Registry[Cell[Any, Any]] = Registry(
     "cell",
     Cell,
     {
@@ -66,6 +67,7 @@ CELLS: Registry[Cell] = Registry(
         "lstm-layer-norm": Entry(layer_norm_lstm, "Ba, Kiros & Hinton 2016"),
         "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
+        "mingru": Entry(mingru, "Feng et al. 2024"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

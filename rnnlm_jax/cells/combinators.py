@@ -1,4 +1,4 @@
-"""Cells made of cells: one above the other, or one in each direction of time."""
+"""Cells made of cells: layers one above the other, or one cell in each direction of time."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import jax
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,26 @@ class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
     layers: tuple[Cell, ...] = field(kw_only=True)
     residual: bool = field(kw_only=True)
 
+    def token_flops(self, params: tuple[Tree, ...]) -> float:
+        """Return the operations of one step forward through all layers."""
+        return sum(layer.token_flops(part) for layer, part in zip(self.layers, params, strict=True))
+
 
 @dataclass(frozen=True)
 class Bidirectional(Cell["Directions", "Directions"]):
-    """A pair of cells, one for each direction of time; only ``unroll`` can run it."""
+    """A cell for each direction of time; it can be unrolled but not stepped."""
 
     forward: Cell = field(kw_only=True)
     backward: Cell = field(kw_only=True)
 
+    def token_flops(self, params: "Directions") -> float:
+        """Return the operations of one step in both directions."""
+        return self.forward.token_flops(params.forward) + self.backward.token_flops(params.backward)
+
 
 @serialized
 class Directions(NamedTuple):
-    """Parameters, or states, of the two directions of a bidirectional cell."""
+    """Parameters or states of the two directions of a bidirectional cell."""
 
     forward: Tree
     backward: Tree
@@ -37,9 +45,9 @@ class Directions(NamedTuple):
 
 @cell_factory
 def stack(*layers: Cell, residual: bool = False) -> Stack:
-    """Layers one above the other, ``h^k_t = cell_k(h^{k-1}_t)`` with ``h^0 = x`` (Graves 2013, section 2).
+    """Return layers one above the other, ``h^k_t = cell_k(h^{k-1}_t)`` with ``h^0 = x`` (Graves 2013, section 2).
 
-    Parameters and state are tuples, one entry a layer.
+    Parameters and state are tuples with one entry a layer.
 
     Args:
         *layers: the cells, lowest first.
@@ -47,14 +55,14 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
             h^{k-1}_t`` (He et al. 2016).
 
     Raises:
-        UserError: if there is no layer, or residual layers differ in size.
+        ArgumentError: if there is no layer, or residual layers differ in size.
     """
     if not layers:
-        raise UserError("a stack needs at least one layer")
+        raise ArgumentError("a stack needs at least one layer")
     sizes = [layer.spec.output_size for layer in layers]
     if residual and len(set(sizes)) > 1:
-        raise UserError(
-            f"residual layers must have one output size, not {sizes}: leave residual out or make them equal"
+        raise ArgumentError(
+            f"residual layers must have one output size, not {sizes}: leave `residual` out or make them equal"
         )
 
     def init(key: Key, input_size: int) -> tuple[Tree, ...]:
@@ -69,7 +77,7 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
         return layers[0].input_projection(params[0], x)
 
     def outputs(params: tuple[Tree, ...], states: tuple[Tree, ...], upto: int) -> Array:
-        """Output of layer ``upto``, its residual connections added up."""
+        """Return the output of layer ``upto``, residual connections included."""
         lowest = 0 if residual else upto
         return sum(layers[k].readout(params[k], states[k]) for k in range(lowest, upto + 1))  # pyright: ignore
 
@@ -100,12 +108,12 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
 
 @cell_factory
 def bidirectional(forward: Cell, backward: Cell) -> Bidirectional:
-    """Two cells that read the sequence in opposite directions, outputs side by side (Schuster & Paliwal 1997).
+    """Return two cells that read the sequence in opposite directions, outputs side by side (Schuster & Paliwal 1997).
 
         h_t = [forward(x_1 … x_t), backward(x_T … x_t)]
 
-    It sees the future, so it is no language model, and it can be unrolled but not stepped. Parameters and state are
-    ``Directions``; the output size is the sum of both.
+    Outputs depend on later inputs, so that it cannot be a language model, and it can be unrolled but not stepped.
+    Parameters and state are ``Directions``; the output size is the sum of both.
     """
 
     def init(key: Key, input_size: int) -> Directions:
@@ -115,11 +123,11 @@ def bidirectional(forward: Cell, backward: Cell) -> Bidirectional:
     def initial_state(batch_shape: tuple[int, ...]) -> Directions:
         return Directions(forward.initial_state(batch_shape), backward.initial_state(batch_shape))
 
-    def no_project(params: Directions, x: Array) -> Array:
-        raise UserError("a bidirectional cell cannot be projected as one: it reads the whole sequence, use unroll")
+    def no_projection(params: Directions, x: Array) -> Array:
+        raise ArgumentError("a bidirectional cell cannot be projected as one: it reads the whole sequence, use unroll")
 
     def no_readout(params: Directions, state: Directions) -> Array:
-        raise UserError("a bidirectional cell has no output at one step: it reads the whole sequence, use unroll")
+        raise ArgumentError("a bidirectional cell has no output at one step: it reads the whole sequence, use unroll")
 
     sizes = (forward.spec, backward.spec)
     spec = CellSpec(
@@ -129,4 +137,4 @@ def bidirectional(forward: Cell, backward: Cell) -> Bidirectional:
         forward.spec.dtype,
         forward.spec.param_dtype,
     )
-    return Bidirectional(spec, init, initial_state, no_project, no_readout, forward=forward, backward=backward)
+    return Bidirectional(spec, init, initial_state, no_projection, no_readout, forward=forward, backward=backward)

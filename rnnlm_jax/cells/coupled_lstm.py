@@ -1,16 +1,18 @@
-"""The LSTM whose input gate is what its forget gate leaves."""
+"""The LSTM with coupled input and forget gates."""
 
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax.nn import log_sigmoid
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.arrays.activations import sigmoid, tanh
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
-from rnnlm_jax.cells.initializers import Initializer
-from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.cells.cell_facts import CellFacts, LogDeterminant
+from rnnlm_jax.cells.cell_functions import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, log_output_slopes, zero_state
 
 
 @serialized
@@ -22,31 +24,39 @@ class CoupledLSTMParams(NamedTuple):
     b: Float[Array, " 3*H"]
 
 
+def log_slopes(params: CoupledLSTMParams, before: LSTMState, after: LSTMState, z: Array, r: Array) -> Array:
+    """Return ``ln σ(f) + ln|tanh(c_t) σ'(o)|``."""
+    del params
+    f, _, o = linear_maps.split_gates(linear_maps.preactivation(z, r, before.cell), 3)
+    return log_sigmoid(f) + log_output_slopes(after, o)
+
+
 @cell_factory
 def coupled_lstm(
     hidden_size: int,
     forget_bias: float = 1.0,
     recurrent_init: str | Initializer = "orthogonal",
+    *,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[CoupledLSTMParams, LSTMState]:
-    """The LSTM with coupled input and forget gates (Greff et al. 2017, section 3: CIFG).
+    """Return the LSTM with coupled input and forget gates (Greff et al. 2017, section 3: CIFG).
 
     With ``f, g, o`` the three blocks of ``x_t W_x + h_{t-1} W_h + b``,
 
         c_t = σ(f) c_{t-1} + (1 - σ(f)) tanh(g),    h_t = σ(o) tanh(c_t):
 
-    the content is a running average, so ``|c|`` never exceeds 1.
+    c is a running average of candidates, so ``|c|`` never exceeds 1.
 
     Args:
         hidden_size: H.
-        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
-        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
-        dtype: of the products; ``param_dtype`` unless given.
-        param_dtype: of parameters and state.
+        forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.
+        recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters and state.
 
     Raises:
-        UserError: for an unknown initialiser or a size that is not positive.
+        ArgumentError: for an unknown initialiser or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
     biases = (forget_bias, 0.0, 0.0)
@@ -54,7 +64,7 @@ def coupled_lstm(
     def update(params: CoupledLSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
         a = linear_maps.preactivation(z, r, state.cell)
-        f, g, o = linear_maps.squash(a, 3, candidate=1)
+        f, g, o = linear_maps.activate_gates(a, 3, candidate=1)
         write = sigmoid(-linear_maps.split_gates(a, 3)[0])  # 1 - σ(f)
         cell = f * state.cell + write * g
         return LSTMState(o * tanh(cell), cell)
@@ -68,4 +78,4 @@ def coupled_lstm(
         update=update,
         additive=True,
         readout=linear_maps.read_hidden,
-    )
+    ).with_facts(CellFacts(log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype))))

@@ -1,4 +1,4 @@
-"""The feed-forward network over a fixed window of words, as a cell: its state is a register of pending sums."""
+"""The feed-forward network over a fixed window of words, as a cell whose state holds pending sums."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,13 @@ from rnnlm_jax.arrays.broadcasting import over_batch
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import initializers, linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_size
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.cells.cell_facts import CellFacts, JacobianStructure
+from rnnlm_jax.errors import ArgumentError
 
 
 @serialized
 class FeedForwardParams(NamedTuple):
-    """The window's K = n - 1 matrices ``W_0 … W_{n-2}`` side by side, the newest word's first; the bias ``b_h``."""
+    """The window's K = n - 1 matrices ``W_0 … W_{n-2}`` side by side, the newest word's first, and the bias ``b_h``."""
 
     w_x: Float[Array, "D K*H"]
     b_h: Float[Array, " H"]
@@ -23,9 +24,9 @@ class FeedForwardParams(NamedTuple):
 
 @serialized
 class FeedForwardState(NamedTuple):
-    """The hidden layer, and what the words seen so far will add to the next J = n - 2 of them.
+    """The hidden layer, and the sums that the words so far contribute to the next J = n - 2 hidden layers.
 
-    Block k of ``pending`` is ``Σ_{j>k} W_j x_{t+k+1-j}``, a part of the sum of step ``t + k + 1``; None if n is 2.
+    Block k of ``pending`` is ``Σ_{j>k} W_j x_{t+k+1-j}``, their part in step ``t + k + 1``; None if n is 2.
     """
 
     hidden: Float[Array, "*B H"]
@@ -36,29 +37,30 @@ class FeedForwardState(NamedTuple):
 def feed_forward(
     hidden_size: int,
     order: int = 5,
+    *,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[FeedForwardParams, FeedForwardState]:
-    """The hidden layer of the feed-forward n-gram network (Bengio et al. 2003, section 2, eq. 1).
+    """Return the hidden layer of the feed-forward n-gram network (Bengio et al. 2003, section 2, eq. 1).
 
         h_t = tanh(b + Σ_{k=0}^{n-2} W_k x_{t-k})
 
-    It predicts a word from the n - 1 before it, and from no other. As a recurrence its ``recurrent_projection`` is empty: all products
-    ``W_k x_t`` are one projection, free of time, and a step adds and shifts sums. Words before the first count as
-    zeros, and after a reset too. The paper's direct connections from the window to the output are left out.
+    It predicts a word from the n - 1 words before it only. All products ``W_k x_t`` are one input projection; a step
+    adds and shifts sums, and there is no recurrent projection. Words before the first, or before a reset, count as
+    zeros. The paper's direct connections from the window to the output are left out.
 
     Args:
         hidden_size: H.
-        order: n, the words of an n-gram: 5 reads the last four.
-        dtype: of the products; ``param_dtype`` unless given.
-        param_dtype: of parameters and state.
+        order: n of the n-gram: 5 reads the last four words.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters and state.
 
     Raises:
-        UserError: for an order below 2, or a size that is not positive.
+        ArgumentError: for an order below 2, or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
     if isinstance(order, bool) or not isinstance(order, int) or order < 2:
-        raise UserError(f"order must be a whole number of at least 2, not {order!r}: 2 reads one word, a bigram")
+        raise ArgumentError(f"`order` must be a whole number of at least 2, not {order!r}: 2 reads one word, a bigram")
     words = order - 1
 
     def init(key: Key, input_size: int) -> FeedForwardParams:
@@ -76,10 +78,6 @@ def feed_forward(
     def input_projection(params: FeedForwardParams, x: Array) -> Array:
         return linear_maps.product(x, params.w_x, dtype)
 
-    def recurrent_projection(params: FeedForwardParams, state: FeedForwardState) -> Array:
-        del params
-        return jnp.zeros_like(state.hidden)
-
     def update(params: FeedForwardParams, state: FeedForwardState, z: Array, r: Array) -> FeedForwardState:
         del r
         b_h = over_batch(params.b_h, state.hidden)
@@ -95,7 +93,7 @@ def feed_forward(
         init=init,
         initial_state=initial_state,
         input_projection=input_projection,
-        recurrent_projection=recurrent_projection,
+        recurrent_projection=linear_maps.no_recurrent_projection,
         update=update,
         readout=linear_maps.read_hidden,
-    )
+    ).with_facts(CellFacts(jacobian=JacobianStructure.BLOCK))

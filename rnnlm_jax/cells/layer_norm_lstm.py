@@ -11,10 +11,10 @@ from rnnlm_jax.arrays.broadcasting import over_batch
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
-from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.cells.cell_functions import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
 
-#: Added to the variance before its root is taken.
+#: Added to the variance before the square root.
 EPSILON = 1e-5
 
 
@@ -32,7 +32,7 @@ class LayerNormLSTMParams(NamedTuple):
 
 
 def layer_norm(a: Array, gain: Array) -> Array:
-    """``gain · (a - mean(a)) / √(var(a) + ε)`` over the last axis (Ba, Kiros & Hinton 2016, eq. 3)."""
+    """Return ``gain · (a - mean(a)) / √(var(a) + ε)`` over the last axis (Ba, Kiros & Hinton 2016, eq. 3)."""
     centred = a - a.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return over_batch(gain, a) * centred * jax.lax.rsqrt(variance + EPSILON)
@@ -43,27 +43,28 @@ def layer_norm_lstm(
     hidden_size: int,
     forget_bias: float = 1.0,
     recurrent_init: str | Initializer = "orthogonal",
+    *,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[LayerNormLSTMParams, LSTMState]:
-    """The layer-normalised LSTM (Ba, Kiros & Hinton 2016, supplement, eqs. 20-22).
+    """Return the layer-normalised LSTM (Ba, Kiros & Hinton 2016, supplement, eqs. 20-22).
 
     With ``i, f, g, o`` the four blocks of ``LN(x_t W_x) + LN(h_{t-1} W_h) + b``, each LN over all 4H of them,
 
         c_t = σ(f) c_{t-1} + σ(i) tanh(g),    h_t = σ(o) tanh(LN(c_t) + b_c).
 
-    Normalisation couples the units, so the step does not split. The two additive terms that the paper gives the gates'
-    normalisations only ever occur as their sum: here the one ``b``.
+    Normalisation couples the units, so the step does not split. The two additive terms of the paper's gate
+    normalisations only occur as their sum, here ``b``.
 
     Args:
         hidden_size: H.
-        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
-        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
-        dtype: of the products; ``param_dtype`` unless given.
-        param_dtype: of parameters, normalisations and state.
+        forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.
+        recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters, normalisations and state.
 
     Raises:
-        UserError: for an unknown initialiser or a size that is not positive.
+        ArgumentError: for an unknown initialiser or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
     biases = (0.0, forget_bias, 0.0, 0.0)
@@ -83,7 +84,7 @@ def layer_norm_lstm(
 
     def whole_step(params: LayerNormLSTMParams, state: LSTMState, z: Array) -> LSTMState:
         r = linear_maps.product(state.hidden, params.w_h, dtype).astype(param_dtype)
-        i, f, g, o = linear_maps.squash(z + layer_norm(r, params.gain_h), 4, candidate=2)
+        i, f, g, o = linear_maps.activate_gates(z + layer_norm(r, params.gain_h), 4, candidate=2)
         cell = f * state.cell + i * g
         b_c = over_batch(params.b_c, cell)
         return LSTMState(o * tanh(layer_norm(cell, params.gain_c) + b_c), cell)

@@ -1,7 +1,7 @@
 """The two linear maps that cells share: input to gates, hidden state to gates.
 
 Gates lie side by side on the last axis, ``[..., G*H]``. Products are taken in the compute dtype; ``preactivation``
-brings their sum back to the dtype of the state, so that everything elementwise, and the state itself, keeps full
+casts their sum back to the dtype of the state, so that everything elementwise, and the state itself, keeps full
 precision.
 """
 
@@ -10,25 +10,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import PartitionSpec
 
-from rnnlm_jax.array_types import Array, Key, Tree
+from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.arrays.activations import sigmoid, tanh
 from rnnlm_jax.arrays.mesh_axes import explicit_spec, without_explicit_axes
 from rnnlm_jax.cells import initializers
-from rnnlm_jax.cells.cell import InitFn, InputProjectionFn, Params, RecurrentProjectionFn, check_size
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.cells.cell import check_size
+from rnnlm_jax.cells.cell_functions import InitFn, Initializer, InputProjectionFn, Params, RecurrentProjectionFn
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.kernels.matmul import matmul
 
 
-def product(x: Array, w: Array, dtype: Any) -> Array:
-    """``x @ w`` with operands and result in the compute dtype.
+def product(x: Float[Array, "*B K"], w: Float[Array, "_ N"], dtype: np.dtype) -> Float[Array, "*B N"]:
+    """Return ``x @ w`` with operands and result in the compute dtype.
 
     Raises:
-        UserError: if ``x`` does not have as many features as ``w`` has rows.
+        ArgumentError: if ``x`` does not have as many features as ``w`` has rows.
     """
     if x.shape[-1] != w.shape[0]:
-        raise UserError(f"{x.shape[-1]} features do not fit parameters made for {w.shape[0]}: check input_size")
+        raise ArgumentError(f"{x.shape[-1]} features do not fit parameters made for {w.shape[0]}: check `input_size`")
 
     def by_rows(x: Array, w: Array) -> Array:
         rows = matmul(x.astype(dtype).reshape(-1, x.shape[-1]), w.astype(dtype))
@@ -37,21 +39,27 @@ def product(x: Array, w: Array, dtype: Any) -> Array:
     return without_explicit_axes(by_rows, (x, w), PartitionSpec(*explicit_spec(x)[:-1], None))
 
 
-def input_projection(dtype: Any) -> InputProjectionFn[Any]:
-    """``input_projection`` of a cell whose parameters hold ``w_x [D, G*H]`` and ``b [G*H]`` (or None): ``z = x w_x + b``."""
+def input_projection(dtype: np.dtype) -> InputProjectionFn[Any]:
+    """Return ``z = x w_x + b``, for parameters with ``w_x [D, G*H]`` and ``b [G*H]`` or None."""
 
     def input_projection(params: Tree, x: Array) -> Array:
         z = product(x, params.w_x, dtype)
         if params.b is None:
             return z
-        # Laid out for all rows before it is made narrow: so its gradient is a sum over rows in its own type.
+        # Broadcast to all rows before the cast, so that the gradient of b is a sum over rows in its own dtype.
         return z + jnp.broadcast_to(params.b, z.shape).astype(dtype)
 
     return input_projection
 
 
-def recurrent_projection(dtype: Any) -> RecurrentProjectionFn[Any, Any]:
-    """``recurrent_projection`` of a cell whose parameters hold ``w_h [H, G*H]``: ``r = h w_h``."""
+def without_bias(projection: InputProjectionFn[Any], params: Tree, xs: Array) -> tuple[Array, Array]:
+    """Return ``xs w_x`` and ``b``, zeros if there is no bias: kernels add it, which saves a pass over the products."""
+    zs = projection(params._replace(b=None), xs)
+    return zs, jnp.zeros(zs.shape[-1], zs.dtype) if params.b is None else params.b
+
+
+def recurrent_projection(dtype: np.dtype) -> RecurrentProjectionFn[Any, Any]:
+    """Return ``r = h w_h``, for parameters with ``w_h [H, G*H]`` and states with ``hidden``."""
 
     def recurrent_projection(params: Tree, state: Tree) -> Array:
         return product(state.hidden, params.w_h, dtype)
@@ -59,55 +67,76 @@ def recurrent_projection(dtype: Any) -> RecurrentProjectionFn[Any, Any]:
     return recurrent_projection
 
 
+def no_recurrent_projection(params: Tree, state: Tree) -> Array:
+    """Return zeros ``[*B, H]``: ``recurrent_projection`` of a cell in which no unit reads another."""
+    del params
+    return jnp.zeros_like(state.hidden)
+
+
 def read_hidden(params: Tree, state: Tree) -> Array:
-    """``readout`` of a cell that shows its hidden state as it is."""
+    """Return the hidden state: ``readout`` of a cell without a projection."""
     del params
     return state.hidden
 
 
 def preactivation(z: Array, r: Array, like: Array) -> Array:
-    """``z + r`` in the dtype of the state ``like``."""
+    """Return ``z + r`` in the dtype of ``like``, a part of the state."""
     return z.astype(like.dtype) + r.astype(like.dtype)
 
 
 def split_gates(a: Array, gates: int) -> list[Array]:
-    """The ``gates`` blocks of the last axis."""
+    """Return the ``gates`` blocks of the last axis."""
     return jnp.split(a, gates, axis=-1)
 
 
-def squash(a: Array, gates: int, candidate: int) -> list[Array]:
-    """The ``gates`` blocks of the last axis, ``tanh`` of block number ``candidate`` and ``σ`` of all others.
+def activate_gates(a: Array, gates: int, candidate: int) -> list[Array]:
+    """Return the ``gates`` blocks of the last axis: ``tanh`` of block number ``candidate``, ``σ`` of all others.
 
-    One sigmoid of the whole, of which the candidate's block goes unused, vectorises on CPUs; three of slices do not.
+    One sigmoid of the whole, of which the candidate's block is not used, vectorises on CPUs; three of slices do not.
     """
     blocks = split_gates(sigmoid(a), gates)
     blocks[candidate] = tanh(split_gates(a, gates)[candidate])
     return blocks
 
 
+def rounded(w: Array, dtype: np.dtype) -> Array:
+    """Return a matrix in its own dtype, rounded as products in the compute dtype round it."""
+    return w.astype(dtype).astype(w.dtype)
+
+
+def last_block(hidden_size: int, dtype: np.dtype) -> Callable[[Tree], Float[Array, "H H"]]:
+    """Return a function of the parameters: the block of ``w_h`` that feeds the last gate, rounded as products are."""
+
+    def last_block(params: Tree) -> Array:
+        return rounded(params.w_h[:, -hidden_size:], dtype)
+
+    return last_block
+
+
 def initial_maps(
     params_type: Callable[..., Params],
     hidden_size: int,
     gate_biases: Sequence[float],
-    recurrent_init: str | initializers.Initializer,
+    recurrent_init: str | Initializer | None,
     dtype: Any,
+    *,
     feedback_size: int | None = None,
     extra: Callable[[Key], Mapping[str, Array | None]] = lambda key: {},
 ) -> InitFn[Params]:
-    """``init`` of a cell: ``w_x [D, G*H]`` (Glorot), ``w_h [P, G*H]`` (as asked) and ``b [G*H]`` (a constant a gate).
+    """Return ``init`` of a cell: ``w_x [D, G*H]`` (Glorot), ``w_h [P, G*H]`` and ``b [G*H]``, one constant a gate.
 
     Each gate's block is drawn on its own, with its own fan-out: a fused matrix would make Glorot's limits too small.
 
     Args:
-        params_type: the NamedTuple to fill.
+        params_type: the NamedTuple of parameters.
         hidden_size: H.
         gate_biases: the initial bias of each gate; their number is G.
-        recurrent_init: of each gate's block of ``w_h``.
-        dtype: of the parameters.
-        feedback_size: P, the width that feeds back; H unless given.
-        extra: from a key, the fields of ``params_type`` beyond these three, or in their place.
+        recurrent_init: initialiser of each gate's block of ``w_h``; None for parameters without ``w_h``.
+        dtype: dtype of the parameters.
+        feedback_size: P, the width that is fed back; H unless given.
+        extra: key to further fields of ``params_type``, or to fields in place of these three.
     """
-    recurrent = initializers.recurrent_initializer(recurrent_init)
+    recurrent = None if recurrent_init is None else initializers.recurrent_initializer(recurrent_init)
     gates = len(gate_biases)
 
     def init(key: Key, input_size: int) -> Params:
@@ -115,9 +144,11 @@ def initial_maps(
         key, extra_key = jax.random.split(key)
         keys = jax.random.split(key, 2 * gates)
         w_x = [initializers.glorot(k, (input_size, hidden_size), dtype) for k in keys[:gates]]
-        w_h = [recurrent(k, (feedback_size or hidden_size, hidden_size), dtype) for k in keys[gates:]]
         b = [jnp.full((hidden_size,), bias, dtype) for bias in gate_biases]
-        maps = {"w_x": jnp.concatenate(w_x, axis=1), "w_h": jnp.concatenate(w_h, axis=1), "b": jnp.concatenate(b)}
+        maps = {"w_x": jnp.concatenate(w_x, axis=1), "b": jnp.concatenate(b)}
+        if recurrent is not None:
+            w_h = [recurrent(k, (feedback_size or hidden_size, hidden_size), dtype) for k in keys[gates:]]
+            maps["w_h"] = jnp.concatenate(w_h, axis=1)
         return params_type(**{**maps, **extra(extra_key)})
 
     return init

@@ -1,15 +1,19 @@
-"""The long short-term memory with a forget gate: the one that people mean by "LSTM"."""
+"""The long short-term memory with a forget gate, and what its relatives share with it."""
 
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax.nn import log_sigmoid
 
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.arrays.activations import tanh
+from rnnlm_jax.arrays.log_slopes import log_abs_tanh, log_sigmoid_slope
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, StateFn, cell_factory, check_batch_shape, check_size
-from rnnlm_jax.cells.initializers import Initializer
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_size
+from rnnlm_jax.cells.cell_facts import CellFacts, Kernel, LogDeterminant
+from rnnlm_jax.cells.cell_functions import Initializer, StateFn
+from rnnlm_jax.kernels import lstm as lstm_kernel
 
 
 @serialized
@@ -23,14 +27,14 @@ class LSTMParams(NamedTuple):
 
 @serialized
 class LSTMState(NamedTuple):
-    """What the cell shows (``hidden``) and what it keeps (``cell``, the constant error carousel)."""
+    """The hidden state h and the cell state c."""
 
     hidden: Float[Array, "*B H"]
     cell: Float[Array, "*B H"]
 
 
 def zero_state(hidden_size: int, dtype: Any) -> StateFn[LSTMState]:
-    """``initial_state`` of every LSTM: nothing shown, nothing kept."""
+    """Return ``initial_state`` of every LSTM: zeros."""
 
     def initial_state(batch_shape: tuple[int, ...]) -> LSTMState:
         shape = (*check_batch_shape(batch_shape), hidden_size)
@@ -39,15 +43,36 @@ def zero_state(hidden_size: int, dtype: Any) -> StateFn[LSTMState]:
     return initial_state
 
 
+def log_output_slopes(after: LSTMState, o: Array) -> Array:
+    """Return ``ln|tanh(c_t) σ'(o)|``, an LSTM's slope of h along the output gate's pre-activation.
+
+    Every LSTM whose gates read only h computes c' from (h, c) and h' from (h, c'). Subtracting ``∂h'/∂c'`` times the
+    rows of c' from those of h' leaves a block triangle,
+
+        J = [[B + E A, E K], [A, K]]   →   [[B, 0], [A, K]],    B = diag(tanh(c') σ'(o)) U_o,    K = ∂c'/∂c, diagonal,
+
+    so that ``det J = det B · det K`` whatever the other gates are.
+    """
+    return log_abs_tanh(after.cell) + log_sigmoid_slope(o)
+
+
+def log_slopes(params: Any, before: LSTMState, after: LSTMState, z: Array, r: Array) -> Array:
+    """Return ``ln σ(f) + ln|tanh(c_t) σ'(o)|`` of an LSTM with gates i, f, g, o."""
+    del params
+    _, f, _, o = linear_maps.split_gates(linear_maps.preactivation(z, r, before.cell), 4)
+    return log_sigmoid(f) + log_output_slopes(after, o)
+
+
 @cell_factory
 def lstm(
     hidden_size: int,
     forget_bias: float = 1.0,
     recurrent_init: str | Initializer = "orthogonal",
+    *,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[LSTMParams, LSTMState]:
-    """The LSTM with a forget gate (Gers, Schmidhuber & Cummins 2000).
+    """Return the LSTM with a forget gate (Gers, Schmidhuber & Cummins 2000).
 
     With ``i, f, g, o`` the four blocks of ``x_t W_x + h_{t-1} W_h + b``,
 
@@ -55,30 +80,46 @@ def lstm(
 
     Args:
         hidden_size: H.
-        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
-        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
-        dtype: of the products; ``param_dtype`` unless given.
-        param_dtype: of parameters and state.
+        forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.
+        recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters and state.
 
     Raises:
-        UserError: for an unknown initialiser or a size that is not positive.
+        ArgumentError: for an unknown initialiser or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
     biases = (0.0, forget_bias, 0.0, 0.0)
+    input_projection = linear_maps.input_projection(dtype)
 
     def update(params: LSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        i, f, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
+        i, f, g, o = linear_maps.activate_gates(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
         cell = f * state.cell + i * g
         return LSTMState(o * tanh(cell), cell)
+
+    def run_kernel(
+        params: LSTMParams, state: LSTMState, xs: Array, step_mask: Array, keep_state: Array, *, reverse: bool
+    ) -> tuple[LSTMState, LSTMState]:
+        zs, b = linear_maps.without_bias(input_projection, params, xs)
+        hs, hidden, cell = lstm_kernel.lstm(
+            zs, params.w_h, b, state.hidden, state.cell, step_mask, keep_state, reverse=reverse
+        )
+        return LSTMState(hidden, cell), LSTMState(hs, hs)  # readout reads the hidden part only
 
     return Cell(
         spec=CellSpec("lstm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
         init=linear_maps.initial_maps(LSTMParams, hidden_size, biases, recurrent_init, param_dtype),
         initial_state=zero_state(hidden_size, param_dtype),
-        input_projection=linear_maps.input_projection(dtype),
+        input_projection=input_projection,
         recurrent_projection=linear_maps.recurrent_projection(dtype),
         update=update,
         additive=True,
         readout=linear_maps.read_hidden,
+    ).with_facts(
+        CellFacts(
+            kernel=Kernel(LSTMParams, run_kernel),
+            is_cudnn_lstm=True,
+            log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype)),
+        )
     )

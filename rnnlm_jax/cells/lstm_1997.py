@@ -9,8 +9,9 @@ from rnnlm_jax.arrays.activations import tanh
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
-from rnnlm_jax.cells.initializers import Initializer
-from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.cells.cell_facts import CellFacts, LogDeterminant
+from rnnlm_jax.cells.cell_functions import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, log_output_slopes, zero_state
 
 
 @serialized
@@ -22,36 +23,44 @@ class LSTM1997Params(NamedTuple):
     b: Float[Array, " 3*H"]
 
 
+def log_slopes(params: LSTM1997Params, before: LSTMState, after: LSTMState, z: Array, r: Array) -> Array:
+    """Return ``ln|tanh(c_t) σ'(o)|``; ``∂c_t/∂c_{t-1}`` is 1."""
+    del params
+    _, _, o = linear_maps.split_gates(linear_maps.preactivation(z, r, before.cell), 3)
+    return log_output_slopes(after, o)
+
+
 @cell_factory
 def lstm_1997(
     hidden_size: int,
     recurrent_init: str | Initializer = "orthogonal",
+    *,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[LSTM1997Params, LSTMState]:
-    """The LSTM without a forget gate (Hochreiter & Schmidhuber 1997).
+    """Return the LSTM without a forget gate (Hochreiter & Schmidhuber 1997).
 
     With ``i, g, o`` the three blocks of ``x_t W_x + h_{t-1} W_h + b``,
 
         c_t = c_{t-1} + σ(i) tanh(g),    h_t = σ(o) tanh(c_t):
 
-    the carousel has weight exactly 1, so what it holds is only ever added to. Both squashing functions are tanh; the
-    paper's, sigmoids scaled to (-2, 2) and (-1, 1), are 2 tanh(·/2) and tanh(·/2).
+    the weight of ``c_{t-1}`` is exactly 1 (the constant error carousel), so contents only accumulate. Both squashing
+    functions are tanh; the paper's, sigmoids scaled to (-2, 2) and (-1, 1), are 2 tanh(·/2) and tanh(·/2).
 
     Args:
         hidden_size: H.
-        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
-        dtype: of the products; ``param_dtype`` unless given.
-        param_dtype: of parameters and state.
+        recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters and state.
 
     Raises:
-        UserError: for an unknown initialiser or a size that is not positive.
+        ArgumentError: for an unknown initialiser or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
 
     def update(params: LSTM1997Params, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        i, g, o = linear_maps.squash(linear_maps.preactivation(z, r, state.cell), 3, candidate=1)
+        i, g, o = linear_maps.activate_gates(linear_maps.preactivation(z, r, state.cell), 3, candidate=1)
         cell = state.cell + i * g
         return LSTMState(o * tanh(cell), cell)
 
@@ -64,4 +73,4 @@ def lstm_1997(
         update=update,
         additive=True,
         readout=linear_maps.read_hidden,
-    )
+    ).with_facts(CellFacts(log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype))))

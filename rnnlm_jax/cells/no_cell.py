@@ -1,4 +1,4 @@
-"""No recurrence at all: for a language model whose output layer reads the last words itself."""
+"""A cell without units, for a language model whose output layer reads the last words itself."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape
 
 @cell_factory
 def no_cell(dtype: Any = None, param_dtype: Any = jnp.float32) -> Cell[tuple[()], tuple[()]]:
-    """A cell without units, parameters and state: its output has size 0, and there is nothing to run over time.
+    """Return a cell without units, parameters and state, whose output has size 0.
 
-    It is in no zoo: what holds for recurrences says nothing of it. A language model passes it over.
+    It is not registered as a recurrence and cannot be unrolled; a language model skips it.
 
     Args:
-        dtype: of products, of which there are none; ``param_dtype`` unless given.
-        param_dtype: of its empty outputs.
+        dtype: recorded in the spec; ``param_dtype`` unless given.
+        param_dtype: dtype of the empty outputs.
     """
 
     def init(key: Key, input_size: int) -> tuple[()]:

@@ -1,9 +1,10 @@
-"""The LSTM whose gates look at the cell."""
+"""The LSTM whose gates read the cell state."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.nn import log_sigmoid
 
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.arrays.activations import sigmoid, tanh
@@ -11,8 +12,9 @@ from rnnlm_jax.arrays.broadcasting import over_batch
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
-from rnnlm_jax.cells.initializers import Initializer
-from rnnlm_jax.cells.lstm import LSTMState, zero_state
+from rnnlm_jax.cells.cell_facts import CellFacts, LogDeterminant
+from rnnlm_jax.cells.cell_functions import Initializer
+from rnnlm_jax.cells.lstm import LSTMState, log_output_slopes, zero_state
 
 
 @serialized
@@ -27,15 +29,30 @@ class PeepholeLSTMParams(NamedTuple):
     peep_o: Float[Array, " H"]
 
 
+def log_slopes(params: PeepholeLSTMParams, before: LSTMState, after: LSTMState, z: Array, r: Array) -> Array:
+    """Return ``ln|∂c_t/∂c_{t-1}| + ln|tanh(c_t) σ'(o)|``.
+
+    ``∂c_t/∂c_{t-1} = f + p_f c f(1 - f) + p_i tanh(g) i(1 - i)``; the larger gate is factored out of the sum.
+    """
+    i, f, g, o = linear_maps.split_gates(linear_maps.preactivation(z, r, before.cell), 4)
+    p_i, p_f, p_o = (over_batch(p, before.cell) for p in (params.peep_i, params.peep_f, params.peep_o))
+    i, f = i + p_i * before.cell, f + p_f * before.cell
+    larger = jnp.maximum(log_sigmoid(f), log_sigmoid(i))
+    kept = jnp.exp(log_sigmoid(f) - larger) * (1 + p_f * before.cell * sigmoid(-f))
+    written = jnp.exp(log_sigmoid(i) - larger) * p_i * jnp.tanh(g) * sigmoid(-i)
+    return larger + jnp.log(jnp.abs(kept + written)) + log_output_slopes(after, o + p_o * after.cell)
+
+
 @cell_factory
 def peephole_lstm(
     hidden_size: int,
     forget_bias: float = 1.0,
     recurrent_init: str | Initializer = "orthogonal",
+    *,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[PeepholeLSTMParams, LSTMState]:
-    """The LSTM with peephole connections (Gers, Schraudolph & Schmidhuber 2002; in this form Graves 2013, eqs. 7-11).
+    """Return the LSTM with peephole connections (Gers, Schraudolph & Schmidhuber 2002; as in Graves 2013, eqs. 7-11).
 
     With ``i, f, g, o`` the four blocks of ``x_t W_x + h_{t-1} W_h + b`` and diagonal peephole weights p,
 
@@ -43,13 +60,13 @@ def peephole_lstm(
 
     Args:
         hidden_size: H.
-        forget_bias: initial value of the forget gate's part of ``b``; nothing is added to it later.
-        recurrent_init: of each gate's block of ``w_h``, see ``elman``.
-        dtype: of the products; ``param_dtype`` unless given.
-        param_dtype: of parameters and state.
+        forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.
+        recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
+        dtype: dtype of the matrix products; ``param_dtype`` unless given.
+        param_dtype: dtype of parameters and state.
 
     Raises:
-        UserError: for an unknown initialiser or a size that is not positive.
+        ArgumentError: for an unknown initialiser or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
     biases = (0.0, forget_bias, 0.0, 0.0)
@@ -78,4 +95,4 @@ def peephole_lstm(
         update=update,
         additive=True,
         readout=linear_maps.read_hidden,
-    )
+    ).with_facts(CellFacts(log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype))))

@@ -5,14 +5,12 @@ from typing import Any
 
 from rnnlm_jax.cli.common_arguments import Arguments
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.evaluation.comparison import Dynamic, dynamic
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import DEFAULTS
-from rnnlm_jax.evaluation.comparison.trained_run import scale_of, training_text
+from rnnlm_jax.evaluation.comparison import DEFAULTS, DynamicRule, dynamic_rule, gradient_scale, training_text
 from rnnlm_jax.jobs.run_folder import Run
 from rnnlm_jax.language_model.model import LanguageModelParams
 from rnnlm_jax.system.progress import token_bar
 
-#: Fields of ``Dynamic`` that have an option ``--dynamic-FIELD``.
+#: Fields of ``DynamicRule`` that have an option ``--dynamic-FIELD``.
 FIELDS = ("rate", "decay", "epsilon", "segment")
 
 
@@ -49,7 +47,7 @@ def add_dynamic_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def dynamic_settings(arguments: argparse.Namespace) -> Dynamic | None:
+def dynamic_settings(arguments: argparse.Namespace) -> DynamicRule | None:
     """Return the chosen update rule; None without ``--dynamic``.
 
     Raises:
@@ -67,13 +65,24 @@ def dynamic_settings(arguments: argparse.Namespace) -> Dynamic | None:
             raise ConfigError(f"--dynamic-{name} is for --dynamic rms, which reads training text: leave it out")
     if arguments.dynamic_batches is not None and arguments.dynamic_batches < 1:
         raise ConfigError(f"--dynamic-batches must be 1 or more, not {arguments.dynamic_batches}")
-    return dynamic(arguments.dynamic, **given)
+    return dynamic_rule(arguments.dynamic, **given)
 
 
-def gradient_scale(run: Run, name: str, settings: Dynamic, arguments: argparse.Namespace) -> LanguageModelParams | None:
+def measure_scale(
+    run: Run, name: str, settings: DynamicRule, arguments: argparse.Namespace
+) -> LanguageModelParams | None:
     """Measure the scale of gradients on training text, with a progress bar; None for the rule sgd, which has none."""
     if settings.rule == "sgd":
         return None
-    text = training_text(run, arguments.data_dir, arguments.dynamic_text)
+    remedy = "give its present path with --dynamic-text"
+    text = training_text(run, arguments.data_dir, arguments.dynamic_text, remedy=remedy)
     with token_bar(f"{name}: gradients of training text", len(text)) as bar:
-        return scale_of(run, text, settings, arguments.dynamic_batches, bar.update)
+        return gradient_scale(
+            run.model,
+            run.params,
+            text,
+            run.vocabulary,
+            segment=settings.segment,
+            max_batches=arguments.dynamic_batches,
+            progress=bar.update,
+        )

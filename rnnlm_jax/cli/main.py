@@ -12,7 +12,7 @@ from rnnlm_jax.cli.error_messages import errors_with_option_names, report
 from rnnlm_jax.cli.parser import Parser
 from rnnlm_jax.cli.standard_streams import OutputClosedError, guarded_streams, prepare_streams
 from rnnlm_jax.jobs.stopping import STOPPED, Stopped, Terminated, terminate_as_interrupt
-from rnnlm_jax.system.input_files import kept_inputs
+from rnnlm_jax.system.input_files import keep_piped_inputs
 from rnnlm_jax.version import __version__
 
 #: Subcommand -> its description; each is a module of ``commands`` with ``EXAMPLES``, ``add_arguments`` and ``main``.
@@ -85,7 +85,7 @@ def _run(words: Sequence[str]) -> int:
         except SystemExit as exit:  # from argparse, after help or a bad option
             return int(exit.code or 0)
         cache = getattr(parsed, "compilation_cache", compilation_cache.OFF)
-        with kept_inputs(), compilation_cache.kept_programs(cache), errors_with_option_names(parsed.option_names):
+        with keep_piped_inputs(), compilation_cache.kept_programs(cache), errors_with_option_names(parsed.option_names):
             code = module.main(parsed)
             sys.stdout.flush()
         return code

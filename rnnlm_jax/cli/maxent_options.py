@@ -32,9 +32,9 @@ def train_maxent(arguments: argparse.Namespace, text: EncodedText, vocabulary: V
     if arguments.held_out is not None:
         held_out = encode_text(arguments.held_out, vocabulary, arguments.data_dir)
         with token_bar("choosing priors", None) as bar:
-            priors = maxent.choose_priors(text, vocabulary, arguments.order, held_out, bar.update)
+            priors = maxent.choose_priors(text, vocabulary, arguments.order, held_out=held_out, progress=bar.update)
     with token_bar("training", None) as bar:
-        return maxent.train(text, vocabulary, arguments.order, priors, bar.update)
+        return maxent.train(text, vocabulary, arguments.order, priors=priors, progress=bar.update)
 
 
 def read_priors(arguments: argparse.Namespace) -> maxent.Priors:

@@ -45,8 +45,8 @@ def train_snm(arguments: argparse.Namespace, text: EncodedText, vocabulary: Voca
     held_out = None
     if arguments.held_out is not None:
         held_out = encode_text(arguments.held_out, vocabulary, arguments.data_dir)
-    with token_bar("training", snm.work(text, types, adjustment, held_out)) as bar:
-        return snm.train(text, vocabulary, types, adjustment, held_out, bar.update)
+    with token_bar("training", snm.progress_total(text, types, adjustment=adjustment, held_out=held_out)) as bar:
+        return snm.train(text, vocabulary, types, adjustment=adjustment, held_out=held_out, progress=bar.update)
 
 
 def _adjustment(arguments: argparse.Namespace) -> snm.Adjustment:

@@ -1,4 +1,4 @@
-"""Compiling with the options that are right on this processor."""
+"""``jax.jit`` with options under which float64 is compiled correctly on this processor."""
 
 from rnnlm_jax.compilation.float64_fault import (
     RIGHT_OPTIONS,

@@ -1,9 +1,8 @@
-"""A fault of some jaxlib releases on CPUs: float64 arrays joined along their last axis get wrong elements.
+"""A miscompilation of some jaxlib releases on CPUs: wrong elements in concatenated float64 arrays.
 
-On processors with AVX-512, jaxlib 0.8.0 to 0.11.0 may compile a concatenation of sums wrongly in float64, for some
-shapes, without an error. The gates of a cell are such a concatenation in the derivative of its update, so that
-gradients can be wrong by a third. Other types are not affected. One small program shows whether this process has the
-fault.
+On processors with AVX-512, jaxlib 0.8.0 to 0.11.0 may compile a concatenation of sums along the last axis wrongly in
+float64, for some shapes, without an error. The derivative of a cell's update concatenates gates in this way, so that
+gradients can be wrong by a third. Other dtypes are not affected. A small test program detects the fault.
 """
 
 import contextlib
@@ -18,13 +17,13 @@ import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 
-#: Options of ``jax.jit`` under which the fault does not occur, the cheapest of those that are right.
+#: Options of ``jax.jit`` under which the fault does not occur; the fastest of those.
 RIGHT_OPTIONS: dict[str, Any] = {"xla_cpu_prefer_vector_width": 128}
 
 #: The same for a whole process, in the environment variable XLA_FLAGS, which XLA reads once.
 RIGHT_FLAGS = "--xla_cpu_max_isa=AVX2"
 
-#: The release whose products under ``vmap`` are wrong from some thousand rows on, in every type (jax#39103).
+#: The release whose products under ``vmap`` are wrong from some thousand rows on, in every dtype (jax#39103).
 FAULTY_JAXLIB = "0.10.2"
 
 _with_right_options = contextvars.ContextVar("compiled with RIGHT_OPTIONS", default=False)
@@ -43,27 +42,27 @@ def warn_of_faulty_jaxlib(version: str = jaxlib.version.__version__) -> None:
 
 @functools.cache
 def float64_is_miscompiled() -> bool:
-    """Return whether a float64 program is compiled wrongly in this process; it is compiled and run on the first call.
+    """Return whether float64 programs are compiled wrongly in this process; the first call runs a test program.
 
-    The answer depends on the processor, the jaxlib release and ``XLA_FLAGS``. It is False where the default device is
-    not a CPU.
+    The result depends on the processor, the jaxlib release and ``XLA_FLAGS``. It is False if the default device is not
+    a CPU.
     """
     if jax.default_backend() != "cpu":
         return False
     with jax.enable_x64(True), jax.transfer_guard("allow"):
-        return not joins_sums_rightly(jax.jit(joined_sums))
+        return not joins_sums_correctly(jax.jit(joined_sums))
 
 
 def joined_sums(c: Any, ps: tuple[Any, ...], i: Any) -> Any:
-    """Two sums of slices side by side: the form in which the fault was found."""
+    """Return two concatenated sums of slices, the form in which the fault was found."""
     p, q, r, s = ps
     return jnp.concatenate([c + p[i] + q[i] + s[i], c + p[i] + r[i] + s[i]], axis=-1)
 
 
-def joins_sums_rightly(compiled: Any) -> bool:
-    """Return whether a compiled ``joined_sums`` gives the sums that NumPy gives, for the shapes that show the fault."""
+def joins_sums_correctly(compiled: Any) -> bool:
+    """Return whether a compiled ``joined_sums`` equals NumPy's, for shapes that show the fault."""
     c = np.arange(40.0).reshape(2, 4, 5)
-    # Whole numbers, so that sums are exact in any order; all different, so that a wrong element shows.
+    # Whole numbers, so that sums are exact in any order; all different, so that a wrong element is detected.
     ps = tuple(10.0**k + np.arange(320.0).reshape(8, 2, 4, 5) for k in (3, 4, 5, 6))
     p, q, r, s = (each[3] for each in ps)
     expected = np.concatenate([c + p + q + s, c + p + r + s], axis=-1)
@@ -72,9 +71,9 @@ def joins_sums_rightly(compiled: Any) -> bool:
 
 
 def warn_of_float64(*dtypes: Any) -> None:
-    """Warn, once in a process, if any of the types is float64 and float64 is compiled wrongly here.
+    """Warn, once in a process, if a dtype is float64 and float64 is compiled wrongly here.
 
-    Programs that ``rnnlm_jax.compilation.jit`` compiles are right, and nothing is said while they are traced.
+    Programs that ``rnnlm_jax.compilation.jit`` compiles are correct, so that there is no warning while they are traced.
     """
     if _with_right_options.get() or np.float64 not in dtypes:
         return

@@ -1,4 +1,4 @@
-"""``jax.jit`` with the compiler options under which float64 is right."""
+"""``jax.jit`` with compiler options under which float64 is correct."""
 
 import functools
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from rnnlm_jax.compilation import float64_fault
 
 
 def jit(function: Callable[..., Any], *, computes_in_float64: bool = False, **options: Any) -> "Jitted":
-    """Compile a function as ``jax.jit`` does, with options that avoid the fault of ``float64_fault`` where it occurs.
+    """Compile a function as ``jax.jit`` does, with options that avoid the fault of ``float64_fault``.
 
-    Where it does not, or float64 is off, this is ``jax.jit`` itself. Under the caller's ``jit``, ``grad`` or ``vmap``
-    it is, too: jax takes compiler options of the outermost ``jit`` only.
+    Where the fault does not occur, or float64 is off, this is ``jax.jit`` itself; under the caller's ``jit``, ``grad``
+    or ``vmap``, too: jax reads compiler options of the outermost ``jit`` only.
 
     Args:
-        function: what to compile.
+        function: the function.
         computes_in_float64: whether it uses float64 inside even where x64 is off.
-        options: of ``jax.jit``: static and donated arguments, shardings.
+        **options: options of ``jax.jit``: static and donated arguments, shardings.
     """
     jitted = Jitted(function, computes_in_float64, options)
     functools.update_wrapper(jitted, function)
@@ -31,7 +31,7 @@ class Jitted:
     """A function compiled on its first call for each shape; see ``jit``."""
 
     def __init__(self, function: Callable[..., Any], computes_in_float64: bool, options: dict[str, Any]):
-        """Keep the function in both forms: compiled by default, and with ``RIGHT_OPTIONS``."""
+        """Prepare both forms: with default options, and with ``RIGHT_OPTIONS``."""
         self._computes_in_float64 = computes_in_float64
         self._default: Any = jax.jit(function, **options)
         self._right: Any = jax.jit(function, **options, compiler_options=float64_fault.RIGHT_OPTIONS)
@@ -51,22 +51,22 @@ class Jitted:
             return self._right.lower(*args, **kwargs)
 
     def num_compiled(self) -> int:
-        """Return how many programs are compiled: one for each set of shapes, dtypes, shardings and static arguments."""
+        """Return the number of compiled programs, one for each set of shapes, dtypes, shardings and static values."""
         return self._default._cache_size() + self._right._cache_size()
 
     def _needs_right_options(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        uses_float64 = self._computes_in_float64 or jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+        uses_float64 = self._computes_in_float64 or bool(jax.config.read("jax_enable_x64"))
         return uses_float64 and float64_fault.float64_is_miscompiled() and not is_traced((args, kwargs))
 
 
 def is_traced(arguments: Any) -> bool:
-    """Return whether the caller or an argument is being traced, so that what is called becomes part of a program."""
+    """Return whether the caller or an argument is being traced, so that a call becomes part of a program."""
     return under_jit() or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
 
 
 def under_jit() -> bool:
-    """Return whether the caller is being traced by ``jit`` or inside a loop: then every new array is a tracer.
+    """Return whether the caller is being traced by ``jit`` or inside a loop, where every new array is a tracer.
 
-    Under an eager ``vmap`` or ``grad`` only what depends on the arguments is.
+    Under an eager ``vmap`` or ``grad`` only arrays that depend on the arguments are.
     """
     return isinstance(jax.lax.iota(np.int32, 1), Tracer)

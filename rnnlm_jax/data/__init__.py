@@ -1,22 +1,16 @@
-"""Text to arrays: vocabularies, corpora and batches. Only NumPy and the standard library are imported here."""
+"""Vocabularies, corpora and batches; importing it imports NumPy and the standard library only."""
 
 from rnnlm_jax.data.batching import Batch, Batches, BatchSequence, SentenceBatches, StreamBatches
-from rnnlm_jax.data.checks import require_in_vocabulary
-from rnnlm_jax.data.corpora import (
-    CORPORA,
-    Corpus,
-    is_path,
-    is_pattern,
-    lines_of,
-    load_corpus,
-    path_corpus,
-    read_lines,
-    read_text,
-)
-from rnnlm_jax.data.encoded import EncodedText
+from rnnlm_jax.data.corpora.by_name import CORPORA, is_path, load_corpus
+from rnnlm_jax.data.corpora.corpus import Corpus
+from rnnlm_jax.data.corpora.text_files import is_pattern, read_text
+from rnnlm_jax.data.corpora.text_reading import read_lines
+from rnnlm_jax.data.encoded_text import EncodedText
+from rnnlm_jax.data.progress import Progress, no_progress
 from rnnlm_jax.data.subword_building import read_tokenizer
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_building import build_vocabulary
+from rnnlm_jax.data.vocabulary_coverage import require_in_vocabulary
 from rnnlm_jax.data.vocabulary_files import read_vocabulary_file
 from rnnlm_jax.data.white_space import split_words, strip_space
 
@@ -27,15 +21,15 @@ __all__ = [
     "Batches",
     "Corpus",
     "EncodedText",
+    "Progress",
     "SentenceBatches",
     "StreamBatches",
     "Vocabulary",
     "build_vocabulary",
     "is_path",
     "is_pattern",
-    "lines_of",
     "load_corpus",
-    "path_corpus",
+    "no_progress",
     "read_lines",
     "read_text",
     "read_tokenizer",

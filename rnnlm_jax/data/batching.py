@@ -1,7 +1,4 @@
-"""A text as batches of fixed shape `[T, B]`: contiguous streams that carry state, or independent sentences.
-
-This is the one place where rows of text become columns of a time-major array.
-"""
+"""Batches of a text in memory, time-major `[T, B]`: contiguous streams that carry state, or independent sentences."""
 
 from __future__ import annotations
 
@@ -10,61 +7,82 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from rnnlm_jax.data.buckets import EpochOrder, LengthBuckets, padded
-from rnnlm_jax.data.encoded import EncodedText
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.data.encoded_text import EncodedText
+from rnnlm_jax.data.length_buckets import EpochOrder, LengthBuckets, pad_sentences
+from rnnlm_jax.errors import ArgumentError, DataError
 
 ArrayType = TypeVar("ArrayType")
 
 
 class Batch(NamedTuple, Generic[ArrayType]):
-    """What one training or evaluation step reads, time-major.
+    """Input of one training or evaluation step, time-major.
 
-    Texts give a ``Batch[np.ndarray]``; models take a ``Batch[jax.Array]`` as well.
+    Batch iterators yield a ``Batch[np.ndarray]``; models take a ``Batch[jax.Array]`` as well.
     """
 
     inputs: ArrayType  # int32 [T, B], the token before each target
-    targets: ArrayType  # int32 [T, B]; 0 where masked, a valid id that counts for nothing
-    mask: ArrayType  # bool [T, B], which targets count
+    targets: ArrayType  # int32 [T, B]; where masked 0, a valid id that does not count
+    mask: ArrayType  # bool [T, B], True where the target counts
 
 
 @runtime_checkable
 class BatchSequence(Protocol):
-    """The batches of one epoch, at random access: a resumed job jumps to its position."""
+    """The batches of one epoch, with random access so that a resumed job can jump to its position."""
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, i: int, /) -> Batch[np.ndarray]: ...
-    def after(self, first: int, /) -> Iterator[Batch[np.ndarray]]: ...
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        ...
+
+    def __getitem__(self, i: int, /) -> Batch[np.ndarray]:
+        """Return batch `i`."""
+        ...
+
+    def after(self, first: int, /) -> Iterator[Batch[np.ndarray]]:
+        """Yield the batches from number `first` on."""
+        ...
 
 
 @runtime_checkable
 class Batches(Protocol):
-    """What a training loop takes: the batches of any epoch, and whether state is carried from one to the next."""
+    """The batches of all epochs, as a training loop takes them."""
 
     @property
-    def carries_state(self) -> bool: ...
-    def __len__(self) -> int: ...
-    def epoch(self, epoch: int) -> BatchSequence: ...
-    def close(self) -> None: ...
+    def carries_state(self) -> bool:
+        """Whether the model's state is carried from each batch to the next."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        ...
+
+    def epoch(self, epoch: int) -> BatchSequence:
+        """Return the batches of an epoch, counted from 0."""
+        ...
+
+    def close(self) -> None:
+        """Release threads, processes and files."""
+        ...
 
 
 class StreamBatches:
-    """A text laid in `B` contiguous streams and cut into windows of `T` tokens, for truncated back-propagation.
+    """`B` contiguous streams of a text, cut into windows of `T` tokens for truncated back-propagation through time.
 
-    With `S = ceil(N / B)`, stream `b` holds the tokens `b S` to `(b + 1) S - 1`; what is beyond the text is masked, as
-    is the rest of the last bptt. Window `i + 1` goes on where bptt `i` ended, so a model carries its state from one
-    batch to the next, from initial state at the start of the epoch. Every token is a target exactly once an epoch, and
-    its input is the token before it in the text, also at the start of a stream; the first one's is `first_input`.
+    With `S = ceil(N / B)`, stream `b` holds the tokens `b S` to `(b + 1) S - 1`; positions beyond the text, and beyond
+    the end of a stream in the last window, are masked. Window `i + 1` continues where window `i` ended, so a model
+    carries its state from each batch to the next, starting from its initial state in each epoch. Every token is a
+    target exactly once an epoch; its input is the token before it in the text, also at the start of a stream, and
+    `first_input` for the first token of the text.
 
     Args:
         tokens: int `[N]`, the text.
-        batch_size: the number of streams `B`.
-        bptt: the tokens a stream gives to a batch, `T`.
-        first_input: the input before the first token of the text, usually the end-of-line id.
-        columns: the streams to lay out, ascending; a process of several has those of its devices. `None`: all.
+        batch_size: number of streams `B`.
+        bptt: length `T` of a window, in tokens.
+        first_input: input before the first token of the text, usually the end-of-line id.
+        columns: streams to return, ascending: those of the devices of this process; `None`: all.
 
     Raises:
-        UserError: a size that is not positive, a negative `first_input`, or a text without tokens.
+        ArgumentError: a size is not positive, or `first_input` is negative.
+        DataError: the text has no tokens.
     """
 
     carries_state = True
@@ -74,36 +92,37 @@ class StreamBatches:
         tokens: np.ndarray,
         batch_size: int,
         bptt: int,
+        *,
         first_input: int = 0,
         columns: np.ndarray | None = None,
     ) -> None:
-        """Take the text; windows are copied out of it when they are asked for."""
+        """Keep the text; each window is copied from it on access."""
         require_positive(batch_size=batch_size, bptt=bptt)
         require_not_negative(first_input=first_input)
         self._tokens = np.asarray(tokens).reshape(-1)
         if self._tokens.size == 0:
-            raise UserError("there are no tokens to make batches of: give a text that is not empty")
+            raise DataError("the text has no tokens to make batches of: give one that is not empty")
         self.batch_size = batch_size
         self.bptt = bptt
         self._first_input = first_input
         size = self._tokens.size
         self._length = -(-size // batch_size)
         self._windows = -(-self._length // bptt)
-        starts = all_columns(batch_size, columns) * self._length
+        starts = selected_columns(batch_size, columns) * self._length
         self._starts = np.minimum(starts, size)
         self._sizes = np.minimum(starts + self._length, size) - self._starts
-        #: How many of the columns are whole; the ones after them are shorter, or beyond the text.
+        #: Number of columns that are full streams; the others are shorter, or lie beyond the text.
         self._whole = int(np.count_nonzero(self._sizes == self._length))
         whole_streams = size // self._length
         self._streams = self._tokens[: whole_streams * self._length].reshape(whole_streams, self._length)
         self._rows = self._starts[: self._whole] // self._length if columns is not None else slice(None)
 
     def __len__(self) -> int:
-        """Return the number of windows an epoch."""
+        """Return the number of windows in an epoch."""
         return self._windows
 
     def __getitem__(self, i: int) -> Batch[np.ndarray]:
-        """Return bptt `i` of every stream."""
+        """Return window `i` of every stream."""
         start = checked_index(i, len(self)) * self.bptt
         targets = np.zeros((self.bptt, self._starts.size), np.int32)
         whole = self._streams[:, start : start + self.bptt][self._rows]
@@ -127,36 +146,37 @@ class StreamBatches:
         return self.after(0)
 
     def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
-        """Yield the windows after the `first` ones."""
+        """Yield the windows from number `first` on."""
         return (self[i] for i in range(first, len(self)))
 
     def epoch(self, epoch: int) -> StreamBatches:
-        """Return the batches of an epoch: the same ones each time, since text that carries state has one order."""
+        """Return the batches of an epoch; they are the same in every epoch, since carried state fixes the order."""
         require_not_negative(epoch=epoch)
         return self
 
     def close(self) -> None:
-        """Nothing is held open: the text is in memory."""
+        """Do nothing: the text is in memory."""
 
 
 class SentenceBatches:
-    """Sentences that know nothing of each other: grouped by length, padded, masked, shuffled anew each epoch.
+    """Independent sentences, batched by padded length and shuffled in each epoch.
 
-    A sentence is a line of the text with its end-of-line token; its first input is `first_input`, so models start from
-    initial state. A sentence goes to the shortest boundary that holds it; one beyond the last boundary to the next
-    power of two. The last batch of a length is filled up with masked rows, so that there are as many
-    shapes as lengths. Lines without tokens have nothing to predict and are left out.
+    A sentence is a line of the text with its end-of-line token; its first input is `first_input`, and models start it
+    from their initial state. It is padded to the shortest boundary that is at least its length, or beyond the last
+    boundary to the next power of two. The last batch of a length is filled with masked rows, so that each length has
+    one shape. Lines without tokens are left out.
 
     Args:
         encoded: the text.
-        batch_size: sentences a batch, `B`.
-        seed: the order of an epoch is a function of `(seed, epoch)` alone.
-        first_input: the input before each sentence, usually the end-of-line id.
-        boundaries: the padded lengths `T`, in tokens; `None`: `DEFAULT_BOUNDARIES`.
-        columns: the places of a batch to fill, ascending; a process of several has those of its devices. `None`: all.
+        batch_size: sentences in a batch, `B`.
+        seed: seed of the order; the order of an epoch is a function of `(seed, epoch)`.
+        first_input: input before each sentence, usually the end-of-line id.
+        boundaries: padded lengths `T`, in tokens; `None`: `DEFAULT_BOUNDARIES`.
+        columns: columns of each batch to return, ascending: those of the devices of this process; `None`: all.
 
     Raises:
-        UserError: a size or boundary that is not positive, a negative seed, or a text without tokens.
+        ArgumentError: a size or boundary is not positive, or `seed` or `first_input` is negative.
+        DataError: the text has no tokens.
     """
 
     carries_state = False
@@ -176,15 +196,15 @@ class SentenceBatches:
         require_not_negative(seed=seed, first_input=first_input)
         self.batch_size = batch_size
         self.seed = seed
-        self._columns = all_columns(batch_size, columns)
+        self._columns = selected_columns(batch_size, columns)
         self._first_input = first_input
         self._tokens = encoded.tokens
         self._ends = encoded.line_ends
         self._buckets = LengthBuckets(encoded.line_ends, boundaries)
 
     def __len__(self) -> int:
-        """Return the number of batches an epoch, the same for each."""
-        return self._buckets.count(self.batch_size)
+        """Return the number of batches in an epoch, the same for each."""
+        return self._buckets.batch_count(self.batch_size)
 
     def epoch(self, epoch: int) -> SentenceEpoch:
         """Return the batches of an epoch in the order that `(seed, epoch)` gives."""
@@ -192,20 +212,20 @@ class SentenceBatches:
         return SentenceEpoch(self, self._buckets.order(self.seed, epoch, self.batch_size))
 
     def assemble(self, length: int, rows: np.ndarray) -> Batch[np.ndarray]:
-        """Return the batch of some sentences, given by line number, padded to `length` tokens."""
-        own = rows[self._columns[self._columns < rows.size]]
-        lines = [self._tokens[self._ends[row - 1] if row else 0 : self._ends[row]] for row in own.tolist()]
-        return Batch(*padded(lines, self._columns.size, length, self._first_input))
+        """Return the batch of the sentences with line numbers `rows`, padded to `length` tokens."""
+        chosen = rows[self._columns[self._columns < rows.size]]
+        lines = [self._tokens[self._ends[row - 1] if row else 0 : self._ends[row]] for row in chosen.tolist()]
+        return Batch(*pad_sentences(lines, self._columns.size, length, first_input=self._first_input))
 
     def close(self) -> None:
-        """Nothing is held open: the text is in memory."""
+        """Do nothing: the text is in memory."""
 
 
 class SentenceEpoch:
-    """One epoch of `SentenceBatches`: its batches, built when they are asked for."""
+    """The batches of one epoch of `SentenceBatches`, each assembled on access."""
 
     def __init__(self, batches: SentenceBatches, order: EpochOrder) -> None:
-        """Take the order; `SentenceBatches.epoch` makes it."""
+        """Keep the order of the batches; call `SentenceBatches.epoch` instead."""
         self._batches = batches
         self._order = order
 
@@ -222,7 +242,7 @@ class SentenceEpoch:
         return self.after(0)
 
     def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
-        """Yield the batches after the `first` ones."""
+        """Yield the batches from number `first` on."""
         return (self[i] for i in range(first, len(self)))
 
 
@@ -233,28 +253,28 @@ def checked_index(i: int, length: int) -> int:
     return i % length
 
 
-def all_columns(batch_size: int, columns: np.ndarray | None) -> np.ndarray:
-    """Return the columns of a batch that are asked for."""
+def selected_columns(batch_size: int, columns: np.ndarray | None) -> np.ndarray:
+    """Return the numbers of the selected columns of a batch: all of them if `columns` is None."""
     return np.arange(batch_size) if columns is None else np.asarray(columns)
 
 
 def require_positive(**sizes: int) -> None:
-    """Refuse a size that is not positive, by its name.
+    """Check that sizes, given by name, are positive.
 
     Raises:
-        UserError: for the first.
+        ArgumentError: a size is not.
     """
     for name, size in sizes.items():
         if size <= 0:
-            raise UserError(f"{name}={size} is not positive: give a number of at least 1")
+            raise ArgumentError(f"`{name}` must be at least 1, not {size}")
 
 
 def require_not_negative(**numbers: int) -> None:
-    """Refuse a negative number, by its name.
+    """Check that numbers, given by name, are not negative.
 
     Raises:
-        UserError: for the first.
+        ArgumentError: a number is negative.
     """
     for name, number in numbers.items():
         if number < 0:
-            raise UserError(f"{name}={number} is negative: give 0 or more")
+            raise ArgumentError(f"`{name}` must be 0 or more, not {number}")

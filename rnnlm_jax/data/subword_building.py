@@ -1,4 +1,4 @@
-"""Vocabularies of subwords: byte pairs merged by their counts in a text, or whatever a `tokenizer.json` says."""
+"""Vocabularies of subwords: byte pair encoding learned from a text, or the tokenizer of a `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -7,44 +7,43 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm_jax.data.subwords import NEWLINE, library, opened
+from rnnlm_jax.data.subwords import BYTE_LEVEL_NEWLINE, import_tokenizers, load_tokenizer
 from rnnlm_jax.data.vocabulary import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError, UserError
 from rnnlm_jax.system.input_files import read_input
 
-#: Subwords that are made where nobody says how many.
+#: Default number of subwords.
 DEFAULT_SIZE = 8000
-#: What is there before the first merge.
+#: Number of subwords before the first merge.
 BYTES = 256
-#: How tokenizers may write a newline: as itself, in GPT-2's alphabet of bytes, as a byte of SentencePiece.
-_NEWLINES = ("\n", NEWLINE, "<0x0A>")
-#: What ends a line where a tokenizer has no newline, in this order.
-_ENDS = ("</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>", "[EOS]", "[SEP]")
-#: Parts of a tokenizer.json that are about batches and templates, not about what a line's subwords are.
+#: Tokens that may stand for a newline: itself, in GPT-2's byte alphabet, as a byte of SentencePiece.
+_NEWLINES = ("\n", BYTE_LEVEL_NEWLINE, "<0x0A>")
+#: End-of-line tokens of tokenizers without a newline token, in order of preference.
+_EOS_CANDIDATES = ("</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>", "[EOS]", "[SEP]")
+#: Parts of a tokenizer.json that concern batches and templates and do not change the subwords of a line.
 _UNUSED = {"truncation": None, "padding": None, "post_processor": None}
 
 
-def train(lines: Iterable[str], max_size: int | None = None, min_count: int = 1) -> Vocabulary:
-    r"""Return the byte-level BPE vocabulary of a text: 256 bytes, then merges of the pairs seen most often.
+def train_byte_pairs(lines: Iterable[str], max_size: int | None = None, min_count: int = 1) -> Vocabulary:
+    r"""Learn byte-level byte pair encoding (BPE): 256 bytes, then merges of the most frequent pairs.
 
-    Sennrich et al. 2016, section 3.2, on the bytes of words cut as GPT-2 does (Radford et al. 2019, section 2.2), where
-    a word takes the space before it. No text is unknown, and every text comes back from its subwords. Lines are ended
-    by the newline's own byte, which no merge can hold. The same lines give the same vocabulary.
+    Sennrich et al. 2016, section 3.2, on the bytes of words split as in GPT-2 (Radford et al. 2019, section 2.2), where
+    a word includes the space before it. Every text can be encoded, and decoding reproduces it. The end-of-line token
+    is the newline byte, which is never merged. The same lines give the same vocabulary.
 
     Args:
-        lines: the training text, without newlines.
-        max_size: subwords to stop at, bytes included; `DEFAULT_SIZE` unless given.
-        min_count: pairs seen less often are not merged.
+        lines: training text, without newlines.
+        max_size: maximum number of subwords, bytes included; default: `DEFAULT_SIZE`.
+        min_count: do not merge subword pairs seen fewer times.
 
     Raises:
-        UserError: a size below 256, a text without characters, or `tokenizers` is not installed.
+        ArgumentError: `max_size` is below 256.
+        DataError: the text has no characters, or `tokenizers` is not installed.
     """
     size = DEFAULT_SIZE if max_size is None else max_size
     if size < BYTES:
-        raise UserError(
-            f"a vocabulary of {size} has no room for the {BYTES} bytes that subwords are made of: give more"
-        )
-    tokenizers = library()
+        raise ArgumentError(f"a vocabulary of {size} has no room for the {BYTES} bytes of subwords: give a larger size")
+    tokenizers = import_tokenizers()
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
@@ -52,80 +51,82 @@ def train(lines: Iterable[str], max_size: int | None = None, min_count: int = 1)
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=size, min_frequency=min_count, show_progress=False, initial_alphabet=sorted(alphabet)
     )
-    tokenizer.train_from_iterator(_not_empty(lines), trainer)
-    return vocabulary_of(json.loads(tokenizer.to_str()), "the tokenizer of the text")
+    tokenizer.train_from_iterator(_require_not_empty(lines), trainer)
+    return vocabulary_from_tokenizer(json.loads(tokenizer.to_str()), "the tokenizer of the text")
 
 
 def read_tokenizer(path: str | Path) -> Vocabulary:
-    r"""Return the vocabulary of a `tokenizer.json`, as Hugging Face's `tokenizers` writes it.
+    r"""Return the vocabulary of a `tokenizer.json` of Hugging Face's `tokenizers`.
 
-    The ids are the file's. A line is ended by the tokenizer's newline if it has one, else by the first of `</s>`,
-    `<eos>`, `<|endoftext|>`, `<|end_of_text|>`, `[EOS]`, `[SEP]`; templates, truncation, padding and dropout are left
-    out. Special tokens are never read out of a text.
+    The ids are those of the file. The end-of-line token is the tokenizer's newline if it has one, else the first of
+    `</s>`, `<eos>`, `<|endoftext|>`, `<|end_of_text|>`, `[EOS]`, `[SEP]` in its vocabulary. Templates, truncation,
+    padding and dropout are ignored, and special tokens are never recognised in a text.
 
     Raises:
-        UserError: there is no such file, it is no tokenizer, its ids have gaps, it cannot end a line, or `tokenizers`
-            is not installed.
+        DataError: the file cannot be read, is not a tokenizer, its ids have gaps, it has no token to end a line, or
+            `tokenizers` is not installed.
     """
-    wrong = UserError(f"{path} is no tokenizer.json of Hugging Face tokenizers: save one with Tokenizer.save(path)")
+    wrong = DataError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: save one with Tokenizer.save(path)")
     text = read_input(path, "tokenizer file")
     try:
-        content = json.loads(text)  # of bytes, in any of Unicode's encodings, after a byte order mark or not
-    except (ValueError, RecursionError):  # no JSON, or not even text
+        content = json.loads(text)  # bytes in any Unicode encoding, with or without a byte order mark
+    except (ValueError, RecursionError):  # not JSON, or not text
         raise wrong from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise wrong
-    return vocabulary_of(content, str(path))
+    return vocabulary_from_tokenizer(content, str(path))
 
 
-def vocabulary_of(content: dict[str, Any], name: str) -> Vocabulary:
-    """Return the vocabulary of a parsed `tokenizer.json`; errors call it `name`.
+def vocabulary_from_tokenizer(content: dict[str, Any], name: str) -> Vocabulary:
+    """Return the vocabulary of a parsed `tokenizer.json`; `name` is its name in error messages.
 
     Raises:
-        UserError: as `read_tokenizer`.
+        DataError: as `read_tokenizer`.
     """
     model: dict[str, Any] = dict(content["model"])
     if "dropout" in model:
         model["dropout"] = None  # a text must have one encoding
-    # Written in one way, whoever wrote it before: equal tokenizers are equal vocabularies.
+    # A canonical form, so that equal tokenizers give equal vocabularies.
     text = json.dumps(content | _UNUSED | {"model": model}, sort_keys=True, separators=(",", ":"))
     try:
-        tokenizer = opened(text)
+        tokenizer = load_tokenizer(text)
     except UserError as error:
-        raise UserError(f"{name}: {error}") from error
+        raise DataError(f"{name}: {error}") from error
     index = tokenizer.get_vocab(with_added_tokens=True)
     if not index:
-        raise UserError(f"{name} has no tokens: give a tokenizer that was trained")
+        raise DataError(f"{name} has no tokens: give a trained tokenizer")
     if sorted(index.values()) != list(range(len(index))):
-        raise UserError(f"the ids of {name} are not 0 to {len(index) - 1}, each once: number them so")
+        raise DataError(f"the ids of {name} are not 0 to {len(index) - 1}, each once: number them so")
     tokens = tuple(sorted(index, key=index.__getitem__))
     unk = _unknown(model)
     unk = unk if unk in index else None
     newline = (token for token in _NEWLINES if token in index and tokenizer.decode([index[token]], False) == "\n")
-    eos = next(newline, None) or next((token for token in _ENDS if token in index and token != unk), None)
+    eos = next(newline, None) or next((token for token in _EOS_CANDIDATES if token in index and token != unk), None)
     if eos is None:
-        raise UserError(
-            f"{name} has no token that could end a line: add a newline or one of {', '.join(_ENDS)} to its vocabulary"
+        raise DataError(
+            f"{name} has no token that could end a line: add a newline or one of {', '.join(_EOS_CANDIDATES)} to it"
         )
-    return Vocabulary("subword", tokens, unk, eos, text)
+    vocabulary = Vocabulary("subword", tokens, unk, eos, text)
+    vars(vocabulary)["subword_tokenizer"] = tokenizer  # the cached property, so that the text is parsed once
+    return vocabulary
 
 
 def _unknown(model: dict[str, Any]) -> str | None:
-    """Return what a tokenizer's model says for what it cannot cut."""
-    if model.get("unk_id") is not None:  # Unigram's, a number
+    """Return the unknown token of a tokenizer's model."""
+    if model.get("unk_id") is not None:  # of a Unigram model, a number
         return model["vocab"][model["unk_id"]][0]
     return model.get("unk_token")
 
 
-def _not_empty(lines: Iterable[str]) -> Iterator[str]:
+def _require_not_empty(lines: Iterable[str]) -> Iterator[str]:
     """Yield the lines.
 
     Raises:
-        UserError: at the end, if none had a character.
+        DataError: after the last line, if all were empty.
     """
     empty = True
     for line in lines:
         empty = empty and not line
         yield line
     if empty:
-        raise UserError("the text has no tokens to build a vocabulary from: give a text that is not empty")
+        raise DataError("the text has no tokens to build a vocabulary from: give a text that is not empty")

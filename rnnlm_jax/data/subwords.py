@@ -1,77 +1,74 @@
-"""Text to subwords and back, by Hugging Face's `tokenizers`, which is imported when it is asked for."""
+"""Encode and decode subwords by Hugging Face's `tokenizers`, which is imported on first use."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnlm_jax.data.encoding import BlockIds
-from rnnlm_jax.data.text_blocks import Block
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.data.text_blocks import TextBlock
+from rnnlm_jax.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-#: How tokenizers of bytes write the newline.
-NEWLINE = "\u010a"
-#: Lines that are encoded side by side, in the library's threads.
-_AT_ONCE = 4096
+#: The newline in the alphabet of byte-level tokenizers (GPT-2).
+BYTE_LEVEL_NEWLINE = "\u010a"
+#: Lines encoded in one call, in parallel threads of the library.
+_LINES_PER_CALL = 4096
 
 
-def library() -> Any:
+def import_tokenizers() -> ModuleType:
     """Return the module `tokenizers`.
 
     Raises:
-        UserError: it is not installed.
+        DataError: it is not installed.
     """
     try:
         import tokenizers
     except ImportError as error:
-        raise UserError(
+        raise DataError(
             "subwords need the package tokenizers, which is not installed: pip install 'rnnlm_jax[subwords]'"
         ) from error
     return tokenizers
 
 
-@lru_cache(maxsize=4)
-def opened(text: str) -> Tokenizer:
-    """Return the tokenizer that a `tokenizer.json` describes.
+def load_tokenizer(text: str) -> Tokenizer:
+    """Return the tokenizer that the content of a `tokenizer.json` describes.
 
-    Its special tokens are those of a model's own making: where a text has the same letters they are letters, so that no
-    text can end a line where it has none.
+    The letters of a special token in a text are encoded as letters, so that a text cannot end a line by itself.
 
     Raises:
-        UserError: the text is no tokenizer's, or `tokenizers` is not installed.
+        DataError: the content does not describe a tokenizer, or `tokenizers` is not installed.
     """
-    tokenizers = library()
+    tokenizers = import_tokenizers()
     try:
         tokenizer = tokenizers.Tokenizer.from_str(text)
     except BaseException as error:
         reason = _reason(error)
-        raise UserError(f"the tokenizer cannot be read ({reason}): give a whole tokenizer.json") from error
+        raise DataError(f"the tokenizer cannot be read ({reason}): give a whole tokenizer.json") from error
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
-def block_ids(text: str, block: Block, unk_id: int | None) -> tuple[BlockIds, int, int]:
-    """Encode the lines of a block with the tokenizer that `text` describes, without ends of lines.
+def block_ids(tokenizer: Tokenizer, block: TextBlock, unk_id: int | None) -> tuple[BlockIds, int, int]:
+    """Encode the lines of a block, without end-of-line tokens.
 
     Returns:
-        The ids; how many of them are `unk_id`; how many lines do not come back as they were when decoded.
+        The ids; how many of them are `unk_id`; how many lines are not reproduced when decoded.
 
     Raises:
-        UserError: the tokenizer refuses a line, or `tokenizers` is not installed.
+        DataError: the tokenizer cannot encode a line.
     """
-    tokenizer = opened(text)
     lines, ids, ends = block.lines(), array("i"), array("q")
     unknown = lossy = 0
-    for first in range(0, len(lines), _AT_ONCE):
-        part = lines[first : first + _AT_ONCE]
-        found = _encoded(tokenizer, part, block, first)
+    for first in range(0, len(lines), _LINES_PER_CALL):
+        part = lines[first : first + _LINES_PER_CALL]
+        found = _encode_lines(tokenizer, part, block, first=first)
         for pieces in found:
             ids.extend(pieces)
             ends.append(len(ids))
@@ -83,9 +80,8 @@ def block_ids(text: str, block: Block, unk_id: int | None) -> tuple[BlockIds, in
     return BlockIds(np.array(ids, np.int32), np.array(ends, np.int64)), unknown, lossy
 
 
-def decode(text: str, ids: Sequence[int], eos_id: int | None) -> str:
-    """Return the text of some ids, with a newline for each `eos_id`; bytes that are no UTF-8 become U+FFFD."""
-    tokenizer = opened(text)
+def decode(tokenizer: Tokenizer, ids: Sequence[int], eos_id: int | None) -> str:
+    """Return the text of some ids, with a newline for each `eos_id`; bytes that are not UTF-8 become U+FFFD."""
     pieces: list[list[int]] = [[]]
     for i in ids:
         if i == eos_id:
@@ -95,23 +91,24 @@ def decode(text: str, ids: Sequence[int], eos_id: int | None) -> str:
     return "\n".join(tokenizer.decode_batch(pieces, skip_special_tokens=False))
 
 
-def _encoded(tokenizer: Tokenizer, lines: list[str], block: Block, before: int) -> list[list[int]]:
-    """Return the ids of each line; `before` lines of the block came earlier."""
+def _encode_lines(tokenizer: Tokenizer, lines: list[str], block: TextBlock, *, first: int) -> list[list[int]]:
+    """Return the ids of each line; the first of them is line `first` of the block."""
     try:
         return [found.ids for found in tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
     except BaseException as error:
         reason = _reason(error)
-        if len(lines) > 1:  # find the line that it is about
+        if len(lines) > 1:  # find the line that failed
             for k, line in enumerate(lines):
-                _encoded(tokenizer, [line], block, before + k)
-        where = block.place(int(block.ends[before])) if block.line else "a line"
-        raise UserError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or mend it") from error
+                _encode_lines(tokenizer, [line], block, first=first + k)
+        where = block.describe_position(int(block.ends[first])) if block.line else "a line"
+        raise DataError(f"the tokenizer cannot encode {where} ({reason}): use one of bytes, or repair it") from error
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the library says is wrong; anything that is not the library's is raised on.
+    """Return the message of an error of the library; raise any other error again.
 
-    It raises plain `Exception`, and where its own code fails a panic, which is none and has no name to import.
+    The library raises plain `Exception`, and for its own failures a `PanicException`, which is not an `Exception` and
+    cannot be imported.
     """
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
         raise error

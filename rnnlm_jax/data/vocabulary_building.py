@@ -1,4 +1,4 @@
-"""A vocabulary from the counts of a training text."""
+"""Build a vocabulary from the token counts of a training text."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from rnnlm_jax.data import subword_building
-from rnnlm_jax.data.encoding import code_points, words_of
-from rnnlm_jax.data.text_blocks import Block, blocks_of
+from rnnlm_jax.data.encoding import code_points, word_spans
+from rnnlm_jax.data.text_blocks import TextBlock, blocks_of
 from rnnlm_jax.data.vocabulary import LEVELS, Vocabulary
 from rnnlm_jax.data.word_table import WordTable
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 
 
 class _Default(enum.Enum):
-    """Stands for "what this level usually has", since `None` already means "without"."""
+    """Marks an argument as not given, since `None` means "without"."""
 
     OF_LEVEL = enum.auto()
 
@@ -31,34 +31,35 @@ def build_vocabulary(
     unk: str | None | _Default = _Default.OF_LEVEL,
     eos: str | None | _Default = _Default.OF_LEVEL,
 ) -> Vocabulary:
-    """Build the vocabulary of a text: its tokens by falling count, equal counts in code point order.
+    """Build the vocabulary of a text: its tokens by decreasing count, ties in code point order.
 
-    The unknown and the end-of-line token take their place by count like any other (a line counts one end; the unknown
-    token counts where it stands in the text and for each token that was cut), so that frequency-binned output
-    layers can take ids as ranks. The byte level is the exception: id and byte are the same number. Subwords are those
-    of `subword_building.train`, bytes first and then merges in their order.
+    The unknown and end-of-line tokens are ranked by count like any other (the end of each line counts once; the
+    unknown token counts its occurrences and those of all removed tokens), so that frequency-binned output layers can
+    take ids as ranks. At the byte level the id is the byte. Subwords are those of
+    `subword_building.train_byte_pairs`: bytes first, then merges in order.
 
     Args:
-        lines: the training text without newlines; not read for the byte level.
+        lines: training text without newlines; not read at the byte level.
         level: `"word"`, `"char"`, `"byte"` or `"subword"`.
-        min_count: tokens seen less often are cut; pairs of subwords seen less often are not merged.
-        max_size: at most this many types, policy tokens included; the rarest are cut. Of subwords 8,000 unless given.
-        unk: what unknown tokens become; `None`: unknown tokens are errors. Default: `<unk>` for words; for
+        min_count: remove tokens seen fewer times; do not merge subword pairs seen fewer times.
+        max_size: maximum number of types, policy tokens included; the rarest are removed. Default for subwords: 8,000.
+        unk: token that replaces unknown tokens; `None`: unknown tokens are errors. Default: `<unk>` for words; for
             characters `<unk>` only if `min_count` or `max_size` is given; none for bytes and subwords.
-        eos: what ends each line; `None`: nothing. Default: `<eos>` for words, a newline otherwise.
+        eos: token appended to each line; `None`: nothing. Default: `<eos>` for words, a newline otherwise.
 
     Raises:
-        UserError: an unknown level, a size that is not positive, a text without tokens, or a cut without `unk`.
+        ArgumentError: the level is unknown, a size is not positive, or tokens are to be removed without `unk`.
+        DataError: the text has no tokens.
     """
     if level not in LEVELS:
-        raise UserError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
+        raise ArgumentError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
     if min_count <= 0 or (max_size is not None and max_size <= 0):
-        wrong = f"min_count={min_count}" if min_count <= 0 else f"max_size={max_size}"
-        raise UserError(f"{wrong} is not positive: give a number of at least 1")
+        name, value = ("min_count", min_count) if min_count <= 0 else ("max_size", max_size)
+        raise ArgumentError(f"`{name}` must be at least 1, not {value}")
     if level == "subword":
         if not (isinstance(unk, _Default) and isinstance(eos, _Default)):
-            raise UserError("subwords of bytes end lines with a newline and know every byte: leave unk and eos out")
-        return subword_building.train(lines, max_size, min_count)
+            raise ArgumentError("subwords end lines with a newline and encode every byte: leave `unk` and `eos` out")
+        return subword_building.train_byte_pairs(lines, max_size, min_count)
     cutting = min_count > 1 or max_size is not None
     if isinstance(unk, _Default):
         unk = "<unk>" if level == "word" or (level == "char" and cutting) else None
@@ -66,22 +67,22 @@ def build_vocabulary(
         eos = "<eos>" if level == "word" else "\n"
     if level == "byte":
         if cutting:
-            raise UserError("a byte vocabulary always has 256 types: leave min_count and max_size out")
+            raise ArgumentError("a byte vocabulary always has 256 types: leave `min_count` and `max_size` out")
         return Vocabulary("byte", tuple(map(chr, range(256))), unk, eos)
     if cutting and unk is None:
-        raise UserError("min_count and max_size cut tokens, which need an unknown token to become: give unk")
+        raise ArgumentError("`min_count` and `max_size` remove tokens, which need an unknown token: give `unk`")
 
-    counts, seen = _count(lines, level)
+    counts, line_count = _count(lines, level)
     if not counts:
-        raise UserError("the text has no tokens to build a vocabulary from: give a text that is not empty")
+        raise DataError("the text has no tokens to build a vocabulary from: give a text that is not empty")
     if eos is not None:
-        counts[eos] += seen
+        counts[eos] += line_count
     specials = {token for token in (unk, eos) if token is not None}
     kept = {token: count for token, count in counts.items() if count >= min_count and token not in specials}
     if max_size is not None:
         room = max_size - len(specials)
         if room <= 0:
-            raise UserError(f"max_size={max_size} leaves no room beside {len(specials)} policy tokens: give more")
+            raise ArgumentError(f"`max_size`={max_size} leaves no room beside {len(specials)} policy tokens: give more")
         kept = dict(_by_rank(kept)[:room])
     for token in specials:
         kept[token] = counts[token]
@@ -91,24 +92,24 @@ def build_vocabulary(
 
 
 def _count(lines: Iterable[str], level: str) -> tuple[Counter[str], int]:
-    """Return how often each token occurs, and the number of lines."""
+    """Return the count of each token, and the number of lines."""
     count = _count_words if level == "word" else _count_characters
-    seen = 0
+    line_count = 0
 
-    def blocks() -> Iterator[Block]:
-        nonlocal seen
+    def blocks() -> Iterator[TextBlock]:
+        nonlocal line_count
         for block in blocks_of(lines):
-            seen += block.ends.size
+            line_count += block.ends.size
             yield block
 
     counts = count(blocks())
-    return counts, seen
+    return counts, line_count
 
 
-def _count_words(blocks: Iterable[Block]) -> Counter[str]:
+def _count_words(blocks: Iterable[TextBlock]) -> Counter[str]:
     table, counts = WordTable(), np.zeros(2**10, np.int64)
     for block in blocks:
-        for words in words_of(block):
+        for words in word_spans(block):
             ids = table.find(words.buffer, words.starts, words.stops)
             unknown = np.flatnonzero(ids < 0)
             if unknown.size:
@@ -122,7 +123,7 @@ def _count_words(blocks: Iterable[Block]) -> Counter[str]:
     return Counter(dict(zip(table.words(), counts.tolist(), strict=False)))
 
 
-def _count_characters(blocks: Iterable[Block]) -> Counter[str]:
+def _count_characters(blocks: Iterable[TextBlock]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for block in blocks:
         points, seen = np.unique(np.delete(code_points(block), block.character_ends), return_counts=True)

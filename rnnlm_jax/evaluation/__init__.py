@@ -1,1 +1,29 @@
-"""Evaluating models: perplexity, sentence scores, comparison, rescoring, and horizons of trained models."""
+"""Measure how well a language model predicts text: perplexity of a corpus, scores of single sentences.
+
+    result = evaluation.evaluate(model, params, text, vocabulary)    # one continuous stream: the exact figure
+    result.perplexity, result.nll, result.tokens, result.bits_per_character
+    scores = evaluation.score_sentences(model, params, text, vocabulary)    # a list of arrays, -ln P of each token
+
+Negative log-likelihoods are in nats and are summed together with a count of tokens; perplexity is formed once, at the
+end. Three packages build on this one:
+
+- ``evaluation.comparison``: several models on one text, mixtures, caches, dynamic evaluation;
+- ``evaluation.rescoring``: n-best lists of a recogniser or translator, rescored and tuned for word errors;
+- ``evaluation.horizons``: how far back a trained model's gradient and predictions reach.
+"""
+
+from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate, evaluation_from_nll, text_nll
+from rnnlm_jax.evaluation.progress import MakeProgressBar, Progress, ProgressBar, no_progress
+from rnnlm_jax.evaluation.sentence_scores import score_sentences
+
+__all__ = [
+    "Evaluation",
+    "MakeProgressBar",
+    "Progress",
+    "ProgressBar",
+    "evaluate",
+    "evaluation_from_nll",
+    "no_progress",
+    "score_sentences",
+    "text_nll",
+]

@@ -1,86 +1,92 @@
-"""How well a language model predicts a text: summed nats and token counts, and from them perplexity, once."""
+"""Perplexity of a text: the negative log-likelihood of every token, summed, and divided by a count once at the end."""
 
 import functools
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.jobs.sharding.divided_scoring import divided_scoring_function, stream_sharding
-from rnnlm_jax.jobs.sharding.placing import everywhere, placed, placed_tree
+from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.evaluation.progress import Progress, no_progress
+from rnnlm_jax.jobs.sharding.placement import placed, placed_tree, replicated
+from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
-#: Logits of about this many numbers are formed at a time.
+#: Upper bound, roughly, of the number of logits that are formed at a time.
 LOGITS_AT_ONCE = 2**23
+#: Largest mean nats per token whose exponential is a finite float64.
+LARGEST_EXPONENT = 709.0
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model makes of a text.
+    """Negative log-likelihood of a text, with the counts that it is divided by.
 
-    ``streams`` is 1 for the exact figure, that of one continuous stream whose state is carried from the first token to
-    the last. With more, the text is cut into that many pieces, each started without its past: an approximation.
-
-    What a token is, is the model's affair, but the nats sum to ``-log P(text)`` all the same. So models that cut a text
-    differently are compared by that sum over a number of the text that no model has a say in: of its words, which are
-    what white space separates, or of its characters (Cotterell et al. 2018; Mielke 2019, "Can you compare perplexity
-    across different segmentations?"). An end of line that is scored is a token, a word and a character. The nats are of
-    one segmentation, the tokenizer's own; those of the text are no more. Where tokens are unknown, or a line does not
-    come back from its tokens, they are of another, easier text, and ``open_vocabulary`` is false.
+    Tokens depend on the model's vocabulary, but the nats of all tokens sum to ``-ln P(text)`` for every model. Models
+    that split a text differently are therefore compared by that sum divided by a count that depends on the text alone:
+    its words, which white space separates, or its characters (Cotterell et al. 2018; Mielke 2019, "Can you compare
+    perplexity across different segmentations?"). A scored end of line counts as a token, a word and a character. The
+    nats belong to one segmentation, the tokenizer's; summed over all segmentations they would be at most as large. If
+    tokens are unknown, or if a line cannot be restored from its tokens, the nats belong to another, easier text, and
+    ``open_vocabulary`` is false.
     """
 
-    nats: float
+    nll: float
+    """Summed over all tokens, in nats."""
     tokens: int
     oov: int
+    """Number of unknown tokens."""
     characters: int
     policy: str
+    """One line on unknown tokens and ends of lines."""
     streams: int = 1
+    """1: exact, one stream with the state carried from the first token to the last. More: an approximation, the text
+    cut into that many pieces, each read from the initial state."""
     seconds: float = 0.0
     words: int = 0
-    """Of the text as it was read; 0 if nobody counted."""
+    """Words of the text as it was read; 0 if they were not counted."""
     lossy_lines: int = 0
-    """Lines that their tokens do not give back."""
+    """Lines that cannot be restored from their tokens."""
 
     @property
     def perplexity(self) -> float:
-        """``exp(nats / tokens)``."""
-        return perplexity(self.nats, self.tokens)
+        """``exp(nll / tokens)``."""
+        return perplexity(self.nll, self.tokens)
 
     @property
     def bits_per_character(self) -> float:
-        """``nats / (characters · ln 2)``, whatever a token is; a line's end is a character."""
-        return self.nats / (self.characters * math.log(2.0))
+        """``nll / (characters · ln 2)``; an end of line is a character."""
+        return self.nll / (self.characters * math.log(2.0))
 
     @property
     def word_perplexity(self) -> float | None:
-        """``exp(nats / words)``, whatever a token is; None where there are no words."""
-        return perplexity(self.nats, self.words) if self.words else None
+        """``exp(nll / words)``; None without words."""
+        return perplexity(self.nll, self.words) if self.words else None
 
     @property
     def character_perplexity(self) -> float:
-        """``exp(nats / characters)``, whatever a token is."""
-        return perplexity(self.nats, self.characters)
+        """``exp(nll / characters)``."""
+        return perplexity(self.nll, self.characters)
 
     @property
     def open_vocabulary(self) -> bool:
-        """Whether the nats are of the text itself: nothing was unknown, and all of it comes back from its tokens."""
+        """Whether the nats are those of the text itself: no unknown token, and every line restored from its tokens."""
         return not (self.oov or self.lossy_lines)
 
     def summary(self) -> dict[str, float | int | str | bool | None]:
-        """The figures by name, as the command line prints them with ``--json``."""
+        """Return the figures by name, as ``rnnlm-jax eval --json`` prints them."""
         return {
             "perplexity": self.perplexity,
-            "nats": self.nats,
+            "nats": self.nll,
             "tokens": self.tokens,
-            "nats_per_token": self.nats / self.tokens,
+            "nats_per_token": self.nll / self.tokens,
             "bits_per_character": self.bits_per_character,
             "characters": self.characters,
             "word_perplexity": self.word_perplexity,
@@ -96,17 +102,17 @@ class Evaluation:
         }
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return all figures in one line."""
         kind = "one continuous stream" if self.streams == 1 else f"APPROXIMATE: {self.streams} streams side by side"
         return (
-            f"perplexity {self.perplexity:.3f}{self.by_other_counts}  ({self.nats:.2f} nats over {self.counts}, "
+            f"perplexity {self.perplexity:.3f}{self.other_perplexities}  ({self.nll:.2f} nats over {self.counts}, "
             f"{self.bits_per_character:.4f} bits per character; {self.remarks}; {self.policy}; {kind}; "
             f"{self.seconds:.1f} s)"
         )
 
     @property
-    def by_other_counts(self) -> str:
-        """How the line goes on where a token is no word: ``" a token, 98.111 a word, 2.3102 a character"``."""
+    def other_perplexities(self) -> str:
+        """What follows the perplexity if tokens are not words: ``" a token, 98.111 a word, 2.3102 a character"``."""
         if self.word_perplexity is None or self.words == self.tokens:
             return ""
         last = f", {self.character_perplexity:.4f} a character" if self.characters != self.tokens else ""
@@ -114,35 +120,45 @@ class Evaluation:
 
     @property
     def counts(self) -> str:
-        """What the nats are divided by."""
-        if not self.by_other_counts:
+        """The counts that the nats are divided by, in words."""
+        if not self.other_perplexities:
             return f"{self.tokens:,} tokens"
         return f"{self.tokens:,} tokens, {self.words:,} words and {self.characters:,} characters"
 
     @property
     def remarks(self) -> str:
-        """What of the text is not in the nats."""
-        found = [f"{self.oov:,} OOV"]
+        """The parts of the text that the nats leave out, in words."""
+        remarks = [f"{self.oov:,} OOV"]
         if self.lossy_lines:
-            found.append(f"{self.lossy_lines:,} lines do NOT come back from their tokens")
+            remarks.append(f"{self.lossy_lines:,} lines do NOT come back from their tokens")
         if not self.open_vocabulary:
-            found.append("not comparable with an open vocabulary")
-        return ", ".join(found)
+            remarks.append("not comparable with an open vocabulary")
+        return ", ".join(remarks)
 
 
-def perplexity(nats: float, tokens: int) -> float:
-    """``exp(nats / tokens)``, infinite where that overflows, NaN where the nats are."""
-    return math.inf if nats / tokens > 709.0 else math.exp(nats / tokens)
+def perplexity(nll: float, tokens: int) -> float:
+    """Return ``exp(nll / tokens)``: infinite on overflow, NaN if ``nll`` is NaN."""
+    return math.inf if nll / tokens > LARGEST_EXPONENT else math.exp(nll / tokens)
+
+
+class ScoringFunction(Protocol):
+    """``LanguageModel.token_nll``, compiled."""
+
+    def __call__(
+        self, params: LanguageModelParams, state: Tree, inputs: Int[Array, "T B"], targets: Int[Array, "T B"], /
+    ) -> tuple[Tree, Float[Array, "T B"]]:
+        """Return the state after the inputs, and the nats of each target."""
+        ...
 
 
 @functools.lru_cache(maxsize=8)
-def scoring_function(model: LanguageModel) -> Callable[..., tuple[Tree, Array]]:
-    """``(params, state, inputs, targets) -> (state, nats[T, B])``, compiled once per model and shape."""
-    return jit(model.token_nats, donate_argnums=1)
+def scoring_function(model: LanguageModel) -> ScoringFunction:
+    """Return the compiled scoring function of a model; it donates the state's memory."""
+    return jit(model.token_nll, donate_argnums=1)
 
 
-def window_for(model: LanguageModel, streams: int) -> int:
-    """Steps at a time, so that the logits of a window fit comfortably: a power of two from 16 to 1024."""
+def steps_per_call(model: LanguageModel, streams: int) -> int:
+    """Return how many steps to score at a time: a power of two from 16 to 1024, for about ``LOGITS_AT_ONCE`` logits."""
     steps = max(16, min(1024, LOGITS_AT_ONCE // (model.vocab_size * streams)))
     return 2 ** int(math.log2(steps))
 
@@ -152,33 +168,38 @@ def evaluate(
     params: LanguageModelParams,
     text: EncodedText,
     vocabulary: Vocabulary,
+    *,
     streams: int = 1,
-    progress: Callable[[int], object] = lambda tokens: None,
+    progress: Progress = no_progress,
     mesh: Mesh | None = None,
 ) -> Evaluation:
     """Score every token of a text with carried state.
 
     Args:
-        model: the model.
+        model: language model.
         params: its parameters.
-        text: the text, encoded by ``vocabulary``.
-        vocabulary: for the token before the first one, and for the policy that is printed beside the figure.
-        streams: 1 for the exact figure; more cut the text into as many pieces.
-        progress: told the number of tokens scored since its last call.
-        mesh: where the parameters lie, if they are divided over devices.
+        text: text encoded by ``vocabulary``.
+        vocabulary: gives the input before the first token, and the policy named in the result.
+        streams: 1 for the exact figure; more cut the text into that many pieces, an approximation.
+        progress: called with the number of tokens scored since its last call.
+        mesh: mesh over which the parameters are sharded, if they are.
 
     Raises:
-        UserError: if the text is empty or of another vocabulary, or ``streams`` is not positive.
+        DataError: if the text is empty or of another vocabulary.
+        ArgumentError: if ``streams`` is not positive.
     """
     start = time.perf_counter()
-    nats = text_nats(model, params, text, vocabulary, streams, progress, mesh)
-    return evaluation_of(nats, text, vocabulary.describe(), time.perf_counter() - start, streams)
+    nll = text_nll(model, params, text, vocabulary, streams=streams, progress=progress, mesh=mesh)
+    seconds = time.perf_counter() - start
+    return evaluation_from_nll(nll, text, vocabulary.describe(), seconds=seconds, streams=streams)
 
 
-def evaluation_of(nats: np.ndarray, text: EncodedText, policy: str, seconds: float, streams: int = 1) -> Evaluation:
-    """The figures of a text whose tokens have the given nats ``[N]``, however they came about."""
+def evaluation_from_nll(
+    nll: Float[np.ndarray, "N"], text: EncodedText, policy: str, *, seconds: float = 0.0, streams: int = 1
+) -> Evaluation:
+    """Return the evaluation of a text whose tokens have the given negative log-likelihoods, in nats."""
     return Evaluation(
-        nats=math.fsum(nats),
+        nll=math.fsum(nll),
         tokens=len(text),
         oov=text.oov,
         characters=text.characters,
@@ -190,35 +211,37 @@ def evaluation_of(nats: np.ndarray, text: EncodedText, policy: str, seconds: flo
     )
 
 
-def text_nats(
+def text_nll(
     model: LanguageModel,
     params: LanguageModelParams,
     text: EncodedText,
     vocabulary: Vocabulary,
+    *,
     streams: int = 1,
-    progress: Callable[[int], object] = lambda tokens: None,
+    progress: Progress = no_progress,
     mesh: Mesh | None = None,
-) -> np.ndarray:
-    """``-log P`` of every token of a text in nats, float64 ``[N]`` in its order; arguments are those of ``evaluate``.
+) -> Float[np.ndarray, "N"]:
+    """Return ``-ln P`` of every token of a text in nats, float64 and in the text's order; arguments as of ``evaluate``.
 
     Raises:
-        UserError: if the text is empty or of another vocabulary, or ``streams`` is not positive.
+        DataError: if the text is empty or of another vocabulary.
+        ArgumentError: if ``streams`` is not positive.
     """
     if streams < 1:
-        raise UserError(f"streams must be positive, not {streams}: 1 is exact, more is an approximation")
+        raise ArgumentError(f"`streams` must be positive, not {streams}: 1 is exact, more is an approximation")
     text.require_ids_below(model.vocab_size)
     if len(text) >= model.vocab_size:
         model, params = model.tabulated(params)
-    score = scoring_function(model) if mesh is None else divided_scoring_function(mesh, model, streams)
-    batches = StreamBatches(text.tokens, streams, window_for(model, streams), vocabulary.start_id)
-    put = jnp.asarray if mesh is None else functools.partial(placed, sharding=everywhere(mesh))
+    score = scoring_function(model) if mesh is None else sharded_scoring_function(mesh, model, streams)
+    batches = StreamBatches(text.tokens, streams, steps_per_call(model, streams), vocabulary.start_id)
+    to_devices = jnp.asarray if mesh is None else functools.partial(placed, sharding=replicated(mesh))
     state = model.initial_state((streams,))
     if mesh is not None:
         state = placed_tree(state, stream_sharding(mesh, streams))
     parts: list[np.ndarray] = []
     for batch in batches:
-        state, nats = score(params, state, put(batch.inputs), put(batch.targets))
-        parts.append(np.asarray(nats, np.float64))
+        state, nll = score(params, state, to_devices(batch.inputs), to_devices(batch.targets))
+        parts.append(np.asarray(nll, np.float64))
         progress(int(batch.mask.sum()))
-    length = -(-len(text) // streams)  # of a stream, which is a column
-    return np.concatenate(parts)[:length].T.reshape(-1)[: len(text)]
+    stream_length = -(-len(text) // streams)  # a stream is a column
+    return np.concatenate(parts)[:stream_length].T.reshape(-1)[: len(text)]

@@ -1,10 +1,10 @@
-"""Input layers: what a cell sees of a token.
+"""Input layers: token ids to the vectors that a cell reads, from a table or composed from spellings.
 
-``make`` gives one by name; each is an ``InputLayer``: a table of vectors, or vectors composed from spellings.
+``make`` returns a layer by name.
 """
 
+from rnnlm_jax.inputs.embedding import no_input
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.input_registry import INPUTS, make, names
-from rnnlm_jax.inputs.no_input import no_input
 
 __all__ = ["INPUTS", "InputLayer", "make", "names", "no_input"]

@@ -1,4 +1,4 @@
-"""Word vectors composed from spellings: characters, convolutions, maxima, highway layers, a projection."""
+"""Word vectors composed from spellings: character vectors, convolutions, maxima, highway layers, a projection."""
 
 import functools
 import math
@@ -7,31 +7,33 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.arrays.activations import interpolate, sigmoid, tanh
 from rnnlm_jax.arrays.array_arguments import as_whole_numbers
 from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.matrix_flops import matrix_flops
 from rnnlm_jax.arrays.serialized_types import serialized
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.inputs.distinct_words import each_distinct_word
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.inputs.spellings import ALPHABET, PAD, Spellings
 from rnnlm_jax.kernels.matmul import matmul
 from rnnlm_jax.registry.cached_factory import cached_factory
 
-#: Positions of a word that are convolved at once: what lies beyond the end of every word of a tile is left out.
+#: Positions of words that are convolved at once; blocks beyond the end of the longest word of a group are skipped.
 POSITIONS = 8
 ACTIVATIONS = {"tanh": tanh, "relu": jax.nn.relu}
-#: The expected maximum of eight standard normal numbers: about what a filter finds in a word, when nothing is learnt.
-MAXIMUM = 1.4
-#: What a highway layer's gate starts from: it lets its input pass (Srivastava et al. 2015, section 2.2).
+#: Expected maximum of eight standard normal numbers: about the maximum of an untrained filter over a word.
+EXPECTED_MAXIMUM = 1.4
+#: Initial bias of a highway layer's gate, which lets the input pass (Srivastava et al. 2015, section 2.2).
 GATE_BIAS = -2.0
 
 
 @serialized
 class HighwayParams(NamedTuple):
-    """Matrices of the transformation and of its gate side by side, and their biases."""
+    """Matrices of the transformation and of its gate, side by side, and their biases."""
 
     w: Float[Array, "F 2*F"]
     b: Float[Array, " 2*F"]
@@ -39,7 +41,7 @@ class HighwayParams(NamedTuple):
 
 @serialized
 class CharCNNParams(NamedTuple):
-    """Character vectors, a filter bank ``[k*C, F_k]`` for each width k = 1, 2, …, biases, highways, projection."""
+    """Character vectors, a filter bank ``[k*C, F_k]`` for each width k, biases, highway layers, projection."""
 
     characters: Float[Array, "256 C"]
     filters: tuple[Float[Array, "k*C F_k"], ...]
@@ -61,7 +63,7 @@ def char_cnn(
 ) -> InputLayer:
     """A character-level convolutional network (Kim et al. 2016, section 2; Jozefowicz et al. 2016, section 3.2).
 
-    A word of symbols ``s_1 … s_n``, its two marks among them, has the vector ``W_p' y + b_p`` where
+    A word of symbols ``s_1 … s_n``, its two marks included, has the vector ``W_p' y + b_p`` where
 
         a_f = max_{1 ≤ i ≤ n} Σ_{j<k} W_f[j] · C[s_{i+j}],    y = φ(a + b),
 
@@ -69,29 +71,29 @@ def char_cnn(
 
         y ← g relu(y W_H + b_H) + (1 - g) y,    g = σ(y W_g + b_g).
 
-    Beyond the end of a word characters are zeros, and no window begins there: a word's vector does not depend on how
-    long others are. ``b`` starts at minus the maximum to be expected, so that the filters tell words apart from the
-    start; from zero their maxima are large for every word, and what they share is most of the gradient.
+    Beyond the end of a word characters are zeros, and no window begins there: a word's vector does not depend on the
+    lengths of others. ``b`` starts at minus the expected maximum, so that the filters distinguish words from the start;
+    with ``b = 0`` their maxima are large for every word, and most of the gradient is common to all words.
 
     Args:
         tokens: the vocabulary's tokens by id.
-        filters: how many filters of width 1, 2, …, with plus signs between; Kim's small model unless given.
-        characters: C, the width of a character's vector.
-        highways: highway layers.
+        filters: number of filters of width 1, 2, …, separated by plus signs; the default is Kim's small model.
+        characters: C, entries of a character's vector.
+        highways: number of highway layers.
         activation: φ: "tanh" or "relu".
         max_length: bytes of a token that are read, its two marks included.
-        dtype: of the products.
-        param_dtype: of parameters and of the vectors.
+        dtype: dtype of the products.
+        param_dtype: dtype of parameters and vectors.
 
     Raises:
-        UserError: for numbers of filters, characters or layers that cannot be, or an unknown activation.
+        ArgumentError: for impossible numbers of filters, characters or layers, or an unknown activation.
     """
     counts = _filter_counts(filters)
     for name, value, least in (("characters", characters, 1), ("highways", highways, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
+            raise ArgumentError(f"`{name}` must be a whole number of at least {least}, not {value!r}")
     if activation not in ACTIVATIONS:
-        raise UserError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+        raise ArgumentError(f"`activation` must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
     spellings = Spellings(tokens, max_length)
     return _char_cnn(spellings, counts, characters, highways, activation, jnp.dtype(dtype), jnp.dtype(param_dtype))
 
@@ -110,7 +112,9 @@ def _char_cnn(
 
     def init(key: Key, vocab_size: int, embedding_size: int) -> CharCNNParams:
         if vocab_size != spellings.size:
-            raise UserError(f"{spellings.size} spellings do not fit a vocabulary of {vocab_size} tokens: give all")
+            raise ArgumentError(
+                f"`spellings` of {spellings.size} tokens do not fit a vocabulary of {vocab_size}: give all"
+            )
         keys = iter(jax.random.split(key, 2 + len(counts) + 2 * highways))
         glorot = jax.nn.initializers.glorot_uniform()
 
@@ -124,7 +128,7 @@ def _char_cnn(
             filters=tuple(
                 glorot(next(keys), (k * characters, count), param_dtype) for k, count in enumerate(counts, 1)
             ),
-            b=jnp.concatenate([_centred(k * characters, count, param_dtype) for k, count in enumerate(counts, 1)]),
+            b=jnp.concatenate([_initial_bias(k * characters, count, param_dtype) for k, count in enumerate(counts, 1)]),
             highways=tuple(highway() for _ in range(highways)),
             w_p=glorot(next(keys), (total, embedding_size), param_dtype),
             b_p=jnp.zeros((embedding_size,), param_dtype),
@@ -133,15 +137,15 @@ def _char_cnn(
     def product(x: Array, w: Array) -> Array:
         return matmul(x.astype(dtype), w.astype(dtype)).astype(param_dtype)
 
-    def side_by_side(filters: tuple[Array, ...]) -> Float[Array, "K*C F"]:
-        """The banks as one matrix, zeros below the narrow ones: one large product for a few more terms."""
+    def side_by_side(filters: tuple[Array, ...]) -> Float[Array, "KC F"]:
+        """Return the banks as one matrix, zeros below the narrow ones: one large product with a few more terms."""
         tallest = len(counts) * characters
         return jnp.concatenate([jnp.pad(w, ((0, tallest - w.shape[0]), (0, 0))) for w in filters], axis=1)
 
     def convolve(
-        vectors: Float[Array, "256 C"], bank: Float[Array, "K*C F"], symbols: Int[Array, "N S"], left: Int[Array, " N"]
+        vectors: Float[Array, "256 C"], bank: Float[Array, "KC F"], symbols: Int[Array, "N S"], left: Int[Array, " N"]
     ) -> Float[Array, "N F"]:
-        """The maxima over windows that begin at one of ``POSITIONS`` symbols, of which ``left`` are a word's."""
+        """Return the maxima over windows that begin at ``POSITIONS`` symbols, the first ``left`` of which count."""
         xs = jnp.where((symbols == PAD)[..., None], 0, vectors.astype(dtype)[symbols])
         windows = jnp.concatenate([xs[:, j : j + POSITIONS] for j in range(len(counts))], axis=-1)
         a = product(windows.reshape(-1, windows.shape[-1]), bank).reshape(-1, POSITIONS, total)
@@ -151,8 +155,8 @@ def _char_cnn(
     def finish(params: CharCNNParams, a: Float[Array, "N F"]) -> Float[Array, "N D"]:
         y = ACTIVATIONS[activation](a + over_batch(params.b, a))
         for layer in params.highways:
-            both = product(y, layer.w)
-            candidate, gate = jnp.split(both + over_batch(layer.b, both), 2, axis=-1)
+            products = product(y, layer.w)
+            candidate, gate = jnp.split(products + over_batch(layer.b, products), 2, axis=-1)
             y = interpolate(sigmoid(gate), sigmoid(-gate), jax.nn.relu(candidate), y)
         vectors = product(y, params.w_p)
         return vectors + over_batch(params.b_p, vectors)
@@ -161,44 +165,54 @@ def _char_cnn(
     lookahead = len(counts) - 1
 
     def compose(
-        params: CharCNNParams, bank: Float[Array, "K*C F"], symbols: Int[Array, "N L"], lengths: Int[Array, " N"]
+        params: CharCNNParams, bank: Float[Array, "KC F"], symbols: Int[Array, "N L"], lengths: Int[Array, " N"]
     ) -> Float[Array, "N D"]:
-        """The vectors of words, the longest of which comes first."""
+        """Return the vectors of words, the longest of which comes first."""
         width = blocks * POSITIONS + lookahead
         symbols = jnp.pad(symbols, ((0, 0), (0, width - symbols.shape[1])), constant_values=PAD)
         a = convolve(params.characters, bank, symbols[:, : POSITIONS + lookahead], lengths)
         for start in range(POSITIONS, blocks * POSITIONS, POSITIONS):
-            part = symbols[:, start : start + POSITIONS + lookahead]
+            block = symbols[:, start : start + POSITIONS + lookahead]
 
-            def further(a: Array, part: Array = part, start: int = start) -> Array:
-                return jnp.maximum(a, convolve(params.characters, bank, part, lengths - start))
+            def extended(a: Array, block: Array = block, start: int = start) -> Array:
+                return jnp.maximum(a, convolve(params.characters, bank, block, lengths - start))
 
-            a = jax.lax.cond(lengths[0] > start, further, lambda a: a, a)
+            a = jax.lax.cond(lengths[0] > start, extended, lambda a: a, a)
         return finish(params, a)
 
     def embed(params: CharCNNParams, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-        one = functools.partial(compose, params, side_by_side(params.filters))
-        return each_distinct_word(one, spellings, as_whole_numbers("ids", ids), params.b_p.shape[0], param_dtype)
+        with_params = functools.partial(compose, params, side_by_side(params.filters))
+        ids, size = as_whole_numbers("ids", ids), params.b_p.shape[0]
+        return each_distinct_word(with_params, spellings, ids, size=size, dtype=param_dtype)
 
     def table(params: CharCNNParams) -> Float[Array, "V D"]:
         return embed(params, jnp.arange(spellings.size, dtype=jnp.int32))
 
-    return InputLayer("char-cnn", init, embed, table)
+    def flops(params: CharCNNParams, word_probabilities: Float[np.ndarray, " V"], tokens: int) -> float:
+        """Count each distinct word of a batch once; a window begins at every symbol of a word."""
+        per_symbol = sum(matrix_flops(bank) for bank in params.filters)
+        per_word = sum(matrix_flops(layer) for layer in params.highways) + matrix_flops(params.w_p)
+        in_batch = -np.expm1(tokens * np.log1p(-np.minimum(word_probabilities, 1 - 1e-12)))
+        return float(in_batch @ (spellings.lengths * per_symbol + per_word)) / tokens
+
+    return InputLayer("char-cnn", init, embed, table, flops=flops, word_axes={})
 
 
-def _centred(fan_in: int, fan_out: int, dtype: Any) -> Float[Array, " F_k"]:
-    """Minus the expected maximum over a word of filters with Glorot's initial values, characters being normal."""
+def _initial_bias(fan_in: int, fan_out: int, dtype: Any) -> Float[Array, " F_k"]:
+    """Return minus the expected maximum over a word of filters with Glorot's initial values, for normal characters."""
     deviation = math.sqrt(fan_in * 2 / (fan_in + fan_out))
-    return jnp.full((fan_out,), -MAXIMUM * deviation, dtype)
+    return jnp.full((fan_out,), -EXPECTED_MAXIMUM * deviation, dtype)
 
 
 def _filter_counts(filters: str | int) -> tuple[int, ...]:
-    """``"32+32+64"`` as numbers.
+    """Return the numbers of ``"32+32+64"``.
 
     Raises:
-        UserError: if it is anything else.
+        ArgumentError: for any other form.
     """
     parts = str(filters).split("+")
     if isinstance(filters, bool) or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"filters are counts for widths 1, 2, … with plus signs between, as 32+32+64, not {filters!r}")
+        raise ArgumentError(
+            f"`filters` must be counts for widths 1, 2, … with plus signs between, as 32+32+64, not {filters!r}"
+        )
     return tuple(map(int, parts))

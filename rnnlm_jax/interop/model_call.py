@@ -15,7 +15,7 @@ from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, S
 
 def draws(model: LanguageModel) -> bool:
     """Whether training draws anything: dropout, or the words of a sampled output layer."""
-    return model.output.sampled or any((model.dropout.input, model.dropout.hidden, model.dropout.output))
+    return model.draws
 
 
 def model_log_probs(

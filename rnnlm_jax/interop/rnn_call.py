@@ -82,7 +82,7 @@ def rnn_call(
         lengths=lengths,
         resets=_at_each_step("resets", resets, inputs.shape[:-1], axis),
         reverse=reverse,
-        unroll=unroll_factor,
+        scan_unroll=unroll_factor,
         remat_chunk=remat_chunk,
         executor=executor,
     )

@@ -1,11 +1,59 @@
-"""Jacobians of a cell through time: exact step Jacobians, their products, and what gradients do along the way."""
+"""Jacobians of a cell through time: step Jacobians, their products, spectra, Lyapunov exponents, gradients by lag.
+
+``s_t`` is the full recurrent state after t steps, as one vector of size n (H for an Elman cell or GRU, 2H for an LSTM:
+hidden, then cell); ``J_t = ∂s_t/∂s_{t-1}``, with outputs in rows. A lag is a number of steps ``ℓ = i - j``. Logarithms
+are natural, in nats. T is the number of steps. Functions of a sequence take ``(cell, params, state, xs)`` with
+``state = s_0``; further arguments are keyword-only.
+
+Costs are of one sequence of T steps, or of one step for the functions of a step.
+
+==============================  ====================================================================  ================
+function                        what it returns                                                       cost
+==============================  ====================================================================  ================
+``step_jacobian``               ``J_t`` as a matrix                                                   O(n H) [1]_
+``step_operator``               the products ``J_t v`` and ``J_tᵀ u``                                 a step each
+``step_log_abs_det``            ``ln|det J_t|``                                                       O(H) or O(n³)
+``products``                    ``∂s_ℓ/∂s_0`` at every lag                                            O(T n³)
+``products_to_end``             ``∂s_T/∂s_{T-ℓ}`` at every lag                                        O(T n³)
+``state_product``               ``∂s_i/∂s_j``                                                         O(T n³)
+``select``, ``part_of``         a block of a product, such as ``∂h_i/∂c_j``
+``spectrum``                    all ``ln σ_k`` of ``∂s_ℓ/∂s_0``, each with an error bound             O(T n³)
+``product_spectrum``            the same for a product of given matrices                              O(T n³)
+``top_singular``                the k largest singular values and vectors, without matrices           O(k) passes
+``eigenvalue_moduli``           all ``ln|λ_k|`` of ``∂s_T/∂s_0``                                      O(T n³) a round
+``log_eigenvalue_moduli``       the same for a product of given matrices                              O(T n³) a round
+``lyapunov_spectrum``           the k largest Lyapunov exponents, with standard errors                O(T n² k)
+``lyapunov_of_matrices``        the same for given matrices                                           O(T n² k)
+``kaplan_yorke_dimension``      the dimension of the attractor, from Lyapunov exponents
+``gradient_flossing``           sum of squared Lyapunov exponents, a regulariser                      O(T n² k)
+``gradient_by_lag``             log norms of ``∂E_i/∂s_{i-ℓ}`` and ``∂E_i/∂x_{i-ℓ}``                  O(T H²)
+``state_cotangents``            ``∂E/∂s_t`` at every step                                             O(T H²)
+``pascanu_omega``               the regulariser of Pascanu et al. (2013)                              O(T H²)
+``decay_rates``                 bounds on gradients that follow from the weights alone                O(H³) once
+``fixed_points``, ``distinct``  solutions of ``s = step(s, x)``, by Newton's method                   O(n³) a step
+``fixed_point_eigenvalues``     eigenvalues of ``J`` at them                                          O(n³)
+``eigenbasis``, ``power``,      powers of the constant Jacobian of a linear recurrence                O(n³)
+``log_component_moduli``
+``controlled``                  a cell and inputs with masks, lengths and resets for all of these
+``state_size``                  n
+==============================  ====================================================================  ================
+
+.. [1] for a cell with ``recurrent_projection`` and ``update``, after O(n H²) once; O(n H²) for any other cell.
+
+Spectra have a bound on the error of each value (``error``, in nats) and say which values have a bound within the
+tolerance (``trusted``), see ``ProductSpectrum``.
+
+Modules behind them: ``arithmetic`` (float64, separate exponents, integers of any length), ``graded`` (products that
+keep small singular values, and their derivatives), ``certificate`` (error bounds, and which values are trusted).
+"""
 
 from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
+from rnnlm_jax.jacobians.certificate.certified_spectrum import ProductSpectrum
 from rnnlm_jax.jacobians.controlled import Controlled, controlled
 from rnnlm_jax.jacobians.eigenvalues import EigenvalueModuli, eigenvalue_moduli, log_eigenvalue_moduli
 from rnnlm_jax.jacobians.fixed_points import FixedPoints, distinct, fixed_point_eigenvalues, fixed_points
-from rnnlm_jax.jacobians.flossing import gradient_flossing
 from rnnlm_jax.jacobians.gradient_by_lag import GradientByLag, gradient_by_lag
+from rnnlm_jax.jacobians.gradient_flossing import gradient_flossing
 from rnnlm_jax.jacobians.linear_powers import Eigenbasis, eigenbasis, log_component_moduli, power
 from rnnlm_jax.jacobians.log_determinant import step_log_abs_det
 from rnnlm_jax.jacobians.lyapunov import (
@@ -14,8 +62,8 @@ from rnnlm_jax.jacobians.lyapunov import (
     lyapunov_of_matrices,
     lyapunov_spectrum,
 )
-from rnnlm_jax.jacobians.pascanu import pascanu_omega
-from rnnlm_jax.jacobians.product_spectrum import ProductSpectrum, product_spectrum
+from rnnlm_jax.jacobians.pascanu_regularizer import pascanu_omega
+from rnnlm_jax.jacobians.product_spectrum import product_spectrum
 from rnnlm_jax.jacobians.products import ScaledMatrix, part_of, products, products_to_end, select, state_product
 from rnnlm_jax.jacobians.spectrum import spectrum
 from rnnlm_jax.jacobians.state_cotangents import state_cotangents

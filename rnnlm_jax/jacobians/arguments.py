@@ -1,133 +1,136 @@
-"""What the functions of this package take as arrays: lists, NumPy's and jax's, of any real type."""
-
-from typing import Any
+"""Conversion and checks of arguments: lists, NumPy's and jax's arrays of any real dtype."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.unroll import check_state
 
 
-def real_array(value: Any, name: str) -> Array | np.ndarray:
-    """An array of real numbers as it is; what is not one of jax's becomes one of NumPy's.
+def real_array(value: ArrayLike, name: str) -> Array | np.ndarray:
+    """Return real numbers as an array: jax's arrays as they are, anything else as a NumPy array.
 
-    NumPy's whole numbers become float64 before jax, with x64 switched off, could cut them to 32 bits.
+    NumPy's integers become float64, since jax would cut them to 32 bits where x64 is off.
 
     Raises:
-        UserError: for complex numbers, for what is not numbers, and for lists of lists of different lengths.
+        ArgumentError: for complex numbers, for values that are not numbers, and for ragged lists.
     """
     if not isinstance(value, jax.Array):
         value = _numpy_array(value, name)
     if jnp.issubdtype(value.dtype, jnp.complexfloating):
-        raise UserError(f"{name} must be real, not {value.dtype}: complex Jacobians are not supported")
+        raise ArgumentError(f"`{name}` must be real, not {value.dtype}: complex Jacobians are not supported")
     if not (jnp.issubdtype(value.dtype, jnp.number) or value.dtype == bool):
-        raise UserError(f"{name} must be numbers, not of type {value.dtype}")
+        raise ArgumentError(f"`{name}` must be numbers, not of type {value.dtype}")
     return value
 
 
 def on_host(value: Tree, what: str) -> Tree:
-    """``value`` itself, if its numbers are known: what is computed in NumPy cannot be traced.
+    """Return ``value`` after checking that jax does not trace it, for computations in NumPy.
+
+    Args:
+        value: a tree of arrays.
+        what: what is computed, with its verb, for the message: "eigenvalues are computed".
 
     Raises:
-        UserError: under jit, vmap, grad or scan.
+        ArgumentError: under jit, vmap, grad or scan.
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-        raise UserError(f"{what} on the host, in NumPy: call this outside of jit, vmap, grad and scan")
+        raise ArgumentError(f"{what} on the host, in NumPy: call this outside of jit, vmap, grad and scan")
     return value
 
 
-def square_matrices(value: Any) -> Array | np.ndarray:
-    """Real matrices ``[T, n, n]``.
+def square_matrices(matrices: ArrayLike) -> Array | np.ndarray:
+    """Return real matrices ``[T, n, n]`` as an array (see ``real_array``).
 
     Raises:
-        UserError: for any other shape, see also ``real_array``.
+        ArgumentError: for any other shape.
     """
-    matrices = real_array(value, "matrices")
+    matrices = real_array(matrices, "matrices")
+    expected = f"`matrices` must be square, [T, n, n], not of shape {matrices.shape}"
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
-        raise UserError(
-            f"expected square matrices [T, n, n], not an array of shape {matrices.shape}{_batches(matrices)}"
-        )
+        raise ArgumentError(f"{expected}: vmap over batch axes" if matrices.ndim > 3 else expected)
     if matrices.shape[1] == 0:
-        raise UserError(f"expected square matrices [T, n, n] with n at least 1, not an array of shape {matrices.shape}")
+        raise ArgumentError(f"{expected}: n must be at least 1")
     return matrices
 
 
-def inputs_over_time(cell: Cell, state: Tree, xs: Any, batched: bool) -> Float[Array, "T *B D"]:
-    """Inputs ``xs`` of a cell, checked together with the state before them; what is not floating is made so.
+def inputs_over_time(cell: Cell, state: Tree, xs: ArrayLike, *, batched: bool) -> Float[Array, "T *B D"]:
+    """Return the inputs of a cell as a floating-point array, after checking them and the state before them.
 
     Args:
-        cell: the cell that reads them.
+        cell: the cell.
         state: s_0.
-        xs: ``[T, D]``, or ``[T, *B, D]`` where ``batched``.
+        xs: ``[T, D]``, or ``[T, *B, D]`` if ``batched``.
         batched: whether batch axes are allowed.
 
     Raises:
-        UserError: if the axes are wrong, or the state does not fit the cell and the inputs.
+        ArgumentError: if the axes are wrong, or the state does not fit the cell and the inputs.
     """
-    xs = real_array(xs, "inputs")
+    xs = real_array(xs, "xs")
     if batched and xs.ndim < 2:
-        raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
+        raise ArgumentError(f"`xs` must be inputs [T, *B, D] with at least time and features, not of shape {xs.shape}")
     if not batched and xs.ndim != 2:
-        raise UserError(f"inputs are one sequence [T, D], not of shape {xs.shape}: vmap over batch axes")
+        raise ArgumentError(f"`xs` must be one sequence [T, D], not of shape {xs.shape}: vmap over batch axes")
     check_state(cell, state, xs.shape[1:-1])
     return floating(xs, cell.spec.param_dtype)
 
 
-def check_factored(cell: Cell) -> None:
-    """Check that Jacobians of a cell's type can be factored by the linear algebra of all platforms.
+def check_at_least_32_bits(cell: Cell) -> None:
+    """Check that jax's linear algebra takes the cell's dtype on all platforms.
 
     Raises:
-        UserError: for a cell whose state has 16 bits.
+        ArgumentError: for a cell whose state has 16 bits.
     """
     if jnp.finfo(cell.spec.param_dtype).bits < 32:
-        raise UserError(
-            f"a cell with a state in {cell.spec.param_dtype} is too coarse for this: make it with param_dtype float32, "
-            "its products may stay in the narrow dtype"
+        raise ArgumentError(
+            f"`cell` has a state in {cell.spec.param_dtype}, which is too coarse for this: make it with `param_dtype` "
+            "float32; its products may stay in the narrow dtype"
         )
 
 
-def one_input(cell: Cell, x: Any) -> Float[Array, " D"]:
-    """One input of a cell.
+def one_input(cell: Cell, x: ArrayLike) -> Float[Array, " D"]:
+    """Return one input of a cell as a floating-point vector.
 
     Raises:
-        UserError: unless it is a vector of real numbers.
+        ArgumentError: unless it is a vector of real numbers.
     """
-    x = real_array(x, "the input")
+    x = real_array(x, "x")
     if x.ndim != 1:
-        raise UserError(f"the input is one vector [D], not of shape {x.shape}: vmap over other axes")
+        raise ArgumentError(f"the input must be one vector [D], not of shape {x.shape}: vmap over other axes")
     return floating(x, cell.spec.param_dtype)
 
 
-def check_start_states(cell: Cell, states: Tree) -> Tree:
-    """``states`` themselves, parts ``[P, ·]``, as jax arrays.
+def check_state_batch(cell: Cell, states: Tree) -> Tree:
+    """Return P states of a cell, leaves ``[P, ·]``, as jax arrays.
 
     Raises:
-        UserError: if they are not P states of this cell.
+        ArgumentError: if they are not states of this cell with one batch axis.
     """
     leaves = jax.tree.leaves(states)
     count = jnp.shape(leaves[0])[:1] if leaves else ()
     if len(count) != 1:
-        raise UserError("states to start from have parts [P, ·]: one state is cell.initial_state((1,))")
+        raise ArgumentError("states must have leaves [P, ·] with one batch axis; for one, cell.initial_state((1,))")
     check_state(cell, states, count)
     return jax.tree.map(jnp.asarray, states)
 
 
-def floating(array: Array | np.ndarray, otherwise: Any) -> Array:
-    """A jax array in its own type if that is floating, else in another."""
-    dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else otherwise
+def floating(array: Array | np.ndarray, default: DTypeLike) -> Array:
+    """Return a jax array in its own dtype if that is floating, else in the dtype ``default``."""
+    dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else default
     return jnp.asarray(array, jax.dtypes.canonicalize_dtype(dtype))
 
 
-def result_dtype(dtype: Any) -> np.dtype:
-    """The type of results: that of the input if it is floating and has 32 bits or more.
+def result_dtype(dtype: DTypeLike) -> np.dtype:
+    """Return the dtype of results: that of the input if it is floating with 32 bits or more.
 
-    Logarithms of narrower ones need float32 (float16 ends at 65504 nats, bfloat16 has 8 bits); whole numbers and
-    booleans give jax's default, float64 where x64 is on.
+    Logarithms of narrower ones need float32 (float16 ends at 65504 nats, bfloat16 has 8 bits). Integers and booleans
+    give jax's default, float64 where x64 is on.
     """
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = np.float64
@@ -136,15 +139,11 @@ def result_dtype(dtype: Any) -> np.dtype:
     return jax.dtypes.canonicalize_dtype(dtype)
 
 
-def _numpy_array(value: Any, name: str) -> np.ndarray:
+def _numpy_array(value: ArrayLike, name: str) -> np.ndarray:
     try:
         array = np.asarray(value)
         if array.dtype.kind in "biuO":
             return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{name} must be an array of numbers: {error}") from error
+        raise ArgumentError(f"`{name}` must be an array of numbers: {error}") from error
     return array.astype(np.float64) if array.dtype == np.longdouble else array
-
-
-def _batches(matrices: Array | np.ndarray) -> str:
-    return ": vmap over batch axes" if matrices.ndim > 3 else ""

@@ -1,4 +1,4 @@
-"""Compilation of this package's functions: once for each shape, also where the caller has no ``jit``."""
+"""A decorator that compiles the public functions of this package once per shape, also without the caller's ``jit``."""
 
 import functools
 from collections.abc import Callable
@@ -11,16 +11,16 @@ Result = TypeVar("Result")
 
 
 def compiled(*static: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Decorate a function of arrays: called eagerly it is compiled, and compiled only once for the same shapes.
+    """Decorate a function of arrays so that eager calls compile it, once per set of shapes.
 
-    Loops over closures (``lax.scan``, ``lax.while_loop``) are otherwise compiled again at each eager call. While
-    another program is being traced, under the caller's ``jit`` or in a loop, the function is called as it is and
-    becomes a part of that program. Under an eager ``vmap``, ``grad`` or ``jvp`` it is a compiled function that jax
-    transforms. Errors that the function raises about shapes and options reach the caller unchanged.
+    Without it, each eager call would compile the loops (``lax.scan``, ``lax.while_loop``) of the function again, since
+    their bodies are new closures. While another program is traced, under the caller's ``jit`` or in a loop, the
+    function runs as it is and becomes a part of that program. Under an eager ``vmap``, ``grad`` or ``jvp``, jax
+    transforms the compiled function. Errors about shapes and options reach the caller unchanged.
 
     Args:
-        static: the names of the arguments that are not arrays: cells, numbers that shapes depend on, strings,
-            functions. They must be hashable.
+        static: names of the arguments that are not arrays (cells, numbers that shapes depend on, strings, functions);
+            they must be hashable.
     """
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

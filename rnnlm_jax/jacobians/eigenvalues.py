@@ -1,157 +1,172 @@
-"""Moduli of the eigenvalues of a product of Jacobians, in logarithms, right at any spread.
+"""Log moduli of the eigenvalues of a product of Jacobians, accurate at any spread.
 
-A plain product holds only its leading eigenvalues, and nothing computed from it can bring the others back. Here the
-product is never formed: an orthonormal frame goes round the loop of factors until its leading subspaces return to
-themselves, which is the QR algorithm for periodic products (Bojanczyk, Golub & Van Dooren 1992; Watkins 2007, The
-Matrix Eigenvalue Problem, chapter 8). Every factor is then triangular in the frames before and after it, and the
-eigenvalues stand on the diagonals, whose logarithms are summed.
+A plain product keeps only its leading eigenvalues. Here the product is never formed. An orthonormal frame is pushed
+through all factors, again and again, until its leading subspaces return to themselves: the QR algorithm for periodic
+products (Bojanczyk, Golub & Van Dooren 1992; Watkins 2007, The Matrix Eigenvalue Problem, chapter 8). Every factor is
+then triangular with respect to the frames before and after it, and the log moduli are sums of the logarithms of the
+diagonal entries.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import inputs_over_time, on_host, square_matrices
+from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, computing_in
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.products import step_jacobians
-from rnnlm_jax.jacobians.wide import arithmetic_dtype, wide
 
-#: The most rounds of the loop: what couples neighbouring moduli g nats apart shrinks by exp(-g) a round.
+#: Largest number of rounds through all factors. The coupling of moduli g nats apart shrinks by exp(-g) a round.
 MOST_ROUNDS = 300
 
-#: The largest coupling between blocks, in n·ε, and the widest block, as a part of the nats from 1 to ε.
-LOOSEST, WIDEST = 20, 0.25
+#: Largest coupling between blocks, in units of n·ε, and largest width of a block, as a part of -ln ε nats.
+LARGEST_COUPLING, LARGEST_WIDTH = 20, 0.25
 
 
 class EigenvalueModuli(NamedTuple):
-    """Log moduli of eigenvalues, and what vouches for them; NumPy, float64."""
+    """Log moduli of eigenvalues and estimates of their errors, as NumPy arrays in float64."""
 
     log_moduli: Float[np.ndarray, " n"]
-    """Nats, descending; -inf for the zero eigenvalues of an exactly singular product."""
+    """``ln|λ_k|`` in nats, descending; -inf for the zero eigenvalues of an exactly singular product."""
     residual: Float[np.ndarray, " n"]
-    """First-order estimate of the error of each value, in nats: large where an eigenvalue is ill-conditioned; inf where
-    -inf may be no more than rounding, which can neither make nor prove an exact zero."""
+    """First-order estimate of the error of each value (nats): large for an ill-conditioned eigenvalue, inf for a value
+    of -inf that may be a rounding error, since rounding can neither produce nor prove an exact zero."""
     converged: bool
-    """Whether the frame came apart into blocks of near moduli, and every residual is within the tolerance."""
+    """Whether the values separated into blocks of near moduli, and every residual is within the tolerance."""
 
 
 class _Round(NamedTuple):
-    """Where the frame arrives, the triangular factors on the way, ``Σ_t ln|r_kk|`` and its rounding error."""
+    """One pass of a frame ``Z_0`` through all factors."""
 
     frame: Float[Array, "n n"]
+    """``Z_T``."""
     r: Float[Array, "T n n"]
+    """The triangular factors ``R_t``."""
     log_diagonal: Float[Array, " n"]
+    """``Σ_t ln|r_kk|``."""
     rounding: Float[Array, " n"]
+    """Its rounding error."""
 
 
-class _Parts(NamedTuple):
-    """``Z_0ᵀ Z_T``, ``Σ_t ln|r_kk|``, ``‖turn[k:, :k]‖_F`` for k = 0 … n, and the blocks."""
+class _Separation(NamedTuple):
+    """The blocks into which the result of a round separates."""
 
-    turn: np.ndarray
+    rotation: np.ndarray
+    """``Z_0ᵀ Z_T``."""
     logs: np.ndarray
+    """``Σ_t ln|r_kk|``."""
     coupling: np.ndarray
+    """``‖rotation[k:, :k]‖_F`` for k = 0 … n."""
     blocks: list[slice]
     finished: bool
+    """Whether the directions that are mapped to zero are separate, and every block is narrow."""
 
 
 def eigenvalue_moduli(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T D"],
+    xs: Float[Array, "T D"] | ArrayLike,
+    *,
     tolerance: float | None = None,
-    arithmetic: Any = None,
+    arithmetic: DTypeLike | None = None,
 ) -> EigenvalueModuli:
-    """``ln|λ_k|`` of ``∂s_T / ∂s_0`` of the full state, for one sequence: a function of the host.
+    """Return ``ln|λ_k|`` of ``∂s_T / ∂s_0`` in nats, for the full state and one sequence; computed on the host.
 
     Args:
         cell: any cell that can be stepped.
         params: its parameters.
         state: s_0, unbatched (``cell.initial_state(())``).
-        xs: the inputs, one sequence; its T step Jacobians are stored, in the cell's own type.
+        xs: the inputs of one sequence; its T step Jacobians are stored in the cell's dtype.
         tolerance: see ``log_eigenvalue_moduli``.
-        arithmetic: likewise.
+        arithmetic: see ``log_eigenvalue_moduli``.
 
     Raises:
-        UserError: if inputs or state have batch axes or do not fit the cell, or a Jacobian is not finite.
+        ArgumentError: if inputs or state have batch axes or do not fit the cell, or a Jacobian is not finite.
     """
     xs = inputs_over_time(cell, state, xs, batched=False)
-    return log_eigenvalue_moduli(_step_jacobians(cell, params, state, xs), tolerance, arithmetic)
+    jacobians = _step_jacobians(cell, params, state, xs)
+    return log_eigenvalue_moduli(jacobians, tolerance=tolerance, arithmetic=arithmetic)
 
 
-def log_eigenvalue_moduli(matrices: Any, tolerance: float | None = None, arithmetic: Any = None) -> EigenvalueModuli:
-    """``ln|λ_k|`` of ``J_{T-1} ⋯ J_0``, descending; a function of the host around compiled rounds.
+def log_eigenvalue_moduli(
+    matrices: ArrayLike, *, tolerance: float | None = None, arithmetic: DTypeLike | None = None
+) -> EigenvalueModuli:
+    """Return ``ln|λ_k|`` of ``J_{T-1} ⋯ J_0`` in nats, descending; computed on the host, with compiled rounds.
 
         J_t Z_t = Z_{t+1} R_t  for t = 0 … T-1,    Z_0 ← Z_T,    until Z_0ᵀ Z_T is block diagonal
 
-    A block of one gives ``ln|λ| = Σ_t ln|r_kk|``. What the rounds do not part, complex pairs and moduli close to each
-    other, stays a larger block, whose few eigenvalues are found densely from the product of the blocks of ``R_t``: that
-    is right as long as the moduli in it span few nats, and the rounds go on until they do.
+    A block of size one gives ``ln|λ| = Σ_t ln|r_kk|``. Complex pairs and moduli close to each other are not separated
+    and remain a larger block, whose eigenvalues are computed by a dense solver from the product of the blocks of
+    ``R_t``. That is accurate if the moduli of the block span few nats, and the iteration goes on until they do. A round
+    costs O(T n³).
 
     Args:
-        matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any type, the first to act first.
-        tolerance: nats by which any value may be off for the result to count as converged; ``n √ε`` unless given.
-        arithmetic: the type to compute in; float64 unless given (float32 on a TPU).
+        matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any dtype, ``J_0`` applied first.
+        tolerance: largest residual (nats) of a converged result; ``n √ε`` by default.
+        arithmetic: "float64", the default, or "float32", the default on a TPU.
 
     Raises:
-        UserError: if the matrices are not square, or not finite.
+        ArgumentError: if the matrices are not square, or not finite.
     """
     matrices = np.asarray(on_host(square_matrices(matrices), "eigenvalues are computed"))
     if not matrices.shape[0]:
-        raise UserError(f"expected square matrices [T, n, n], T at least 1, not an array of shape {matrices.shape}")
+        raise ArgumentError(f"`matrices` must be square, [T, n, n] with T at least 1, not of shape {matrices.shape}")
     if not np.isfinite(matrices.astype(np.float64)).all():
-        raise UserError("the matrices are not finite: look for where they overflow or become NaN")
+        raise ArgumentError("`matrices` are not finite: look for where they overflow or become NaN")
     dtype, n = arithmetic_dtype(arithmetic), matrices.shape[1]
     eps = float(jnp.finfo(dtype).eps)
     certain = _certain_zeros(matrices != 0)
-    with wide(dtype):
-        factors, exponents = _scaled(matrices)
+    with computing_in(dtype):
+        factors, exponent = _scale(matrices)
         factors = jnp.asarray(factors, dtype)
-        frame = _first_frame(n, dtype)
-        done = _round(factors, frame)
-        parts = _part(frame, done, eps)
+        frame = _random_frame(n, dtype)
+        last = _round(factors, frame)
+        separation = _separate(frame, last, eps)
         for _ in range(MOST_ROUNDS - 1):
-            if parts.finished:
+            if separation.finished:
                 break
-            frame, done = done.frame, _round(factors, done.frame)
-            parts = _part(frame, done, eps)
-    triangular = np.asarray(done.r, np.float64)
-    r = [triangular[:, block, block] for block in parts.blocks]
+            frame, last = last.frame, _round(factors, last.frame)
+            separation = _separate(frame, last, eps)
+    triangular = np.asarray(last.r, np.float64)
+    r = [triangular[:, block, block] for block in separation.blocks]
     values, residuals = np.full(n, -np.inf), np.zeros(n)
-    rounding = np.asarray(done.rounding, np.float64)
-    for block, triangles in zip(parts.blocks, r, strict=True):
-        off = max(parts.coupling[block.start], parts.coupling[block.stop]) + rounding[block].max()
+    rounding = np.asarray(last.rounding, np.float64)
+    for block, triangles in zip(separation.blocks, r, strict=True):
+        error = max(separation.coupling[block.start], separation.coupling[block.stop]) + rounding[block].max()
         if block.stop == block.start + 1:
-            values[block], residuals[block] = parts.logs[block], off
+            values[block], residuals[block] = separation.logs[block], error
         else:
-            values[block], sensitivity = _dense(parts.turn[block, block], triangles)
-            residuals[block] = np.where(np.isfinite(sensitivity), off * sensitivity, np.inf)
-    values += exponents * np.log(2)
+            values[block], condition = _dense_log_moduli(separation.rotation[block, block], triangles)
+            residuals[block] = np.where(np.isfinite(condition), error * condition, np.inf)
+    values += exponent * np.log(2)
     order = np.argsort(-values, kind="stable")
     values, residuals = values[order], residuals[order]
     zeros = np.arange(n) >= n - certain
     residuals[zeros != (values == -np.inf)] = np.inf
-    allowed = n * eps**0.5 if tolerance is None else tolerance
-    return EigenvalueModuli(values, residuals, parts.finished and bool((residuals <= allowed).all()))
+    tolerated = n * eps**0.5 if tolerance is None else tolerance
+    return EigenvalueModuli(values, residuals, separation.finished and bool((residuals <= tolerated).all()))
 
 
-def _scaled(matrices: np.ndarray) -> tuple[np.ndarray, int]:
-    """The matrices divided by powers of two, in float64, the largest entry of each between ½ and 1; the powers' sum."""
+def _scale(matrices: np.ndarray) -> tuple[np.ndarray, int]:
+    """Divide each matrix by a power of two, its largest entry then in [½, 1), and return the sum of the exponents."""
     matrices = matrices.astype(np.float64)
     _, exponents = np.frexp(np.abs(matrices).max(axis=(1, 2)))
     return np.ldexp(matrices, -exponents[:, None, None]), int(exponents.sum())
 
 
 def _certain_zeros(nonzero: Bool[np.ndarray, "T n n"]) -> int:
-    """How many eigenvalues of the product are zero because of where its factors' entries are.
+    """Return a lower bound on the number of zero eigenvalues of the product, from the zero entries of its factors.
 
-    At least as many as its rank is less than n (see ``null_directions``). And an index i belongs to one if row or
-    column i of the product is zero: then the others are eigenvalues of what is left without it.
+    It is at least n minus the rank (see ``certificate.null_directions``). And if row i or column i of the product is
+    zero, one eigenvalue is zero and the others are those of the matrix without row and column i.
     """
     product = np.eye(nonzero.shape[1], dtype=np.float32)
     rank = nonzero.shape[1]
@@ -167,20 +182,20 @@ def _certain_zeros(nonzero: Bool[np.ndarray, "T n n"]) -> int:
 
 
 @compiled("n", "dtype")
-def _first_frame(n: int, dtype: np.dtype) -> Float[Array, "n n"]:
-    """In no special position."""
+def _random_frame(n: int, dtype: np.dtype) -> Float[Array, "n n"]:
+    """Return a fixed random orthogonal matrix, in general position with respect to the factors."""
     return jnp.linalg.qr(jax.random.normal(jax.random.key(0), (n, n), dtype))[0]
 
 
 @compiled()
 def _round(matrices: Array, frame: Array) -> _Round:
-    """Once round the loop. A pivot that is rounding error stands for the zero of an exactly singular product."""
+    """Push a frame through all factors; a pivot that is rounding error is taken for the zero of a singular product."""
     n, eps = frame.shape[0], jnp.finfo(frame.dtype).eps
 
     def step(frame: Array, j: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         a = j @ frame
         sizes = jnp.abs(a).max(axis=1)
-        rows = jnp.argsort(-sizes)  # by size: then errors are small in each row, not only in the whole
+        rows = jnp.argsort(-sizes)  # sorted by size: errors are then small relative to each row
         q, r = jnp.linalg.qr(a[rows])
         pivots = jnp.diagonal(r)
         signs = jnp.where(pivots < 0, -jnp.ones_like(pivots), jnp.ones_like(pivots))
@@ -194,32 +209,35 @@ def _round(matrices: Array, frame: Array) -> _Round:
     return _Round(frame, r, log_diagonal, n * jnp.linalg.norm(errors, axis=0) + eps * jnp.abs(log_diagonal))
 
 
-def _part(frame: Array, done: _Round, eps: float) -> _Parts:
-    """The blocks into which a round's result falls, and whether each of them is narrow enough for a dense solver."""
-    turn, logs = np.asarray(frame.T @ done.frame, np.float64), np.asarray(done.log_diagonal, np.float64)
+def _separate(frame: Array, result: _Round, eps: float) -> _Separation:
+    """Return the blocks into which a round's result separates, and whether each is narrow enough for a dense solver."""
+    rotation = np.asarray(frame.T @ result.frame, np.float64)
+    logs = np.asarray(result.log_diagonal, np.float64)
     n = logs.size
-    sums = np.cumsum(np.cumsum(np.square(turn)[::-1], axis=0)[::-1], axis=1)  # of rows from i on, columns up to j
+    sums = np.cumsum(np.cumsum(np.square(rotation)[::-1], axis=0)[::-1], axis=1)  # over rows ≥ i and columns ≤ j
     coupling = np.sqrt([0.0, *(sums[k, k - 1] for k in range(1, n)), 0.0])
-    live = n - int(np.isneginf(logs).sum())  # what the product maps to zero comes last
-    settled = coupling <= LOOSEST * n * eps
-    borders = [0, *(k for k in range(1, live) if settled[k]), live]
+    live = n - int(np.isneginf(logs).sum())  # directions that are mapped to zero come last
+    separate = coupling <= LARGEST_COUPLING * n * eps
+    borders = [0, *(k for k in range(1, live) if separate[k]), live]
     blocks = [slice(a, b) for a, b in zip(borders, borders[1:], strict=False) if a < b]
-    narrow = all(np.ptp(logs[block]) <= WIDEST * -np.log(eps) for block in blocks)
-    return _Parts(turn, logs, coupling, blocks, bool(settled[live] and narrow))
+    narrow = all(np.ptp(logs[block]) <= LARGEST_WIDTH * -np.log(eps) for block in blocks)
+    return _Separation(rotation, logs, coupling, blocks, bool(separate[live] and narrow))
 
 
-def _dense(turn: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``ln|λ|`` of ``turn · r_{T-1} ⋯ r_0``, and by how many relative errors of that matrix each of them is off."""
-    product, scale = np.eye(turn.shape[0]), 0.0
-    for each in (*r, turn):
+def _dense_log_moduli(rotation: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``ln|λ|`` of ``rotation · r_{T-1} ⋯ r_0``, and each one's relative condition number."""
+    product, scale = np.eye(rotation.shape[0]), 0.0
+    for each in (*r, rotation):
         product = each @ product
         norm = np.linalg.norm(product)
         if norm == 0:
-            return np.full(len(turn), -np.inf), np.full(len(turn), np.inf)
+            return np.full(len(rotation), -np.inf), np.full(len(rotation), np.inf)
         product, scale = product / norm, scale + np.log(norm)
     eigenvalues, vectors = np.linalg.eig(product)
     try:
-        condition = np.linalg.norm(np.linalg.inv(vectors), axis=1)  # of each eigenvalue: columns have length one
+        condition = np.linalg.norm(
+            np.linalg.inv(vectors), axis=1
+        )  # of each eigenvalue, since the eigenvectors have length one
     except np.linalg.LinAlgError:
         condition = np.full(eigenvalues.size, np.inf)
     with np.errstate(divide="ignore"):

@@ -1,68 +1,77 @@
-"""How much of the gradient of one loss is left after so many steps back: one backward sweep, in logarithms."""
+"""Norms of the gradient of a loss with respect to earlier states and inputs, by lag, from one backward pass."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.jacobians import scales
 from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
+from rnnlm_jax.jacobians.arithmetic import extended_range
+from rnnlm_jax.jacobians.arithmetic.extended_range import ExtendedFloats
+from rnnlm_jax.jacobians.arithmetic.norms import norm
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.direct_path import direct_path
-from rnnlm_jax.jacobians.norms import norm
-from rnnlm_jax.jacobians.scales import Scales
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 
 
+class LossOfOutput(Protocol):
+    """A loss at one time step."""
+
+    def __call__(self, h: Float[Array, "*B H"], /) -> Float[Array, "*B"]:
+        """Return the loss of each sequence, given the output of the cell."""
+        ...
+
+
 class GradientByLag(NamedTuple):
-    """Natural logs of norms, by lag ``ℓ = i - j`` from 0 up; -inf where nothing is left."""
+    """Natural logs of Euclidean norms by lag ``ℓ = i - j`` in steps, from 0; -inf for a gradient of zero."""
 
     state: Tree
-    """``ln ‖∂J_i/∂s_{i-ℓ}‖``, ℓ = 0 … T, ``[T+1, *B]`` for each part of the state: h and c apart, layers apart."""
+    """``ln ‖∂E_i/∂s_{i-ℓ}‖`` for ℓ = 0 … T, a state with leaves ``[T+1, *B]``: one for h and c each, and per layer."""
     inputs: Float[Array, "T *B"]
-    """``ln ‖∂J_i/∂x_{i-ℓ}‖``, ℓ = 0 … T-1."""
-    carousel: Tree
-    """What is left of the gradient at lag 1 if only the direct path carries it on (see ``direct_path``): a state of
-    ``[T+1, *B]``; None for a layer that does not split."""
+    """``ln ‖∂E_i/∂x_{i-ℓ}‖`` for ℓ = 0 … T-1."""
+    direct_path: Tree
+    """Like ``state``, but from lag 1 on the gradient is propagated by the direct path alone (see ``direct_path``: for
+    the c of an LSTM, by its forget gates); None for a layer that does not split."""
 
 
 def gradient_by_lag(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T *B D"],
-    loss_of_output: Callable[[Float[Array, "*B H"]], Float[Array, "*B"]],
+    xs: Float[Array, "T *B D"] | ArrayLike,
+    *,
+    loss_of_output: LossOfOutput,
 ) -> GradientByLag:
-    """Norms of the gradient of a loss at the last step with respect to all that came before.
+    """Return log norms of the gradient of a loss ``E_i`` at the last step with respect to earlier states and inputs.
 
-        ∂J_i/∂s_j = (∂J_i/∂s_i) J_i ⋯ J_{j+1},    ∂J_i/∂x_j = (∂J_i/∂s_j) ∂s_j/∂x_j    (Bengio et al. 1994)
+        ∂E_i/∂s_j = (∂E_i/∂s_i) J_i ⋯ J_{j+1},    ∂E_i/∂x_j = (∂E_i/∂s_j) ∂s_j/∂x_j    (Bengio et al. 1994)
 
-    The sweep costs O(T·H²) a sequence and no weight gradient; it is rescaled at each step and the scale kept as a
-    logarithm, so that neither vanishing nor explosion leaves the range of the type.
+    It costs O(T·H²) a sequence; weight gradients are not computed. The gradient is rescaled at each step and the scale
+    is kept with an exponent of its own, so that it neither underflows nor overflows.
 
     Args:
         cell: any cell that can be stepped.
         params: its parameters.
         state: the state before the first input, ``[*B, ·]``.
         xs: the inputs ``x_{i-T+1} … x_i``.
-        loss_of_output: ``J_i`` of each sequence as a function of its last output ``h_i``.
+        loss_of_output: ``E_i`` of each sequence as a function of its last output ``h_i``.
 
     Raises:
-        UserError: if the inputs have no features, or the state does not fit the cell and the inputs.
+        ArgumentError: if the inputs have no features, or the state does not fit the cell and the inputs.
     """
     xs = inputs_over_time(cell, state, xs, batched=True)
-    along = _run(cell, params, state, xs)
-    last = jax.tree.map(lambda part: part[-1], along.states.after)
-    losses, loss_back = jax.vjp(lambda s: loss_of_output(cell.readout(params, s)), last)
-    (delta,) = loss_back(jnp.ones_like(losses))
-    return _swept(cell, params, xs, along, delta)
+    run = _run(cell, params, state, xs)
+    last = jax.tree.map(lambda part: part[-1], run.states.after)
+    losses, loss_vjp = jax.vjp(lambda s: loss_of_output(cell.readout(params, s)), last)
+    (delta,) = loss_vjp(jnp.ones_like(losses))
+    return _backward_pass(cell, params, xs, run=run, delta=delta)
 
 
 class _Run(NamedTuple):
-    """A cell's projected inputs, and its states."""
+    """The projected inputs and the states of a cell over time."""
 
     zs: Float[Array, "T *B GH"]
     states: Trajectory
@@ -75,64 +84,67 @@ def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
 
 
 @compiled("cell")
-def _swept(cell: Cell, params: Tree, xs: Array, along: _Run, delta: Tree) -> GradientByLag:
-    """Back from the gradient with respect to the last state."""
-    zs, states = along
+def _backward_pass(cell: Cell, params: Tree, xs: Array, *, run: _Run, delta: Tree) -> GradientByLag:
+    """Propagate the gradient ``delta`` with respect to the last state backwards."""
+    zs, states = run
     _, input_projection_vjp = jax.vjp(lambda xs: cell.input_projection(params, xs), xs)
-    delta, scale = _rescaled(delta, scales.ones(xs.shape[1:-1], result_dtype(cell.spec.param_dtype)))
+    delta, scale = _rescale(delta, extended_range.ones(xs.shape[1:-1], result_dtype(cell.spec.param_dtype)))
 
-    def back(carry: tuple[Tree, Scales], at: tuple[Tree, Array]) -> tuple[tuple[Tree, Scales], tuple]:
+    def back(carry: tuple[Tree, ExtendedFloats], at: tuple[Tree, Array]) -> tuple[tuple[Tree, ExtendedFloats], tuple]:
         delta, scale = carry
-        _, pull = jax.vjp(lambda s, z: cell.step(params, s, z), *at)
-        earlier, delta_z = pull(delta)
-        earlier, at_earlier = _rescaled(earlier, scale)
-        return (earlier, at_earlier), (_log_norms(earlier, at_earlier), delta_z, scale)
+        _, step_vjp = jax.vjp(lambda s, z: cell.step(params, s, z), *at)
+        earlier, delta_z = step_vjp(delta)
+        earlier, earlier_scale = _rescale(earlier, scale)
+        return (earlier, earlier_scale), (_log_norms(earlier, earlier_scale), delta_z, scale)
 
-    at = (states.before, zs)
-    one_back, at_one = back((delta, scale), jax.tree.map(lambda part: part[-1], at))
-    _, further = jax.lax.scan(back, one_back, jax.tree.map(lambda part: part[:-1], at), reverse=True)
-    norms, delta_zs, delta_scales = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), further, at_one)
+    steps = (states.before, zs)
+    at_lag_1, results_of_last_step = back((delta, scale), jax.tree.map(lambda part: part[-1], steps))
+    _, results = jax.lax.scan(back, at_lag_1, jax.tree.map(lambda part: part[:-1], steps), reverse=True)
+    results = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), results, results_of_last_step)
+    norms, delta_zs, delta_scales = results
     (delta_xs,) = input_projection_vjp(delta_zs)
-    now = _log_norms(delta, scale)
-    slopes = jax.tree.map(lambda part: part[:-1], direct_path(cell, params, *at))
+    norms_at_lag_0 = _log_norms(delta, scale)
+    derivatives = jax.tree.map(lambda part: part[:-1], direct_path(cell, params, *steps))
     return GradientByLag(
-        state=jax.tree.map(_by_lag, now, norms),
+        state=jax.tree.map(_by_lag, norms_at_lag_0, norms),
         inputs=jnp.flip(_log_norms(delta_xs, delta_scales), axis=0),
-        carousel=_carried(slopes, now, *one_back),
+        direct_path=_norms_by_direct_path(derivatives, norms_at_lag_0, *at_lag_1),
     )
 
 
-def _carried(slopes: Tree, now: Tree, delta: Tree, scale: Scales) -> Tree:
-    """Norms of a gradient at lag 1 that each unit hands on to itself alone."""
+def _norms_by_direct_path(derivatives: Tree, norms_at_lag_0: Tree, delta: Tree, scale: ExtendedFloats) -> Tree:
+    """Propagate the gradient at lag 1 by each unit's derivative with respect to itself, and return its log norms."""
 
-    def carry_back(slopes: Array | None, now: Array, delta: Array) -> Array | None:
-        if slopes is None:
+    def propagate(derivatives: Array | None, norms_at_lag_0: Array, delta: Array) -> Array | None:
+        if derivatives is None:
             return None
 
-        def back(carry: tuple[Array, Scales], slope: Array) -> tuple[tuple[Array, Scales], Array]:
-            earlier = _rescaled(carry[0] * slope, carry[1])
+        def back(carry: tuple[Array, ExtendedFloats], derivative: Array) -> tuple[tuple[Array, ExtendedFloats], Array]:
+            earlier = _rescale(carry[0] * derivative, carry[1])
             return earlier, _log_norms(*earlier)
 
-        start = _rescaled(delta, scale)
-        _, norms = jax.lax.scan(back, start, slopes, reverse=True)
-        return _by_lag(now, jnp.concatenate([norms, _log_norms(*start)[None]]))
+        start = _rescale(delta, scale)
+        _, norms = jax.lax.scan(back, start, derivatives, reverse=True)
+        return _by_lag(norms_at_lag_0, jnp.concatenate([norms, _log_norms(*start)[None]]))
 
-    return jax.tree.map(carry_back, slopes, now, delta, is_leaf=lambda part: part is None)
-
-
-def _by_lag(now: Array, earlier: Array) -> Array:
-    """Lag 0, then the others, which the reverse scan has left in the order of time."""
-    return jnp.concatenate([now[None], jnp.flip(earlier, axis=0)])
+    return jax.tree.map(propagate, derivatives, norms_at_lag_0, delta, is_leaf=lambda part: part is None)
 
 
-def _rescaled(delta: Tree, scale: Scales) -> tuple[Tree, Scales]:
-    """A cotangent divided by its largest entry over all parts, sequence by sequence, which goes into the scale."""
+def _by_lag(at_lag_0: Array, earlier: Array) -> Array:
+    """Concatenate lag 0 and the results of a reverse scan, which are in the order of time."""
+    return jnp.concatenate([at_lag_0[None], jnp.flip(earlier, axis=0)])
+
+
+def _rescale(delta: Tree, scale: ExtendedFloats) -> tuple[Tree, ExtendedFloats]:
+    """Divide the cotangent of each sequence by its largest entry over all parts, and multiply the scale by it."""
     largest = jnp.stack([jnp.abs(part).max(axis=-1) for part in jax.tree.leaves(delta)]).max(axis=0)
     divisor = jnp.where(largest > 0, largest, jnp.ones((), largest.dtype))
-    return jax.tree.map(lambda part: part / divisor[..., None], delta), scales.times(
-        scale, divisor.astype(scale.mantissa.dtype)
-    )
+    rescaled = jax.tree.map(lambda part: part / divisor[..., None], delta)
+    return rescaled, extended_range.times(scale, divisor.astype(scale.mantissa.dtype))
 
 
-def _log_norms(delta: Tree, scale: Scales) -> Tree:
-    return jax.tree.map(lambda part: scales.log(scales.times(scale, norm(part.astype(scale.mantissa.dtype)))), delta)
+def _log_norms(delta: Tree, scale: ExtendedFloats) -> Tree:
+    def log_norm(part: Array) -> Array:
+        return extended_range.log(extended_range.times(scale, norm(part.astype(scale.mantissa.dtype))))
+
+    return jax.tree.map(log_norm, delta)

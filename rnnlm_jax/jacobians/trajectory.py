@@ -1,4 +1,4 @@
-"""The states of a cell over time: the points at which step Jacobians are taken."""
+"""The states of a cell over time, at which step Jacobians are evaluated."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,16 @@ from rnnlm_jax.cells.cell import Cell
 
 
 class Trajectory(NamedTuple):
-    """States over time, each part ``[T, *B, ·]``: ``s_0 … s_{T-1}`` (``before`` each step), ``s_1 … s_T``."""
+    """States over time, leaves ``[T, *B, ·]``."""
 
     before: Tree
+    """``s_0 … s_{T-1}``, the state before each step."""
     after: Tree
+    """``s_1 … s_T``."""
 
 
 def trajectory(cell: Cell, params: Tree, state: Tree, zs: Float[Array, "T *B GH"]) -> Trajectory:
-    """Every state that a cell goes through, ``s_t = step(s_{t-1}, z_t)`` from ``state = s_0``.
+    """Return the states ``s_t = step(s_{t-1}, z_t)`` for t = 1 … T from ``s_0 = state``.
 
     Args:
         cell: any cell that can be stepped.

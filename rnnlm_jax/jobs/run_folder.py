@@ -17,7 +17,7 @@ from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Damaged, Position, restore_first
 from rnnlm_jax.jobs.run_identity import RunIdentity, require_own_id
-from rnnlm_jax.jobs.sharding.rules import parameter_shardings
+from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, language_model
 from rnnlm_jax.outputs.word_counts import Words
@@ -133,8 +133,9 @@ def build_model(
     for flag in ("cell_options", "input_options", "output_options"):
         if not types.keys().isdisjoint(dict(getattr(config, flag))):
             raise UserError(f"--{flag.replace('_', '-')} cannot set precisions: use --dtype and --param-dtype")
+    output = outputs.make(config.output, words, config.tie_embeddings, **types, **dict(config.output_options))
     if config.cell == NO_CELL:
-        cell = _no_cell(config)
+        cell = _no_cell(config, output)
         input_layer = inputs.no_input(param_dtype=config.param_dtype)
     else:
         cell = cells.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
@@ -145,7 +146,7 @@ def build_model(
         vocab_size,
         config.embedding_size,
         input_layer=input_layer,
-        output=outputs.make(config.output, words, config.tie_embeddings, **types, **dict(config.output_options)),
+        output=output,
         tie_embeddings=config.tie_embeddings,
         dropout=Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.dropout_locked),
         init_scale=config.init_scale,
@@ -156,9 +157,9 @@ def build_model(
     return model
 
 
-def _no_cell(config: ModelConfig) -> cells.Cell:
+def _no_cell(config: ModelConfig, output: outputs.OutputLayer) -> cells.Cell:
     """The cell of a model without recurrent part, if the rest of the configuration allows it."""
-    if config.output != "maxent":
+    if not output.context_size:
         raise UserError(f"--cell {NO_CELL} predicts from n-gram features alone: use --output maxent with it")
     for name in ("cell_options", "input_options", "tie_embeddings", "residual"):
         if getattr(config, name):
@@ -171,7 +172,7 @@ def _no_cell(config: ModelConfig) -> cells.Cell:
 def _one_step(model: LanguageModel, key: Key) -> Array:
     """Fresh parameters put to use once: what no cell can do shows before a run is begun."""
     token = jnp.zeros((1, 1), jnp.int32)
-    return model.token_nats(model.init(key), model.initial_state((1,)), token, token)[1]
+    return model.token_nll(model.init(key), model.initial_state((1,)), token, token)[1]
 
 
 def read_config(folder: RunFolder) -> Config:

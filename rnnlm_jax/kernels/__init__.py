@@ -1,4 +1,4 @@
-"""Kernels in C++ for what XLA does slowly on a CPU, each beside the pure function that it means."""
+"""C++ kernels for what XLA does slowly on CPUs, each beside the pure function that defines it."""
 
 from rnnlm_jax.kernels.library import unavailable
 

@@ -1,4 +1,4 @@
-"""Compile the native kernels for this machine, once, into a cache folder."""
+"""Compilation of the native kernels for this machine, once, into a cache folder."""
 
 import contextlib
 import functools
@@ -20,40 +20,40 @@ from rnnlm_jax.system.build_lock import single_build
 from rnnlm_jax.system.cache_root import cache_root, writable_folder
 from rnnlm_jax.system.progress import token_bar
 
-#: Below the cache's folder.
+#: Subfolder of the cache.
 FOLDER = "native"
 SOURCES = Path(__file__).parent / "source"
 COMPILERS = ("c++", "g++", "clang++")
 #: Not -std=c++17, under which GCC does not contract a product and a sum into one instruction.
 FLAGS = ("-std=gnu++17", "-O3", "-fPIC")
-#: Tried in turn: the widest vectors, this machine's instructions, whatever the compiler thinks right.
+#: Tried in this order: the widest vectors, this machine's instructions, the compiler's default.
 TUNINGS = (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ("-mcpu=native",), ())
 
 logger = logging.getLogger(__name__)
 
 
 class BuildError(Exception):
-    """The kernels cannot be compiled here; the message says why, in one line."""
+    """The kernels cannot be compiled; the message gives the reason in one line."""
 
 
 class NoCompilerError(BuildError):
-    """There is no C++ compiler."""
+    """No C++ compiler was found."""
 
 
 def build(data_type: str) -> Path:
-    """The compiled library of one floating-point type: from the cache, or compiled now, in ten to twenty seconds.
+    """Return the compiled library of one dtype, from the cache or compiled now, in ten to twenty seconds.
 
-    A library's name holds a digest of its bytes. A cached one that no longer has it, because a disk was full or a copy
-    was cut short, would end the process once its code ran: it is compiled again, after a warning. Where there is no
-    compiler, a cached one serves that any compiler made from these sources for this processor. On a terminal a line
-    shows how far compiling is; elsewhere it is logged, at the level INFO.
+    A library's name holds a digest of its bytes. A cached library with another digest (a full disk, an incomplete copy)
+    would crash the process: it is compiled again, after a warning. Without a compiler, a cached library of any compiler
+    is used if it is from these sources and for this processor. Progress is shown on a terminal, and logged at the level
+    INFO elsewhere.
 
     Args:
         data_type: "F32" or "F64", as XLA names it.
 
     Raises:
-        NoCompilerError: if there is no C++ compiler.
-        BuildError: if it fails, or there is no folder to write to.
+        NoCompilerError: if there is neither a C++ compiler nor a cached library.
+        BuildError: if compilation fails, or the cache cannot be written.
     """
     machine = machine_digest()
     try:
@@ -67,7 +67,7 @@ def build(data_type: str) -> Path:
         if library := _whole_library(cache_root() / FOLDER, name):
             return library
         folder = writable_folder(FOLDER)
-        with single_build(folder, data_type.lower(), _say_waiting) as building:
+        with single_build(folder, data_type.lower(), _report_waiting) as building:
             if library := _whole_library(folder, name):  # another process has compiled it meanwhile
                 return library
             logger.info("compiling native kernels with %s into %s", compiler, folder)
@@ -78,7 +78,7 @@ def build(data_type: str) -> Path:
         raise BuildError(f"cannot keep them: {error.filename or FOLDER}: {error.strerror or error}") from error
 
 
-def _say_waiting() -> None:
+def _report_waiting() -> None:
     message = "another process is compiling the native kernels: waiting for it"
     logger.info(message)
     if sys.stderr.isatty():
@@ -86,7 +86,7 @@ def _say_waiting() -> None:
 
 
 def _whole_library(folder: Path, name: str) -> Path | None:
-    """A library whose name fits a pattern and whose bytes have their digest; those that have not are deleted."""
+    """Return a library whose name fits a pattern and whose bytes have its digest; delete damaged ones."""
     for path in sorted(folder.glob(f"{name}-*.so")):
         if path.stem.rpartition("-")[2] == _file_digest(path):
             return path
@@ -102,10 +102,10 @@ def _file_digest(path: Path) -> str:
 
 
 def find_compiler() -> str:
-    """``$CXX``, or the first C++ compiler found.
+    """Return ``$CXX``, or the first C++ compiler found.
 
     Raises:
-        NoCompilerError: if there is none.
+        NoCompilerError: if none is found.
     """
     asked = os.environ.get("CXX")
     for name in (asked,) if asked else COMPILERS:
@@ -115,10 +115,10 @@ def find_compiler() -> str:
 
 
 def compile_sources(compiler: str, target: Path, data_type: str) -> None:
-    """Compile all sources, side by side, into one library.
+    """Compile all sources in parallel into one library.
 
     Raises:
-        BuildError: with the compiler's first complaint.
+        BuildError: with the compiler's first error.
     """
     words = [compiler, *FLAGS, *_tuning(compiler), f"-DRNNLM_TYPE=xla::ffi::{data_type}", f"-I{jax.ffi.include_dir()}"]
     sources = sorted(SOURCES.glob("*.cc"))
@@ -138,12 +138,12 @@ def compile_sources(compiler: str, target: Path, data_type: str) -> None:
 
 
 def _tuning(compiler: str) -> tuple[str, ...]:
-    """The first tuning that the compiler knows."""
+    """Return the first tuning that the compiler accepts."""
     return next(t for t in TUNINGS if not t or _run([compiler, *t, "-fsyntax-only", "-x", "c++", os.devnull]) is None)
 
 
 def _run(words: list[str]) -> str | None:
-    """None if the command succeeds, otherwise its first error."""
+    """Run a command; return None if it succeeds, otherwise its first error."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return None
@@ -152,7 +152,7 @@ def _run(words: list[str]) -> str | None:
 
 @functools.cache
 def source_digest() -> str:
-    """Of the sources and of the headers' version: what decides the meaning of a call."""
+    """Return the digest of the sources and of the headers' version."""
     found = hashlib.sha256(jaxlib.version.__version__.encode())
     for path in sorted(SOURCES.iterdir()):
         found.update(path.name.encode() + path.read_bytes())
@@ -160,12 +160,12 @@ def source_digest() -> str:
 
 
 def machine_digest() -> str:
-    """Of what a library must fit: sources, and the processor's abilities."""
+    """Return the digest of the sources and of the processor's features."""
     return _digest(source_digest(), platform.machine(), _processor_flags())
 
 
 def compiler_digest(compiler: str) -> str:
-    """Of what else decides the machine code: compiler and flags."""
+    """Return the digest of the compiler and its flags."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
     return _digest(compiler, version, FLAGS, TUNINGS)
 
@@ -175,7 +175,7 @@ def _digest(*parts: object) -> str:
 
 
 def _processor_flags() -> str:
-    """What /proc/cpuinfo lists, where there is one: a home may be shared by machines that differ."""
+    """Return the features in /proc/cpuinfo, or the processor's name: different machines may share a home."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

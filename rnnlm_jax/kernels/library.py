@@ -1,4 +1,4 @@
-"""The native kernels as targets of XLA's foreign function interface, loaded when first asked for."""
+"""The native kernels as targets of XLA's foreign function interface, loaded on first use."""
 
 import ctypes
 import functools
@@ -10,21 +10,21 @@ import jax.ffi
 from rnnlm_jax.errors import warn
 from rnnlm_jax.kernels.build import BuildError, NoCompilerError, build, source_digest
 
-#: Set to "off", everything runs through XLA.
+#: Environment variable; "off" or "0" turns the kernels off, so that XLA compiles everything.
 SWITCH = "RNNLM_JAX_NATIVE"
 
 _lock = threading.Lock()
 
 
 def unavailable(data_type: str = "F32") -> str | None:
-    """Why the kernels of a type cannot be used on this machine's processor, in a few words; None if they can."""
+    """Return why the kernels of a dtype cannot be used on this machine, in a few words; None if they can."""
     found = _library(data_type)
     return found if isinstance(found, str) else None
 
 
 @functools.cache
 def target(kernel: str, data_type: str) -> str:
-    """The name under which a kernel is registered with XLA: its own, its type's, and a digest of what it does."""
+    """Return the name under which a kernel is registered with XLA: kernel, dtype, and a digest of the sources."""
     library = _library(data_type)
     if isinstance(library, str):
         raise RuntimeError(f"native kernels are not available: {library}")
@@ -40,7 +40,7 @@ def _library(data_type: str) -> ctypes.CDLL | str:
 
 @functools.cache
 def _load(data_type: str) -> ctypes.CDLL | str:
-    """The loaded library, or the reason why there is none."""
+    """Return the loaded library, or why it cannot be loaded."""
     if os.environ.get(SWITCH, "").lower() in ("off", "0"):
         return f"{SWITCH} is off"
     try:
@@ -49,5 +49,5 @@ def _load(data_type: str) -> ctypes.CDLL | str:
         return str(error)
     except (BuildError, OSError) as error:
         reason = str(error) if isinstance(error, BuildError) else f"cannot load them: {error}"
-        warn(f"no native kernels, which makes this slower ({reason}): {SWITCH}=off does without them")
+        warn(f"no native kernels, which makes this slower ({reason}): set {SWITCH}=off to silence this")
         return reason

@@ -1,4 +1,4 @@
-"""Matrix products, by a kernel of our own on a CPU: wider vectors than those of XLA's library."""
+"""Matrix products in a C++ kernel on CPUs, with wider vectors than those of XLA's library."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import jax
 from jax.interpreters import ad
 
 from rnnlm_jax.array_types import Array, Float
-from rnnlm_jax.kernels.operation import Operation, is_by_meaning
+from rnnlm_jax.kernels.operation import Operation, is_reference_only
 
-#: Left to XLA are products of fewer rows, or of fewer multiplications: packing would cost more than it saves.
+#: Products of fewer rows or fewer multiplications run in XLA: packing would cost more than it saves.
 FEWEST_ROWS, SMALLEST = 128, 2**20
 
 
@@ -27,16 +27,12 @@ def matmul(
         transpose_b: whether to multiply by ``bᵀ``.
     """
     rows = a.shape[1 if transpose_a else 0]
-    if is_by_meaning() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
+    if is_reference_only() or not isinstance(rows, int):  # in an exported program the number of rows may be a symbol
         return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     large = rows >= FEWEST_ROWS and rows * b.shape[0] * b.shape[1] >= SMALLEST
     if large and not transpose_b and a.dtype == b.dtype and jax.default_backend() == "cpu":
         return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
     return _product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0]
-
-
-def _transposable(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Array:
-    return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 def _product(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> tuple[Array]:
@@ -45,7 +41,7 @@ def _product(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> tup
 
 
 class _Bilinear(Operation):
-    """The product as an operation linear in either operand."""
+    """The product as an operation that is linear in either operand."""
 
     def __init__(self) -> None:
         super().__init__("matmul", _product)
@@ -63,10 +59,12 @@ class _Bilinear(Operation):
         if type(g) is ad.Zero:
             return [None, None]
         if ad.is_undefined_primal(a):
-            of_a = _transposable(b, g, transpose_b, True) if transpose_a else _transposable(g, b, False, not transpose_b)
-            return [of_a, None]
-        of_b = _transposable(g, a, True, transpose_a) if transpose_b else _transposable(a, g, not transpose_a, False)
-        return [None, of_b]
+            if transpose_a:
+                return [matmul(b, g, transpose_a=transpose_b, transpose_b=True), None]
+            return [matmul(g, b, transpose_b=not transpose_b), None]
+        if transpose_b:
+            return [None, matmul(g, a, transpose_a=True, transpose_b=transpose_a)]
+        return [None, matmul(a, g, transpose_a=not transpose_a)]
 
 
 _matmul = _Bilinear()

@@ -1,4 +1,4 @@
-"""Text from a language model, one token at a time."""
+"""Sampling text from a language model, one token at a time."""
 
 import functools
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.arrays.broadcasting import over_batch
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn: ``P(v)^(1/temperature)``, cut to ``top_k`` tokens, then to the ``top_p`` nucleus.
+    """The distribution of the next token: ``P(v)^(1/temperature)``, cut to ``top_k`` tokens, then to the nucleus.
 
     Temperature 0 always takes the likeliest token. The nucleus is the smallest set of tokens whose probabilities sum to
     at least ``top_p`` (Holtzman et al. 2020, section 3.1). Of equally likely tokens the lower id comes first.
 
     Raises:
-        UserError: for a negative temperature, ``top_k`` below 1, or ``top_p`` outside (0, 1].
+        ArgumentError: for a negative temperature, ``top_k`` below 1, or ``top_p`` outside (0, 1].
     """
 
     temperature: float = 1.0
@@ -33,25 +33,25 @@ class Sampling:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not self.temperature >= 0:
-            raise UserError(f"temperature must be 0 or more, not {self.temperature}; 0 takes the likeliest token")
+            raise ArgumentError(f"`temperature` must be 0 or more, not {self.temperature}; 0 takes the likeliest token")
         if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top-k must be 1 or more, not {self.top_k}")
+            raise ArgumentError(f"`top_k` must be 1 or more, not {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+            raise ArgumentError(f"`top_p` must be above 0 and at most 1, not {self.top_p}")
 
     def filtered(self, log_probs: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
-        """Unnormalised log-probabilities of the tokens that may be drawn, -inf for the others."""
+        """Return unnormalised log-probabilities of the tokens that may be drawn, -inf for the others."""
         size = log_probs.shape[-1]
         kept = size if self.top_k is None else min(self.top_k, size)
         nucleus = 1.0 if self.top_p is None else self.top_p
         if kept == size and nucleus == 1.0:
             return self._scaled(log_probs)
-        # Tokens are ranked before they are scaled: an extreme temperature makes different ones equal.
-        # Falling; of equal ones the lower id first, as in argmax.
+        # Tokens are ranked before they are scaled, because an extreme temperature makes different ones equal. `top_k`
+        # takes the lower id first of equal ones, as argmax does.
         largest, tokens = jax.lax.top_k(log_probs, kept)
         logits = self._scaled(largest)
         if nucleus < 1.0:
-            # A token stays if those above it do not yet reach top_p; the first always does.
+            # A token is kept if those above it do not reach top_p; the first always is.
             probabilities = jax.nn.softmax(logits, axis=-1)
             before = jnp.cumsum(probabilities, axis=-1) - probabilities
             first = over_batch(jnp.arange(kept) == 0, before)
@@ -59,38 +59,39 @@ class Sampling:
         return jnp.put_along_axis(jnp.full_like(log_probs, -jnp.inf), tokens, logits, axis=-1, inplace=False)
 
     def _scaled(self, log_probs: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
-        """Logarithms divided by the temperature, the largest of them 0; -inf stays -inf."""
+        """Return log-probabilities divided by the temperature, shifted so that the largest is 0; -inf stays -inf."""
         below = log_probs - jnp.max(log_probs, axis=-1, keepdims=True)
-        # A temperature whose value or inverse is subnormal may be taken for 0, and 0 / 0 is no number. At these
-        # bounds any difference between two logarithms of probabilities has already become all, or nothing.
+        # A temperature whose value or inverse is subnormal may be flushed to 0, and 0 / 0 is NaN. At these bounds any
+        # difference between two log-probabilities has already become infinite, or vanished.
         tiny = float(jnp.finfo(log_probs.dtype).tiny)
         scaled = below / min(max(self.temperature, tiny), 1 / tiny)
         return jnp.where(jnp.isneginf(log_probs), -jnp.inf, scaled)
 
     def draw(self, key: Key, log_probs: Float[Array, "*B V"]) -> Array:
-        """The next token."""
+        """Return the next token, an id for each batch element."""
         if self.temperature == 0:
             return jnp.argmax(log_probs, axis=-1)
         return jax.random.categorical(key, self.filtered(log_probs), axis=-1)
 
 
-@functools.partial(jit, static_argnums=(0, 5, 6))
+@functools.partial(jit, static_argnames=("model", "sampling", "steps"))
 def _generate(
     model: LanguageModel,
     params: LanguageModelParams,
-    state: Tree,
-    token: Array,
+    start: tuple[Tree, Int[Array, "*B"]],
     key: Key,
+    *,
     sampling: Sampling,
     steps: int,
-) -> tuple[Tree, Array]:
+) -> Int[Array, "N *B"]:
+    """Return N tokens drawn after a state and the token that follows it."""
+
     def step(carry: tuple[Tree, Array], key: Key) -> tuple[tuple[Tree, Array], Array]:
         state, log_probs = model.log_probs(params, *carry)
         drawn = sampling.draw(key, log_probs).astype(jnp.int32)
         return (state, drawn), drawn
 
-    (state, _), tokens = jax.lax.scan(step, (state, token), jax.random.split(key, steps))
-    return state, tokens
+    return jax.lax.scan(step, start, jax.random.split(key, steps))[1]
 
 
 def sample(
@@ -104,35 +105,36 @@ def sample(
     lines: int = 1,
     seed: int = 0,
 ) -> str:
-    """Go on from a prompt until a number of lines has ended, or for ``max_tokens``.
+    """Continue a prompt until a number of lines has ended, or for ``max_tokens``.
 
     Args:
         model: the model.
         params: its parameters.
-        vocabulary: its vocabulary; words of the prompt that it lacks become its unknown token.
-        prompt: how the text begins; "" for the start of a line.
-        sampling: how tokens are drawn; from the model's own distribution unless given.
-        max_tokens: the most tokens to draw.
-        lines: how many line ends to draw before stopping.
-        seed: the same seed, the same text.
+        vocabulary: its vocabulary; unknown words of the prompt become its unknown token.
+        prompt: beginning of the text; "" for the start of a line.
+        sampling: distribution of the next token; None: the model's own.
+        max_tokens: most tokens to draw.
+        lines: number of line ends to draw before stopping.
+        seed: seed of the draws.
 
     Returns:
-        the prompt and what was drawn, without the last line's end.
+        the prompt and the drawn text, without the last line's end.
 
     Raises:
-        UserError: if ``max_tokens`` or ``lines`` is not positive, the seed is none, or the prompt cannot be encoded.
+        ArgumentError: if ``max_tokens`` or ``lines`` is not positive, or the seed is not in range.
+        DataError: if the prompt cannot be encoded.
     """
     if max_tokens < 1 or lines < 1:
-        raise UserError(f"tokens and lines to draw must be positive, not {max_tokens} and {lines}")
+        raise ArgumentError(f"`max_tokens` and `lines` must be positive, not {max_tokens} and {lines}")
     if not 0 <= seed < 2**32:
-        raise UserError(f"the seed must be from 0 to 2^32 - 1, not {seed}")
+        raise ArgumentError(f"`seed` must be from 0 to 2^32 - 1, not {seed}")
     *context, last = [vocabulary.start_id, *_encode_prompt(vocabulary, prompt)]
     state = model.initial_state(())
     if context:
         state, _ = model.hidden(params, state, jnp.asarray(context, jnp.int32), None)
-    token, key = jnp.asarray(last, jnp.int32), jax.random.key(seed)
-    _, drawn = _generate(model, params, state, token, key, sampling or Sampling(), max_tokens)
-    tokens = np.asarray(drawn)
+    start = state, jnp.asarray(last, jnp.int32)
+    key, sampling = jax.random.key(seed), sampling or Sampling()
+    tokens = np.asarray(_generate(model, params, start, key, sampling=sampling, steps=max_tokens))
     ends = np.flatnonzero(tokens == vocabulary.eos_id) if vocabulary.eos_id is not None else np.zeros(0, int)
     if ends.size >= lines:
         tokens = tokens[: ends[lines - 1]]
@@ -140,7 +142,7 @@ def sample(
 
 
 def _encode_prompt(vocabulary: Vocabulary, prompt: str) -> list[int]:
-    """The ids of a prompt of one or more lines, the last one left open."""
+    """Return the ids of a prompt of one or more lines, without the end of the last."""
     ids: list[int] = []
     for number, line in enumerate(prompt.split("\n")):
         if number > 0 and vocabulary.eos_id is not None:

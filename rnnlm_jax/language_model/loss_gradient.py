@@ -1,8 +1,8 @@
-"""What training descends, and its gradient: by row, where few rows of a table are read."""
+"""The training loss and its gradient, which is row-sparse for large tables of which a batch reads few rows."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,27 @@ from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import dense_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
-from rnnlm_jax.language_model.ngram_context import past_at_each
-from rnnlm_jax.outputs.output_layer import LossByRow, PickFn, WithPast
+from rnnlm_jax.language_model.ngram_context import context_at_each_step
+from rnnlm_jax.outputs.output_layer import GatherFn, LossByRow, WithContext
 
-#: A table with at least so many rows for each token of a batch is updated by row: in a smaller one, finding the tokens
+#: A table with at least this many rows per token of a batch is updated by row: for a smaller one, finding the tokens
 #: that occur twice costs more than a pass over all rows.
 ROWS_PER_TOKEN = 4
-#: Folded into a step's key for what the output layer draws: none of the numbers that dropout folds into it.
-OF_OUTPUT = 2**32 - 2
+#: Folded into a step's key for the draws of the output layer; dropout folds other numbers into it.
+OUTPUT_DRAWS = 2**32 - 2
+
+
+class AnchorFn(Protocol):
+    """States where an array lies on a mesh, without changing its values."""
+
+    def __call__(self, array: Array, /) -> Array:
+        """Return the array."""
+        ...
+
+
+def unanchored(array: Array) -> Array:
+    """Return the array as it is."""
+    return array
 
 
 def loss_and_gradient(
@@ -27,121 +40,130 @@ def loss_and_gradient(
     state: Tree,
     batch: Batch,
     key: Key | None,
-    over: Array | int = 1,
+    *,
+    normaliser: Array | int = 1,
     by_row: bool = False,
     parts: int = 1,
-    anchor: Callable[[Array], Array] = lambda array: array,
+    anchor: AnchorFn = unanchored,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
-    """What training descends, divided by ``over``, and its gradient, formed with it.
+    """Return the training loss divided by ``normaliser``, and its gradient, formed together with it.
 
-    The loss is ``loss_fn``'s, or where the output layer is ``sampled``, its own, which is no nats of anything.
+    The loss is that of ``loss_fn``; for a ``sampled`` output layer it is a sampled surrogate, whose value is not a
+    log-likelihood.
 
     Args:
         model: the model.
-        params: the parameters.
-        state: the state before the batch.
+        params: parameters.
+        state: state before the batch.
         batch: inputs, targets and mask, ``[T, B]``.
-        key: for dropout, and for what a sampled output layer draws; None: no dropout, and the exact loss.
-        over: the divisor.
-        by_row: whether a leaf of the gradient may be a ``RowGradient``, of a large table of which few rows were
-            read; if not, it is an array like the parameters.
-        parts: of how many batches, one a device, this is one; "few" is of them all.
-        anchor: applied to what the cells read and to what they give: the identity, which may say where that lies.
+        key: for dropout and the draws of a sampled output layer; None: no dropout, and the exact loss.
+        normaliser: the divisor.
+        by_row: whether a leaf of the gradient may be a ``RowGradient`` (of a large table of which few rows were read);
+            otherwise every leaf is an array like the parameter.
+        parts: number of batches, one per device, of which this is one; "few" refers to all of them.
+        anchor: applied to inputs and outputs of the cells.
+
+    Returns:
+        ``((loss, scored), gradient)``.
     """
     inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
-    mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
-    # Without a key nothing can be drawn: then even a sampled layer descends its exact nats.
+    mask: Bool[Array, T * B] = jnp.asarray(batch.mask)
+    # Without a key nothing can be drawn: then a sampled layer uses its exact loss too.
     rows = None if model.output.sampled and key is None else model.output.by_row
-    picked, ids = (None, None) if rows is None else _pick(rows.pick, model, params, state, inputs, targets, key)
+    segment = _Segment(state, inputs, targets, key)
+    gathered, ids = (None, None) if rows is None else _gather(rows.gather, model, params, segment)
 
-    def loss(params: LanguageModelParams, xs: Array, picked: Tree) -> tuple[Array, Scored]:
+    def loss(params: LanguageModelParams, xs: Array, gathered: Tree) -> tuple[Array, Scored]:
         after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
         hs = jax.tree.map(anchor, hs)
-        # The divisor goes into the weights: the gradient of a large matrix comes out of its products divided.
-        weights = mask.astype(xs.dtype) / jnp.asarray(over, xs.dtype)
+        # Dividing the weights is cheaper than dividing the gradient of a large matrix.
+        weights = mask.astype(xs.dtype) / jnp.asarray(normaliser, xs.dtype)
         if rows is None:
             value = model.output.total_nats(model.output_params(params), hs, targets, weights)
         else:
-            value = rows.loss(picked, ids, hs, targets, weights)
+            value = rows.loss(gathered, ids, hs, targets, weights)
         return value, Scored(mask.sum(dtype=jnp.int32), after)
 
-    xs, back = _embedded(model, params, inputs)
-    found, (gradient, of_xs, of_picked) = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(params, xs, picked)
-    few = by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size * parts <= model.vocab_size
-    gradient = gradient._replace(embedding=_of_inputs(gradient.embedding, inputs, of_xs, back, few))
+    xs, embedding_vjp = _embedded(model, params, inputs)
+    value_and_grad = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
+    result, (gradient, of_xs, of_gathered) = value_and_grad(params, xs, gathered)
+    if embedding_vjp is not None:
+        of_embedding = embedding_vjp(of_xs)
+    elif by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size * parts <= model.vocab_size:
+        of_embedding = sum_duplicate_rows(inputs.reshape(-1), of_xs.reshape(-1, of_xs.shape[-1]))
+    else:
+        of_embedding = gradient.embedding.at[inputs].add(of_xs)  # beside that of a tied output layer
+    gradient = gradient._replace(embedding=of_embedding)
     if rows is not None:
-        of_output = rows.scatter(of_picked, ids)
+        of_output = rows.scatter(of_gathered, ids)
         gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
-    return found, gradient
+    return result, gradient
 
 
 def training_loss(
     model: LanguageModel, params: LanguageModelParams, state: Tree, batch: Batch, key: Key | None
 ) -> tuple[Float[Array, ""], Scored]:
-    """What training descends, summed over the targets that the mask counts, for whoever differentiates it himself.
+    """Return the training loss, summed over the targets that the mask counts, as a function to be differentiated.
 
-    Its reverse-mode gradient is that of ``loss_and_gradient``, never by row. The value is ``loss_fn``'s, or where the
-    output layer is ``sampled`` and there is a key, the layer's own, which is no nats of anything. Arguments are those
-    of ``loss_fn``.
+    Its reverse-mode gradient is that of ``loss_and_gradient``, without rows. The value is that of ``loss_fn``; for a
+    ``sampled`` output layer with a key it is a sampled surrogate, not a log-likelihood. Arguments are those of
+    ``loss_fn``.
     """
     rows = model.output.by_row
     if rows is None or (model.output.sampled and key is None):
         return model.loss_fn(params, state, batch, key)
     inputs, targets, mask = (jnp.asarray(array) for array in batch)
-    pick = functools.partial(_picked, rows)
-    picked, ids = _pick(pick, model, params, state, inputs, targets, key)
+    gather = functools.partial(_differentiable_gather, rows)
+    gathered, ids = _gather(gather, model, params, _Segment(state, inputs, targets, key))
     after, hs = model.hidden(params, state, inputs, key)
-    value = rows.loss(picked, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
+    value = rows.loss(gathered, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
     return value, Scored(mask.sum(dtype=jnp.int32), after)
 
 
-def _pick(
-    pick: PickFn,
-    model: LanguageModel,
-    params: LanguageModelParams,
-    state: Tree,
-    inputs: Array,
-    targets: Array,
-    key: Key | None,
+class _Segment(NamedTuple):
+    """The state before a batch, its tokens, and the key of the step."""
+
+    state: Tree
+    inputs: Array
+    targets: Array
+    key: Key | None
+
+
+def _gather(
+    gather: GatherFn, model: LanguageModel, params: LanguageModelParams, segment: _Segment
 ) -> tuple[Tree, Tree]:
-    """The rows that a batch's loss reads, those that are drawn among them, and which they are."""
-    k_output = None if key is None or not model.output.sampled else jax.random.fold_in(key, OF_OUTPUT)
-    wanted = WithPast(targets, past_at_each(state.words, inputs)) if model.output.past else targets
-    return pick(params.output, wanted, k_output)
+    """Return the rows that a batch's loss reads, drawn ones included, and which they are."""
+    key, targets = segment.key, segment.targets
+    key = None if key is None or not model.output.sampled else jax.random.fold_in(key, OUTPUT_DRAWS)
+    if model.output.context_size:
+        targets = WithContext(targets, context_at_each_step(segment.state.words, segment.inputs))
+    return gather(params.output, targets, key)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _picked(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Tree, Tree]:
-    """``rows.pick``; the gradient of the rows goes where the layer's own ``scatter`` puts it."""
-    return rows.pick(output, wanted, key)
+def _differentiable_gather(rows: LossByRow, output: Tree, targets: Tree, key: Key | None) -> tuple[Tree, Tree]:
+    """Return ``rows.gather``; the gradient of the rows goes where the layer's own ``scatter`` puts it."""
+    return rows.gather(output, targets, key)
 
 
-def _picked_forward(rows: LossByRow, output: Tree, wanted: Tree, key: Key | None) -> tuple[Any, Any]:
-    picked, ids = rows.pick(output, wanted, key)
-    return (picked, ids), (output, ids)
+def _gather_forward(rows: LossByRow, output: Tree, targets: Tree, key: Key | None) -> tuple[Any, Any]:
+    gathered, ids = rows.gather(output, targets, key)
+    return (gathered, ids), (output, ids)
 
 
-def _picked_backward(rows: LossByRow, kept: tuple[Tree, Tree], cotangents: tuple[Tree, Tree]) -> tuple[Any, ...]:
-    output, ids = kept
+def _gather_backward(rows: LossByRow, residuals: tuple[Tree, Tree], cotangents: tuple[Tree, Tree]) -> tuple[Any, ...]:
+    output, ids = residuals
     return dense_gradient(rows.scatter(cotangents[0], ids), output), None, None
 
 
-_picked.defvjp(_picked_forward, _picked_backward)
+_differentiable_gather.defvjp(_gather_forward, _gather_backward)
 
 
 def _embedded(
     model: LanguageModel, params: LanguageModelParams, inputs: Array
-) -> tuple[Array, Callable[[Array], Any] | None]:
-    """The vectors of the inputs, and how their gradient becomes that of the parameters; None for a table's rows."""
+) -> tuple[Float[Array, "T *B D"], Callable[[Array], Tree] | None]:
+    """Return the vectors of the inputs, and the pullback to the layer's parameters; None for a table."""
     if model.input.is_table:
         return model.embed(params, inputs), None
-    return jax.vjp(lambda embedding: model.input.embed(embedding, inputs), params.embedding)
-
-
-def _of_inputs(so_far: Tree, inputs: Array, of_xs: Array, back: Callable[[Array], Any] | None, few: bool) -> Tree:
-    """The gradient of the input layer: what a tied output layer has added, and what comes through its vectors."""
-    if back is not None:
-        return back(of_xs)[0]
-    if few:
-        return sum_duplicate_rows(inputs.reshape(-1), of_xs.reshape(-1, of_xs.shape[-1]))
-    return so_far.at[inputs].add(of_xs)
+    xs, vjp = jax.vjp(lambda embedding: model.input.embed(embedding, inputs), params.embedding)
+    return xs, lambda of_xs: vjp(of_xs)[0]

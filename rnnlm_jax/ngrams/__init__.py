@@ -1,7 +1,7 @@
-"""N-gram models: counts and smoothing over token ids.
+"""N-gram models over token ids: Kneser-Ney, maximum entropy, sparse non-negative matrices, and a cache.
 
-model = ngrams.train(text, vocabulary, order=5)      # interpolated modified Kneser–Ney
-nats = model.token_nats(test_text)                    # −ln P of each token
+model = ngrams.train(text, vocabulary, order=5)      # interpolated modified Kneser-Ney
+nats = model.token_nll(test_text)                    # -ln P of each token
 model.save("kn5.model"); ngrams.load("kn5.model")
 ngrams.write_arpa(model, "kn5.arpa"); ngrams.load("kn5.arpa")
 """
@@ -11,12 +11,13 @@ from rnnlm_jax.ngrams.arpa_reading import read_arpa
 from rnnlm_jax.ngrams.arpa_writing import write_arpa
 from rnnlm_jax.ngrams.backoff_model import NgramModel
 from rnnlm_jax.ngrams.baselines import BigramBaseline, UnigramBaseline
-from rnnlm_jax.ngrams.cache import UnigramCache
 from rnnlm_jax.ngrams.kneser_ney import train
-from rnnlm_jax.ngrams.loading import load
+from rnnlm_jax.ngrams.model_loading import CountModel, load
+from rnnlm_jax.ngrams.unigram_cache import UnigramCache
 
 __all__ = [
     "BigramBaseline",
+    "CountModel",
     "NgramModel",
     "UnigramBaseline",
     "UnigramCache",

@@ -1,12 +1,12 @@
-"""The file of a model of counts: arrays, the vocabulary and a digest of everything, and a registry of kinds.
+"""Files of n-gram models: arrays, vocabulary and digests, and a registry of model kinds.
 
-A file is an uncompressed ``.npz``: the arrays by name, and ``header``, JSON of the format, the kind, the vocabulary,
-what else the kind keeps, and the SHA-256 of each array. A module that has a kind of its own registers a reader:
+A file is an uncompressed ``.npz`` of the arrays and ``header``: JSON with the format, the kind, the vocabulary, further
+attributes of the model, and the SHA-256 of each array. A module that defines a kind registers a reader:
 
-    @reader("snm")
+    @model_reader("snm")
     def _read(stored: StoredModel) -> SnmModel: ...
 
-and is imported by ``rnnlm_jax.ngrams``.
+and must be imported by ``rnnlm_jax.ngrams``.
 """
 
 import hashlib
@@ -20,25 +20,25 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import numpy as np
 
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.system.atomic_write import written_whole
-from rnnlm_jax.system.input_files import told_errors
+from rnnlm_jax.system.input_files import as_data_errors
 
 FORMAT = "rnnlm_jax model of counts 1"
-#: How a file of ours begins: it is a zip archive.
+#: First bytes of a model file: those of a zip archive.
 MAGIC = b"PK\x03\x04"
-#: What NumPy raises of an archive with changed bytes: of an array's header or JSON, of the archive or one of its
-#: sums, of an end too early, of a name, and of a flag that says it is compressed or encrypted in another way.
+#: Errors of NumPy for a damaged archive: in an array's header or JSON, the archive or its checksums, a truncated file,
+#: a name, and a flag for compression or encryption.
 _UNREADABLE = (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError)
 
 
 class StoredModel(NamedTuple):
-    """What a file holds, digests verified."""
+    """The content of a file, with digests verified."""
 
     kind: str
     vocabulary: Vocabulary
     about: dict[str, Any]
-    """What the kind keeps besides arrays, as JSON."""
+    """Attributes of the model besides arrays, from JSON."""
     arrays: dict[str, np.ndarray]
 
 
@@ -47,8 +47,8 @@ Reader = TypeVar("Reader", bound=Callable[[StoredModel], Any])
 _READERS: dict[str, Callable[[StoredModel], Any]] = {}
 
 
-def reader(kind: str) -> Callable[[Reader], Reader]:
-    """Register a function that makes a model of what a file of this kind holds."""
+def model_reader(kind: str) -> Callable[[Reader], Reader]:
+    """Register the decorated function, which makes a model from the content of a file of this kind."""
 
     def register(function: Reader) -> Reader:
         _READERS[kind] = function
@@ -58,16 +58,16 @@ def reader(kind: str) -> Callable[[Reader], Reader]:
 
 
 def write_model(
-    path: str | Path, kind: str, vocabulary: Vocabulary, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    path: str | Path, kind: str, vocabulary: Vocabulary, *, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a model to one file, the whole of it or nothing.
+    """Write a model to one file atomically.
 
     Args:
-        path: the file; folders above it are made.
-        kind: which registered reader makes a model of it again.
-        vocabulary: of the model.
-        about: what else to keep, as JSON.
-        arrays: by name; any name but ``header``.
+        path: the file; parent folders are created.
+        kind: kind of the model, for which a reader is registered.
+        vocabulary: vocabulary of the model.
+        about: further attributes, as JSON.
+        arrays: arrays by name; the name ``header`` is reserved.
     """
     header = {
         "format": FORMAT,
@@ -78,7 +78,7 @@ def write_model(
             "eos": vocabulary.eos,
             "tokens": vocabulary.tokens,
             "sha256": vocabulary.content_hash,
-            **vocabulary.rules,
+            **vocabulary.tokenizer_entry,
         },
         "about": dict(about),
         "sha256": {name: _digest(array) for name, array in arrays.items()},
@@ -89,33 +89,33 @@ def write_model(
 
 
 def read_model(file: BinaryIO, path: str) -> Any:
-    """Read a model of any registered kind from an open file; errors call it ``path``.
+    """Read a model of any registered kind from an open file; ``path`` is its name in error messages.
 
     Raises:
-        UserError: it is damaged, or it is none of ours.
+        DataError: the file is damaged, or not a model file of this library.
     """
     stored = read_stored(file, path)
     if stored.kind not in _READERS:
-        raise UserError(f"{path} holds a model of kind {stored.kind!r}, which this version cannot read: train it anew")
+        raise DataError(f"{path} holds a model of kind {stored.kind!r}, which this version cannot read: train it again")
     try:
         return _READERS[stored.kind](stored)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path} lacks a part of its model ({error}): train it anew") from error
+        raise DataError(f"{path} lacks a part of its model ({error}): train it again") from error
 
 
 def read_stored(file: BinaryIO, path: str) -> StoredModel:
-    """Read what an open file holds, and check every digest; errors call it ``path``.
+    """Read the content of an open file and verify every digest; ``path`` is its name in error messages.
 
     Raises:
-        UserError: it is damaged, or it is none of ours.
+        DataError: the file is damaged, or not a model file of this library.
     """
-    corrupt = UserError(f"the model file {path} is damaged (its content does not fit its digests): train it anew")
-    with told_errors(path):  # an archive is read from its end: what is compressed is unpacked as a whole
+    corrupt = DataError(f"the model file {path} is damaged (its content does not fit its digests): train it again")
+    with as_data_errors(path):  # an archive is read from its end, so a compressed file is unpacked as a whole
         whole = file if isinstance(getattr(file, "raw", None), io.FileIO) else io.BytesIO(file.read())
     try:
         with np.load(whole, allow_pickle=False) as found:
             if not isinstance(found, np.lib.npyio.NpzFile) or "header" not in found.files:
-                raise UserError(f"{path} is no model file of this library: give one that rnnlm-jax ngram train wrote")
+                raise DataError(f"{path} is not a model file of this library: give one of rnnlm-jax ngram train")
             header = json.loads(found["header"].tobytes())
             arrays = {name: found[name] for name in found.files if name != "header"}
     except UserError:
@@ -123,14 +123,14 @@ def read_stored(file: BinaryIO, path: str) -> StoredModel:
     except _UNREADABLE as error:
         raise corrupt from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise UserError(f"{path} is not a model file of this version: train it anew")
+        raise DataError(f"{path} is not a model file of this version: train it again")
     try:
         if header["sha256"] != {name: _digest(array) for name, array in arrays.items()}:
             raise corrupt
-        words = header["vocabulary"]
-        rules = words.get("tokenizer")
-        vocabulary = Vocabulary(words["level"], tuple(words["tokens"]), words["unk"], words["eos"], rules)
-        if vocabulary.content_hash != words["sha256"]:
+        stored = header["vocabulary"]
+        tokens, tokenizer = tuple(stored["tokens"]), stored.get("tokenizer")
+        vocabulary = Vocabulary(stored["level"], tokens, stored["unk"], stored["eos"], tokenizer)
+        if vocabulary.content_hash != stored["sha256"]:
             raise corrupt
         return StoredModel(header["kind"], vocabulary, header["about"], arrays)
     except (KeyError, TypeError, UserError):

@@ -1,10 +1,10 @@
 """Output layers: hidden state to next-token distribution, each with its training loss and exact log-probabilities.
 
-``make`` gives one by name.
+``make`` returns a layer by name.
 """
 
-from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
+from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer, WithContext
 from rnnlm_jax.outputs.output_registry import OUTPUTS, make, names
 from rnnlm_jax.outputs.softmax import SoftmaxParams, softmax
 
-__all__ = ["OUTPUTS", "LossByRow", "OutputLayer", "SoftmaxParams", "make", "names", "softmax"]
+__all__ = ["OUTPUTS", "LossByRow", "OutputLayer", "SoftmaxParams", "WithContext", "make", "names", "softmax"]

@@ -1,31 +1,166 @@
-"""The contract of an output layer: hidden state to next-token distribution, its loss and its exact normaliser."""
+"""The contract of an output layer: hidden state to next-token distribution, its losses, and the facts it declares."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
-from rnnlm_jax.array_types import Array, Int, Key, Tree
+import numpy as np
+
+from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.registry.cached_factory import FactoryMade
 
-OutputInitFn = Callable[[Key, int, int], Tree]  # (key, hidden_size, vocab_size) -> params
-# Hidden states, and the targets of ``PickFn``, are arrays; or for a layer with a past ``WithPast``.
-NatsFn = Callable[[Tree, Any, Array], Array]  # (params, hs[..., H], targets[...]) -> nats[...]
-TotalNatsFn = Callable[[Tree, Any, Array, Array], Array]  # (params, hs[..., H], targets[...], weights[...]) -> []
-LogProbsFn = Callable[[Tree, Any], Array]  # (params, h[..., H]) -> log-probabilities[..., V]
-PickFn = Callable[[Tree, Any, Array | None], tuple[Tree, Tree]]  # (params, targets[...], key) -> (picked, ids)
-PickedLossFn = Callable[[Tree, Tree, Any, Array, Array], Array]  # (picked, ids, hs, targets, weights) -> []
-ScatterFn = Callable[[Tree, Tree], Tree]  # (gradient of picked, ids) -> gradient of params
+#: Hidden states ``[*B, H]``; for a layer with a ``context_size`` they come in a ``WithContext``.
+HiddenStates = Any
+#: Word ids ``[*B]``; for a layer with a ``context_size`` they come in a ``WithContext``.
+Targets = Any
 
 
 @serialized
-class WithPast(NamedTuple):
-    """What a layer with a ``past`` is given in place of hidden states, or of targets in ``pick``."""
+class WithContext(NamedTuple):
+    """Hidden states or targets together with the words before them, for a layer with a ``context_size``."""
 
-    own: Any
-    """Hidden states ``[..., H]``; or targets ``[...]``."""
+    values: Tree
+    """Hidden states ``[*B, H]``; or targets ``[*B]``."""
     words: Int[Array, "*B P"]
-    """The words before each target, the last one first; -1 before the first word of a text."""
+    """The P words before each target, the last one first; -1 before the first word of a text."""
+
+
+class OutputInitFn(Protocol):
+    """Draws fresh parameters."""
+
+    def __call__(self, key: Key, hidden_size: int, vocab_size: int, /) -> Tree:
+        """Return parameters for hidden states of ``hidden_size`` units and a vocabulary of ``vocab_size`` words."""
+        ...
+
+
+class NatsFn(Protocol):
+    """Computes exact negative log-likelihoods."""
+
+    def __call__(self, params: Tree, hs: HiddenStates, targets: Int[Array, "*B"], /) -> Float[Array, "*B"]:
+        """Return ``-log P(target | h)`` of each target in nats.
+
+        Args:
+            params: parameters of the layer.
+            hs: hidden states ``[*B, H]``, or ``WithContext``.
+            targets: word ids ``[*B]``; a negative one counts from the end of the vocabulary.
+
+        Returns:
+            nats ``[*B]``; NaN for a target that is not a word.
+        """
+        ...
+
+
+class TotalNatsFn(Protocol):
+    """Computes the exact loss that training differentiates."""
+
+    def __call__(
+        self, params: Tree, hs: HiddenStates, targets: Int[Array, "*B"], weights: Float[Array, "*B"], /
+    ) -> Float[Array, ""]:
+        """Return ``Σ weight · nats``.
+
+        Its gradients by parameters and hidden states are formed together with it, in memory that does not grow with the
+        number of targets.
+
+        Args:
+            params: parameters of the layer.
+            hs: hidden states ``[*B, H]``, or ``WithContext``.
+            targets: word ids ``[*B]``.
+            weights: weights ``[*B]``; a target of weight 0 (padding) adds nothing and may be any finite number.
+
+        Returns:
+            a scalar in nats.
+        """
+        ...
+
+
+class LogProbsFn(Protocol):
+    """Computes the whole next-word distribution."""
+
+    def __call__(self, params: Tree, h: HiddenStates, /) -> Float[Array, "*B V"]:
+        """Return ``log P(v | h)`` in nats of every word v, ``[*B, V]``; the probabilities of a row sum to one.
+
+        Args:
+            params: parameters of the layer.
+            h: hidden states ``[*B, H]``, or ``WithContext``.
+        """
+        ...
+
+
+class GatherFn(Protocol):
+    """Reads the rows of the parameters that a batch's loss needs."""
+
+    def __call__(self, params: Tree, targets: Targets, key: Key | None, /) -> tuple[Tree, Tree]:
+        """Return the rows, and which they are.
+
+        Args:
+            params: parameters of the layer.
+            targets: word ids ``[*B]``, or ``WithContext``.
+            key: random key; None for a layer that draws nothing.
+
+        Returns:
+            ``(gathered, ids)``: the rows, and all that ``loss`` and ``scatter`` need beside them (their numbers, and
+            for drawn words how likely each was).
+        """
+        ...
+
+
+class GatheredLossFn(Protocol):
+    """Computes the loss from gathered rows alone."""
+
+    def __call__(
+        self,
+        gathered: Tree,
+        ids: Tree,
+        hs: HiddenStates,
+        targets: Int[Array, "*B"],
+        weights: Float[Array, "*B"],
+        /,
+    ) -> Float[Array, ""]:
+        """Return ``Σ weight · ℓ``, a scalar to be differentiated by ``gathered`` and ``hs``.
+
+        Args:
+            gathered: the rows that ``gather`` returned.
+            ids: which rows they are.
+            hs: hidden states ``[*B, H]``, or ``WithContext``.
+            targets: word ids ``[*B]``.
+            weights: weights ``[*B]``; a target of weight 0 adds nothing.
+        """
+        ...
+
+
+class ScatterFn(Protocol):
+    """Turns the gradient of gathered rows into that of the parameters."""
+
+    def __call__(self, gradient: Tree, ids: Tree, /) -> Tree:
+        """Return a tree like the parameters, whose leaves may be a ``RowGradient`` that names each row once.
+
+        Args:
+            gradient: a tree like ``gathered``.
+            ids: which rows were gathered.
+        """
+        ...
+
+
+class OutputFlopsFn(Protocol):
+    """Counts the operations of one token."""
+
+    def __call__(self, params: Tree, word_probabilities: Float[np.ndarray, " V"], /) -> float:
+        """Return the expected floating-point operations of the matrix products of one token's forward pass.
+
+        Args:
+            params: parameters, of which only the shapes are read; a tied matrix is filled in.
+            word_probabilities: the relative frequency of each word id in the training text; they sum to one.
+        """
+        ...
+
+
+class AfterUniformInitFn(Protocol):
+    """Corrects parameters that were all drawn from one uniform distribution."""
+
+    def __call__(self, params: Tree, /) -> Tree:
+        """Return the parameters, with those that must start at a fixed value set to it."""
+        ...
 
 
 def unchanged(params: Tree) -> Tree:
@@ -35,27 +170,23 @@ def unchanged(params: Tree) -> Tree:
 
 @dataclass(frozen=True)
 class LossByRow:
-    """A training loss that reads few rows of the parameters: those of the targets, and of what is drawn beside them.
+    """A training loss that reads few rows of the parameters: those of the targets, and of words drawn beside them.
 
-    ``pick`` reads the rows, ``loss`` is a function of them alone, to be differentiated by ``picked`` and ``hs``, and
-    ``scatter`` says whose rows the gradient of ``picked`` are. No array as large as the parameters is formed.
+    ``gather`` reads the rows, ``loss`` is a function of them alone, and ``scatter`` says which rows of the parameters
+    their gradient belongs to. No array as large as the parameters is formed.
     """
 
-    pick: PickFn
-    """``ids`` is whatever ``loss`` and ``scatter`` need besides: which rows were picked, how likely each was."""
-    loss: PickedLossFn
-    """``Σ weight · ℓ``; what has weight 0 counts for nothing."""
+    gather: GatherFn
+    loss: GatheredLossFn
     scatter: ScatterFn
-    """A tree like the parameters, whose leaves may be of ``RowGradient``, each row named once."""
 
 
 @dataclass(frozen=True)
 class OutputLayer(FactoryMade):
-    """An output layer as pure functions: ``nats`` is exact, ``-log P(target | h)``, and ``log_probs`` sums to one.
+    """An output layer as pure functions, and the facts that other packages need to know of it.
 
-    ``total_nats`` is ``Σ weight · nats``, made to be differentiated: its gradients by parameters and hidden states are
-    formed as the loss is, in memory that does not grow with the number of targets. What has weight 0 (padding) counts
-    for nothing and may be anything finite.
+    It is static and hashable, and made by cached factories: equal arguments give the same object. A fact that is not
+    declared (None) raises an ``ArgumentError`` where it is needed; training on one device needs none.
     """
 
     kind: str
@@ -64,10 +195,17 @@ class OutputLayer(FactoryMade):
     total_nats: TotalNatsFn
     log_probs: LogProbsFn
     by_row: LossByRow | None = None
-    """What training differentiates in place of ``total_nats``."""
+    """The loss that training differentiates in place of ``total_nats``."""
     sampled: bool = False
-    """Whether the loss of ``by_row`` is drawn at random (then ``pick`` needs a key), and no nats of anything."""
-    past: int = 0
-    """How many of the words before a target the layer reads itself. If any, it is given ``WithPast``."""
-    start: Callable[[Tree], Tree] = unchanged
-    """Parameters drawn at random, with what starts at a value of its own put back."""
+    """Whether the loss of ``by_row`` is a sampled surrogate; its value is not a log-likelihood, and it needs a key."""
+    context_size: int = 0
+    """How many words before a target the layer reads itself. If any, it is called with ``WithContext``."""
+    nats_gradient: bool = False
+    """Whether reverse mode of ``nats`` exists and costs no more than that of ``total_nats``; False if not known."""
+    after_uniform_init: AfterUniformInitFn = unchanged
+    """Applied to parameters that the model has drawn with ``init_scale``."""
+    flops: OutputFlopsFn | None = None
+    """Forward operations of a token."""
+    word_axes: Mapping[str, int] | None = field(default=None, hash=False)
+    """The axis that runs over words, of each parameter that has one: ``{"w": 1, "b": 0}``. A parameter is named by its
+    path, as ``tails.0.w``. On a mesh these may be sharded; all others are replicated."""

@@ -1,4 +1,4 @@
-"""Distributions over the vocabulary that are cheap to draw from, whatever its size."""
+"""Distributions over the vocabulary whose draws cost the same whatever its size."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Int, Key
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.outputs.word_counts import Words
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A distribution Q over word ids, drawn from by the alias method: two numbers a draw, and no search.
+    """A distribution Q over word ids, drawn from by the alias method: two random numbers per draw, and no search.
 
-    Column j is a word with probability ``keep[j]``, and otherwise ``alias[j]``; all columns are equally likely
+    Column j gives word j with probability ``keep[j]``, and otherwise ``alias[j]``; all columns are equally likely
     (Walker 1977; Vose 1991).
     """
 
@@ -26,11 +26,11 @@ class Proposal:
 
     @property
     def size(self) -> int:
-        """V."""
+        """Number of words, V."""
         return self.probabilities.size
 
     def draw(self, key: Key, count: int) -> Int[Array, " count"]:
-        """Word ids, independent of each other; the cost does not depend on V."""
+        """Return independent word ids."""
         k_column, k_keep = jax.random.split(key)
         columns = jax.random.randint(k_column, (count,), 0, self.size, jnp.int32)
         stays = jax.random.uniform(k_keep, (count,), jnp.float32) < jnp.asarray(self.keep)[columns]
@@ -38,40 +38,40 @@ class Proposal:
 
 
 def proposal(words: Words, kind: str, power: float | None = None) -> Proposal:
-    """The proposal of that kind.
+    """Return a proposal distribution.
 
     Args:
-        words: the vocabulary, with its counts.
+        words: vocabulary with word counts.
         kind: ``"log-uniform"``, ``Q(v) = ln((r + 2)/(r + 1)) / ln(V + 1)`` for the word of rank r (from 0) by falling
-            count, as Jozefowicz et al. 2016 draw; or ``"unigram"``, ``Q(v) ∝ max(count(v), 1)^power``: a word that was
-            never seen counts as if seen once.
-        power: α of ``"unigram"``, 1 unless given; 0 is the uniform distribution.
+            count (Jozefowicz et al. 2016); or ``"unigram"``, ``Q(v) ∝ max(count(v), 1)^power``: a word that was never
+            seen counts as if seen once.
+        power: α of ``"unigram"``; None: 1; 0 is the uniform distribution.
 
     Raises:
-        UserError: for another kind, a power below 0 or for ``"log-uniform"``, or an empty vocabulary.
+        ArgumentError: for another kind, a power below 0 or with ``"log-uniform"``, or an empty vocabulary.
     """
     if words.size == 0:
-        raise UserError("there are no words to draw from: the vocabulary is empty")
+        raise ArgumentError("`words` is empty: the vocabulary has no word to draw")
     if kind == "log-uniform":
         if power is not None:
-            raise UserError("power belongs to the proposal unigram: leave it out, or add proposal=unigram")
+            raise ArgumentError("`power` belongs to the proposal unigram: leave it out, or set proposal=unigram")
         ranks = np.arange(words.size)
         weights = np.empty(words.size)
         weights[words.by_rank] = np.log1p(1 / (ranks + 1.0))
     elif kind == "unigram":
         power = 1.0 if power is None else power
         if isinstance(power, bool) or not isinstance(power, int | float) or not 0 <= power < np.inf:
-            raise UserError(f"power must be 0 or more, not {power}")
+            raise ArgumentError(f"`power` must be 0 or more, not {power}")
         weights = np.maximum(words.counts, 1).astype(np.float64)
         weights = np.exp(power * (np.log(weights) - np.log(weights.max())))
     else:
-        raise UserError(f"unknown proposal {kind!r}: choose log-uniform or unigram")
+        raise ArgumentError(f"`proposal` must be log-uniform or unigram, not {kind!r}")
     probabilities = weights / weights.sum()
     return Proposal(probabilities, *_alias_table(probabilities))
 
 
 def _alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``keep`` (float32) and ``alias`` (int32) ``[V]``: each column is filled up by one word that has too much."""
+    """Return ``keep`` (float32) and ``alias`` (int32) ``[V]``: each column is filled up by one word of larger share."""
     size = probabilities.size
     share = (probabilities * size).tolist()
     keep, alias = [1.0] * size, list(range(size))

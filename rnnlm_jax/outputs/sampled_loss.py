@@ -1,19 +1,20 @@
-"""Loss and gradients of a rule over sampled words, formed together; products of rows that were picked, nothing else."""
+"""Loss and gradients of a sampled rule, formed together from the gathered rows alone."""
 
-import functools
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int
 from rnnlm_jax.arrays.sparse_rows import UNUSED
 from rnnlm_jax.kernels.matmul import matmul
 from rnnlm_jax.outputs.sampled_rules import Rule
+from rnnlm_jax.outputs.training_loss import weighted_loss
 
 
-class Picked(NamedTuple):
-    """The rows of the output matrix and the entries of its bias that a loss reads."""
+class Gathered(NamedTuple):
+    """Rows of the output matrix and entries of its bias that a loss reads, of samples and of targets (``_t``)."""
 
     w: Float[Array, "S H"]
     b: Float[Array, " S"]
@@ -22,7 +23,7 @@ class Picked(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Which words those are, and what a rule takes off their logits."""
+    """The words of those rows, and the offsets that a rule subtracts from their logits."""
 
     samples: Int[Array, " S"]
     targets: Int[Array, " N"]
@@ -30,74 +31,59 @@ class Drawn(NamedTuple):
     offsets_t: Float[Array, " N"]
 
 
-class Gradients(NamedTuple):
-    """The losses of all rows, and the gradients of their weighted sum."""
-
-    losses: Float[Array, " N"]
-    dh: Float[Array, "N H"]
-    picked: Picked
-
-
-class Setting(NamedTuple):
-    """What is fixed of a sampled loss."""
+@dataclass(frozen=True)
+class SampledLosses:
+    """The row losses of a rule, of operands ``(gathered, h)`` and constants ``drawn``."""
 
     rule: Rule
-    hits_count: bool
-    """Whether a sample that is the row's target counts like any other."""
-    dtype: Any
+    remove_accidental_hits: bool
+    """Whether a sample that is the row's target is left out of the row."""
+    dtype: np.dtype
+    """Dtype of the products."""
+
+    def losses(
+        self, operands: tuple[Gathered, Array], constants: Drawn, weights: Float[Array, " N"]
+    ) -> Float[Array, " N"]:
+        """Return ``ℓ_n``, 0 for rows of weight 0."""
+        return self._losses_and_slopes(operands, constants, weights)[0]
+
+    def gradients(
+        self, operands: tuple[Gathered, Array], constants: Drawn, weights: Float[Array, " N"]
+    ) -> tuple[Array, tuple[Gathered, Array]]:
+        """Return ``ℓ_n``, and the gradients of ``Σ_n weight_n ℓ_n``."""
+        gathered, h = operands
+        losses, slopes, slopes_t = self._losses_and_slopes(operands, constants, weights)
+        narrow, wide = slopes.astype(self.dtype), slopes.dtype
+        rows = h.astype(self.dtype)
+        dh = matmul(narrow, gathered.w.astype(self.dtype), transpose_a=True).astype(wide)
+        gradient = Gathered(
+            w=matmul(narrow, rows).astype(wide),
+            b=slopes.sum(1),
+            w_t=slopes_t[:, None] * h.astype(wide),
+            b_t=slopes_t,
+        )
+        return losses, (gradient, (dh + slopes_t[:, None] * gathered.w_t).astype(h.dtype))
+
+    def _losses_and_slopes(
+        self, operands: tuple[Gathered, Array], drawn: Drawn, weights: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return losses ``[N]`` and weighted slopes ``[S, N]`` and ``[N]``, samples first to avoid transpositions."""
+        (gathered, h), dtype = operands, self.dtype
+        wide = gathered.b.dtype
+        logits = matmul(gathered.w.astype(dtype), h.astype(dtype).T).astype(wide) + gathered.b[:, None]
+        logits_t = (h.astype(wide) * gathered.w_t).sum(1) + gathered.b_t
+        left_out = (drawn.samples == UNUSED)[:, None]
+        if self.remove_accidental_hits:
+            left_out = left_out | (drawn.samples[:, None] == drawn.targets[None])
+        a = jnp.where(left_out, -jnp.inf, logits - drawn.offsets[:, None])
+        losses, slopes, slopes_t = self.rule(a, logits_t - drawn.offsets_t)
+        unweighted = weights == 0
+        slopes = jnp.where(unweighted[None], 0, weights[None] * slopes)
+        return jnp.where(unweighted, 0, losses), slopes, jnp.where(unweighted, 0, weights * slopes_t)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def summed_loss(
-    setting: Setting, picked: Picked, drawn: Drawn, h: Float[Array, "N H"], weights: Float[Array, " N"]
+def sampled_loss(
+    rows: SampledLosses, gathered: Gathered, drawn: Drawn, h: Float[Array, "N H"], weights: Float[Array, " N"]
 ) -> Float[Array, ""]:
-    """``Σ_n weight_n ℓ_n`` of a rule; a row of weight 0 counts for nothing.
-
-    As for the full softmax, gradients are formed with the loss, and reverse mode multiplies them by a scalar.
-    """
-    losses, _, _ = _rows(setting, picked, drawn, h, weights)
-    return (weights * losses).sum()
-
-
-@summed_loss.defjvp
-def _summed_loss_jvp(setting: Setting, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    picked, drawn, h, weights = primals
-    moved_picked, _, moved_h, moved_weights = tangents
-    losses, dh, gradient = loss_gradients(setting, picked, drawn, h, weights)
-    pairs = [(dh, moved_h), *zip(gradient, moved_picked, strict=True), (losses, moved_weights)]
-    moved = jnp.stack([(g.astype(losses.dtype) * t.astype(losses.dtype)).sum() for g, t in pairs]).sum()
-    return (weights * losses).sum(), moved
-
-
-def loss_gradients(
-    setting: Setting, picked: Picked, drawn: Drawn, h: Float[Array, "N H"], weights: Float[Array, " N"]
-) -> Gradients:
-    """The losses of the rows, and all gradients of ``summed_loss``."""
-    losses, slopes, slopes_t = _rows(setting, picked, drawn, h, weights)
-    narrow, wide = slopes.astype(setting.dtype), slopes.dtype
-    rows = h.astype(setting.dtype)
-    dh = matmul(narrow, picked.w.astype(setting.dtype), transpose_a=True).astype(wide)
-    gradient = Picked(
-        w=matmul(narrow, rows).astype(wide),
-        b=slopes.sum(1),
-        w_t=slopes_t[:, None] * h.astype(wide),
-        b_t=slopes_t,
-    )
-    return Gradients(losses, (dh + slopes_t[:, None] * picked.w_t).astype(h.dtype), gradient)
-
-
-def _rows(
-    setting: Setting, picked: Picked, drawn: Drawn, h: Float[Array, "N H"], weights: Float[Array, " N"]
-) -> tuple[Array, Array, Array]:
-    """Losses ``[N]`` and weighted slopes ``[S, N]`` and ``[N]``; logits lie by sample, so that no operand is turned."""
-    dtype, wide = setting.dtype, picked.b.dtype
-    logits = matmul(picked.w.astype(dtype), h.astype(dtype).T).astype(wide) + picked.b[:, None]
-    logits_t = (h.astype(wide) * picked.w_t).sum(1) + picked.b_t
-    out = (drawn.samples == UNUSED)[:, None]
-    if not setting.hits_count:
-        out = out | (drawn.samples[:, None] == drawn.targets[None])
-    a = jnp.where(out, -jnp.inf, logits - drawn.offsets[:, None])
-    losses, slopes, slopes_t = setting.rule(a, logits_t - drawn.offsets_t)
-    none = weights == 0
-    slopes = jnp.where(none[None], 0, weights[None] * slopes)
-    return jnp.where(none, 0, losses), slopes, jnp.where(none, 0, weights * slopes_t)
+    """Return ``Σ_n weight_n ℓ_n`` of a rule, as ``weighted_loss`` does: a sampled surrogate, not a log-likelihood."""
+    return weighted_loss(rows, (gathered, h), drawn, weights)

@@ -1,16 +1,16 @@
-"""Words binned into classes by how frequent they are: what a class-factorised output layer is laid out by."""
+"""Words binned into classes by frequency, for class-factorised output layers."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
 
 @dataclass(frozen=True, eq=False)
 class WordClasses:
-    """A partition of the vocabulary; within it words are ranked by falling count, and a class is a run of ranks."""
+    """A partition of the vocabulary: words are ranked by falling count, and a class is a run of ranks."""
 
     rank: np.ndarray
     """int32 [V], the rank of each word id."""
@@ -23,17 +23,17 @@ class WordClasses:
 
     @property
     def count(self) -> int:
-        """C."""
+        """Number of classes, C."""
         return len(self.sizes)
 
     @property
     def vocab_size(self) -> int:
-        """V."""
+        """Number of words, V."""
         return len(self.rank)
 
     @property
     def width(self) -> int:
-        """The size of the largest class."""
+        """Size of the largest class."""
         return int(self.sizes.max())
 
     @property
@@ -43,25 +43,25 @@ class WordClasses:
 
 
 def bin_by_frequency(counts: np.ndarray, classes: int | None = None) -> WordClasses:
-    """Classes of about equal sums of √count, so that frequent words are in small ones.
+    """Return classes of about equal sums of √count, so that frequent words are in small classes.
 
     Words are taken by falling count; class c = 0, 1 … ends with the first word after which ``Σ √n`` of all words so far
-    is beyond ``(c + 1)/C`` of the whole. So no class is empty. A word that was never seen counts as if seen once.
+    exceeds ``(c + 1)/C`` of the total, so no class is empty. A word that was never seen counts as if seen once.
     Frequency binning is that of Mikolov et al. 2011 (ICASSP, section 4), the square root that of his toolkit.
 
     Args:
-        counts: of each word id in the training text.
-        classes: C, ⌈√V⌉ unless given; fewer come out where single words fill more than a class.
+        counts: count of each word id in the training text.
+        classes: C; None: ⌈√V⌉. The result has fewer where single words fill more than a class.
 
     Raises:
-        UserError: if there are no words, or C is not between 1 and V.
+        ArgumentError: if there are no words, or C is not between 1 and V.
     """
     counts = np.asarray(counts)
     if counts.size == 0:
-        raise UserError("a class-factorised output layer needs the training counts of its words: there are none")
+        raise ArgumentError("a class-factorised output layer needs training counts, and `words` is empty")
     wanted = math.ceil(math.sqrt(counts.size)) if classes is None else classes
     if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or not 1 <= wanted <= counts.size:
-        raise UserError(f"classes must be a whole number from 1 to the {counts.size} words, not {wanted!r}")
+        raise ArgumentError(f"`classes` must be a whole number from 1 to the {counts.size} words, not {wanted!r}")
     order = np.argsort(-counts, kind="stable")
     share = np.sqrt(np.maximum(counts[order], 1).astype(np.float64))
     filled = np.cumsum(share) / share.sum()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: What stands above the root.
+#: The entry of the root in ``WordTree.above``.
 NOTHING = -1
 
 
@@ -13,9 +13,9 @@ class WordTree:
     """A binary tree of ``V - 1`` inner nodes and V leaves; inner nodes are numbered by depth, the root is 0.
 
     Attributes:
-        above: int32 ``[2V - 1]``, first of the inner nodes, then of the leaves: twice the node above, plus 1 for its
-            second child; ``NOTHING`` for the root.
-        levels: the first inner node of each depth, and their number at the end: depth k has
+        above: int32 ``[2V - 1]``, inner nodes first, then leaves: twice the parent's number, plus 1 for its second
+            child; ``NOTHING`` for the root.
+        levels: the first inner node of each depth, then the number of inner nodes: depth k has the nodes
             ``levels[k] … levels[k + 1] - 1``.
     """
 
@@ -24,32 +24,35 @@ class WordTree:
 
     @property
     def vocab_size(self) -> int:
-        """V."""
+        """Number of words, V."""
         return (len(self.above) + 1) // 2
 
     @property
     def depth(self) -> int:
-        """How many inner nodes the longest path has."""
+        """Number of inner nodes on the longest path."""
         return len(self.levels) - 1
 
     def path_lengths(self) -> np.ndarray:
-        """How many inner nodes are above each word, ``[V]``."""
+        """Return the number of inner nodes above each word, ``[V]``."""
         depths = np.repeat(np.arange(1, self.depth + 1), np.diff(self.levels))
         above = self.above[self.vocab_size - 1 :]
         return depths[above // 2] if self.depth else np.zeros(1, np.int64)
 
 
 def huffman_tree(counts: np.ndarray) -> WordTree:
-    """The tree with the least ``Σ_v count_v · depth_v`` (Huffman 1952), over counts ``[V]``; V is at least 1.
+    """Return the tree with the least ``Σ_v count_v · depth_v`` (Huffman 1952).
 
-    The two lightest nodes are joined until one is left; among equal ones words come before nodes, which keeps the
-    longest path short, so that equal counts make a balanced tree. A count of 0 is taken for 1.
+    The two lightest nodes are joined until one is left. Among equal ones words come before inner nodes, which keeps the
+    longest path short: equal counts give a balanced tree. A count of 0 is taken as 1.
+
+    Args:
+        counts: word counts ``[V]``, V at least 1.
     """
     size = len(counts)
     order = np.argsort(np.maximum(counts, 1), kind="stable")
     words = [*np.maximum(counts, 1)[order].tolist(), np.inf, np.inf]
-    masses: list[float] = []  # of inner nodes, in the order in which they are made: never falling
-    children = np.zeros((max(size - 1, 0), 2), np.int64)  # a word's place in the order, or size + an inner node
+    masses: list[float] = []  # counts below each inner node, which never decrease in the order of creation
+    children = np.zeros((max(size - 1, 0), 2), np.int64)  # a word's position in `order`, or size + an inner node
     word = node = 0
     for made in range(size - 1):
         mass = 0
@@ -67,12 +70,12 @@ def huffman_tree(counts: np.ndarray) -> WordTree:
 
 
 def _numbered(children: np.ndarray, order: np.ndarray) -> WordTree:
-    """The tree with its inner nodes in order of depth, those made last, which are the heaviest, first."""
+    """Return the tree with inner nodes numbered by depth, and within a depth from the last created (heaviest) on."""
     size = len(order)
-    above = np.full(2 * size - 1, NOTHING, np.int64)  # by the order in which nodes were made
+    above = np.full(2 * size - 1, NOTHING, np.int64)  # in the order of creation
     above[children] = 2 * np.arange(size - 1)[:, None] + np.arange(2)
     of_words, of_nodes = above[:size], above[size:]
-    # From the root down, a level at a time.
+    # The depth of each inner node, one level at a time from the root.
     depths, level, depth = np.zeros(size - 1, np.int64), np.arange(size - 1)[-1:], 0
     while level.size:
         depths[level] = depth
@@ -82,10 +85,10 @@ def _numbered(children: np.ndarray, order: np.ndarray) -> WordTree:
     number = np.empty_like(ranked)
     number[ranked] = np.arange(size - 1)
 
-    def renamed(above: np.ndarray) -> np.ndarray:
+    def renumbered(above: np.ndarray) -> np.ndarray:
         return np.where(above < 0, NOTHING, 2 * number[above // 2] + above % 2) if size > 1 else above
 
     found = np.empty(2 * size - 1, np.int32)
-    found[: size - 1] = renamed(of_nodes[ranked])
-    found[size - 1 + order] = renamed(of_words)
+    found[: size - 1] = renumbered(of_nodes[ranked])
+    found[size - 1 + order] = renumbered(of_words)
     return WordTree(found, tuple(np.searchsorted(depths[ranked], np.arange(depth + 1)).tolist()))

@@ -1,4 +1,11 @@
-"""Figures from result files. Only this package imports matplotlib, and only when it draws."""
+"""Draw figures from result files: learning curves, gradient decay, spectra, eigenvalues, horizons, benchmarks.
+
+    plotting.learning_curve([Path("runs/lstm/metrics.jsonl")], ["lstm"], Path("curve.png"))
+    plotting.spectra(Path("jacobians/lstm"), Path("spectra.pdf"))          # of rnnlm-jax jacobians --out jacobians
+
+Each function writes a PNG, PDF or SVG file, by the suffix of its path; ``draw_…`` returns the matplotlib figure.
+Only this package imports matplotlib, and only when it draws.
+"""
 
 from rnnlm_jax.plotting.benchmark import benchmark, draw_benchmark
 from rnnlm_jax.plotting.decay import decay_curves, draw_decay_curves
@@ -6,8 +13,8 @@ from rnnlm_jax.plotting.eigenvalues import draw_eigenvalues, eigenvalues
 from rnnlm_jax.plotting.horizons import draw_horizons, horizons
 from rnnlm_jax.plotting.learning_curve import draw_learning_curve, learning_curve, read_metrics
 from rnnlm_jax.plotting.measurements import Measurement, read_measurement
-from rnnlm_jax.plotting.saving import save
 from rnnlm_jax.plotting.spectra import draw_spectra, spectra
+from rnnlm_jax.plotting.style import save
 
 __all__ = [
     "Measurement",

@@ -1,35 +1,37 @@
-"""A benchmark's record as bars: how many times as long as ours each library takes, by shape."""
+"""Bar chart of a benchmark: the time of each library relative to ours, by shape."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm_jax.plotting.saving import save
-from rnnlm_jax.plotting.style import BLUE, GREY, PALETTE, legend_below, new_figure, paper_style
+from rnnlm_jax.plotting.style import BLUE, GREY, PALETTE, legend_below, new_figure, paper_style, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Row of a benchmark's record.
 Row = Mapping[str, Any]
 
-#: Drawn are groups with something to compare with; the floor, which is no library, is grey.
+#: Groups without a library to compare with.
 NOT_DRAWN = {"zoo"}
+#: Names of our rows, and of the matrix products alone, a lower bound that is drawn in grey.
 OURS, FLOOR = "ours", "floor"
+#: Panels side by side.
 COLUMNS = 3
 
 HATCHES = ("", "////", "....", "xxxx")
 
 
 def benchmark(record: Mapping[str, Any], path: Path) -> bool:
-    """Draw ``time / time of ours`` of every subject, a panel for each cell and pass, on a log scale.
+    """Draw the time of every library relative to ours on a log scale, with a panel for each cell and pass.
 
     Args:
-        record: what ``rnnlm-jax bench`` records.
-        path: the PNG (or PDF, SVG) to write.
+        record: record of ``rnnlm-jax bench``.
+        path: PNG, PDF or SVG file to write.
 
     Returns:
-        whether there was something to draw.
+        Whether the record has rows to draw; if not, no file is written.
     """
     rows = [row for row in record.get("rows", ()) if row["group"] not in NOT_DRAWN and row["name"] != OURS]
     if rows:
@@ -39,7 +41,7 @@ def benchmark(record: Mapping[str, Any], path: Path) -> bool:
 
 @paper_style()
 def draw_benchmark(rows: Sequence[Row]) -> "Figure":
-    """The figure of ``benchmark``."""
+    """Return the figure of ``benchmark``."""
     from matplotlib.patches import Patch
 
     panels: dict[str, list[Row]] = {}
@@ -47,13 +49,13 @@ def draw_benchmark(rows: Sequence[Row]) -> "Figure":
         kind = row["job"].partition(",")[0]
         panels.setdefault(f"{row['cell']} {kind}", []).append(row)
     names = list(dict.fromkeys(row["name"] for row in rows))
-    looks = _looks(names)
+    looks = _looks_by_name(names)
     columns = min(COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
     figure = new_figure(height=1.0 + 2.1 * lines)
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
-    for ax, (title, of_panel) in zip(axes, panels.items(), strict=False):
-        _draw_panel(ax, title, of_panel, names, looks)
+    for ax, (title, panel_rows) in zip(axes, panels.items(), strict=False):
+        _draw_panel(ax, title, panel_rows, looks)
     ratios = [row["ratio"] for row in rows]
     axes[0].set_ylim(min(0.5, *ratios) / 1.2, 1.2 * max(2, *ratios))
     for ax in axes[len(panels) :]:
@@ -64,15 +66,16 @@ def draw_benchmark(rows: Sequence[Row]) -> "Figure":
     return figure
 
 
-def _draw_panel(axes: "Axes", title: str, rows: Sequence[Row], names: Sequence[str], looks: Mapping[str, Any]) -> None:
+def _draw_panel(axes: "Axes", title: str, rows: Sequence[Row], looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw the bars of one cell and pass, grouped by shape."""
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-    shapes = list(dict.fromkeys(_shape(row) for row in rows))
+    shapes, names = list(dict.fromkeys(_shape(row) for row in rows)), list(looks)
     width = 0.8 / len(names)
     for row in rows:
-        place = shapes.index(_shape(row)) - 0.4 + width * (names.index(row["name"]) + 0.5)
-        # From 1, so that slower and faster point to opposite sides.
-        axes.bar(place, row["ratio"] - 1, width, bottom=1, **looks[row["name"]])
+        centre = shapes.index(_shape(row)) - 0.4 + width * (names.index(row["name"]) + 0.5)
+        # Bars begin at 1, so that slower and faster point to opposite sides.
+        axes.bar(centre, row["ratio"] - 1, width, bottom=1, **looks[row["name"]])
     axes.axhline(1, color="black", lw=0.6)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -83,20 +86,20 @@ def _draw_panel(axes: "Axes", title: str, rows: Sequence[Row], names: Sequence[s
 
 
 def _shape(row: Row) -> str:
-    """A model by its name, a layer by its sizes."""
+    """Return the name of a model, or the sizes of a layer."""
     name = row["job"].partition(",")[2].strip()
     return name or "×".join(str(row["sizes"][letter]) for letter in "TBH")
 
 
-def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Executors of ours blue, with a hatching each; a colour for each library; the floor grey."""
+def _looks_by_name(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return colour and hatching: our executors blue with different hatchings, a colour per library, the floor grey."""
     ours = [name for name in names if name.startswith(OURS)]
     libraries = [name for name in names if name not in ours and name != FLOOR]
     looks: dict[str, dict[str, Any]] = {FLOOR: {"facecolor": GREY}}
     looks |= {name: {"facecolor": BLUE, "hatch": HATCHES[k % len(HATCHES)]} for k, name in enumerate(ours)}
     others = PALETTE[1:]
     looks |= {name: {"facecolor": others[k % len(others)]} for k, name in enumerate(libraries)}
-    return {name: look | {"edgecolor": "white", "linewidth": 0} for name, look in looks.items()}
+    return {name: looks[name] | {"edgecolor": "white", "linewidth": 0} for name in names}
 
 
 def _label(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How far back runs look, side by side: the gradient's reach, and the context that the perplexity feels."""
+"""Horizons of several runs: gradient norm by lag, and perplexity by context."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.plotting.measurements import Measurement, read_measurement
 from rnnlm_jax.plotting.relative_norms import LARGEST_LOG, line, relative_norms
-from rnnlm_jax.plotting.saving import save
 from rnnlm_jax.plotting.style import (
     GREY,
     colour_bar,
@@ -18,8 +17,9 @@ from rnnlm_jax.plotting.style import (
     new_figure,
     paper_style,
     run_lines,
+    save,
     sequential_colours,
-    spelt,
+    threshold_label,
 )
 
 if TYPE_CHECKING:
@@ -27,45 +27,47 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-#: Rules of thumb: what a simple recurrent network and an LSTM are said to use of the past.
-THUMB = (7, 100)
-THUMB_LINE: Any = {"color": "#BBBBBB", "lw": 0.8}
+#: Rules of thumb for the context, in words, that a simple recurrent network and an LSTM use.
+RULES_OF_THUMB = (7, 100)
+RULE_LINE: Any = {"color": "#BBBBBB", "lw": 0.8}
 
+#: Threshold -> marker of its horizon.
 NORM_MARKERS = {"1/e": "o", "1%": "s"}
 CONTEXT_MARKERS = {"1%": "D", "5%": "^"}
-EXCESSES = (-0.5, -0.1, -0.05, -0.01, 0, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50, 100)
+#: Ticks of the axis of relative excess perplexity.
+EXCESS_TICKS = (-0.5, -0.1, -0.05, -0.01, 0, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50, 100)
 
-#: The left panel shows no less than this, and no more than its inverse.
+#: Lower limit of the left panel; its inverse is the upper limit.
 FLOOR = 1e-6
 
 
 def horizons(folders: Sequence[Path], path: Path, sequential: bool = False) -> None:
     """Draw several runs, or checkpoints of one: gradient norm by lag, and perplexity by context.
 
-        left     Σ_i ‖∂J_i/∂x_{i-ℓ}‖ / Σ_i ‖∂J_i/∂x_i‖      (with respect to the hidden state where inputs miss)
+        left     Σ_i ‖∂J_i/∂x_{i-ℓ}‖ / Σ_i ‖∂J_i/∂x_i‖      (for the hidden state if a run has no inputs)
         right    exp(nats with k tokens of context - nats with all) - 1, linear up to 1 %, logarithmic beyond
 
     Args:
-        folders: each holds ``jacobians.npz`` and ``jacobians.json``.
-        path: the PNG (or PDF, SVG) to write.
-        sequential: whether they are checkpoints in the order of training, coloured from early to late.
+        folders: folders with ``jacobians.npz`` and ``jacobians.json``.
+        path: PNG, PDF or SVG file to write.
+        sequential: whether the folders are checkpoints in the order of training, coloured from early to late.
 
     Raises:
-        UserError: if the folders hold neither norms by lag nor perplexities by context.
+        DataError: if the folders have neither norms by lag nor perplexities by context.
     """
     save(draw_horizons([read_measurement(folder) for folder in folders], sequential), path)
 
 
 @paper_style()
 def draw_horizons(runs: Sequence[Measurement], sequential: bool = False) -> "Figure":
-    """The figure of ``horizons``."""
+    """Return the figure of ``horizons``."""
     from matplotlib.lines import Line2D
 
     part = "inputs" if all("log_norm_inputs" in run.arrays for run in runs) else "hidden"
     with_norms = any(f"log_norm_{part}" in run.arrays for run in runs)
     with_context = any("context_nats" in run.arrays for run in runs)
     if not (with_norms or with_context):
-        raise UserError("there is nothing to compare: neither norms by lag nor perplexities by context were measured")
+        raise DataError("nothing to compare: neither norms by lag nor perplexities by context were measured")
     figure = new_figure()
     panels = list(figure.subplots(1, with_norms + with_context, squeeze=False)[0])
     lines: Sequence[dict[str, Any]] = (
@@ -75,23 +77,27 @@ def draw_horizons(runs: Sequence[Measurement], sequential: bool = False) -> "Fig
         _draw_norms(panels[0], runs, part, lines)
     if with_context:
         _draw_context(panels[-1], runs, lines)
-    names = [] if sequential else [Line2D([], [], lw=1.5, label=r.name, **k) for r, k in zip(runs, lines, strict=True)]
+    run_entries = (
+        [] if sequential else [Line2D([], [], lw=1.5, label=r.name, **k) for r, k in zip(runs, lines, strict=True)]
+    )
     if sequential:
-        colour_bar(figure, panels, [run.facts.get("step", run.name) for run in runs], "training step")
-    reached = [
-        *_reached("norm", NORM_MARKERS, [run.horizons(part) for run in runs] if with_norms else []),
-        *_reached("perplexity +", CONTEXT_MARKERS, [run.context_horizons() for run in runs] if with_context else []),
+        colour_bar(figure, panels, [run.facts.get("step", run.name) for run in runs], title="training step")
+    mark_entries = [
+        *_mark_entries("norm", NORM_MARKERS, [run.horizons(part) for run in runs] if with_norms else []),
+        *_mark_entries(
+            "perplexity +", CONTEXT_MARKERS, [run.context_horizons() for run in runs] if with_context else []
+        ),
     ]
-    if _of_words(runs):
+    if _read_words(runs):
         for axes in panels:
-            _rules_of_thumb(axes)
-        reached.append(Line2D([], [], **THUMB_LINE, label="rule of thumb"))
-    legend_below(figure, names, reached)
+            _draw_rules_of_thumb(axes)
+        mark_entries.append(Line2D([], [], **RULE_LINE, label="rule of thumb"))
+    legend_below(figure, run_entries, mark_entries)
     return figure
 
 
 def _draw_norms(axes: "Axes", runs: Sequence[Measurement], part: str, lines: Sequence[dict[str, Any]]) -> None:
-    """Left: the mean relative norm by lag."""
+    """Draw the left panel: the mean relative norm by lag."""
     from matplotlib.ticker import MaxNLocator
 
     lowest, highest, furthest = 1e-2, 1.0, 1
@@ -103,7 +109,7 @@ def _draw_norms(axes: "Axes", runs: Sequence[Measurement], part: str, lines: Seq
         lowest, highest = np.nanmin([lowest, *mean]), np.nanmax([highest, *mean])
         furthest = max(furthest, lag[-1])
         axes.plot(lag, mean, lw=1.5, **look)
-        mark_horizons(axes, run.horizons(part), NORM_MARKERS, lag, mean, look["color"])
+        mark_horizons(axes, run.horizons(part), NORM_MARKERS, x=lag, y=mean, colour=look["color"])
     symbol = "x" if part == "inputs" else "h"
     axes.set_yscale("log")
     axes.set(
@@ -116,7 +122,7 @@ def _draw_norms(axes: "Axes", runs: Sequence[Measurement], part: str, lines: Seq
 
 
 def _draw_context(axes: "Axes", runs: Sequence[Measurement], lines: Sequence[dict[str, Any]]) -> None:
-    """Right: by how much the perplexity of a context of k tokens exceeds that of the full one."""
+    """Draw the right panel: the relative excess of perplexity with k tokens of context over the full context."""
     from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
     lowest, highest, furthest = -0.003, 0.02, 10.0
@@ -124,39 +130,40 @@ def _draw_context(axes: "Axes", runs: Sequence[Measurement], lines: Sequence[dic
         if "context_nats" not in run.arrays:
             continue
         lengths = run.arrays["context"]
-        nats = np.asarray(run.arrays["context_nats"], np.float64) - float(run.arrays["full_nats"])
-        lengths, excess = lengths[lengths > 0], np.expm1(np.minimum(nats, LARGEST_LOG))[lengths > 0]
+        nll = np.asarray(run.arrays["context_nats"], np.float64) - float(run.arrays["full_nats"])
+        lengths, excess = lengths[lengths > 0], np.expm1(np.minimum(nll, LARGEST_LOG))[lengths > 0]
         lowest, highest = np.nanmin([lowest, *excess]), np.nanmax([highest, *excess])
         furthest = max(furthest, *lengths)
         axes.plot(lengths, excess, lw=1.5, **look)
-        mark_horizons(axes, run.context_horizons(), CONTEXT_MARKERS, lengths, excess, look["color"])
+        mark_horizons(axes, run.context_horizons(), CONTEXT_MARKERS, x=lengths, y=excess, colour=look["color"])
     axes.axhline(0, color="black", lw=0.5, zorder=1)
     axes.set_xscale("log")
     axes.set_xlim(0.85, furthest / 0.85)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yscale("symlog", linthresh=0.01, linscale=0.5)  # and below zero: a longer context can do harm
+    axes.set_yscale("symlog", linthresh=0.01, linscale=0.5)  # negative too: a longer context can increase perplexity
     axes.set_ylim(1.3 * lowest, 1.3 * highest)
-    axes.yaxis.set_major_locator(FixedLocator(EXCESSES))
+    axes.yaxis.set_major_locator(FixedLocator(EXCESS_TICKS))
     axes.yaxis.set_major_formatter(_percent)
     axes.set(xlabel="context $k$ (tokens)", ylabel="perplexity, above that of the full context")
 
 
 def _percent(excess: float, _: float) -> str:
+    """Return a tick label."""
     return f"{100 * excess:+g} %".replace("-", "−") if excess else "0"
 
 
-def _of_words(runs: Sequence[Measurement]) -> bool:
-    """Whether all runs read words, which the rules of thumb count; a result that does not say is of words."""
+def _read_words(runs: Sequence[Measurement]) -> bool:
+    """Return whether all runs read words, which the rules of thumb count; without a recorded level, they do."""
     return all(run.facts.get("level", "word") == "word" for run in runs)
 
 
-def _rules_of_thumb(axes: "Axes") -> None:
-    """Light vertical lines at the contexts that are said to matter, where the axis reaches them."""
+def _draw_rules_of_thumb(axes: "Axes") -> None:
+    """Draw light vertical lines at the rules of thumb within the axis."""
     low, high = axes.get_xlim()
-    for tokens in THUMB:
+    for tokens in RULES_OF_THUMB:
         if low < tokens < high:
-            axes.axvline(tokens, **THUMB_LINE, zorder=1)
+            axes.axvline(tokens, **RULE_LINE, zorder=1)
             axes.annotate(
                 f"about {tokens}",
                 (tokens, 1),
@@ -170,12 +177,14 @@ def _rules_of_thumb(axes: "Axes") -> None:
             )
 
 
-def _reached(what: str, markers: dict[str, str], horizons: Sequence[dict[str, int | None]]) -> list["Line2D"]:
-    """Legend entries for those marks that some run has."""
+def _mark_entries(quantity: str, markers: dict[str, str], horizons: Sequence[dict[str, int | None]]) -> list["Line2D"]:
+    """Return legend entries for the marks that at least one run has."""
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], marker=marker, ls="", color=GREY, mec="white", ms=6.5, label=f"{what} {spelt(name)}")
+        Line2D(
+            [], [], marker=marker, ls="", color=GREY, mec="white", ms=6.5, label=f"{quantity} {threshold_label(name)}"
+        )
         for name, marker in markers.items()
         if any(each.get(name) is not None for each in horizons)
     ]

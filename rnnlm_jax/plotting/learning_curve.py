@@ -1,33 +1,33 @@
-"""The learning curve: perplexity against training steps, out of the metrics of runs."""
+"""Learning curve: perplexity against training steps, from the metrics of runs."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.plotting.saving import save
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.plotting.style import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def learning_curve(metrics: Sequence[Path], names: Sequence[str], path: Path) -> None:
-    """Draw perplexity against training steps, one colour a run: training fine, validation with a dot an epoch.
+    """Draw perplexity against training steps, a colour per run: thin lines for training, dots for validation.
 
     Args:
-        metrics: the ``metrics.jsonl`` of each run.
-        names: what to call them.
-        path: the PNG (or PDF, SVG) to write.
+        metrics: file ``metrics.jsonl`` of each run.
+        names: name of each run in the legend.
+        path: PNG, PDF or SVG file to write.
 
     Raises:
-        UserError: if a file holds no metrics yet.
+        DataError: if a file is missing.
     """
     save(draw_learning_curve([read_metrics(file) for file in metrics], names), path)
 
 
 def draw_learning_curve(runs: Sequence[list[dict[str, Any]]], names: Sequence[str]) -> "Figure":
-    """``learning_curve`` of what ``read_metrics`` gives, one list of records a run."""
+    """Return the figure of ``learning_curve``, from the records of ``read_metrics`` of each run."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -62,13 +62,13 @@ def draw_learning_curve(runs: Sequence[list[dict[str, Any]]], names: Sequence[st
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a ``metrics.jsonl``.
+    """Return the records of a ``metrics.jsonl``; an incomplete last line is left out.
 
     Raises:
-        UserError: if there is none.
+        DataError: if the file is missing.
     """
     try:
         lines = path.read_text().split("\n")
     except FileNotFoundError as error:
-        raise UserError(f"there is no {path}: train a model first") from error
+        raise DataError(f"there is no {path}: train a model first") from error
     return [json.loads(line) for line in lines if line.endswith("}")]

@@ -1,44 +1,44 @@
-"""Norms by lag, given as logarithms, relative to their first: mean and quantiles over the positions of a text."""
+"""Norms by lag relative to their mean at the first lag: mean and quantiles over positions, in logarithms."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-#: Figures are drawn within e^±this, far outside of any axis, and far inside what axes can compute with.
+#: Largest magnitude of a drawn logarithm: far outside any axis, and well within the range that axes can compute with.
 LARGEST_LOG = 230.0
 
 
 class RelativeNorms(NamedTuple):
-    """Logs (nats) of ``‖∂J_i/∂s_{i-ℓ}‖`` over positions i, less the log of their mean at the first lag."""
+    """Logs (nats) of ``‖∂J_i/∂s_{i-ℓ}‖`` over positions i, relative to the mean at the first lag; ``[L]`` each."""
 
     mean: np.ndarray
-    """Log of the arithmetic mean, ``[L]``: 0 at the first lag, NaN where a position's norm is NaN."""
+    """Log of the arithmetic mean: 0 at the first lag, NaN where a position's norm is NaN."""
     low: np.ndarray
-    """The 10 % quantile of single positions."""
+    """10 % quantile of single positions."""
     high: np.ndarray
-    """The 90 % quantile."""
+    """90 % quantile."""
     first: int
-    """The first lag that anything arrives at: 0, or 1 for an LSTM's c, which the output does not read."""
+    """First lag with a gradient: 0, or 1 for an LSTM's cell state, which the output does not read."""
 
 
 def relative_norms(log_norms: np.ndarray) -> RelativeNorms:
-    """Mean and quantiles, over positions, of norms relative to their mean at the first lag that anything arrives at.
+    """Return mean and quantiles over positions, relative to the mean at the first lag with a gradient.
 
-    If nothing arrives at any, they are as they were.
+    If all norms are zero, they are returned unchanged.
 
     Args:
-        log_norms: ``[N, L]`` for the lags 0 … L - 1; -inf for a norm of zero.
+        log_norms: natural logs of norms, ``[N, L]``, at N positions by lag 0 … L - 1; -inf for a norm of zero.
     """
     logs = np.asarray(log_norms, np.float64)
     mean = log_mean(logs)
-    alive = np.flatnonzero(np.isfinite(mean))
-    first = int(alive[0]) if alive.size else 0
-    start = mean[first] if alive.size else 0.0
+    finite = np.flatnonzero(np.isfinite(mean))
+    first = int(finite[0]) if finite.size else 0
+    start = mean[first] if finite.size else 0.0
     return RelativeNorms(mean - start, _quantile(logs, 0.1) - start, _quantile(logs, 0.9) - start, first)
 
 
 def log_mean(logs: np.ndarray) -> np.ndarray:
-    """``ln(1/N Σ_i e^{x_i})`` over the first axis, whatever the size of the ``x_i``; -inf if all are."""
+    """Return ``ln(1/N Σ_i e^{x_i})`` over the first axis, without overflow; -inf if all ``x_i`` are."""
     largest = logs.max(axis=0)
     shift = np.where(np.isfinite(largest), largest, 0)
     with np.errstate(divide="ignore", over="ignore"):
@@ -46,16 +46,16 @@ def log_mean(logs: np.ndarray) -> np.ndarray:
 
 
 def magnitude(logs: np.ndarray) -> np.ndarray:
-    """``e^x`` for an axis with a log scale: finite, and never zero."""
+    """Return ``e^x`` for an axis with a log scale: finite and positive."""
     return np.exp(np.clip(logs, -LARGEST_LOG, LARGEST_LOG))
 
 
 def line(logs: np.ndarray) -> np.ndarray:
-    """Magnitudes for a line on a log scale, which has no zero: a gap is there instead."""
+    """Return magnitudes for a line on a log scale, with gaps (NaN) in place of zero and infinity."""
     return np.where(np.isfinite(logs), magnitude(logs), np.nan)
 
 
 def _quantile(logs: np.ndarray, part: float) -> np.ndarray:
-    """Nearest-rank quantile over the first axis: interpolation has no answer between -inf and a number."""
+    """Return the nearest-rank quantile over the first axis; interpolation fails between -inf and a number."""
     ranked = np.sort(logs, axis=0)[round(part * (len(logs) - 1))]
     return np.where(np.isnan(logs).any(axis=0), np.nan, ranked)

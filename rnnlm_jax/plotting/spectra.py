@@ -1,56 +1,60 @@
-"""Singular spectra of Jacobian products at several lags, beside the Lyapunov exponents they tend to."""
+"""Singular spectra of Jacobian products at several lags, with the Lyapunov exponents that they converge to."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.plotting.measurements import Measurement, read_measurement
-from rnnlm_jax.plotting.saving import save
-from rnnlm_jax.plotting.style import colour_bar, legend_below, new_figure, paper_style, sequential_colours
+from rnnlm_jax.plotting.style import colour_bar, legend_below, new_figure, paper_style, save, sequential_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Up to so many sequences are drawn one by one, beside their median.
-FEW = 8
+#: Largest number of sequences that are drawn one by one besides their median.
+MAX_SINGLE_SEQUENCES = 8
 
-#: Up to so many lags have a line of their own in the note on values of -inf.
-FEW_LINES = 3
+#: Largest number of lags that have their own line in the note on values of -inf.
+MAX_NOTE_LINES = 3
 
-#: Exponents (nats a step) below minus this make the y axis logarithmic, but for those within ±LINEAR.
+#: If exponents are below ``-FAR_DOWN`` nats per step, the y axis is logarithmic outside ``±LINEAR``.
 FAR_DOWN, LINEAR = 2.0, 0.1
 
-#: More Lyapunov exponents than this would hide the curves: so many are drawn, evenly over a log axis.
-MOST_MARKS = 16
+#: Largest number of Lyapunov exponents that are drawn, evenly spaced on a log axis, so that the curves stay visible.
+MAX_EXPONENTS = 16
+
+#: Dashes of values that are not trusted.
+DOTTED = (0, (1, 1.2))
+#: Colour of legend entries that stand for all lags.
+ANY_LAG = "#555555"
 
 
 def spectra(folder: Path, path: Path) -> None:
     """Draw the log singular values of the product of ℓ step Jacobians against their index, for each lag ℓ.
 
-    On the left as exponents, ``1/ℓ ln σ_k`` in nats a step, with the Lyapunov exponents; on the right ``ln σ_k``
-    itself, in nats. Thick lines are medians over sequences. Values of -inf are counted, not drawn.
+    The left panel shows exponents, ``1/ℓ ln σ_k`` in nats per step, with the Lyapunov exponents; the right panel shows
+    ``ln σ_k`` in nats. Thick lines are medians over sequences. Values of -inf are counted in a note, not drawn.
 
     Args:
-        folder: holds ``jacobians.npz`` and ``jacobians.json``.
-        path: the PNG (or PDF, SVG) to write.
+        folder: folder with ``jacobians.npz`` and ``jacobians.json``.
+        path: PNG, PDF or SVG file to write.
 
     Raises:
-        UserError: if the folder holds no spectra.
+        DataError: if the folder has no spectra.
     """
     save(draw_spectra(read_measurement(folder)), path)
 
 
 @paper_style()
 def draw_spectra(measured: Measurement) -> "Figure":
-    """The figure of ``spectra``."""
+    """Return the figure of ``spectra``."""
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     arrays = measured.arrays
     if "log_singular_values" not in arrays:
-        raise UserError(f"there are no singular values in {measured.folder}: measure them, rnnlm-jax jacobians")
+        raise DataError(f"{measured.folder} has no singular values: measure them, rnnlm-jax jacobians")
     lags, logs = arrays["spectrum_lag"], np.asarray(arrays["log_singular_values"], np.float64)  # [S], [Q, S, n]
     count, _, n = logs.shape
     trusted = arrays["trusted"].min(axis=0) if "trusted" in arrays else np.full(len(lags), n)
@@ -68,7 +72,7 @@ def draw_spectra(measured: Measurement) -> "Figure":
         axes.set_xlabel("index $k$" if size == n else f"index $k$, of {size}")
         axes.axhline(0, color="black", lw=0.5, zorder=1)
     _make_room_near_zero(rates)
-    rates.set_xscale("log")  # room for the largest, which decide what is left of a gradient
+    rates.set_xscale("log")  # room for the largest values, which dominate a gradient's norm
     rates.set_xlim(0.9, n / 0.9)
     rates.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     rates.xaxis.set_minor_formatter(NullFormatter())
@@ -76,14 +80,14 @@ def draw_spectra(measured: Measurement) -> "Figure":
     note = _infinities(logs, lags)
     raw.text(0.03, 0.03, note, transform=raw.transAxes, size=8, va="bottom")
     _legend_entries(rates, count, bool((trusted < n).any()))
-    colour_bar(figure, [rates, raw], lags.tolist(), r"lag $\ell$ (steps)")
+    colour_bar(figure, [rates, raw], lags.tolist(), title=r"lag $\ell$ (steps)")
     figure.suptitle(measured.name)
     legend_below(figure, rates.get_legend_handles_labels()[0])
     return figure
 
 
 def _make_room_near_zero(axes: "Axes") -> None:
-    """A y axis that is logarithmic away from zero, where exponents reach so far down that it would flatten the rest."""
+    """Make the y axis logarithmic away from zero if exponents far below zero would flatten the others."""
     from matplotlib.ticker import FixedLocator, StrMethodFormatter
 
     low, high = axes.get_ylim()
@@ -98,35 +102,35 @@ def _make_room_near_zero(axes: "Axes") -> None:
 
 
 def _draw_spectrum(axes: "Axes", logs: np.ndarray, colour: str, trusted: int) -> None:
-    """The spectra ``[Q, n]`` at one lag: their median, dotted from where a value is not vouched for, and each."""
+    """Draw the spectra ``[Q, n]`` at one lag: their median, dotted where values are not trusted, and single ones."""
     shown = np.where(np.isneginf(logs), np.nan, logs)
     index = np.arange(1, logs.shape[1] + 1)
-    if 1 < len(logs) <= FEW:
+    if 1 < len(logs) <= MAX_SINGLE_SEQUENCES:
         axes.plot(index, shown.T, color=colour, lw=0.5, alpha=0.4)
     median = np.median(logs, axis=0)
     median = np.where(np.isneginf(median), np.nan, median)
-    mark = "o" if len(index) <= 1 else None  # a single value makes no line
+    mark = "o" if len(index) <= 1 else None  # a single value has no line
     axes.plot(index[:trusted], median[:trusted], color=colour, lw=1.5, marker=mark, ms=4)
     if trusted < len(index):
         start = max(trusted - 1, 0)
-        axes.plot(index[start:], median[start:], color=colour, lw=1.2, ls=(0, (1, 1.2)))
+        axes.plot(index[start:], median[start:], color=colour, lw=1.2, ls=DOTTED)
 
 
 def _draw_exponents(axes: "Axes", arrays: dict[str, np.ndarray]) -> None:
-    """The Lyapunov exponents with their standard errors, if they were measured."""
+    """Draw the Lyapunov exponents with their standard errors, if they were measured."""
     if "lyapunov_exponents" not in arrays:
         return
     exponents = np.asarray(arrays["lyapunov_exponents"], np.float64)
     errors = np.asarray(arrays.get("lyapunov_standard_errors", np.zeros_like(exponents)), np.float64)
     count = len(exponents)
-    chosen, which = np.arange(count), ""
-    if count > MOST_MARKS:
-        chosen = np.unique(np.geomspace(1, count, MOST_MARKS).round().astype(int)) - 1
-        which = f" ({len(chosen)} of {count})"
+    drawn, note = np.arange(count), ""
+    if count > MAX_EXPONENTS:
+        drawn = np.unique(np.geomspace(1, count, MAX_EXPONENTS).round().astype(int)) - 1
+        note = f" ({len(drawn)} of {count})"
     axes.errorbar(
-        chosen + 1,
-        np.where(np.isneginf(exponents), np.nan, exponents)[chosen],
-        yerr=np.where(np.isfinite(errors), errors, np.nan)[chosen],
+        drawn + 1,
+        np.where(np.isneginf(exponents), np.nan, exponents)[drawn],
+        yerr=np.where(np.isfinite(errors), errors, np.nan)[drawn],
         fmt="o",
         ms=2.8,
         mfc="white",
@@ -136,29 +140,29 @@ def _draw_exponents(axes: "Axes", arrays: dict[str, np.ndarray]) -> None:
         capsize=1.6,
         capthick=0.7,
         zorder=4,
-        label=f"Lyapunov exponents{which} ± s.e.",
+        label=f"Lyapunov exponents{note} ± s.e.",
     )
 
 
 def _legend_entries(axes: "Axes", sequences: int, dotted: bool) -> None:
-    """What a line's look means, said in grey: colours say the lag."""
-    axes.plot([], [], color="#555555", lw=1.5, label=f"median of {sequences}" if sequences > 1 else "one sequence")
-    if 1 < sequences <= FEW:
-        axes.plot([], [], color="#555555", lw=0.5, alpha=0.6, label="single sequences")
+    """Add legend entries for line styles in grey; colours stand for lags."""
+    axes.plot([], [], color=ANY_LAG, lw=1.5, label=f"median of {sequences}" if sequences > 1 else "one sequence")
+    if 1 < sequences <= MAX_SINGLE_SEQUENCES:
+        axes.plot([], [], color=ANY_LAG, lw=0.5, alpha=0.6, label="single sequences")
     if dotted:
-        axes.plot([], [], color="#555555", lw=1.2, ls=(0, (1, 1.2)), label="not vouched for")
+        axes.plot([], [], color=ANY_LAG, lw=1.2, ls=DOTTED, label="not vouched for")
 
 
 def _infinities(logs: np.ndarray, lags: np.ndarray) -> str:
-    """How many values of the medians, which the right panel leaves out, are -inf."""
+    """Return a note on how many values of the medians are -inf and not drawn."""
     n = logs.shape[2]
     counts = np.isneginf(np.median(logs, axis=0)).sum(axis=1)
-    found = np.flatnonzero(counts)
-    if not found.size:
+    with_infinities = np.flatnonzero(counts)
+    if not with_infinities.size:
         return ""
-    if found.size == len(counts) and (counts == counts[0]).all():
+    if with_infinities.size == len(counts) and (counts == counts[0]).all():
         return f"{counts[0]} of {n} are −∞"
-    if found.size <= FEW_LINES:
-        return "\n".join(rf"$\ell$ = {lags[s]}: {counts[s]} of {n} are −∞" for s in found)
-    first, last = lags[found[0]], lags[found[-1]]
-    return rf"{counts[found].min()} to {counts.max()} of {n} are −∞ ($\ell$ = {first} to {last})"
+    if with_infinities.size <= MAX_NOTE_LINES:
+        return "\n".join(rf"$\ell$ = {lags[s]}: {counts[s]} of {n} are −∞" for s in with_infinities)
+    first, last = lags[with_infinities[0]], lags[with_infinities[-1]]
+    return rf"{counts[with_infinities].min()} to {counts.max()} of {n} are −∞ ($\ell$ = {first} to {last})"

@@ -1,18 +1,21 @@
-"""What the figures for papers share: sizes, colours that the colour-blind tell apart, thresholds, legends."""
+"""Shared style of the figures: sizes, colours for colour-blind readers, horizon marks, legends, saving."""
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from rnnlm_jax.system.atomic_write import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Okabe & Ito (2008), without their yellow, which white paper swallows.
+#: Palette of Okabe & Ito (2008) without yellow, which is hard to see on white.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
 GREY = "#777777"
@@ -33,7 +36,7 @@ SIZES: Any = {
 
 @contextlib.contextmanager
 def paper_style() -> Iterator[None]:
-    """Sizes for a figure 7 inches wide; also a decorator of the functions that draw."""
+    """Set the sizes for figures 7 inches wide; also a decorator of functions that draw."""
     from matplotlib import rc_context
 
     with rc_context(SIZES):
@@ -41,28 +44,28 @@ def paper_style() -> Iterator[None]:
 
 
 def new_figure(width: float = 7.0, height: float = 4.0) -> "Figure":
-    """An empty figure whose parts make room for each other."""
+    """Return an empty figure with constrained layout; width and height are in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def run_lines(count: int) -> list[dict[str, Any]]:
-    """Colour and dashes of each of some runs; from the eighth on colours come again, with other dashes."""
+    """Return colour and dashes for each run; from the eighth run on, colours repeat with other dashes."""
     size = len(PALETTE)
     return [{"color": PALETTE[k % size], "ls": ("-", "--", ":")[k // size % 3]} for k in range(count)]
 
 
 def sequential_colours(count: int) -> list[str]:
-    """Colours in an order that the eye sees, dark to light, none too light for a line on white."""
+    """Return colours from dark to light, none too light for a line on white."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     return [to_hex(colormaps["viridis"](0.88 * k / max(count - 1, 1))) for k in range(count)]
 
 
-def colour_bar(figure: "Figure", axes: Sequence["Axes"], labels: Sequence[Any], title: str) -> None:
-    """A colour bar of steps, one for each of the ``sequential_colours``, with at most ten of them labelled."""
+def colour_bar(figure: "Figure", axes: Sequence["Axes"], labels: Sequence[object], *, title: str) -> None:
+    """Add a bar of the ``sequential_colours``, one step for each label, with at most ten labels shown."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
@@ -75,25 +78,40 @@ def colour_bar(figure: "Figure", axes: Sequence["Axes"], labels: Sequence[Any], 
     bar.ax.set_yticklabels([str(labels[k]) for k in ticks])
     bar.ax.minorticks_off()
     bar.ax.tick_params(length=0)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.ax.spines["outline"].set_visible(False)
 
 
 def mark_horizons(
-    axes: "Axes", horizons: dict[str, int | None], markers: dict[str, str], x: np.ndarray, y: np.ndarray, colour: str
+    axes: "Axes",
+    horizons: Mapping[str, int | None],
+    markers: Mapping[str, str],
+    *,
+    x: np.ndarray,
+    y: np.ndarray,
+    colour: str,
 ) -> None:
-    """A mark on a curve at each horizon that was found, of the form that its threshold has."""
+    """Mark the horizons on a curve.
+
+    Args:
+        axes: axes with the curve.
+        horizons: threshold -> horizon, None if the curve does not reach the threshold.
+        markers: threshold -> marker.
+        x: lags or contexts of the curve.
+        y: its values.
+        colour: its colour.
+    """
     drawn = np.isfinite(y)
     x, y = x[drawn], y[drawn]
-    for name, at in horizons.items():
-        if at is not None and x.size and x[0] <= at <= x[-1]:
+    for name, horizon in horizons.items():
+        if horizon is not None and x.size and x[0] <= horizon <= x[-1]:
             marker = markers.get(name, "*")
-            axes.plot(at, np.interp(at, x, y), marker, color=colour, mec="white", mew=0.8, ms=6.5, zorder=3)
+            axes.plot(horizon, np.interp(horizon, x, y), marker, color=colour, mec="white", mew=0.8, ms=6.5, zorder=3)
 
 
 def legend_below(figure: "Figure", *groups: Sequence["Artist"]) -> None:
-    """A legend under the axes, where it covers no data, in as many columns as there is room for.
+    """Add a legend below the axes, with as many columns as fit.
 
-    Each group of artists begins a row. The figure grows by what the legend has beyond two rows.
+    Each group of artists begins a row. If the legend has more than two rows, the figure becomes taller.
     """
     for columns in range(max(map(len, groups)), 0, -1):
         rows = sum(-(-len(group) // columns) for group in groups)
@@ -112,7 +130,7 @@ def legend_below(figure: "Figure", *groups: Sequence["Artist"]) -> None:
 
 
 def _by_rows(groups: Sequence[Sequence["Artist"]], columns: int) -> list["Artist"]:
-    """Entries in the order in which a legend, which fills its columns first, shows them row by row."""
+    """Return the entries in an order that a legend, which fills its columns first, shows row by row."""
     from matplotlib.lines import Line2D
 
     entries: list[Artist] = []
@@ -123,10 +141,18 @@ def _by_rows(groups: Sequence[Sequence["Artist"]], columns: int) -> list["Artist
 
 
 def threshold(name: str) -> float:
-    """The number behind the name of a horizon's threshold: ``1/e``, ``1%``."""
+    """Return the value of a threshold with the given name, ``1/e`` or ``1%``."""
     return math.exp(-1) if name == "1/e" else float(name.removesuffix("%")) / 100
 
 
-def spelt(name: str) -> str:
-    """A threshold's name as a text has it: ``1 %``."""
+def threshold_label(name: str) -> str:
+    """Return a threshold's name for a figure, with a space before the percent sign: ``1 %``."""
     return name.replace("%", " %")
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure to a PNG, PDF or SVG file, atomically."""
+    from matplotlib import rc_context
+
+    with written_whole(path) as temporary, rc_context({"pdf.fonttype": 42}):  # publishers reject the default, Type 3
+        figure.savefig(temporary, dpi=150, format=path.suffix[1:])

@@ -23,17 +23,17 @@ def adaptive() -> Config:
 
 def importance() -> Config:
     """1024 words, log-uniform over ranks, as in ``sampled/importance``."""
-    return _config("importance", samples=1024)
+    return _config("importance", num_samples=1024)
 
 
 def nce() -> Config:
     """2048 words of noise as in ``sampled/nce``, but each drawn once at most: over more words that learns faster."""
-    return _config("nce", samples=2048, power=0.75, replacement=False)
+    return _config("nce", num_samples=2048, power=0.75, unique=True)
 
 
 def blackout() -> Config:
     """As ``sampled/blackout``, with hits counted: 2048 samples of 10,000 words, the paper's 2000 are of 800,000."""
-    return _config("blackout", samples=2048, power=0.75, hits=True)
+    return _config("blackout", num_samples=2048, power=0.75, remove_accidental_hits=False)
 
 
 def _config(output: str, **options: Any) -> Config:

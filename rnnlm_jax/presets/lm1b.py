@@ -12,7 +12,7 @@ from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, T
 #: Words with their marks, as Chelba et al. 2013 count them.
 VOCABULARY = 793_471
 
-_SAMPLED: tuple[tuple[str, Any], ...] = (("samples", 8192), ("proposal", "log-uniform"))
+_SAMPLED: tuple[tuple[str, Any], ...] = (("num_samples", 8192), ("proposal", "log-uniform"))
 #: 4096 filters and two highway layers, words of up to 50 characters (Jozefowicz et al. 2016, section 3.2). How many
 #: filters there are of each width, 1 to 8, is ours.
 _CHARACTERS: tuple[tuple[str, Any], ...] = (
@@ -31,7 +31,7 @@ def rnn_blackout() -> Config:
         cell="elman-sigmoid",
         hidden_size=2048,
         output="blackout",
-        output_options=(("samples", 2000), ("power", 0.1)),
+        output_options=(("num_samples", 2000), ("power", 0.1)),
     )
     return _config(model, OptimizerConfig(optimizer="sgd", learning_rate=0.1, decay=2.0, decay_after=5, clip_norm=5.0))
 

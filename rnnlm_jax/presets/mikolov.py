@@ -17,7 +17,7 @@ def rnn() -> Config:
             cell="elman-sigmoid",
             hidden_size=300,
             output="importance",
-            output_options=(("samples", 1024),),
+            output_options=(("num_samples", 1024),),
             dropout_input=0.15,
             dropout_output=0.3,
         ),

@@ -13,17 +13,17 @@ from rnnlm_jax.presets import zaremba
 
 def importance() -> Config:
     """A softmax over the target and 1024 words, log-uniform over ranks (Jozefowicz et al. 2016, section 3.1)."""
-    return _config("importance", samples=1024)
+    return _config("importance", num_samples=1024)
 
 
 def nce() -> Config:
     """2048 words of noise, unigram to the power 0.75 (Mnih & Teh 2012; Jozefowicz et al. 2016, section 3.1)."""
-    return _config("nce", samples=2048, power=0.75)
+    return _config("nce", num_samples=2048, power=0.75)
 
 
 def blackout() -> Config:
     """2048 words, unigram to the power 0.75: α = 0.4 of Ji et al. (2016, section 4) is for far larger vocabularies."""
-    return _config("blackout", samples=2048, power=0.75)
+    return _config("blackout", num_samples=2048, power=0.75)
 
 
 def _config(output: str, **options: Any) -> Config:

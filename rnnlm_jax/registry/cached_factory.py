@@ -1,4 +1,4 @@
-"""Factories that return one object for one set of arguments, which pickles as the call that made it."""
+"""Factories that return one object for equal arguments; it pickles as the call that made it."""
 
 import functools
 import inspect
@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
 Arguments = ParamSpec("Arguments")
 Product = TypeVar("Product", bound="FactoryMade")
@@ -18,21 +18,21 @@ _CALL = "_factory_call"
 
 
 class FactoryMade:
-    """Base class of what cached factories return.
+    """Base class of the products of cached factories.
 
-    A product pickles and copies as the call of its factory, so that ``pickle.loads(pickle.dumps(product))`` is
-    ``product`` itself, and in another process what the same call returns there. One that was made without a factory, or
+    A product pickles and copies as the call of its factory: ``pickle.loads(pickle.dumps(product))`` is ``product``
+    itself, and in another process the result of the same call there. A product that was made without a factory, or
     changed by ``dataclasses.replace``, pickles by its fields.
     """
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Return the factory's call, or what any object has."""
+        """Return the factory's call, or the fields."""
         call = self.__dict__.get(_CALL)
         return super().__reduce_ex__(protocol) if call is None else (_call, call)
 
 
 def made_by(product: FactoryMade) -> Callable[..., Any] | None:
-    """Return the cached factory that a product came from; None if none did."""
+    """Return the cached factory that made a product; None if it was made without one."""
     call = product.__dict__.get(_CALL)
     return None if call is None else call[0]
 
@@ -53,15 +53,15 @@ def cached_factory(
 ) -> Callable[Arguments, Product]:
     """Make a factory return the same object for the same arguments, however they are spelt.
 
-    ``dtype`` and ``param_dtype`` may be given in every form that NumPy takes; a ``dtype`` of None is ``param_dtype``.
+    ``dtype`` and ``param_dtype`` may have any form that NumPy takes; a ``dtype`` of None is ``param_dtype``.
 
     Args:
         build: makes the product.
-        check: of the arguments, defaults included, which it may replace.
+        check: checks the bound arguments, defaults included, and may replace them.
 
     Raises:
-        UserError: of the factory, if arguments are missing, unknown or of a kind that cannot be compared, or a dtype is
-            not a floating-point type.
+        ArgumentError: on a call of the factory, if arguments are missing, unknown or not hashable, or a dtype is not a
+            floating-point type.
     """
     signature = inspect.signature(build)
     name = build.__name__.strip("_")
@@ -77,7 +77,7 @@ def cached_factory(
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise UserError(f"{name}: {error}; its arguments are ({', '.join(signature.parameters)})") from None
+            raise ArgumentError(f"{name}: {error}; its arguments are ({', '.join(signature.parameters)})") from None
         bound.apply_defaults()
         for key in ("param_dtype", "dtype"):
             if key in bound.arguments:
@@ -90,7 +90,7 @@ def cached_factory(
             try:
                 hash(value)
             except TypeError:
-                raise UserError(f"{name}: {key} cannot be a {type(value).__name__}: {value!r:.60}") from None
+                raise ArgumentError(f"{name}: `{key}` cannot be a {type(value).__name__}: {value!r:.60}") from None
         return made(*bound.args, **bound.kwargs)
 
     return factory
@@ -100,12 +100,12 @@ def check_float_dtype(name: str, value: Any) -> np.dtype:
     """Return ``value`` as a dtype of real floating-point numbers.
 
     Raises:
-        UserError: if it is not one.
+        ArgumentError: if it is not one.
     """
     try:
         dtype = jnp.dtype(value)
     except TypeError:
-        raise UserError(f"{name} must be a floating-point type such as float32, not {value!r:.60}") from None
+        raise ArgumentError(f"`{name}` must be a floating-point type such as float32, not {value!r:.60}") from None
     if value is None or not jnp.issubdtype(dtype, jnp.floating):
-        raise UserError(f"{name} must be a floating-point type such as float32, not {dtype}")
+        raise ArgumentError(f"`{name}` must be a floating-point type such as float32, not {dtype}")
     return dtype

@@ -11,13 +11,14 @@ from rnnlm_jax.registry.cached_factory import FactoryMade, cached_factory, copy_
 from rnnlm_jax.registry.user_source import call, is_reference, load, recorded, shown
 
 Product = TypeVar("Product", bound=FactoryMade)
+Made = TypeVar("Made", bound=FactoryMade, covariant=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry(Generic[Product]):
+class Entry(Generic[Made]):
     """A factory and the paper that its product is from."""
 
-    factory: Callable[..., Product]
+    factory: Callable[..., Made]
     paper: str
 
     def parameters(self) -> Mapping[str, inspect.Parameter]:

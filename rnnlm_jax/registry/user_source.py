@@ -1,6 +1,6 @@
-"""Functions of the user's own, named as ``FILE.py:function`` or ``module:function`` and known by their source's digest.
+"""References to a user's functions, ``FILE.py:function`` or ``module:function``, with a digest of their source.
 
-A run records ``REFERENCE@SHA256``. Whoever opens it executes that file, and refuses one that was changed since.
+A run records ``REFERENCE@SHA256``. Opening it executes that file; a file that was changed since is refused.
 """
 
 import functools
@@ -14,20 +14,20 @@ import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError, UserError
 from rnnlm_jax.system.input_files import read_input
 
 _FORM = re.compile(r"(?P<source>.+):(?P<function>[^\W\d]\w*)(@(?P<digest>[0-9a-f]{64}))?")
 
 
 class Reference(NamedTuple):
-    """A function of the user's own."""
+    """A reference to a user's function."""
 
     source: str
-    """A file, whose name ends in .py, or a module."""
+    """A file, whose name ends in ``.py``, or a module."""
     function: str
     digest: str | None
-    """The sha256 (hexadecimal) of the source; None before it is recorded."""
+    """The SHA-256 of the source in hexadecimal; None before it is recorded."""
 
     @property
     def is_file(self) -> bool:
@@ -36,7 +36,7 @@ class Reference(NamedTuple):
 
 
 def is_reference(name: str) -> bool:
-    """Return whether a name is that of a function of the user's own."""
+    """Return whether a name is a reference to a user's function."""
     return ":" in name
 
 
@@ -44,11 +44,11 @@ def parse(name: str) -> Reference:
     """Return the parts of a reference.
 
     Raises:
-        UserError: if it has another form.
+        ConfigError: if it has another form.
     """
     found = _FORM.fullmatch(name)
     if found is None:
-        raise UserError(f"{name!r} names no function: write FILE.py:function or module:function")
+        raise ConfigError(f"{name!r} does not name a function: write FILE.py:function or module:function")
     return Reference(found["source"], found["function"], found["digest"])
 
 
@@ -56,7 +56,7 @@ def recorded(name: str) -> str:
     """Return a reference with the absolute path of its file and the digest of its source, as a run records it.
 
     Raises:
-        UserError: if there is no such source.
+        ConfigError: if the source does not exist.
     """
     source, function, digest = parse(name)
     if digest is not None:
@@ -78,25 +78,25 @@ def load(name: str) -> Callable[..., Any]:
     """Execute the source of a reference, once in a process, and return its function.
 
     Raises:
-        UserError: if there is no such source or function, it fails, or is not the source that a run recorded.
+        ConfigError: if the source or the function does not exist, or fails, or was changed since a run recorded it.
     """
     reference = parse(name)
     path, content = _content(reference)
     digest = _digest(content)
     if reference.digest not in (None, digest):
-        raise UserError(
-            f"{path} is not as it was when the run was begun (its sha256 is {digest[:12]}…, not "
+        raise ConfigError(
+            f"{path} was changed since the run was begun (its sha256 is {digest[:12]}…, not "
             f"{reference.digest[:12] if reference.digest else ''}…): restore it from a copy, or train again"
         )
     module = _executed(path, content) if reference.is_file else _imported(reference.source)
     function = getattr(module, reference.function, None)
     if not callable(function):
-        raise UserError(f"{path} has no function {reference.function}: name one that it has")
+        raise ConfigError(f"{path} has no function {reference.function}: name one that it has")
     return function
 
 
 def _content(reference: Reference) -> tuple[str, bytes]:
-    """The path of a source and its content."""
+    """Return the path of a source and its content."""
     path = reference.source
     if not reference.is_file:
         try:
@@ -104,9 +104,9 @@ def _content(reference: Reference) -> tuple[str, bytes]:
         except (ImportError, ValueError):
             spec = None
         if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
-            raise UserError(
-                f"there is no module {reference.source} with a source file: install it, add its folder to PYTHONPATH, "
-                "or give FILE.py:function"
+            raise ConfigError(
+                f"module {reference.source} with a source file was not found: install it, add its folder to "
+                "PYTHONPATH, or give FILE.py:function"
             )
         path = spec.origin
     return path, read_input(path, "source file")
@@ -119,8 +119,8 @@ def _digest(content: bytes) -> str:
 def _imported(name: str) -> types.ModuleType:
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # the module is the user's code: whatever it raises is told in one line
-        raise UserError(f"module {name} failed with {type(error).__name__}: {error}; mend it and try again") from error
+    except (Exception, SystemExit) as error:  # of the user's code, reported in one line
+        raise ConfigError(f"module {name} failed with {type(error).__name__}: {error}; correct it") from error
 
 
 @functools.cache
@@ -130,25 +130,25 @@ def _executed(path: str, content: bytes) -> types.ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:
         exec(compile(content, path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is told in one line
+    except (Exception, SystemExit) as error:  # of the user's code, reported in one line
         del sys.modules[module.__name__]
-        raise UserError(f"{path} failed with {type(error).__name__}: {error}; mend it and try again") from error
+        raise ConfigError(f"{path} failed with {type(error).__name__}: {error}; correct it") from error
     return module
 
 
 def call(name: str, *args: Any, **options: Any) -> Any:
-    """Return what the function of a reference returns.
+    """Call the function of a reference and return its result.
 
     Raises:
-        UserError: as ``load``; or the function does not take the arguments, or fails.
+        ConfigError: as ``load``; or if the function does not take the arguments, or fails.
     """
     function = load(name)
     try:
         return function(*args, **options)
     except UserError as error:
-        raise UserError(f"{shown(name)}: {error}") from error
-    except Exception as error:  # the function is the user's: whatever it raises is told in one line
-        raise UserError(f"{shown(name)} failed with {type(error).__name__}: {error}; mend it and try again") from error
+        raise ConfigError(f"{shown(name)}: {error}") from error
+    except Exception as error:  # of the user's code, reported in one line
+        raise ConfigError(f"{shown(name)} failed with {type(error).__name__}: {error}; correct it") from error
 
 
 def shown(name: str) -> str:

@@ -40,7 +40,7 @@ class EpochReport:
             "train_perplexity": self.train_perplexity,
             **({"train_sampled_loss": self.train_loss} if self.sampled else {}),
             "valid_perplexity": self.valid.perplexity,
-            "valid_nats": self.valid.nats,
+            "valid_nats": self.valid.nll,
             "valid_tokens": self.valid.tokens,
             "tokens_per_second": self.tokens_per_second,
             "seconds": self.seconds,

@@ -69,8 +69,7 @@ def make_jacobian_log(model: LanguageModel, seed: int, carries_state: bool) -> J
 
     def jacobian_log(state: TrainState, batch: Batch) -> Array:
         before = state.model_state if carries_state else model.initial_state((batch.inputs.shape[1],))
-        before = before.cell if model.output.past else before
-        return means(state.params, before, state.step, batch, spread(batch.mask))
+        return means(state.params, model.cell_state(before), state.step, batch, spread(batch.mask))
 
     return jacobian_log
 
@@ -98,8 +97,7 @@ def layer_runs(
                 hs = run(layer, params[k], state[k], xs)
                 xs = hs + xs if cell.residual and k > 0 else hs
             return xs
-        rate = model.dropout.hidden if runs else model.dropout.input
-        xs = model.dropout.apply(rate, None if key is None else jax.random.fold_in(key, len(runs)), xs)
+        xs = model.dropout.layer_input(len(runs), key, xs)
         zs = cell.input_projection(params, xs)
         runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))
         return cell.readout(params, runs[-1].states.after)

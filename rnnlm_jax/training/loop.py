@@ -24,7 +24,7 @@ from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position
 from rnnlm_jax.jobs.distributed import AgreedError, from_first, is_first, on_first
 from rnnlm_jax.jobs.run_folder import START, RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.jobs.sharding.placing import batch_sharding, own_columns, placed_batch, placed_model_state
+from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.system.progress import token_bar
@@ -269,7 +269,7 @@ class Trainer:
             skipped=self.skipped,
             rates=self.epoch_interval.rates(self.capacity),
         )
-        valid_nats = float(from_first(repr(valid.nats / valid.tokens)))  # all keep the same checkpoints
+        valid_nats = float(from_first(repr(valid.nll / valid.tokens)))  # all keep the same checkpoints
         finite = math.isfinite(valid_nats)
         improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
         self.position = dataclasses.replace(
@@ -296,7 +296,13 @@ class Trainer:
             self.stop.check()
             state, texts = self.state, self.texts
             return evaluate(
-                self.model, state.params, texts.valid, texts.vocabulary, streams, self.stop.check, self.mesh
+                self.model,
+                state.params,
+                texts.valid,
+                texts.vocabulary,
+                streams=streams,
+                progress=self.stop.check,
+                mesh=self.mesh,
             )
         except Stopped:
             if self.bad_in_row == 0:

@@ -2,11 +2,10 @@
 
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import build_model
-from rnnlm_jax.outputs.settle_cutoffs import are_open, settle_cutoffs
+from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs, resolve_cutoffs
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
 
-_ADAPTIVE = "adaptive"
 #: Options that may name a function of the user's own.
 _OWN = ("cell", "output")
 
@@ -24,12 +23,12 @@ def settle(config: Config, words: Words) -> Config:
     """
     own = {name: recorded(getattr(config.model, name)) for name in _OWN if is_reference(getattr(config.model, name))}
     config = replace(config, model=own) if own else config
-    if config.model.output != _ADAPTIVE or not are_open(config.model.output_options):
+    if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": ()}).model
     hidden_size = build_model(without, words.size, words=words).cell.spec.output_size
     rows = config.data.batch_size * config.data.bptt
-    options = settle_cutoffs(config.model.output_options, words, hidden_size, rows, config.model.dtype)
+    options = resolve_cutoffs(config.model.output_options, words, hidden_size, rows=rows, dtype=config.model.dtype)
     return replace(config, model={"output_options": options})
 
 
@@ -38,8 +37,8 @@ def settle_as(begun: Config, config: Config) -> Config:
     own = {name: getattr(begun.model, name) for name in _OWN}
     own = {name: value for name, value in own.items() if same_function(getattr(config.model, name), value)}
     config = replace(config, model=own) if own else config
-    both = config.model.output == begun.model.output == _ADAPTIVE
-    if not both or not are_open(config.model.output_options):
+    same_output = config.model.output == begun.model.output
+    if not same_output or not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
     cutoffs = tuple(pair for pair in begun.model.output_options if pair[0] == "cutoffs")
     rest = tuple(pair for pair in config.model.output_options if pair[0] != "cutoffs")

@@ -14,9 +14,9 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import initial_params
-from rnnlm_jax.jobs.sharding.data_parallel import divided_loss_and_gradient
-from rnnlm_jax.jobs.sharding.placing import batch_sharding, everywhere, model_state_shardings
-from rnnlm_jax.jobs.sharding.rules import parameter_shardings
+from rnnlm_jax.jobs.sharding.data_parallel import sharded_loss_and_gradient
+from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
+from rnnlm_jax.jobs.sharding.placement import batch_sharding, model_state_shardings, replicated
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
@@ -74,7 +74,7 @@ def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -
 
     What the optimiser remembers of a parameter lies where that does; recurrent state is divided as the batch is.
     """
-    params, other = parameter_shardings(model, mesh), everywhere(mesh)
+    params, other = parameter_shardings(model, mesh), replicated(mesh)
     optimizer = make_optimizer(config, 0.0)
     opt_state = optax.tree_map_params(
         optimizer,
@@ -89,7 +89,7 @@ def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -
 
 def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | None:
     """The key of all that a step draws, a function of seed and step; None if it draws nothing."""
-    if not (model.output.sampled or any((model.dropout.input, model.dropout.hidden, model.dropout.output))):
+    if not model.draws:
         return None
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
 
@@ -112,7 +112,7 @@ def make_train_step(
             not, each starts from the model's initial state.
         mesh: to divide the step over, state and batch lying there already (``placing``); none for one device.
     """
-    differentiate = loss_and_gradient if mesh is None else functools.partial(divided_loss_and_gradient, mesh)
+    differentiate = loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
 
     def train_step(state: TrainState, batch: Batch, learning_rate: Array) -> tuple[TrainState, StepInfo]:
         batch_size = batch.inputs.shape[1]
@@ -120,7 +120,9 @@ def make_train_step(
         key = step_key(model, seed, state.step)
         over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW move every row
-        (mean, scored), gradient = differentiate(model, state.params, before, batch, key, over, by_row)
+        (mean, scored), gradient = differentiate(
+            model, state.params, before, batch, key, normaliser=over, by_row=by_row
+        )
         nats = mean * jnp.asarray(over, mean.dtype)
         norm = global_norm(gradient)
         good = jnp.isfinite(nats) & jnp.isfinite(norm)
@@ -134,6 +136,6 @@ def make_train_step(
 
     if mesh is None:
         return jit(train_step, donate_argnums=0)
-    state, other = state_shardings(model, config, mesh), everywhere(mesh)
+    state, other = state_shardings(model, config, mesh), replicated(mesh)
     shardings = {"in_shardings": (state, batch_sharding(mesh), other), "out_shardings": (state, other)}
     return jit(train_step, donate_argnums=0, **shardings)

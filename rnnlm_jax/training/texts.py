@@ -135,7 +135,7 @@ def encode_texts(corpus: Corpus, vocabulary: Vocabulary, input_workers: int | No
         train = encode("train")
     else:
         with token_bar("indexing", None, disable=quiet) as bar:
-            train = open_text(corpus, vocabulary, input_workers, bar.update)
+            train = open_text(corpus, vocabulary, input_workers, progress=bar.update)
     return Texts(corpus, vocabulary, train, encode("valid"), encode("test"))
 
 
@@ -187,7 +187,7 @@ def make_batches(config: DataConfig, texts: Texts, seed: int, columns: np.ndarra
     if isinstance(texts.train, RecordText):
         if config.batching == "sentences":
             return texts.train.sentences(config.batch_size, seed=seed, first_input=start, columns=columns)
-        return texts.train.streams(config.batch_size, config.bptt, start, columns)
+        return texts.train.streams(config.batch_size, config.bptt, first_input=start, columns=columns)
     if config.batching == "sentences":
         return SentenceBatches(texts.train, config.batch_size, seed=seed, first_input=start, columns=columns)
-    return StreamBatches(texts.train.tokens, config.batch_size, config.bptt, start, columns)
+    return StreamBatches(texts.train.tokens, config.batch_size, config.bptt, first_input=start, columns=columns)

@@ -29,13 +29,12 @@ from rnnlm_jax.jobs.run_folder import (
     write_text,
 )
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.jobs.sharding.mesh import check_divides, divided_executor, mesh_for
+from rnnlm_jax.jobs.sharding.mesh import check_divides, executor_on_mesh, mesh_for
 from rnnlm_jax.jobs.stopping import StopRequest
-from rnnlm_jax.language_model.flops import token_flops
+from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel, parameter_count
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.plotting import learning_curve
-from rnnlm_jax.registry.user_source import is_reference
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval import Capacity
@@ -226,7 +225,7 @@ def _build(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> Lan
     executor = None if config.model.executor == "auto" else config.model.executor
     if mesh is not None:
         check_divides(mesh, config.data.batch_size)
-        executor = divided_executor(executor, mesh)
+        executor = executor_on_mesh(executor, mesh)
     if config.training.log_jacobian and several():
         raise UserError("--log-jacobian measures in one process, and this job has several: leave it out")
     model = build_model(config.model, texts.vocabulary.size, executor, words)
@@ -247,8 +246,7 @@ def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
     devices = trainer.state.step.sharding.device_set
     peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)
     tokens = config.data.batch_size * config.data.bptt
-    own = is_reference(config.model.output)  # whose operations are not known
-    flops = None if peak is None or own else token_flops(trainer.model, config.model, words, tokens).training
+    flops = None if peak is None else training_flops(trainer.model, words, tokens)
     return Capacity(len(devices), flops, peak)
 
 

@@ -1,4 +1,4 @@
-"""Running a cell over time: ``unroll`` says what it means, executors do it."""
+"""Running a cell over time: ``unroll`` defines the result, executors compute it."""
 
 from rnnlm_jax.unroll.describe import describe_executor
 from rnnlm_jax.unroll.executors import EXECUTORS, Executor, choose_executor

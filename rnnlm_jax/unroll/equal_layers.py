@@ -1,4 +1,4 @@
-"""Runs of equal layers, which one loop over layers can run: the program does not grow with their number."""
+"""Runs of equal layers in one loop over layers, so that the program does not grow with their number."""
 
 import itertools
 from collections.abc import Callable
@@ -10,32 +10,32 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
 
-#: Fewer equal layers than this are compiled one by one. On two CPU cores the loop makes a step of training 10 to 30 %
-#: longer, since what its layers keep is stacked up; forward and backward of 16, 32, 64 LSTM layers (structured) compile
-#: in 2.6, 4.9, 9.5 s one by one and in 2.4, 2.8, 4.0 s as a loop.
-FEWEST = 32
+#: Fewer equal layers than this are compiled one by one. On two CPU cores the loop makes a training step 10 to 30 %
+#: longer, since its residuals are stacked; forward and backward of 16, 32, 64 LSTM layers (structured) compile in
+#: 2.6, 4.9, 9.5 s one by one and in 2.4, 2.8, 4.0 s as a loop.
+FEWEST_LOOPED = 32
 
 
 def runs_of_layers(stack: Stack, params: Tree, state: Tree) -> list[list[int]]:
-    """The numbers of a stack's layers in order, cut where cell, parameters' or state's shapes differ.
+    """Return the indices of a stack's layers in order, cut where the cell or the shapes of its arrays differ.
 
-    The lowest layer stands alone: its input is not a layer's, and nothing is added to it in a residual stack. So do
+    The lowest layer is a run of its own, since its input is not a layer's output and has no residual connection. So are
     layers that are stacks or pairs themselves.
     """
 
-    def kind(k: int) -> Any:
+    def group(k: int) -> Any:
         if k == 0 or isinstance(stack.layers[k], Stack | Bidirectional):
             return k
         return stack.layers[k], str(jax.tree.map(lambda a: (a.shape, a.dtype), (params[k], state[k])))
 
-    return [list(run) for _, run in itertools.groupby(range(len(stack.layers)), kind)]
+    return [list(run) for _, run in itertools.groupby(range(len(stack.layers)), group)]
 
 
 def takes_traced_layer(layer_input: Callable[[Any, Array], Array], xs: Array) -> bool:
-    """Whether a function of a layer's number and input can do without knowing the number in Python."""
+    """Return whether a function of a layer's index and input accepts a traced index."""
     try:
         changed = jax.eval_shape(layer_input, jax.ShapeDtypeStruct((), jnp.int32), xs)
-    except (jax.errors.ConcretizationTypeError, TypeError):  # it asks which layer it is
+    except (jax.errors.ConcretizationTypeError, TypeError):  # it reads the index
         return False
     return changed.shape == xs.shape
 
@@ -45,12 +45,20 @@ def scan_layers(
     params: list[Tree],
     state: list[Tree],
     xs: Array,
+    *,
     lowest: int,
 ) -> tuple[list[Tree], Array]:
-    """``run(params, state, xs, layer) -> (last state, xs)`` for equal layers one above the other, as one loop.
+    """Run equal layers one above the other as one loop.
+
+    Args:
+        run: ``(params, state, xs, layer) -> (last state, xs)`` of one layer.
+        params: parameters of each layer.
+        state: state of each layer.
+        xs: input of the lowest layer, ``[T, B, D]``.
+        lowest: index of the lowest layer.
 
     Returns:
-        the last state of each, and what the highest gives.
+        the last state of each layer, and the output of the highest.
     """
 
     def stacked(trees: list[Tree]) -> Tree:
@@ -60,6 +68,6 @@ def scan_layers(
         last, xs = run(layer[0], layer[1], xs, layer[2])
         return xs, last
 
-    numbers = jnp.arange(lowest, lowest + len(params), dtype=jnp.int32)
-    xs, last = jax.lax.scan(body, xs, (stacked(params), stacked(state), numbers))
+    indices = jnp.arange(lowest, lowest + len(params), dtype=jnp.int32)
+    xs, last = jax.lax.scan(body, xs, (stacked(params), stacked(state), indices))
     return [jax.tree.map(lambda a, k=k: a[k], last) for k in range(len(params))], xs

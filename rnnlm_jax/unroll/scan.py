@@ -1,4 +1,4 @@
-"""The reference executor: ``jax.lax.scan`` over the cell's step, short and plain, true for every cell."""
+"""The reference executor: ``jax.lax.scan`` over the cell's step, short and plain, right for every cell."""
 
 import jax
 
@@ -13,16 +13,14 @@ def scan(
     state: Tree,
     xs: Float[Array, "T B D"],
     control: Control,
+    *,
     reverse: bool = False,
-    unroll: int = 1,
+    scan_unroll: int = 1,
 ) -> tuple[Tree, Float[Array, "T B H"]]:
-    """Run one cell over time, ``s_t = step(s_{t-1}, input_projection(x_t))``, ``h_t = readout(s_t)``.
+    """Run a cell over time, ``s_t = step(s_{t-1}, input_projection(x_t))``, ``h_t = readout(s_t)``; an ``ExecutorFn``.
 
-    What does not depend on the recurrence stays out of the loop: the inputs are projected as one product before it, and
-    the outputs read from the stacked states after it. A masked step keeps the state.
-
-    Returns:
-        the state after the last step, and the outputs.
+    What does not depend on the recurrence is outside the loop: inputs are projected as one product before it, outputs
+    are read from the stacked states after it. A masked step keeps the state.
     """
     fresh = None if control.resets is None else cell.initial_state((xs.shape[1],))
     zs = cell.input_projection(params, xs)
@@ -35,5 +33,5 @@ def scan(
             after = select(mask, after, state)
         return after, after
 
-    state, states = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=unroll)
+    state, states = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=scan_unroll)
     return state, cell.readout(params, states)

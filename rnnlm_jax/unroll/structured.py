@@ -1,4 +1,4 @@
-"""An executor whose backward pass keeps weight gradients out of the loop: they are one product over all steps."""
+"""The executor whose backward pass forms weight gradients outside the loop, as one product over all steps."""
 
 import functools
 from collections.abc import Callable
@@ -6,10 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from rnnlm_jax.array_types import Array, Float, Tree
-from rnnlm_jax.arrays.mesh_axes import zeros_of
+from rnnlm_jax.arrays.tangents import instantiated, is_zero
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.unroll.control import Control, select
 
@@ -20,102 +19,101 @@ def structured(
     state: Tree,
     xs: Float[Array, "T B D"],
     control: Control,
+    *,
     reverse: bool = False,
-    unroll: int = 1,
+    scan_unroll: int = 1,
 ) -> tuple[Tree, Float[Array, "T B H"]]:
-    """Run a cell over time as ``scan`` does, with a derivative that takes out of the loop what need not be in it.
+    """Run a cell over time with weight gradients outside the loop, an ``ExecutorFn``.
 
     With ``s_t = update(s_{t-1}, z_t, r_t)`` and ``r_t = recurrent_projection(W, s_{t-1})``, tangents follow
 
         ds_t = ∂_s update · ds_{t-1} + ∂_z update · dz_t + ∂_r update · (recurrent_projection(W, ds_{t-1}) + u_t)
 
-    where ``u_t``, the derivative of ``recurrent_projection(W, s_{t-1})`` along ``dW``, is taken for all steps at once before the loop.
-    Transposed, the loop back in time holds cotangents of the state only, and the gradient of W comes after it as one
-    product over all T·B rows (Appleyard, Kočiský & Blunsom 2016, section 3.3). A cell that does not split has
-    ``ds_t = ∂_s step · ds_{t-1} + v_t``, with ``v_t`` all that ``dW`` and ``dz_t`` do.
+    where ``u_t``, the derivative of ``recurrent_projection(W, s_{t-1})`` along ``dW``, is computed for all steps at
+    once before the loop. Transposed, the loop back in time holds cotangents of the state only, and the gradient of W
+    follows as one product over all T·B rows (Appleyard, Kočiský & Blunsom 2016, section 3.3). A cell that does not
+    split has ``ds_t = ∂_s step · ds_{t-1} + v_t``, where ``v_t`` is the derivative along ``dW`` and ``dz_t``.
 
-    Kept for the way back are the states and ``r_t`` (of an additive update ``z_t + r_t``); the inside of an update is
-    computed again there.
-
-    Returns:
-        the state after the last step, and the outputs.
+    Residuals are the states and ``r_t`` (``z_t + r_t`` of an additive update); the inside of an update is recomputed in
+    the backward pass.
     """
-    final, states = run_states(cell, reverse, unroll, params, cell.input_projection(params, xs), control, state)
+    final, states = run_states(cell, reverse, scan_unroll, params, cell.input_projection(params, xs), control, state)
     return final, cell.readout(params, states)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def run_states(
-    cell: Cell, reverse: bool, unroll: int, params: Tree, zs: Array, control: Control, state: Tree
+    cell: Cell, reverse: bool, scan_unroll: int, params: Tree, zs: Array, control: Control, state: Tree
 ) -> tuple[Tree, Tree]:
-    """The state after the last step, and those after each."""
-    return run_recurrence(cell, reverse, unroll, params, zs, control, state)[:2]
+    """Return the state after the last step, and the states after every step."""
+    return run_recurrence(cell, reverse, scan_unroll, params, zs, control, state)[:2]
 
 
 def run_recurrence(
-    cell: Cell, reverse: bool, unroll: int, params: Tree, zs: Array, control: Control, state: Tree
+    cell: Cell, reverse: bool, scan_unroll: int, params: Tree, zs: Array, control: Control, state: Tree
 ) -> tuple[Tree, Tree, Array | None]:
-    """The state after the last step, those after each, and each step's ``recurrent`` part."""
+    """Return the state after the last step, the states after every step, and every step's ``recurrent_part``."""
     fresh = cell.initial_state((zs.shape[1],))
 
     def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, tuple[Tree, Array | None]]:
         z, (mask, resets) = inputs
         before = state if resets is None else select(resets, fresh, state)
-        a = recurrent(cell, params, before, z)
+        a = recurrent_part(cell, params, before, z)
         after = advance(cell, params, before, z, a)
         if mask is not None:
             after = select(mask, after, state)
         return after, (after, a)
 
-    final, (states, recurrents) = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=unroll)
+    final, (states, recurrents) = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=scan_unroll)
     return final, states, recurrents
 
 
-def recurrent(cell: Cell, params: Tree, before: Tree, z: Array) -> Array | None:
-    """What products contribute to a step: ``recurrent_projection``, of an additive update with ``z`` added; None if they are inside."""
+def recurrent_part(cell: Cell, params: Tree, before: Tree, z: Array) -> Array | None:
+    """Return ``r``, or ``z + r`` for an additive update; None for a cell that does not split."""
     if cell.recurrent_projection is None:
         return None
     r = cell.recurrent_projection(params, before)
-    return add(cell, z, r) if cell.additive else r
+    return add_to_input(cell, z, r) if cell.additive else r
 
 
 def advance(cell: Cell, params: Tree, before: Tree, z: Any, a: Array | None) -> Tree:
-    """The step, given its ``recurrent`` part, with which an additive update needs no ``z``."""
+    """Return the state after a step, given its ``recurrent_part``; an additive update does not read ``z``."""
     if cell.update is None or a is None:
         return cell.step(params, before, z)
     z, a = (a, jnp.zeros((), a.dtype)) if cell.additive else (z, a)
     return cell.update(params, before, z, a)
 
 
-def add(cell: Cell, z: Array, r: Array) -> Array:
-    """``z + r`` in the dtype of the state."""
+def add_to_input(cell: Cell, z: Array, r: Array) -> Array:
+    """Return ``z + r`` in the dtype of the state."""
     return z.astype(cell.spec.param_dtype) + r.astype(cell.spec.param_dtype)
 
 
 @functools.partial(run_states.defjvp, symbolic_zeros=True)
 def _run_states_jvp(
-    cell: Cell, reverse: bool, unroll: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    cell: Cell, reverse: bool, scan_unroll: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[tuple[Tree, Tree], tuple[Tree, Tree]]:
     params, zs, control, state = primals
     dparams, dzs, _, dstate = tangents
-    final, states, recurrents = run_recurrence(cell, reverse, unroll, params, zs, control, state)
+    final, states, recurrents = run_recurrence(cell, reverse, scan_unroll, params, zs, control, state)
     befores = states_before(cell, state, states, control, reverse)
-    along = along_split if cell.splits else along_whole
-    push, pushed = along(cell, params, dparams, befores, zs, dzs, recurrents)
+    make_tangent_step = separable_tangent_step if cell.splits else whole_tangent_step
+    tangent_step, step_inputs = make_tangent_step(cell, params, dparams, befores, zs, dzs, recurrents)
 
     def body(ds: Tree, inputs: tuple[Any, Control]) -> tuple[Tree, Tree]:
         step, (mask, resets) = inputs
-        after = push(ds if resets is None else select(resets, jax.tree.map(jnp.zeros_like, ds), ds), step)
+        after = tangent_step(ds if resets is None else select(resets, jax.tree.map(jnp.zeros_like, ds), ds), step)
         if mask is not None:
             after = select(mask, after, ds)
         return after, after
 
-    carried = instantiated(dstate)
-    return (final, states), jax.lax.scan(body, carried, (pushed, control), reverse=reverse, unroll=unroll)
+    return (final, states), jax.lax.scan(
+        body, instantiated(dstate), (step_inputs, control), reverse=reverse, unroll=scan_unroll
+    )
 
 
 def states_before(cell: Cell, state: Tree, states: Tree, control: Control, reverse: bool) -> Tree:
-    """The states that the steps started from, ``[T, …]``: those after the step before, the initial state at resets."""
+    """Return the states before every step, ``[T, …]``: those after the step before, the initial state at resets."""
 
     def shift(first: Array, after: Array) -> Array:
         parts = [after[1:], first[None]] if reverse else [first[None], after[:-1]]
@@ -127,77 +125,67 @@ def states_before(cell: Cell, state: Tree, states: Tree, control: Control, rever
     return select(control.resets, cell.initial_state(control.resets.shape), befores)
 
 
-PushFn = Callable[[Tree, Any], Tree]  # (tangent of the state before a step, what goes with the step) -> that after it
+# (tangent of the state before a step, inputs of the step) -> tangent of the state after it
+TangentStepFn = Callable[[Tree, Any], Tree]
 
 
-def along_split(
+def separable_tangent_step(
     cell: Cell, params: Tree, dparams: Tree, befores: Tree, zs: Array, dzs: Any, recurrents: Array | None
-) -> tuple[PushFn, Any]:
-    """The tangent of one step of a cell that splits, and what it takes at each step."""
+) -> tuple[TangentStepFn, Any]:
+    """Return the tangent of one step of a cell that splits, and its inputs at every step."""
     recurrent_projection = cell.recurrent_projection
     assert recurrent_projection is not None
-    us = along_parameters(lambda params: recurrent_projection(params, befores), params, dparams)
+    us = parameter_tangents(lambda params: recurrent_projection(params, befores), params, dparams)
     dzs = instantiated(dzs)
     if cell.additive:
-        us, dzs = add(cell, dzs, us), None  # one array for both, and one cotangent
+        us, dzs = add_to_input(cell, dzs, us), None  # one array for both, and one cotangent
     leaves, structure = jax.tree.flatten(params)
     step = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), (befores, zs, recurrents))
     read = leaves_read(functools.partial(advance, cell), params, *step)
     dread = [d for d, is_read in zip(jax.tree.leaves(instantiated(dparams)), read, strict=True) if is_read]
 
     def advance_by(read_leaves: list[Array], before: Tree, z: Any, a: Array) -> Tree:
-        """A step as a function of the parameters that the update itself reads: peepholes, a bias of its own."""
+        """A step as a function of the parameters that the update reads: peepholes, a bias of its own."""
         rest = iter(read_leaves)
         full = [next(rest) if is_read else leaf for leaf, is_read in zip(leaves, read, strict=True)]
         return advance(cell, jax.tree.unflatten(structure, full), before, z, a)
 
     read_leaves = [leaf for leaf, is_read in zip(leaves, read, strict=True) if is_read]
 
-    def push(ds: Tree, step: Any) -> Tree:
+    def tangent_step(ds: Tree, step: Any) -> Tree:
         before, z, a, dz, u = step
-        return again(
+        return rematerialized_jvp(
             advance_by,
             (read_leaves, before, z, a),
             (dread, ds, dz, recurrent_projection(params, ds).astype(u.dtype) + u),
         )
 
-    return push, (befores, None if cell.additive else zs, recurrents, dzs, us)
+    return tangent_step, (befores, None if cell.additive else zs, recurrents, dzs, us)
 
 
-def along_whole(
+def whole_tangent_step(
     cell: Cell, params: Tree, dparams: Tree, befores: Tree, zs: Array, dzs: Any, recurrents: Array | None
-) -> tuple[PushFn, Any]:
-    """The tangent of one step of a cell that does not split, and what it takes at each step."""
+) -> tuple[TangentStepFn, Any]:
+    """Return the tangent of one step of a cell that does not split, and its inputs at every step."""
     del recurrents
-    vs = along_parameters(lambda both: cell.step(both[0], befores, both[1]), (params, zs), (dparams, dzs))
+    vs = parameter_tangents(lambda both: cell.step(both[0], befores, both[1]), (params, zs), (dparams, dzs))
 
-    def push(ds: Tree, step: Any) -> Tree:
+    def tangent_step(ds: Tree, step: Any) -> Tree:
         before, z, v = step
-        return jax.tree.map(jnp.add, again(lambda s: cell.step(params, s, z), (before,), (ds,)), v)
+        return jax.tree.map(jnp.add, rematerialized_jvp(lambda s: cell.step(params, s, z), (before,), (ds,)), v)
 
-    return push, (befores, zs, vs)
+    return tangent_step, (befores, zs, vs)
 
 
-def along_parameters(function: Callable[[Tree], Tree], params: Tree, dparams: Tree) -> Tree:
-    """The derivative of a function of the parameters, for all steps at once; no product for parameters that stay."""
-    if all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(dparams)):
+def parameter_tangents(function: Callable[[Tree], Tree], params: Tree, dparams: Tree) -> Tree:
+    """Return the derivative of a function of the parameters at all steps; zeros if the parameters are fixed."""
+    if all(map(is_zero, jax.tree.leaves(dparams))):
         return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(function, params))
-    return again(function, (params,), (instantiated(dparams),))
+    return rematerialized_jvp(function, (params,), (instantiated(dparams),))
 
 
-def instantiated(tangents: Tree) -> Tree:
-    """Tangents of which those known to be zero are arrays of zeros."""
-
-    def instantiate(tangent: Any) -> Any:
-        if not isinstance(tangent, SymbolicZero):
-            return tangent
-        return zeros_of(tangent.aval)
-
-    return jax.tree.map(instantiate, tangents)
-
-
-def again(function: Callable[..., Tree], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tree:
-    """The derivative of ``function`` along ``tangents``; for its transpose what it needs is computed again."""
+def rematerialized_jvp(function: Callable[..., Tree], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tree:
+    """Return the derivative of ``function`` along ``tangents``; its transpose recomputes the residuals."""
 
     def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tree:
         return jax.jvp(function, primals, tangents)[1]
@@ -206,7 +194,7 @@ def again(function: Callable[..., Tree], primals: tuple[Any, ...], tangents: tup
 
 
 def leaves_read(function: Callable[..., Tree], params: Tree, *others: Any) -> list[bool]:
-    """Of each leaf of ``params``, whether ``function(params, *others)`` reads it."""
+    """Return for each leaf of ``params`` whether ``function(params, *others)`` reads it."""
     jaxpr = jax.make_jaxpr(function)(params, *others).jaxpr
     read = {id(v) for equation in jaxpr.eqns for v in equation.invars} | {id(v) for v in jaxpr.outvars}
     return [id(v) in read for v in jaxpr.invars[: len(jax.tree.leaves(params))]]

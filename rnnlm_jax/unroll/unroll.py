@@ -1,7 +1,8 @@
-"""A cell over time: what masks, lengths, resets, direction and layers mean. Executors do the running."""
+"""A cell over time: masks, lengths, resets, direction and layers. Executors run the single cells."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,16 +15,16 @@ from rnnlm_jax.arrays.mesh_axes import explicit_spec, vary_together, without_exp
 from rnnlm_jax.cells.cell import Cell, Params, State, check_cell, check_size
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
 from rnnlm_jax.compilation import warn_of_float64
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.batch_axes import merge_batch_axes, split_batch_axis
 from rnnlm_jax.unroll.control import Control, make_control, select
-from rnnlm_jax.unroll.equal_layers import FEWEST, runs_of_layers, scan_layers, takes_traced_layer
+from rnnlm_jax.unroll.equal_layers import FEWEST_LOOPED, runs_of_layers, scan_layers, takes_traced_layer
 from rnnlm_jax.unroll.executors import EXECUTORS, choose_executor
 from rnnlm_jax.unroll.remat import chunk_length, scan_chunks
 
-# (layer, its inputs over time) -> its inputs, as dropout makes them. The number of a layer among equal ones is traced
-# if the function can do without knowing it; that of the lowest layer is always 0 itself.
-LayerInput = Callable[[Any, Array], Array]
+#: (layer, xs ``[T, *B, D]``) -> xs: dropout of the inputs of a layer. The index of one of many equal layers is traced
+#: if the function accepts that; the index of the lowest layer is always the int 0.
+LayerInputFn = Callable[[Any, Array], Array]
 
 
 def unroll(
@@ -36,21 +37,21 @@ def unroll(
     lengths: Int[Array, "*B"] | None = None,
     resets: Bool[Array, "T *B"] | None = None,
     reverse: bool = False,
-    unroll: int = 1,
+    scan_unroll: int = 1,
     remat_chunk: int | str | None = None,
-    layer_input: LayerInput | None = None,
+    layer_input: LayerInputFn | None = None,
     executor: str | None = None,
 ) -> tuple[State, Float[Array, "T *B H"]]:
-    """Run a cell over time-major inputs and return its last state and all outputs.
+    """Run a cell over time-major inputs; return the last state and all outputs.
 
         s_t = step(s_{t-1}, input_projection(x_t)),    h_t = readout(s_t),    t = 1 … T
 
-    A step that is masked, or lies at or beyond its sequence's length, keeps the state and outputs zeros; its input is
-    never read, so it may hold anything, NaN included. A reset puts the cell's initial state in place of ``s_{t-1}``
-    before step t. Layers of a stack run one after the other, each over all of time.
+    A step that is masked, or at or beyond its sequence's length, keeps the state and outputs zeros; its input is not
+    read and may hold anything, NaN included. A reset replaces ``s_{t-1}`` by the cell's initial state before step t.
+    Layers of a stack run one after the other, each over all of time.
 
-    Arrays may be given as JAX or NumPy arrays, lists or numbers. Values are checked where they are known. Under ``jit``
-    and jax's other transformations only shapes and dtypes can be: there a length beyond T counts as T, and a negative
+    Arrays may be JAX or NumPy arrays, lists or numbers. Values are checked where they are known. Under ``jit`` and
+    other transformations of jax only shapes and dtypes are checked: there a length beyond T counts as T, and a negative
     one as 0.
 
     Args:
@@ -59,83 +60,88 @@ def unroll(
         state: the state before the first step, ``cell.initial_state((B,))`` or the one an earlier call returned.
         xs: the inputs, ``[T, *B, D]`` with any number of batch axes.
         mask: which steps count.
-        lengths: the number of leading steps that count, zero included; with a mask, a step must pass both.
-        resets: before which steps, in the order they are run, the state starts anew.
+        lengths: the number of leading steps that count, from 0 to T; with a mask, a step must pass both.
+        resets: before which steps, in the order in which they run, the state is reset.
         reverse: run from the last step to the first; outputs stay in the order of the inputs.
-        unroll: loop iterations compiled as one, see ``jax.lax.scan``.
-        remat_chunk: steps in a chunk whose inside is computed again in the backward pass, or "sqrt" for ⌈√T⌉; None
-            keeps everything.
-        layer_input: applied to the inputs of each layer, ``(layer, xs) -> xs``: dropout between layers.
-        executor: one of ``EXECUTORS``, which all compute the same; None: what ``choose_executor`` finds for each cell.
+        scan_unroll: loop iterations compiled as one, see ``jax.lax.scan``.
+        remat_chunk: steps in a chunk that is rematerialised in the backward pass, or "sqrt" for ⌈√T⌉; None keeps all
+            residuals.
+        layer_input: function ``(layer, xs) -> xs`` applied to the inputs of each layer: dropout between layers.
+        executor: one of ``EXECUTORS``, which all compute the same; None: the choice of ``choose_executor`` for each
+        cell.
 
     Returns:
         the state after the last step of each sequence, and the outputs ``[T, *B, output_size]``.
 
     Raises:
-        UserError: if the parameters are another cell's, shapes do not fit each other, inputs are not real numbers of a
-            floating-point type, lengths are not whole numbers from 0 to T, ``unroll`` is not a positive number,
-            ``remat_chunk`` is neither one nor "sqrt", or the executor is unknown or cannot run the cell.
+        ArgumentError: if parameters or state are another cell's, shapes do not fit each other, inputs are not real
+            floating-point numbers, lengths are not whole numbers from 0 to T, ``scan_unroll`` is not a positive number,
+            ``remat_chunk`` is neither one nor "sqrt", or the executor is unknown.
+        DeviceError: if the requested executor cannot run the cell.
     """
     check_cell("cell", cell)
-    xs = as_floats("inputs", xs, cell.spec.param_dtype)
+    xs = as_floats("xs", xs, cell.spec.param_dtype)
     if xs.ndim < 2:
-        raise UserError(f"inputs are [T, *B, D], at least time and features, not of shape {xs.shape}")
-    check_size("unroll", unroll)
-    control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths, resets)
+        raise ArgumentError(f"`xs` must be [T, *B, D], at least time and features, not of shape {xs.shape}")
+    check_size("scan_unroll", scan_unroll)
+    control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths=lengths, resets=resets)
     if control.mask is not None:
         xs = select(control.mask, xs, 0)
     check_params(cell, params, xs.shape[-1])
     check_state(cell, state, xs.shape[1:-1])
     warn_of_float64(*map(jnp.result_type, jax.tree.leaves((xs, state))))
-    runner = _Runner(control, unroll, remat_chunk, layer_input or (lambda layer, xs: xs), executor)
-    return runner.run(cell, params, state, xs, reverse, 0)
+    layer_input = layer_input or (lambda layer, xs: xs)
+    options = _Options(scan_unroll=scan_unroll, remat_chunk=remat_chunk, layer_input=layer_input, executor=executor)
+    runner = _Runner(control, options)
+    return runner.run(cell, params, state, xs, reverse=reverse, layer=0)
 
 
 @functools.lru_cache(maxsize=256)
 def parameter_shapes(cell: Cell, input_size: int) -> Tree:
-    """The parameters of a cell as a tree of shapes."""
+    """Return the parameters of a cell as a tree of shapes and dtypes."""
     return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
 
 
 def check_params(cell: Cell, params: Tree, input_size: int) -> None:
-    """Check that parameters have the structure and the shapes that the cell and its inputs ask for.
+    """Check that parameters have the structure and the shapes of a cell's.
 
     Raises:
-        UserError: if they have not, naming what they have and what they should have.
+        ArgumentError: if they do not; it names their shape and the right one.
     """
     wanted = parameter_shapes(cell, input_size)
     if jax.tree.structure(wanted) != jax.tree.structure(params):
-        raise UserError(f"not the parameters of this {cell.spec.kind} cell: use those of cell.init(key, {input_size})")
+        right = f"cell.init(key, {input_size})"
+        raise ArgumentError(f"not the parameters of this {cell.spec.kind} cell: use those of {right}")
     for (path, want), have in zip(jax.tree.leaves_with_path(wanted), jax.tree.leaves(params), strict=True):
         if want.shape != jnp.shape(have):
             name = jax.tree_util.keystr(path)
-            raise UserError(
+            raise ArgumentError(
                 f"parameters{name} of shape {jnp.shape(have)} do not fit this {cell.spec.kind} cell on inputs of "
                 f"{input_size} features, which takes {want.shape}: check hidden_size and input_size"
             )
         if not jnp.issubdtype(jnp.result_type(have), jnp.floating):
             name = jax.tree_util.keystr(path)
-            raise UserError(f"parameters{name} are {jnp.result_type(have)}: convert them to floating-point numbers")
+            raise ArgumentError(f"parameters{name} are {jnp.result_type(have)}: convert them to floating-point numbers")
 
 
 def check_state(cell: Cell, state: Tree, batch_shape: tuple[int, ...]) -> None:
-    """Check that a state has the structure, shapes and dtypes that the cell and the batch ask for.
+    """Check that a state has the structure, shapes and dtypes of a cell's.
 
     Raises:
-        UserError: if it has not, naming what it has and what it should have.
+        ArgumentError: if it does not; it names its shape or dtype and the right one.
     """
     wanted = jax.eval_shape(lambda: cell.initial_state(batch_shape))
     if jax.tree.structure(wanted) != jax.tree.structure(state):
-        raise UserError(f"not a state of this {cell.spec.kind} cell: start from cell.initial_state({batch_shape})")
+        raise ArgumentError(f"not a state of this {cell.spec.kind} cell: start from cell.initial_state({batch_shape})")
     for want, have in zip(jax.tree.leaves(wanted), jax.tree.leaves(state), strict=True):
         if want.shape != jnp.shape(have):
-            raise UserError(f"a state of shape {jnp.shape(have)} does not fit these inputs: they ask for {want.shape}")
+            raise ArgumentError(f"a state of shape {jnp.shape(have)} does not fit these inputs: they need {want.shape}")
         if want.dtype != jnp.result_type(have):
-            raise UserError(f"a state of {jnp.result_type(have)} does not fit a cell that keeps it in {want.dtype}")
+            raise ArgumentError(f"a state of {jnp.result_type(have)} does not fit a cell that keeps it in {want.dtype}")
 
 
 def count_layers(cell: Cell) -> int:
-    """The number of layers one above the other: stacks inside a stack count all of theirs."""
+    """Return the number of layers one above the other, those of stacks inside a stack included."""
     if isinstance(cell, Stack):
         return sum(map(count_layers, cell.layers))
     if isinstance(cell, Bidirectional):
@@ -143,97 +149,103 @@ def count_layers(cell: Cell) -> int:
     return 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """Arguments of one call of ``unroll`` that all layers and directions share."""
+
+    scan_unroll: int
+    remat_chunk: int | str | None
+    layer_input: LayerInputFn
+    executor: str | None
+
+
+@dataclass(frozen=True)
 class _Runner:
-    """One call of ``unroll``: what all its layers and directions share."""
+    """One call of ``unroll``."""
 
-    def __init__(
-        self,
-        control: Control,
-        factor: int,
-        remat_chunk: int | str | None,
-        layer_input: LayerInput,
-        executor: str | None,
-    ):
-        self.control = control
-        self.factor = factor
-        self.remat_chunk = remat_chunk
-        self.layer_input = layer_input
-        self.executor = executor
+    control: Control
+    options: _Options
 
-    def run(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int) -> tuple[Tree, Array]:
-        """A cell of any make, its lowest layer being number ``layer``."""
+    def run(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int) -> tuple[Tree, Array]:
+        """Run a cell, a stack or a pair whose lowest layer has index ``layer``."""
         if isinstance(cell, Stack):
-            return self.run_layers(cell, params, state, xs, reverse, layer)
+            return self.run_layers(cell, params, state, xs, reverse=reverse, layer=layer)
         if isinstance(cell, Bidirectional):
-            last_forward, ahead = self.run(cell.forward, params.forward, state.forward, xs, reverse, layer)
-            last_backward, back = self.run(cell.backward, params.backward, state.backward, xs, not reverse, layer)
+            last_forward, ahead = self.run(
+                cell.forward, params.forward, state.forward, xs, reverse=reverse, layer=layer
+            )
+            last_backward, back = self.run(
+                cell.backward, params.backward, state.backward, xs, reverse=not reverse, layer=layer
+            )
             return Directions(last_forward, last_backward), jnp.concatenate([ahead, back], axis=-1)
-        return self.run_single(cell, params, state, self.layer_input(layer, xs), reverse)
+        return self.run_single(cell, params, state, self.options.layer_input(layer, xs), reverse=reverse)
 
     def run_layers(
-        self, stack: Stack, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int
+        self, stack: Stack, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int
     ) -> tuple[Tree, Array]:
-        """The layers of a stack, one after the other."""
+        """Run the layers of a stack, one after the other."""
         last: list[Tree] = []
         for run in runs_of_layers(stack, params, state):
-            if len(run) >= FEWEST and takes_traced_layer(self.layer_input, xs):
-                finals, xs = self.run_equal(stack, params, state, xs, reverse, layer, run)
+            if len(run) >= FEWEST_LOOPED and takes_traced_layer(self.options.layer_input, xs):
+                finals, xs = self.run_equal(stack, params, state, xs, reverse=reverse, layer=layer, run=run)
                 last += finals
                 layer += len(run)
                 continue
             for k in run:
-                final, hs = self.run(stack.layers[k], params[k], state[k], xs, reverse, layer)
+                final, hs = self.run(stack.layers[k], params[k], state[k], xs, reverse=reverse, layer=layer)
                 layer += count_layers(stack.layers[k])
                 last.append(final)
                 xs = hs + xs if stack.residual and k > 0 else hs
         return tuple(last), xs
 
     def run_equal(
-        self, stack: Stack, params: Tree, state: Tree, xs: Array, reverse: bool, layer: int, run: list[int]
+        self, stack: Stack, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int, run: list[int]
     ) -> tuple[list[Tree], Array]:
-        """Equal layers of a stack, those of ``run``, the lowest of them being number ``layer``."""
+        """Run equal layers of a stack, those at the positions ``run``, the lowest of which has index ``layer``."""
         cell = stack.layers[run[0]]
 
         def run_one(params: Tree, state: Tree, xs: Array, layer: Array) -> tuple[Tree, Array]:
-            last, hs = self.run_single(cell, params, state, self.layer_input(layer, xs), reverse)
+            last, hs = self.run_single(cell, params, state, self.options.layer_input(layer, xs), reverse=reverse)
             return last, hs + xs if stack.residual else hs
 
         params, state, xs = vary_together(([params[k] for k in run], [state[k] for k in run], xs))
-        return scan_layers(run_one, params, state, xs, layer)
+        return scan_layers(run_one, params, state, xs, lowest=layer)
 
-    def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, reverse: bool) -> tuple[Tree, Array]:
-        """A cell that steps, in one run or in chunks; masked outputs are zero."""
+    def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool) -> tuple[Tree, Array]:
+        """Run a single cell; masked outputs are zero."""
         params, state, xs, control = vary_together((params, state, xs, self.control))
         run = functools.partial(self.run_merged, cell, reverse=reverse)
         last, hs = without_explicit_axes(run, (params, state, xs, control), result_specs(state, xs))
         return last, hs if control.mask is None else select(control.mask, hs, 0)
 
     def run_merged(
-        self, cell: Cell, params: Tree, state: Tree, xs: Array, control: Control, reverse: bool
+        self, cell: Cell, params: Tree, state: Tree, xs: Array, control: Control, *, reverse: bool
     ) -> tuple[Tree, Array]:
-        """A cell that steps, its batch axes merged into one for the executor."""
+        """Run a single cell by its executor, with its batch axes merged into one, at once or in chunks of time."""
         batch_shape = xs.shape[1:-1]
         xs, control = merge_batch_axes((xs, control), batch_shape, before=1)
         state = merge_batch_axes(state, batch_shape, before=0)
-        name = choose_executor(cell, params, xs, control, jax.default_backend(), self.executor)
-        execute = EXECUTORS[name].run
+        requested, platform = self.options.executor, jax.default_backend()
+        name = choose_executor(cell, params, xs, control, platform=platform, executor=requested)
+        execute, scan_unroll = EXECUTORS[name].run, self.options.scan_unroll
 
         def run(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Array]:
-            return execute(cell, params, state, inputs[0], inputs[1], reverse, self.factor)
+            return execute(cell, params, state, *inputs, reverse=reverse, scan_unroll=scan_unroll)
 
         inputs = (xs, control)
-        if self.remat_chunk is None:
+        if self.options.remat_chunk is None:
             last, hs = run(state, inputs)
         else:
-            last, hs = scan_chunks(run, state, inputs, chunk_length(xs.shape[0], self.remat_chunk), reverse)
+            chunk = chunk_length(xs.shape[0], self.options.remat_chunk)
+            last, hs = scan_chunks(run, state, inputs, chunk=chunk, reverse=reverse)
         return split_batch_axis(last, batch_shape, before=0), split_batch_axis(hs, batch_shape, before=1)
 
 
 def result_specs(state: Tree, xs: Array) -> tuple[Tree, PartitionSpec]:
-    """How the last state and the outputs lie on a mesh of explicit axes.
+    """Return the shardings of the last state and of the outputs on a mesh of explicit axes.
 
-    A state keeps its sharding; where a batch axis of it is whole, it takes that of the inputs. Outputs have the
-    sharding of the inputs, their features whole.
+    A state keeps its sharding; a batch axis of it that is not sharded takes the sharding of the inputs. Outputs have
+    the sharding of the inputs, their features not sharded.
     """
     steps, *batch, _ = explicit_spec(xs)
 
@@ -248,6 +260,6 @@ def result_specs(state: Tree, xs: Array) -> tuple[Tree, PartitionSpec]:
     return jax.tree.map(of_state, state), PartitionSpec(steps, *batch, None)
 
 
-def mesh_axes(spec: list[Any]) -> set[str]:
-    """The names in a list of mesh axes, some of which may be tuples or None."""
+def mesh_axes(spec: Iterable[Any]) -> set[str]:
+    """Return the names in a list of mesh axes, some of which may be tuples or None."""
     return {name for entry in spec if entry for name in ((entry,) if isinstance(entry, str) else entry)}

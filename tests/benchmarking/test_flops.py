@@ -8,7 +8,6 @@ import pytest
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.benchmarking import matmul_floor
 from rnnlm_jax.benchmarking.random_weights import cell_weights
-from rnnlm_jax.language_model.flops import per_row
 from tests.benchmarking.products import products
 
 T, B, D, H, P, V = 7, 3, 4, 5, 2, 11
@@ -31,10 +30,11 @@ def make(name):
     ],
 )
 def test_layer_flops_against_counts_by_hand(name, by_hand):
-    params = cell_weights(make(name), D)
-    assert per_row(params) == by_hand
-    assert matmul_floor.layer_flops(params, T * B, backward=False) == by_hand * 21
-    assert matmul_floor.layer_flops(params, T * B, backward=True) == by_hand * 63
+    cell = make(name)
+    params = cell_weights(cell, D)
+    assert cell.token_flops(params) == by_hand
+    assert matmul_floor.layer_flops(cell, params, T * B, backward=False) == by_hand * 21
+    assert matmul_floor.layer_flops(cell, params, T * B, backward=True) == by_hand * 63
 
 
 def test_model_flops_against_counts_by_hand():
@@ -52,15 +52,20 @@ def test_the_program_of_a_forward_pass_has_the_same_count(name):
     def plain(params, xs):
         return unroll(cell, params, cell.initial_state((B,)), xs, executor="scan")[1]
 
-    assert products(plain, params, xs) == matmul_floor.layer_flops(params, T * B, backward=False)
+    assert products(plain, params, xs) == matmul_floor.layer_flops(cell, params, T * B, backward=False)
 
 
 @pytest.mark.parametrize("name", ["elman-tanh", "gru", "lstm", "lstm-projected"])
 def test_the_floor_of_a_layer_has_the_same_count(name):
-    params, xs = cell_weights(make(name), D), jnp.zeros((T, B, D), jnp.float32)
+    cell = make(name)
+    params, xs = cell_weights(cell, D), jnp.zeros((T, B, D), jnp.float32)
     matrices = matmul_floor.layer_matrices(params, "float32")
-    assert products(matmul_floor.layer_pass, matrices, xs) == matmul_floor.layer_flops(params, T * B, backward=False)
-    assert products(matmul_floor.layer_gradient, matrices, xs) == matmul_floor.layer_flops(params, T * B, backward=True)
+    assert products(matmul_floor.layer_pass, matrices, xs) == matmul_floor.layer_flops(
+        cell, params, T * B, backward=False
+    )
+    assert products(matmul_floor.layer_gradient, matrices, xs) == matmul_floor.layer_flops(
+        cell, params, T * B, backward=True
+    )
 
 
 def test_the_floor_of_a_model_has_the_same_count():

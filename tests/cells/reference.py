@@ -117,6 +117,14 @@ def gru_reset_before(p, x, state):
     return (h,), h
 
 
+def mingru(p, x, state):
+    """Feng et al. 2024, section 3.1: gate and candidate are linear in the input."""
+    (h,) = state
+    update_gate = sigmoid(p["W_u"] @ x + p["b_u"])
+    h = (1.0 - update_gate) * h + update_gate * (p["W_n"] @ x + p["b_n"])
+    return (h,), h
+
+
 def feed_forward(p, x, state):
     """Bengio et al. 2003, eq. 1, for n = 5: tanh(d + H x), where x is the last four words' features end to end.
 
@@ -147,6 +155,7 @@ CELLS = {
     "lstm-layer-norm": (lstm_layer_norm, "ifgo"),
     "gru": (gru, "rzn"),
     "gru-reset-before": (gru_reset_before, "rzn"),
+    "mingru": (mingru, "un"),
     "feed-forward": (feed_forward, "0123"),
 }
 

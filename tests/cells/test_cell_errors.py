@@ -29,16 +29,16 @@ ERRORS = {
     ),
     "fixed-option": (lambda: cells.make("elman-tanh", 5, activation="relu"), "no option 'activation'"),
     "size-as-an-option": (lambda: cells.make("lstm-peephole", 5, projection_size=2), "no option 'projection_size'"),
-    "activation": (lambda: cells.elman(5, activation="gelu"), "activation must be one of .*tanh.*'gelu'"),
-    "reset": (lambda: cells.gru(5, reset="never"), "reset must be one of after, before, not 'never'"),
-    "recurrent-init": (lambda: cells.lstm(5, recurrent_init="xavier"), "recurrent_init must be one of .*'xavier'"),
+    "activation": (lambda: cells.elman(5, activation="gelu"), "`activation` must be one of .*tanh.*'gelu'"),
+    "reset": (lambda: cells.gru(5, reset="never"), "`reset` must be one of after, before, not 'never'"),
+    "recurrent-init": (lambda: cells.lstm(5, recurrent_init="xavier"), "`recurrent_init` must be one of .*'xavier'"),
     "negative-radius": (lambda: initializers.spectral_radius(-0.5), "spectral radius.*-0.5"),
     "radius-not-square": (
         lambda: cells.projected_lstm(6, 2, recurrent_init="spectral_radius").init(KEY, D),
         r"square.*\(2, 6\)",
     ),
-    "projection-size": (lambda: cells.projected_lstm(5, 0), "projection_size must be a positive whole number, not 0"),
-    "input-size": (lambda: LSTM.init(KEY, 0), "input_size must be a positive whole number, not 0"),
+    "projection-size": (lambda: cells.projected_lstm(5, 0), "`projection_size` must be a positive whole number, not 0"),
+    "input-size": (lambda: LSTM.init(KEY, 0), "`input_size` must be a positive whole number, not 0"),
     "empty-stack": (lambda: cells.stack(), "at least one layer"),
     "unequal-residual": (lambda: cells.stack(LSTM, cells.gru(4), residual=True), r"one output size, not \[5, 4\]"),
     "step-both-ways": (lambda: PAIR.step(None, None, None), "bidirectional cell cannot be stepped.*unroll"),
@@ -62,13 +62,13 @@ ERRORS = {
         lambda: run(cells.stack(LSTM, LSTM), state=LSTM.initial_state((B,))),
         "state of this stack.*cell.initial_state",
     ),
-    "mask": (lambda: run(mask=jnp.ones((B, T), bool)), r"mask has shape \(2, 4\).*\(4, 2\)"),
-    "resets": (lambda: run(resets=jnp.ones((T,), bool)), r"resets has shape \(4,\).*\(4, 2\)"),
-    "lengths": (lambda: run(lengths=jnp.ones((T,), int)), r"lengths has shape \(4,\).*\(2,\)"),
-    "scalar-length": (lambda: run(lengths=3), r"lengths has shape \(\).*\(2,\)"),
-    "unroll": (lambda: run(unroll=0), "unroll must be a positive whole number, not 0"),
+    "mask": (lambda: run(mask=jnp.ones((B, T), bool)), r"`mask` has shape \(2, 4\).*\(4, 2\)"),
+    "resets": (lambda: run(resets=jnp.ones((T,), bool)), r"`resets` has shape \(4,\).*\(4, 2\)"),
+    "lengths": (lambda: run(lengths=jnp.ones((T,), int)), r"`lengths` has shape \(4,\).*\(2,\)"),
+    "scalar-length": (lambda: run(lengths=3), r"`lengths` has shape \(\).*\(2,\)"),
+    "scan-unroll": (lambda: run(scan_unroll=0), "`scan_unroll` must be a positive whole number, not 0"),
     **{
-        f"remat-chunk-{bad!r}": (lambda bad=bad: run(remat_chunk=bad), "remat_chunk must be a positive number")
+        f"remat-chunk-{bad!r}": (lambda bad=bad: run(remat_chunk=bad), "`remat_chunk` must be a positive number")
         for bad in (0, -1, 2.0, True, "log")
     },
 }
@@ -95,7 +95,7 @@ def test_sizes(name, size):
     cells.make(name, 1)
     with pytest.raises(UserError) as caught:
         cells.make(name, size)
-    assert_one_line(caught, "hidden_size must be a positive whole number")
+    assert_one_line(caught, "`hidden_size` must be a positive whole number")
 
 
 @pytest.mark.parametrize("name", cells.names())

@@ -59,7 +59,7 @@ def test_its_loop_has_no_product():
 
 @pytest.mark.parametrize("order", [1, 0, 2.5, True, "five", None])
 def test_an_order_that_cannot_be(order):
-    with pytest.raises(UserError, match="order must be a whole number of at least 2"):
+    with pytest.raises(UserError, match="`order` must be a whole number of at least 2"):
         build_model(ModelConfig(cell="feed-forward", cell_options=(("order", order),), hidden_size=4), 9)
 
 

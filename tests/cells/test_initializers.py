@@ -10,21 +10,15 @@ import pytest
 from rnnlm_jax import cells
 from rnnlm_jax.cells import initializers
 from rnnlm_jax.cells.cell_registry import CELLS
+from tests.cells import reference
 from tests.unroll.programs import jit
 
 KEY = jax.random.key(0)
 
-#: Cells with a forget gate: the gates' order in the library's params.
-FORGETTING = {
-    "lstm": "ifgo",
-    "lstm-peephole": "ifgo",
-    "lstm-coupled": "fgo",
-    "lstm-projected": "ifgo",
-    "lstm-layer-norm": "ifgo",
-}
-GATES = dict.fromkeys(cells.names(), 1) | {"lstm-1997": 3, "gru": 3, "gru-reset-before": 3, "feed-forward": 4}
-GATES |= {name: len(order) for name, order in FORGETTING.items()}
-
+#: The order of the gates in the library's parameters, "" for a cell without gates.
+ORDER = {name: gates for name, (_, gates) in reference.CELLS.items()}
+GATES = {name: max(1, len(order)) for name, order in ORDER.items()}
+FORGETTING = {name: order for name, order in ORDER.items() if "f" in order}
 
 HIDDEN, INPUTS = 40, 30
 

@@ -22,7 +22,7 @@ def test_what_cannot_be_is_refused(refuse, trained, tmp_path):
 
 @needs_libtpu
 def test_a_small_step_is_compiled_and_told(rnnlm, refuse):
-    sampled = (*SMALL, "--output=importance", "--output-options=samples=8")
+    sampled = (*SMALL, "--output=importance", "--output-options=num_samples=8")
     outcome = rnnlm("aot", "zaremba/small", "--topology=v5e:2x2", "--mesh=data=2,model=2", "--json", *sampled)
     assert outcome.code == 0, outcome
     found = json.loads(outcome.out)

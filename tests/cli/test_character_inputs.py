@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm_jax import cells, inputs
 from rnnlm_jax.data import Batch
-from rnnlm_jax.evaluation.perplexity import evaluate, text_nats
+from rnnlm_jax.evaluation.perplexity import evaluate, text_nll
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import language_model
@@ -43,13 +43,13 @@ def test_evaluation_from_the_table_is_the_same():
     assert table.embedding.shape == (VOCABULARY.size, 5)
     assert MODEL.tabulated(PARAMS)[0] == tabulated  # or evaluation would compile again and again
     before, first = VOCABULARY.start_id, text.tokens
-    _, plain = jax.jit(MODEL.token_nats)(
+    _, plain = jax.jit(MODEL.token_nll)(
         PARAMS, MODEL.initial_state((1,)), np.array([before, *first[:-1]])[:, None], first[:, None]
     )
-    np.testing.assert_allclose(text_nats(MODEL, PARAMS, text, VOCABULARY), plain[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(text_nll(MODEL, PARAMS, text, VOCABULARY), plain[:, 0], rtol=1e-12)
     short = VOCABULARY.encode(LINES[:1])
     assert len(short) < VOCABULARY.size
-    np.testing.assert_allclose(evaluate(MODEL, PARAMS, short, VOCABULARY).nats, plain[: len(short)].sum(), rtol=1e-12)
+    np.testing.assert_allclose(evaluate(MODEL, PARAMS, short, VOCABULARY).nll, plain[: len(short)].sum(), rtol=1e-12)
 
 
 def test_train_resume_eval_and_sample(corpus, tmp_path, rnnlm):

@@ -10,9 +10,8 @@ import pytest
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.evaluation.comparison import dynamic_nats, fit_weights, mixture_nats, neural_cache
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import dynamic
-from rnnlm_jax.evaluation.perplexity import text_nats
+from rnnlm_jax.evaluation import text_nll
+from rnnlm_jax.evaluation.comparison import dynamic_nll, dynamic_rule, fit_weights, mixture_nll, neural_cache
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run
 from tests.cli.conftest import everything
@@ -70,10 +69,10 @@ def test_a_table_of_a_run_and_n_grams_and_their_mixture(trained, model, corpus, 
 
     def nats(path):
         text = encode_text(str(path), run.vocabulary)
-        return np.stack([text_nats(run.model, run.params, text, run.vocabulary), counted.token_nats(text)])
+        return np.stack([text_nll(run.model, run.params, text, run.vocabulary), counted.token_nll(text)])
 
     fitted = fit_weights(nats(corpus))
-    mixed = mixture_nats(nats(other_text), fitted.weights)
+    mixed = mixture_nll(nats(other_text), fitted.weights)
     assert rows["run + kn3"]["perplexity"] == pytest.approx(math.exp(mixed.mean()), rel=1e-9)
     weights = next(each for each in found["mixtures"] if each["name"] == "run + kn3")["weights"]
     assert list(weights.values()) == pytest.approx(fitted.weights.tolist(), rel=1e-6)
@@ -122,7 +121,7 @@ def test_dynamic_evaluation_in_a_table_and_alone(trained, corpus, other_text, rn
     assert alone["dynamic"] == {"rule": "sgd", "rate": 0.3, "decay": 0.0, "epsilon": 0.0, "segment": 4}
     run = open_run(trained)
     text = encode_text(str(other_text), run.vocabulary)
-    nats = dynamic_nats(run.model, run.params, text, run.vocabulary, dynamic("sgd", 0.3, segment=4))
+    nats = dynamic_nll(run.model, run.params, text, run.vocabulary, rule=dynamic_rule("sgd", rate=0.3, segment=4))
     assert alone["perplexity"] == pytest.approx(math.exp(nats.mean()), rel=1e-12)
     assert found["run"] != pytest.approx(found["run dynamic"], rel=1e-4)
 
@@ -140,8 +139,8 @@ def test_a_neural_cache(trained, other_text, rnnlm):
     found = last_line(rnnlm("eval", trained, "--data", other_text, "--cache", "20", "--cache-weight", "0.3", "--json"))
     run = open_run(trained)
     text = encode_text(str(other_text), run.vocabulary)
-    own = text_nats(run.model, run.params, text, run.vocabulary)
-    nats = mixture_nats(np.stack([own, neural_cache(run, 20, 0.3).token_nats(text)]), np.array([0.7, 0.3]))
+    own = text_nll(run.model, run.params, text, run.vocabulary)
+    nats = mixture_nll(np.stack([own, neural_cache(run, 20, 0.3).token_nll(text)]), np.array([0.7, 0.3]))
     assert found["perplexity"] == pytest.approx(math.exp(nats.mean()), rel=1e-9)
     assert found["cache"] == {"window": 20, "flatness": 0.3, "weight": 0.3}
 
@@ -196,7 +195,7 @@ def test_what_eval_refuses(trained, corpus, refuse, options, said):
 
 def test_models_that_cannot_be_compared(trained, run, model, corpus, tmp_path, refuse):
     data = ["--data", corpus]
-    refuse("compare", tmp_path / "nothing", *data, saying="there is no model")
+    refuse("compare", tmp_path / "nothing", *data, saying="no model at")
     refuse("compare", trained, tmp_path, *data, saying="holds no run")
     refuse("compare", trained, f"{trained}/../run", *data, saying="is given twice")
     refuse("compare", trained, corpus, *data, saying="neither a model file")

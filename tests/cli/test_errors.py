@@ -13,7 +13,7 @@ from tests.cli.conftest import everything, one_line
 from tests.training.tiny import PROGRAM, TINY
 
 TEXTS = {
-    "missing": (None, "there is no"),
+    "missing": (None, "cannot find"),
     "empty": (b"", "is empty"),
     "blank": (b"\n\n", "empty"),
     "latin-1": ("caf\u00e9 au lait\n".encode("latin-1") * 50, "is not UTF-8"),
@@ -91,15 +91,15 @@ def test_a_text_of_unknown_words_is_no_result(trained, tmp_path, refuse, command
         (["--cell", "perceptron"], "unknown cell 'perceptron'"),
         (["--cell-options", "colour=red"], "cell 'elman-tanh' has no option 'colour'"),
         (["--cell-options", "colour"], "'colour' is not name=value"),
-        (["--cell-options", "recurrent_init=best"], "recurrent_init must be one of"),
+        (["--cell-options", "recurrent_init=best"], "`recurrent_init` must be one of"),
         (["--cell-options", "dtype=bfloat16"], "use --dtype"),
-        (["--cell", "lstm", "--cell-options", "forget_bias=high"], "forget_bias must be a finite number, not 'high'"),
+        (["--cell", "lstm", "--cell-options", "forget_bias=high"], "`forget_bias` must be a finite number, not 'high'"),
         (["--optimizer", "magic"], "invalid choice"),
         (["--level", "page"], "invalid choice"),
         (["--batching", "none"], "invalid choice"),
         (["--tie-embeddings", "--embedding-size", "3"], "tied embeddings need embedding_size 8"),
         (["--depth", "3"], "unrecognized arguments: --depth"),
-        (["--vocabulary", "nowhere.json"], "there is no vocabulary file nowhere.json"),
+        (["--vocabulary", "nowhere.json"], "cannot find the vocabulary file nowhere.json"),
         (["--level", "byte", "--min-count", "2"], "256"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
@@ -230,7 +230,7 @@ def test_bad_config_files(tmp_path, refuse, kind):
 
 
 def test_a_missing_config_file(tmp_path, refuse):
-    refuse("train", tmp_path / "config.py", "--run", tmp_path / "new", saying="there is no configuration file")
+    refuse("train", tmp_path / "config.py", "--run", tmp_path / "new", saying="cannot find the configuration file")
 
 
 def damage_vocabulary(run, how):
@@ -256,9 +256,9 @@ def damage_vocabulary(run, how):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("missing", "there is no vocabulary file"),
-        ("truncated", "no readable vocabulary file"),
-        ("binary", "no readable vocabulary file"),
+        ("missing", "cannot find the vocabulary file"),
+        ("truncated", "not a readable vocabulary file"),
+        ("binary", "not a readable vocabulary file"),
         ("edited", "is corrupt"),
         ("another, of the same size", "was trained with another vocabulary"),
         ("another, larger", "was trained with another vocabulary"),

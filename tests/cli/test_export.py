@@ -94,7 +94,7 @@ def test_training_does_not_go_on_with_an_imported_run(back, refuse):
 def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse):
     new = tmp_path / "new"
     refuse("import", saved, "--run", back, saying="is not empty: give another --run")
-    refuse("import", tmp_path / "nothing", "--run", new, saying="there is no safetensors file")
+    refuse("import", tmp_path / "nothing", "--run", new, saying="cannot find the safetensors file")
     refuse("import", trained, "--run", new, saying="is a directory")
     refuse("import", corpus, "--run", new, saying="safetensors")
     refuse("import", saved, "--run", new, "--vocabulary", corpus, saying="leave --vocabulary out")

@@ -11,7 +11,7 @@ import pytest
 
 from rnnlm_jax.cli.commands import jacobians as command
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.evaluation.horizons import report
+from rnnlm_jax.evaluation.horizons import HorizonReport, horizon_report
 from rnnlm_jax.jobs import run_folder as runs
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import RunFolder, kept_steps, open_run, read_begun
@@ -38,7 +38,7 @@ ARRAYS = {
 @pytest.fixture
 def jacobians(rnnlm, monkeypatch):
     """The command in float32, as a user has it, with few contexts; what it prints last comes parsed."""
-    monkeypatch.setattr(report, "CONTEXTS", CONTEXTS)
+    monkeypatch.setattr(horizon_report, "CONTEXTS", CONTEXTS)
 
     def measure(*words):
         with jax.enable_x64(False):
@@ -79,7 +79,7 @@ def by_hand(run, text):
         for i in np.linspace(steps - 1, len(text) - 1, POSITIONS).round().astype(int)
     ]
     nats = [
-        [network.nats(read_before(text.tokens, start, i, k), text.tokens[i]) for k in (*CONTEXTS, len(text))]
+        [network.nll(read_before(text.tokens, start, i, k), text.tokens[i]) for k in (*CONTEXTS, len(text))]
         for i in np.linspace(max(CONTEXTS) - 1, len(text) - 1, POSITIONS).round().astype(int)
     ]
     return np.stack(norms, axis=1), np.mean(nats, axis=0)
@@ -214,7 +214,7 @@ def test_one_part_of_two_runs_before_training(
         (["--positions", "few"], "'few' is not a whole number of 0 or more"),
         (["--sequences", "-1"], "'-1' is not a whole number of 0 or more"),
         (["--checkpoint", "first"], "invalid choice"),
-        (["--data", "nowhere.txt"], "there is no"),
+        (["--data", "nowhere.txt"], "cannot find"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
@@ -243,23 +243,23 @@ def test_what_must_be_there(trained, corpus, tmp_path, refuse):
 
 def test_figures_of_what_there_is(trained, corpus, tmp_path, rnnlm, monkeypatch):
     """A state too large for whole spectra has no eigenvalues to draw."""
-    found, drawn = report.Report({"lag": np.arange(2), "log_singular_values": np.zeros((1, 1, 8))}, {}), []
+    found, drawn = HorizonReport({"lag": np.arange(2), "log_singular_values": np.zeros((1, 1, 8))}, {}), []
 
     def stand_in(draw):
         return functools.wraps(draw)(lambda folder, path: drawn.append((folder, path.name)))
 
     monkeypatch.setattr(command, "FIGURES", {array: stand_in(draw) for array, draw in command.FIGURES.items()})
-    monkeypatch.setattr(command, "analyse", lambda *arguments: found)
+    monkeypatch.setattr(command, "measure_horizons", lambda *arguments, **named: found)
     monkeypatch.setattr(command, "print_table", lambda *arguments: None)
     assert rnnlm("jacobians", trained, "--data", corpus, "--out", tmp_path, "--lags", "1").code == 0
     assert drawn == [(tmp_path / "run", "decay_curves.png"), (tmp_path / "run", "spectra.png")]
 
 
 def test_an_out_that_is_a_file(trained, corpus, refuse, monkeypatch):
-    def analyse(*arguments):
+    def measure_horizons(*arguments, **named):
         raise AssertionError("an hour's work for nothing")
 
-    monkeypatch.setattr(command, "analyse", analyse)
+    monkeypatch.setattr(command, "measure_horizons", measure_horizons)
     before = corpus.read_bytes()
     refuse("jacobians", trained, "--data", corpus, "--out", corpus, "--lags", "1", saying="text.txt")
     assert corpus.read_bytes() == before

@@ -24,7 +24,7 @@ def files(corpus, tmp_path_factory):
 def test_train_and_eval(rnnlm, corpus, files, tmp_path):
     words = build_vocabulary(read_lines(corpus))
     text = words.encode(read_lines(corpus))
-    expected = ngrams.train(text, words, 3).token_nats(text)
+    expected = ngrams.train(text, words, 3).token_nll(text)
     for name, digits in (("model", 1e-14), ("model.arpa", 1e-8)):
         outcome = rnnlm("ngram", "eval", files / name, "--data", corpus, "--json")
         assert outcome.code == 0, outcome.err
@@ -71,7 +71,7 @@ def test_what_training_refuses(refuse, corpus, trained, tmp_path):
     before = everything(tmp_path)
     train = ("ngram", "train")
     refuse(*train, corpus, "--out", out, "--order", "0", saying="must be from 1 to 1000")
-    refuse(*train, tmp_path / "none", "--out", out, saying="there is no file")
+    refuse(*train, tmp_path / "none", "--out", out, saying="cannot find the file")
     refuse(*train, empty, "--out", out, saying="is empty")
     refuse(*train, blank, "--out", out, saying="no tokens")
     refuse(*train, corpus, "--out", tmp_path, saying="is a folder")
@@ -89,10 +89,10 @@ def test_what_training_refuses(refuse, corpus, trained, tmp_path):
 
 
 def test_what_evaluation_refuses(refuse, corpus, files, tmp_path):
-    refuse("ngram", "eval", tmp_path / "none", "--data", corpus, saying="there is no model file")
+    refuse("ngram", "eval", tmp_path / "none", "--data", corpus, saying="cannot find the model file")
     refuse("ngram", "eval", tmp_path, "--data", corpus, saying="is a directory")
     refuse("ngram", "eval", corpus, "--data", corpus, saying="neither a model file")
-    refuse("ngram", "eval", files / "model", "--data", tmp_path / "none", saying="there is no file")
+    refuse("ngram", "eval", files / "model", "--data", tmp_path / "none", saying="cannot find the file")
     (tmp_path / "other").write_text("zzz yyy xxx\n")
     refuse("ngram", "eval", files / "model", "--data", tmp_path / "other", saying="is in the vocabulary")
     content = bytearray((files / "model").read_bytes())

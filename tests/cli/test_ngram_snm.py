@@ -19,10 +19,10 @@ def test_train_and_eval(rnnlm, corpus, tmp_path):
     words = build_vocabulary(read_lines(corpus))
     text = words.encode(read_lines(corpus))
     expected = snm.train(text, words, snm.ngram_types(3) + snm.skip_types(3))
-    np.testing.assert_array_equal(ngrams.load(out).token_nats(text), expected.token_nats(text))
+    np.testing.assert_array_equal(ngrams.load(out).token_nll(text), expected.token_nll(text))
     evaluated = rnnlm("ngram", "eval", out, "--data", corpus, "--json")
     figures = json.loads(evaluated.out.splitlines()[-1])
-    assert figures["nats"] == pytest.approx(expected.token_nats(text).sum())
+    assert figures["nats"] == pytest.approx(expected.token_nll(text).sum())
     assert figures["parameters"] == expected.parameter_count
 
 
@@ -43,7 +43,7 @@ def test_what_is_refused(refuse, corpus, tmp_path):
     refuse(*snm_train, "--arpa", tmp_path / "arpa", saying="--arpa needs --model kn or maxent")
     refuse(*snm_train, "--skip-grams", "--order", "1", saying="order of 2 or more")
     refuse(*snm_train, "--epochs", "-1", saying="must not be negative")
-    refuse(*snm_train, "--held-out", tmp_path / "none", saying="there is no file")
+    refuse(*snm_train, "--held-out", tmp_path / "none", saying="cannot find the file")
     refuse(*snm_train, "--order", "99", saying="at most 64 types")
     refuse(*train, "--model", "katz", saying="invalid choice")
     assert not everything(tmp_path)

@@ -68,9 +68,9 @@ def test_the_same_call_is_the_same_cell_also_when_pickled(source):
     ("name", "said"),
     [
         ("{}:nothing", "has no function nothing"),
-        ("{}:no-name", "names no function"),
+        ("{}:no-name", "does not name a function"),
         ("nowhere.py:mine", "there is no source file .*nowhere.py"),
-        ("no.such_module:mine", "there is no module no.such_module with a source file"),
+        ("no.such_module:mine", "module no.such_module with a source file was not found"),
         ("{}:too_wide", "hidden_size 4, not 3"),
         ("{}:no_cell", "must return a rnnlm_jax.cells.Cell, not int"),
         ("{}:failing", "failed with KeyError: 'width'"),
@@ -123,7 +123,7 @@ def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, 
     before = everything(run)
     refuse("train", "--cell", "mine.py:too_wide", "--run", run, "--resume", saying="cannot resume with cell")
     source.write_text(SOURCE + "\n")
-    changed = "mine.py is not as it was when the run was begun"
+    changed = "mine.py was changed since the run was begun"
     for command in (
         ["eval", run, "--data", corpus],
         ["sample", run],
@@ -131,7 +131,7 @@ def test_a_run_records_its_source_and_refuses_another(source, corpus, tmp_path, 
     ):
         refuse(*command, saying=changed)
     source.unlink()
-    refuse("eval", run, "--data", corpus, saying="there is no source file")
+    refuse("eval", run, "--data", corpus, saying="cannot find the source file")
     assert everything(run) == before
 
 

@@ -78,7 +78,7 @@ def files(trained, tmp_path_factory):
     words = run.vocabulary
     ngrams.train(encode_text(str(folder / "text"), words), words, 3).save(folder / "kn3")
     ngrams.write_arpa(ngrams.load(folder / "kn3"), folder / "arpa")
-    subwords = subword_building.train(load_corpus(str(folder / "text")).lines("train"), 270)
+    subwords = subword_building.train_byte_pairs(load_corpus(str(folder / "text")).lines("train"), 270)
     (folder / "tokenizer").write_text(subwords.tokenizer)
     ngrams.train(encode_text(str(folder / "text"), subwords), subwords, 2).save(folder / "sub")
     save_safetensors(run, folder / "run")

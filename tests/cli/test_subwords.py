@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from rnnlm_jax.data import Vocabulary, subwords
+from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run
 from tests.cli.conftest import everything
 from tests.training.tiny import LINES, TINY
@@ -152,8 +152,8 @@ def test_what_cannot_be(corpus, run_of_subwords, tmp_path, refuse):
     train = ["train", *TINY, "--data", corpus, "--run", tmp_path / "run"]
     file = RunFolder(run_of_subwords).vocabulary
     refuse(*train, "--level", "subword", "--max-vocabulary", "100", saying="no room for the 256 bytes")
-    refuse(*train, "--tokenizer", file, saying="is no tokenizer.json")
-    refuse(*train, "--tokenizer", tmp_path / "none.json", saying="there is no tokenizer file")
+    refuse(*train, "--tokenizer", file, saying="is not a tokenizer.json")
+    refuse(*train, "--tokenizer", tmp_path / "none.json", saying="cannot find the tokenizer file")
     refuse(*train, "--tokenizer", file, "--vocabulary", file, saying="choose one")
     refuse(*train, "--tokenizer", file, "--level", "word", saying="--level word asks for something else")
     refuse(*train, "--tokenizer", file, "--max-vocabulary", "300", saying="--tokenizer gives one")
@@ -167,7 +167,6 @@ def test_what_cannot_be(corpus, run_of_subwords, tmp_path, refuse):
 
 def test_without_the_library(corpus, run_of_subwords, tmp_path, refuse, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    subwords.opened.cache_clear()
     saying = "pip install 'rnnlm_jax[subwords]'"
     refuse("train", *TINY, *OPTIONS, "--data", corpus, "--run", tmp_path / "run", saying=saying)
     refuse("eval", run_of_subwords, "--data", corpus, saying=saying)

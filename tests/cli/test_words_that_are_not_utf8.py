@@ -31,9 +31,7 @@ def test_a_model_of_bytes_takes_any_bytes(bytes_run, rnnlm):
 
 
 def test_other_models_refuse_them(trained, refuse):
-    refuse(
-        "sample", trained, "--prompt", NOT_UTF8, saying=r"at character 8 is no character, or a byte that is not UTF-8"
-    )
+    refuse("sample", trained, "--prompt", NOT_UTF8, saying=r"at character 8 is not a character, or not UTF-8")
 
 
 def test_as_a_shell_gives_them(trained, bytes_run):

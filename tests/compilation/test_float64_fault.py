@@ -48,28 +48,28 @@ def run_lstm(dtype):
 
 
 class TestSelfTest:
-    """``joins_sums_rightly`` tells a right program from wrong ones."""
+    """``joins_sums_correctly`` distinguishes a correct program from wrong ones."""
 
     def test_a_right_program_passes(self):
         right = jax.jit(float64_fault.joined_sums, compiler_options={"xla_backend_optimization_level": 0})
-        assert float64_fault.joins_sums_rightly(right)
+        assert float64_fault.joins_sums_correctly(right)
 
     @pytest.mark.parametrize("lane", [0, 4, 5, 9])
     def test_one_wrong_lane_is_seen(self, lane):
         def wrong(c, ps, i):
             return float64_fault.joined_sums(c, ps, i).at[1, 2, lane].add(1.0)
 
-        assert not float64_fault.joins_sums_rightly(jax.jit(wrong))
+        assert not float64_fault.joins_sums_correctly(jax.jit(wrong))
 
     def test_lanes_that_are_swapped_are_seen(self):
         def wrong(c, ps, i):
             return jnp.roll(float64_fault.joined_sums(c, ps, i), 1, axis=-1)
 
-        assert not float64_fault.joins_sums_rightly(jax.jit(wrong))
+        assert not float64_fault.joins_sums_correctly(jax.jit(wrong))
 
     def test_it_says_what_this_process_does(self):
         """The verdict is the one of the program as users compile it."""
-        found = not float64_fault.joins_sums_rightly(jax.jit(float64_fault.joined_sums))
+        found = not float64_fault.joins_sums_correctly(jax.jit(float64_fault.joined_sums))
         assert float64_fault.float64_is_miscompiled() == found
 
     def test_it_runs_under_a_trace_without_x64_and_with_transfers_forbidden(self):
@@ -78,7 +78,7 @@ class TestSelfTest:
             jax.eval_shape(lambda: jnp.asarray(float64_fault.float64_is_miscompiled()))
 
     def test_right_options_pass_it(self):
-        assert float64_fault.joins_sums_rightly(
+        assert float64_fault.joins_sums_correctly(
             jax.jit(float64_fault.joined_sums, compiler_options=float64_fault.RIGHT_OPTIONS)
         )
 

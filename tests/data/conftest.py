@@ -1,4 +1,4 @@
-"""The folder of real corpora, where there is one, and a cache folder that each test has to itself."""
+"""Fixtures: the folder of real corpora, and a cache folder for one test."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Batches: every token is a target exactly once an epoch, behind the right input, in an order that can be repeated."""
+"""Batches: every token is a target exactly once an epoch, with the right input, in a reproducible order."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import EncodedText, SentenceBatches, StreamBatches
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 
 FIRST = 999
 
@@ -19,12 +19,12 @@ def text_of(lengths):
     return EncodedText(np.arange(1, total + 1, dtype=np.int32), np.cumsum(lengths, dtype=np.int64), 0, total)
 
 
-def same(one, other):
+def equal(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 12))
-def test_streams_hold_every_token_once_in_order(size, batch_size, bptt):
+def test_every_token_of_a_stream_is_a_target_once_in_order(size, batch_size, bptt):
     tokens = np.arange(1, size + 1)
     batches = StreamBatches(tokens, batch_size, bptt, first_input=FIRST)
     whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
@@ -37,25 +37,25 @@ def test_streams_hold_every_token_once_in_order(size, batch_size, bptt):
 
 
 @given(st.integers(1, 100), st.integers(1, 5), st.integers(1, 7))
-def test_streams_go_on_from_window_to_window(size, batch_size, bptt):
+def test_each_window_continues_the_one_before(size, batch_size, bptt):
     batches = StreamBatches(np.arange(1, size + 1), batch_size, bptt)
     for before, after in zip(range(len(batches)), range(1, len(batches)), strict=False):
         counted = batches[after].mask[0]
         assert (batches[after].inputs[0] == batches[before].targets[-1])[counted].all()
 
 
-def test_stream_batches_at_random_access_are_the_iterated_ones():
+def test_stream_batches_by_index_equal_those_by_iteration():
     batches = StreamBatches(np.arange(1, 100), 4, 7)
     iterated = list(batches.epoch(3))
     assert len(iterated) == len(batches)
-    assert all(same(batches[i], iterated[i]) for i in reversed(range(len(batches))))
-    assert same(batches[-1], iterated[-1])
+    assert all(equal(batches[i], iterated[i]) for i in reversed(range(len(batches))))
+    assert equal(batches[-1], iterated[-1])
     with pytest.raises(IndexError):
         batches[len(batches)]
     assert batches.carries_state
 
 
-def test_stream_batches_cannot_be_written_to():
+def test_stream_batches_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         StreamBatches(np.arange(9), 2, 2)[0].inputs[0, 0] = 5
 
@@ -64,7 +64,7 @@ lengths = st.lists(st.integers(0, 40), min_size=1, max_size=40).filter(any)
 
 
 @given(lengths, st.integers(1, 6), st.integers(0, 3), st.integers(0, 3))
-def test_sentences_hold_every_token_once_behind_its_input(sentence_lengths, batch_size, seed, epoch):
+def test_every_token_of_a_sentence_is_a_target_once_with_its_input(sentence_lengths, batch_size, seed, epoch):
     encoded = text_of(sentence_lengths)
     batches = SentenceBatches(encoded, batch_size, seed=seed, first_input=FIRST, boundaries=(4, 8, 16))
     found = []
@@ -81,7 +81,7 @@ def test_sentences_hold_every_token_once_behind_its_input(sentence_lengths, batc
 
 
 @given(lengths, st.integers(1, 6))
-def test_sentences_share_few_lengths(sentence_lengths, batch_size):
+def test_sentences_are_padded_to_the_shortest_boundary(sentence_lengths, batch_size):
     batches = SentenceBatches(text_of(sentence_lengths), batch_size, boundaries=(4, 8))
     shapes = {batch.targets.shape[0] for batch in batches.epoch(0)}
     assert shapes <= {4, 8, 16, 32, 64}
@@ -93,18 +93,18 @@ def test_sentences_share_few_lengths(sentence_lengths, batch_size):
 
 
 @given(lengths, st.integers(1, 6), st.integers(0, 6), st.booleans())
-def test_processes_that_share_columns_see_every_token_once(sentence_lengths, batch_size, cut, stream):
+def test_columns_of_two_processes_together_are_the_batches(sentence_lengths, batch_size, cut, stream):
     text, columns = text_of(sentence_lengths), np.arange(batch_size)
 
     def batches(columns=None):
         if stream:
-            return StreamBatches(text.tokens, batch_size, 5, FIRST, columns)
+            return StreamBatches(text.tokens, batch_size, 5, first_input=FIRST, columns=columns)
         return SentenceBatches(text, batch_size, seed=2, first_input=FIRST, columns=columns)
 
     whole, first, second = (batches(some).epoch(1) for some in (None, columns[:cut], columns[cut:]))
     assert len(whole) == len(first) == len(second)
     for batch, *parts in zip(whole, first, second, strict=True):
-        assert same(batch, [np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True)])
+        assert equal(batch, [np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True)])
 
 
 def test_a_sentence_beyond_the_boundaries_goes_to_the_next_power_of_two():
@@ -123,10 +123,10 @@ def test_order_is_a_function_of_seed_and_epoch():
     assert order(0, 0) != order(1, 0)
 
 
-def test_sentence_batches_at_random_access_are_the_iterated_ones():
+def test_sentence_batches_by_index_equal_those_by_iteration():
     view = SentenceBatches(text_of([3, 9, 4, 30, 2, 2, 7]), 2, seed=1).epoch(2)
     iterated = list(view)
-    assert all(same(view[i], iterated[i]) for i in reversed(range(len(view))))
+    assert all(equal(view[i], iterated[i]) for i in reversed(range(len(view))))
     with pytest.raises(IndexError):
         view[len(view)]
     assert not SentenceBatches.carries_state
@@ -135,20 +135,20 @@ def test_sentence_batches_at_random_access_are_the_iterated_ones():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: StreamBatches(np.arange(5), 0, 2), "batch_size=0 is not positive"),
-        (lambda: StreamBatches(np.arange(5), 2, -1), "bptt=-1 is not positive"),
-        (lambda: StreamBatches(np.arange(5), 2, 2, first_input=-1), "first_input=-1 is negative"),
+        (lambda: StreamBatches(np.arange(5), 0, 2), "`batch_size` must be at least 1, not 0"),
+        (lambda: StreamBatches(np.arange(5), 2, -1), "`bptt` must be at least 1, not -1"),
+        (lambda: StreamBatches(np.arange(5), 2, 2, first_input=-1), "`first_input` must be 0 or more, not -1"),
         (lambda: StreamBatches(np.arange(0), 2, 2), "no tokens"),
-        (lambda: StreamBatches(np.arange(5), 2, 2).epoch(-1), "epoch=-1 is negative"),
-        (lambda: SentenceBatches(text_of([3]), 0), "batch_size=0 is not positive"),
-        (lambda: SentenceBatches(text_of([3]), 1, seed=-1), "seed=-1 is negative"),
+        (lambda: StreamBatches(np.arange(5), 2, 2).epoch(-1), "`epoch` must be 0 or more, not -1"),
+        (lambda: SentenceBatches(text_of([3]), 0), "`batch_size` must be at least 1, not 0"),
+        (lambda: SentenceBatches(text_of([3]), 1, seed=-1), "`seed` must be 0 or more, not -1"),
         (lambda: SentenceBatches(text_of([3]), 1, boundaries=(0, 4)), "boundaries"),
         (lambda: SentenceBatches(text_of([3]), 1, boundaries=()), "boundaries"),
         (lambda: SentenceBatches(text_of([0, 0]), 1), "no tokens"),
         (lambda: SentenceBatches(text_of([]), 1), "no tokens"),
     ],
 )
-def test_impossible_sizes(make, message):
-    with pytest.raises(UserError, match=message) as caught:
+def test_impossible_arguments_are_refused_in_one_line(make, message):
+    with pytest.raises(DataError if message == "no tokens" else ArgumentError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

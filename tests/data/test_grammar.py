@@ -9,11 +9,11 @@ import pytest
 
 from rnnlm_jax.data import build_vocabulary, load_corpus
 from rnnlm_jax.data.corpora.agreement_language import agreement_grammar
-from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.corpora.grammar_corpus import grammar_corpus
 from rnnlm_jax.data.corpora.grammar_entropy import entropy_rate, expected_length, sentence_entropy
 from rnnlm_jax.data.corpora.grammar_parse import log_probability, summed_nats
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
 FINITE = Grammar.from_text(
     "S",
@@ -40,7 +40,7 @@ def language(grammar, symbol):
     return found
 
 
-def test_entropy_and_length_of_a_finite_language_are_those_of_its_list():
+def test_entropy_and_length_of_a_finite_language_equal_those_by_enumeration():
     sentences = language(FINITE, "S")
     assert len({words for words, _ in sentences}) == len(sentences)
     assert sum(p for _, p in sentences) == pytest.approx(1, abs=1e-14)
@@ -51,7 +51,7 @@ def test_entropy_and_length_of_a_finite_language_are_those_of_its_list():
     assert entropy_rate(FINITE) == pytest.approx(entropy / (length + 1), rel=1e-13)
 
 
-def test_probabilities_of_a_finite_language_are_those_of_its_list():
+def test_probabilities_of_a_finite_language_equal_those_by_enumeration():
     for words, p in language(FINITE, "S"):
         found = log_probability(FINITE, words)
         assert found.derivations == 1
@@ -59,11 +59,11 @@ def test_probabilities_of_a_finite_language_are_those_of_its_list():
 
 
 @pytest.mark.parametrize("words", ["", "a", "a b b", "x", "x a a", "q", "b b"])
-def test_what_is_no_sentence_has_no_derivation(words):
+def test_words_that_are_not_a_sentence_have_no_derivation(words):
     assert log_probability(FINITE, words.split()) == (-math.inf, 0)
 
 
-def test_geometric_language():
+def test_length_entropy_and_probability_of_a_geometric_language():
     # n words with probability (1 - q) q^(n - 1)
     q = 0.7
     geometric = Grammar.from_text("S", f"S -> {1 - q} a | {q} a S")
@@ -80,7 +80,7 @@ def test_derivations_of_an_ambiguous_sentence_are_counted_and_summed():
         assert found.log_probability == pytest.approx(n * math.log(0.5))
 
 
-def test_samples_have_their_probabilities():
+def test_sample_frequencies_match_probabilities():
     rng = np.random.default_rng(3)
     counts = Counter(tuple(FINITE.sample(rng)) for _ in range(20_000))
     expected = {words: p * 20_000 for words, p in language(FINITE, "S")}
@@ -174,18 +174,18 @@ def test_corpus_is_reproducible_and_its_true_cost_is_near_the_entropy_rate():
         ("S -> 0.5 T a | 0.5 b\nT -> 1.0 S", "left recursion"),
         ("S -> 0.5 a S S | 0.5 b", "grow without bound"),
         ("T -> 1.0 a", "has no rule"),
-        ("S 1.0 a", "is no rule"),
-        ("S -> a b", "is no rule"),
-        ("S T -> 1.0 a", "is no rule"),
+        ("S 1.0 a", "is not a rule"),
+        ("S -> a b", "is not a rule"),
+        ("S T -> 1.0 a", "is not a rule"),
     ],
 )
-def test_grammars_that_mean_nothing(text, message):
-    with pytest.raises(UserError, match=message) as caught:
+def test_invalid_grammars_are_refused_in_one_line(text, message):
+    with pytest.raises(ArgumentError, match=message) as caught:
         Grammar.from_text("S", text)
     assert "\n" not in str(caught.value)
 
 
-def test_impossible_corpora():
+def test_impossible_seeds_and_sizes_are_refused():
     for settings in ({"seed": -1}, {"sentences": (10, 0, 10)}):
-        with pytest.raises(UserError):
+        with pytest.raises(ArgumentError):
             grammar_corpus(**settings)

@@ -1,4 +1,4 @@
-"""The corpus of this Python's help topics: clean lines, and a test text that was not trained on."""
+"""The corpus of Python's help topics: clean lines, and no overlap between splits."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from rnnlm_jax.data.corpora.pydoc_topics import prose, split_of, tokenise
 CORPUS = load_corpus("pydoc")
 
 
-def test_tokens():
+def test_tokenise_splits_words_numbers_and_punctuation():
     assert tokenise("Don’t call “__init__()” (e.g. in 3.11).") == [
         "don't", "call", '"', "__init__", "(", ")", '"', "(", "e.g.", "in", "3.11", ")", ".",
     ]  # fmt: skip
@@ -27,7 +27,7 @@ def test_prose_unwraps_paragraphs_and_leaves_code_and_tables_out():
     ]  # fmt: skip
 
 
-def test_every_topic_has_one_split_and_no_paragraph_has_two():
+def test_splits_hardly_share_lines():
     sizes = Counter(split_of(topic) for topic in topics)
     assert set(sizes) == {"train", "valid", "test"} and sizes["train"] > 0.6 * len(topics)
     lines = {split: set(CORPUS.lines(split)) for split in CORPUS.splits}
@@ -37,7 +37,7 @@ def test_every_topic_has_one_split_and_no_paragraph_has_two():
         assert len(shared) <= 0.02 * len(lines[held_out])
 
 
-def test_lines_are_clean_and_sizes_as_stated():
+def test_lines_are_clean_and_splits_have_the_documented_sizes():
     count = {split: sum(len(line.split()) + 1 for line in CORPUS.lines(split)) for split in CORPUS.splits}
     total = sum(count.values())
     assert total > 40_000
@@ -48,7 +48,7 @@ def test_lines_are_clean_and_sizes_as_stated():
             assert not re.search(r"(\*|=|-|~) \1 \1 \1|::=|> > >", line)
 
 
-def test_it_can_be_read_again_and_is_mostly_known_words():
+def test_the_corpus_can_be_read_again_and_few_test_words_are_unknown():
     assert list(CORPUS.lines("test")) == list(CORPUS.lines("test"))
     vocabulary = build_vocabulary(CORPUS.lines("train"))
     encoded = vocabulary.encode(CORPUS.lines("test"))

@@ -1,4 +1,4 @@
-"""The corpora that papers report on: the published numbers of tokens and types."""
+"""Penn Treebank, WikiText-2 and Tiny Shakespeare have the published numbers of tokens and types."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_tokens_and_types(name, real_text, cache):
+def test_benchmarks_have_the_published_tokens_and_types(name, real_text, cache):
     types, tokens, file = COUNTS[name]
     corpus = load_corpus(name)
     lines = {split: list(corpus.lines(split)) for split in corpus.splits}

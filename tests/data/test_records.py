@@ -1,4 +1,4 @@
-"""Text on disk gives the batches of text in memory, bit for bit, whoever reads it and wherever one begins."""
+"""Batches of text on disk equal those of the same text in memory, bit for bit, with and without workers."""
 
 import dataclasses
 import multiprocessing
@@ -18,8 +18,8 @@ pytest.importorskip("grain")
 
 from rnnlm_jax.data import SentenceBatches, StreamBatches, build_vocabulary, load_corpus
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.data.records import blocks, open_text
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.data.records import batch_blocks, open_text
+from rnnlm_jax.errors import ArgumentError, DataError
 from tests.tiny_records import NAME, prepare
 
 KINDS = ("streams", "sentences")
@@ -55,19 +55,19 @@ def _cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "_STEPS", 6)
-    monkeypatch.setattr(blocks, "_SENTENCES", 12)
+    monkeypatch.setattr(batch_blocks, "_STEPS", 6)
+    monkeypatch.setattr(batch_blocks, "_SENTENCES", 12)
 
 
 def in_memory(kind, encoded, size=4, bptt=3):
     if kind == "streams":
-        return StreamBatches(encoded.tokens, size, bptt, START)
+        return StreamBatches(encoded.tokens, size, bptt, first_input=START)
     return SentenceBatches(encoded, size, seed=SEED, first_input=START)
 
 
 def on_disk(kind, text, size=4, bptt=3, columns=None):
     if kind == "streams":
-        return text.streams(size, bptt, START, columns)
+        return text.streams(size, bptt, first_input=START, columns=columns)
     return text.sentences(size, seed=SEED, first_input=START, columns=columns)
 
 
@@ -81,12 +81,12 @@ def assert_equal(one, two):
     return count
 
 
-def test_the_index_knows_what_encoding_tells(corpus, vocabulary, encoded):
-    told = []
-    text = open_text(corpus, vocabulary, 0, told.append)
+def test_the_index_has_the_statistics_of_the_encoded_text(corpus, vocabulary, encoded):
+    counts = []
+    text = open_text(corpus, vocabulary, 0, progress=counts.append)
     assert (len(text), text.oov) == (len(encoded), encoded.oov)
     assert 0 < text.oov < len(text)
-    assert sum(told) in (0, len(text))
+    assert sum(counts) in (0, len(text))
     index = text.reader.index
     assert index.characters == encoded.characters
     np.testing.assert_array_equal(index.line_ends, encoded.line_ends)
@@ -94,8 +94,8 @@ def test_the_index_knows_what_encoding_tells(corpus, vocabulary, encoded):
     assert index.records < index.lines  # some have several
 
 
-def test_subwords(corpus):
-    """A line's subwords are a function of the line, wherever it is read; a process of its own opens the tokenizer."""
+def test_batches_of_subwords_equal_those_in_memory(corpus):
+    """The subwords of a line depend on that line only; a worker process loads the tokenizer itself."""
     pytest.importorskip("tokenizers")
     vocabulary = build_vocabulary(corpus.lines("train"), "subword", max_size=270)
     text = open_text(corpus, vocabulary, 1)
@@ -110,7 +110,7 @@ def test_subwords(corpus):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("size", "bptt"), [(4, 3), (1, 50), (500, 2)])
-def test_the_batches_of_text_in_memory(corpus, vocabulary, encoded, kind, size, bptt):
+def test_batches_equal_those_of_the_text_in_memory(corpus, vocabulary, encoded, kind, size, bptt):
     text = open_text(corpus, vocabulary, 0)
     theirs, ours = in_memory(kind, encoded, size, bptt), on_disk(kind, text, size, bptt)
     assert len(ours) == len(theirs)
@@ -130,24 +130,26 @@ def test_the_batches_of_text_in_memory(corpus, vocabulary, encoded, kind, size, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shards_read_their_own_columns_alone(corpus, vocabulary, encoded, kind, monkeypatch):
+def test_a_shard_reads_the_records_of_its_columns_only(corpus, vocabulary, encoded, kind, monkeypatch):
     text = open_text(corpus, vocabulary, 0)
-    asked, read = [], TextRecords.lines
-    monkeypatch.setattr(TextRecords, "lines", lambda self, numbers: asked.append(set(numbers)) or read(self, numbers))
+    requested, read = [], TextRecords.lines
+    monkeypatch.setattr(
+        TextRecords, "lines", lambda self, numbers: requested.append(set(numbers)) or read(self, numbers)
+    )
     parts, records = [], []
     for columns in (np.array([0, 1]), np.array([2, 3])):
-        asked.clear()
+        requested.clear()
         shard = on_disk(kind, text, columns=columns)
         parts.append(list(shard.epoch(1)))
         shard.close()
-        records.append(set().union(*asked))
+        records.append(set().union(*requested))
     joined = [[np.concatenate(pair, axis=1) for pair in zip(*both, strict=True)] for both in zip(*parts, strict=True)]
     assert_equal(in_memory(kind, encoded).epoch(1), joined)
     count = text.reader.index.records
     assert all(len(found) < 0.75 * count for found in records)  # both would have read all of it
 
 
-def test_workers_make_the_same_batches(corpus, vocabulary, encoded):
+def test_workers_give_the_same_batches_and_start_once(corpus, vocabulary, encoded):
     theirs, ours = in_memory("sentences", encoded), on_disk("sentences", open_text(corpus, vocabulary, 2))
     assert_equal(theirs.epoch(0).after(4), ours.epoch(0).after(4))
     running = {process.pid for process in multiprocessing.active_children()}
@@ -158,7 +160,7 @@ def test_workers_make_the_same_batches(corpus, vocabulary, encoded):
     assert not multiprocessing.active_children()
 
 
-def test_workers_leave_signals_to_us_and_their_death_is_told(corpus, vocabulary, encoded):
+def test_workers_ignore_signals_and_a_killed_worker_is_an_error(corpus, vocabulary, encoded):
     ours = on_disk("streams", open_text(corpus, vocabulary, 1))
     batches = ours.epoch(0).after(0)
     next(batches)
@@ -167,10 +169,10 @@ def test_workers_leave_signals_to_us_and_their_death_is_told(corpus, vocabulary,
     os.kill(worker.pid, signal.SIGINT)
     assert_equal(in_memory("streams", encoded).epoch(0).after(1), batches)
     os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(UserError, match="the input has stopped .*: try again") as told:
+    with pytest.raises(DataError, match="the input has stopped .*: try again") as caught:
         for epoch in range(1, 9):
             list(ours.epoch(epoch).after(0))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     ours.close()
 
 
@@ -212,7 +214,7 @@ def test_tensorflow_is_never_imported_and_a_killed_process_leaves_no_worker(fold
         time.sleep(0.05)
 
 
-def test_the_digest_is_that_of_the_text_in_memory(corpus, vocabulary, cache):
+def test_the_digest_equals_that_of_the_text_in_memory(corpus, vocabulary, cache):
     encoded = vocabulary.encode(corpus.lines("train"))
     assert open_text(corpus, vocabulary, 0).digest == encoded.digest
     ends = encoded.line_ends.copy()
@@ -226,12 +228,12 @@ def test_the_digest_is_that_of_the_text_in_memory(corpus, vocabulary, cache):
         assert dataclasses.replace(encoded, **change).digest != encoded.digest
 
 
-def kept(folder):
-    """What is in a folder besides locks."""
+def files_in(folder):
+    """The files of a folder except locks."""
     return [path for path in folder.iterdir() if path.suffix != ".lock"]
 
 
-def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkeypatch, cache, capsys):
+def test_an_index_is_made_once_and_again_if_damaged(corpus, vocabulary, monkeypatch, cache, capsys):
     first = open_text(corpus, vocabulary, 0).reader.index
     with monkeypatch.context() as patch:
         patch.setattr(TextRecords, "lines", lambda self, numbers: pytest.fail("read again"))
@@ -247,28 +249,29 @@ def test_an_index_is_made_once_and_a_damaged_one_anew(corpus, vocabulary, monkey
     assert again.line_ends[-1] == again.tokens
     other = build_vocabulary(corpus.lines("train"), "word")
     assert open_text(corpus, other, 0).digest != first.digest
-    assert len(kept(first.folder.parent)) == 2
+    assert len(files_in(first.folder.parent)) == 2
 
 
-def test_what_cannot_be_read_is_told_in_one_line(folder, corpus, vocabulary, tmp_path, cache):
-    def refused(match, corpus=corpus, vocabulary=vocabulary, workers=0):
-        with pytest.raises(UserError, match=match) as told:
+def test_texts_that_cannot_be_read_are_errors_of_one_line(folder, corpus, vocabulary, tmp_path, cache):
+    def refused(match, corpus=corpus, vocabulary=vocabulary, workers=0, error=DataError):
+        with pytest.raises(error, match=match) as caught:
             open_text(corpus, vocabulary, workers)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(caught.value)
 
     known = build_vocabulary(["the cat"], "word", unk=None)
     refused("is not in the vocabulary", vocabulary=known)
     refused("none of the .* tokens", vocabulary=build_vocabulary(["elsewhere"], "word"))
-    refused("--input-workers must be from 0 to", workers=1000)
+    refused("`input_workers` must be from 0 to", workers=1000, error=ArgumentError)
     (tmp_path / "text.txt").write_text("a b\n" * 20)
-    refused("and .*text.txt is none: leave it out", corpus=load_corpus(str(tmp_path / "text.txt")))
+    plain = load_corpus(str(tmp_path / "text.txt"))
+    refused("and .*text.txt is not one: leave it out", corpus=plain, error=ArgumentError)
     copy = Path(shutil.copytree(folder, tmp_path / "data"))
     ours = load_corpus(NAME, data_dir=copy)
     batches = open_text(ours, vocabulary, 0).streams(2, 3)
     (stored,) = copy.rglob("*train.array_record*")
     stored.write_bytes(stored.read_bytes()[:1000])
     refused("cannot be read .*: delete it", corpus=ours)
-    with pytest.raises(UserError, match="cannot be read .*: delete it"):
+    with pytest.raises(DataError, match="cannot be read .*: delete it"):
         list(batches.epoch(0))
     batches.close()
 
@@ -279,7 +282,7 @@ def test_a_full_disk_leaves_no_index(corpus, vocabulary, cache, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
-        with pytest.raises(UserError, match="cannot be written .*No space left on device.*: make room"):
+        with pytest.raises(DataError, match="cannot be written .*No space left on device.*: make room"):
             open_text(corpus, vocabulary, 0)
-    assert kept(cache / "record_indexes") == []
+    assert files_in(cache / "record_indexes") == []
     assert len(open_text(corpus, vocabulary, 0)) > 0

@@ -1,4 +1,4 @@
-"""Subwords: byte pairs by hand, text that comes back, files that are whole in themselves."""
+"""Subwords: byte pairs by hand, exact decoding, and files that contain their tokenizer."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 pytest.importorskip("tokenizers")
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines, subwords
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.perplexity import evaluation_of
+from rnnlm_jax.data import Vocabulary, build_vocabulary, read_lines
+from rnnlm_jax.errors import ArgumentError, DataError
+from rnnlm_jax.evaluation.perplexity import evaluation_from_nll
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog ", " ran  the <eos> café 中文"]
-#: Of the vocabularies of `["the cat saw the dog", "", "the dog <unk> ran"]` and their files, as the first version had
-#: them: runs of that time must load.
+#: Hashes of the vocabularies of `["the cat saw the dog", "", "the dog <unk> ran"]` and of their files in the first
+#: version, whose runs must still load.
 KNOWN = {
     "word": ("5542584d5d38646875d80b1ae55e16410c1ef1f49686dbf8ed3406e019acbd0c", "1b5de506eb3d6a4ddedd52f39c5af298"),
     "char": ("c6c3fa753a8681b46045fa65c47ded6dc69452c1074550833b546c1c30efce8e", "2ea9f68907d95fec978bd0d317e38ec2"),
@@ -46,7 +46,7 @@ def test_without_merges_tokens_are_bytes():
 
 
 @given(raw_lines)
-def test_every_text_comes_back(lines):
+def test_decoding_reproduces_every_text(lines):
     found = VOCABULARY.encode(lines)
     assert VOCABULARY.decode(found.tokens) == "".join(line + "\n" for line in lines)
     assert (found.lossy_lines, found.oov) == (0, 0)
@@ -55,7 +55,7 @@ def test_every_text_comes_back(lines):
     assert all(line[-1] == VOCABULARY.eos_id and VOCABULARY.eos_id not in line[:-1] for line in found.lines())
 
 
-def test_counts_are_of_the_text_whatever_a_token_is():
+def test_words_and_characters_do_not_depend_on_the_level():
     found = {level: build_vocabulary(LINES, level).encode(LINES) for level in ("word", "char", "byte", "subword")}
     words = sum(len(line.split()) for line in LINES) + len(LINES)
     assert {text.words for text in found.values()} == {words}
@@ -65,12 +65,12 @@ def test_counts_are_of_the_text_whatever_a_token_is():
 
 
 def test_bytes_and_subwords_without_merges_have_the_same_nats():
-    """Another numbering and another code, but the same model of the same text: per token, word and character."""
+    """The models are equal up to the numbering of types, and so are all metrics."""
     figures = []
     for words in (build_vocabulary([], "byte"), build_vocabulary(LINES, "subword", max_size=256)):
         model = ngrams.train(words.encode(LINES[:4]), words, 3)
         text = words.encode(LINES)
-        figures.append(evaluation_of(model.token_nats(text), text, "", 0.0).summary())
+        figures.append(evaluation_from_nll(model.token_nll(text), text, "").summary())
     one, other = figures
     for name in ("nats", "word_perplexity", "character_perplexity", "bits_per_character"):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-12)
@@ -89,14 +89,14 @@ def test_the_same_text_gives_the_same_vocabulary(monkeypatch):
 
 
 @pytest.mark.parametrize("level", KNOWN)
-def test_other_vocabularies_are_as_they_were(level, tmp_path):
+def test_hashes_and_files_of_vocabularies_do_not_change(level, tmp_path):
     path = tmp_path / "vocabulary.json"
     found = build_vocabulary(["the cat saw the dog", "", "the dog <unk> ran"], level)
     found.save(path)
     assert (found.content_hash, hashlib.sha256(path.read_bytes()).hexdigest()[:32]) == KNOWN[level]
 
 
-def test_a_vocabulary_file_holds_its_tokenizer(tmp_path):
+def test_a_vocabulary_file_contains_its_tokenizer(tmp_path):
     path = tmp_path / "vocabulary.json"
     VOCABULARY.save(path)
     found = Vocabulary.load(path)
@@ -107,11 +107,11 @@ def test_a_vocabulary_file_holds_its_tokenizer(tmp_path):
     other["model"]["merges"][:2] = other["model"]["merges"][1::-1]
     for changed in (content | {"tokenizer": json.dumps(other)}, {k: v for k, v in content.items() if k != "tokenizer"}):
         path.write_text(json.dumps(changed))
-        with pytest.raises(UserError, match="is corrupt"):
+        with pytest.raises(DataError, match="is corrupt"):
             Vocabulary.load(path)
 
 
-def test_a_model_of_counts_holds_its_tokenizer(tmp_path):
+def test_an_ngram_model_file_contains_its_tokenizer(tmp_path):
     model = ngrams.train(VOCABULARY.encode(LINES), VOCABULARY, 2)
     model.save(tmp_path / "counts.model")
     assert ngrams.load(tmp_path / "counts.model").vocabulary == VOCABULARY
@@ -121,41 +121,40 @@ def test_a_model_of_counts_holds_its_tokenizer(tmp_path):
     ("settings", "saying"),
     [
         ({"max_size": 255}, "no room for the 256 bytes"),
-        ({"max_size": 0}, "max_size=0 is not positive"),
-        ({"unk": "<unk>"}, "leave unk and eos out"),
-        ({"eos": None}, "leave unk and eos out"),
+        ({"max_size": 0}, "`max_size` must be at least 1, not 0"),
+        ({"unk": "<unk>"}, "leave `unk` and `eos` out"),
+        ({"eos": None}, "leave `unk` and `eos` out"),
     ],
 )
-def test_impossible_settings(settings, saying):
-    with pytest.raises(UserError, match=saying):
+def test_impossible_arguments_are_refused(settings, saying):
+    with pytest.raises(ArgumentError, match=saying):
         build_vocabulary(LINES, "subword", **settings)
 
 
 @pytest.mark.parametrize("lines", [[], ["", ""]])
-def test_a_vocabulary_of_nothing(lines):
-    with pytest.raises(UserError, match="no tokens"):
+def test_an_empty_text_is_refused(lines):
+    with pytest.raises(DataError, match="no tokens"):
         build_vocabulary(lines, "subword")
 
 
-def test_errors_of_the_text_come_through(tmp_path):
+def test_errors_of_reading_the_text_are_raised(tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes("the cat\ncaf\u00e9\n".encode("latin-1"))
-    with pytest.raises(UserError, match="is not UTF-8"):
+    with pytest.raises(DataError, match="is not UTF-8"):
         build_vocabulary(read_lines(path), "subword")
 
 
-def test_subwords_and_tokenizer_go_together():
-    with pytest.raises(UserError, match="give both or neither"):
+def test_subwords_need_a_tokenizer_and_other_levels_none():
+    with pytest.raises(ArgumentError, match="give both or neither"):
         Vocabulary("subword", ("a",), None, None)
-    with pytest.raises(UserError, match="give both or neither"):
+    with pytest.raises(ArgumentError, match="give both or neither"):
         Vocabulary("char", ("a",), None, None, "{}")
 
 
-def test_without_the_library(monkeypatch, tmp_path):
-    """A run can be looked at; what needs its tokenizer says what to install."""
+def test_errors_without_tokenizers_say_what_to_install(monkeypatch, tmp_path):
+    """A vocabulary can be loaded; encoding, decoding and building need the library."""
     VOCABULARY.save(tmp_path / "vocabulary.json")
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    subwords.opened.cache_clear()
     found = Vocabulary.load(tmp_path / "vocabulary.json")
     assert found.size == VOCABULARY.size
     for use in (
@@ -164,11 +163,11 @@ def test_without_the_library(monkeypatch, tmp_path):
         lambda: found.decode([0]),
         lambda: build_vocabulary(LINES, "subword"),
     ):
-        with pytest.raises(UserError, match=r"pip install 'rnnlm_jax\[subwords\]'"):
+        with pytest.raises(DataError, match=r"pip install 'rnnlm_jax\[subwords\]'"):
             use()
 
 
-def test_real_text_comes_back(real_text):
+def test_decoding_reproduces_real_text(real_text):
     lines = [line for _, line in zip(range(1500), read_lines(real_text / "wikitext-2" / "valid.txt"), strict=False)]
     found = build_vocabulary(lines, "subword", max_size=2000)
     text = found.encode(lines)

@@ -1,4 +1,4 @@
-"""Text files: what a line is, how a file is cut, and what is said about files that cannot be read."""
+"""Text files: what a line is, how a text is split, and errors for files that cannot be read."""
 
 import gzip
 import os
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import CORPORA, load_corpus, read_lines, read_text
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 SPLITS = ("train", "valid", "test")
 
@@ -40,29 +40,29 @@ def test_only_newlines_end_lines(tmp_path, lines):
         ("\n", [""]),
     ],
 )
-def test_lines(tmp_path, content, lines):
+def test_line_separators_and_byte_order_marks(tmp_path, content, lines):
     assert list(read_lines(write(tmp_path / "text.txt", content))) == lines
 
 
 def test_a_byte_that_is_not_utf8_is_named_by_its_offset(tmp_path):
     path = write(tmp_path / "text.txt", "é\n".encode() + b"ab\xff\n")
-    with pytest.raises(UserError, match=r"is not UTF-8 \(at byte 5\)"):
+    with pytest.raises(DataError, match=r"is not UTF-8 \(at byte 5\)"):
         list(read_lines(path))
-    with pytest.raises(UserError, match="at byte 4"):
+    with pytest.raises(DataError, match="at byte 4"):
         list(read_lines(write(path, b"\xef\xbb\xbfa\xff")))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path, "there is no file"),
+        (lambda path: path, "cannot find the file"),
         (lambda path: write(path, ""), "is empty"),
         (lambda path: write(path, b"\xef\xbb\xbf"), "is empty"),
         (lambda path: path.mkdir() or path, "is a directory"),
     ],
 )
-def test_files_that_cannot_be_read(tmp_path, make, message):
-    with pytest.raises(UserError, match=message) as caught:
+def test_files_that_cannot_be_read_are_errors_of_one_line(tmp_path, make, message):
+    with pytest.raises(DataError, match=message) as caught:
         read_lines(make(tmp_path / "text.txt"))  # at once, not on the first line
     assert "\n" not in str(caught.value)
 
@@ -80,7 +80,7 @@ def test_files_that_cannot_be_read(tmp_path, make, message):
         ("train.train.txt", "dev-validation.txt", "test.tokens"),
     ],
 )
-def test_a_directory_with_a_file_a_split(tmp_path, names):
+def test_file_names_in_a_directory_give_the_splits(tmp_path, names):
     for split, name in zip(SPLITS, names, strict=True):
         write(tmp_path / name, f"{split}\n")
     write(tmp_path / "README.md", "about train\n")
@@ -94,12 +94,12 @@ def test_a_directory_with_a_file_a_split(tmp_path, names):
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 @pytest.mark.parametrize("name", ["train.txt.gz", "TRAIN.TXT.GZ", "wiki.train.tokens.gz"])
-def test_compressed_texts_are_splits(tmp_path, name, compress):
+def test_compressed_files_are_read_as_splits(tmp_path, name, compress):
     write(tmp_path / name, compress("é train\n".encode()))
     assert list(load_corpus(str(tmp_path)).lines("train")) == ["é train"]
 
 
-def test_a_pipe_as_the_text_of_a_split(tmp_path):
+def test_a_pipe_can_be_the_text_of_a_split(tmp_path):
     os.mkfifo(tmp_path / "train.txt")
     threading.Thread(target=write, args=(tmp_path / "train.txt", "a b\nc\n"), daemon=True).start()
     corpus = load_corpus(str(tmp_path))
@@ -118,26 +118,26 @@ def test_a_pipe_as_the_text_of_a_split(tmp_path):
 def test_a_file_of_two_splits_is_refused(tmp_path, name, splits):
     write(tmp_path / "train.txt", "a\n")
     write(tmp_path / name, "b\n")
-    with pytest.raises(UserError, match=f"{name} is named after two splits, {splits}: give it the name of one"):
+    with pytest.raises(DataError, match=f"{name} is named after two splits, {splits}: name it after one"):
         load_corpus(str(tmp_path))
 
 
-def test_a_directory_may_lack_a_split_but_says_so(tmp_path):
+def test_a_missing_split_is_an_error_on_use(tmp_path):
     write(tmp_path / "train.txt", "a\n")
     corpus = load_corpus(str(tmp_path))
-    with pytest.raises(UserError, match="has no split 'valid': choose one of train"):
+    with pytest.raises(DataError, match="has no split 'valid': choose one of train"):
         corpus.lines("valid")
 
 
-def test_directories_without_or_with_too_many_splits(tmp_path):
-    with pytest.raises(UserError, match="has no splits: put train.txt"):
+def test_directories_without_splits_or_with_two_texts_for_one_are_refused(tmp_path):
+    with pytest.raises(DataError, match="has no splits: put train.txt"):
         load_corpus(str(tmp_path))
     write(tmp_path / "train.txt", "a\n")
     write(tmp_path / "a.train.txt", "a\n")
-    with pytest.raises(UserError, match="two train files, a.train.txt and train.txt"):
+    with pytest.raises(DataError, match="two train files, a.train.txt and train.txt"):
         load_corpus(str(tmp_path))
     (tmp_path / "a.train.txt").rename(tmp_path / "TRAIN.TXT")
-    with pytest.raises(UserError, match="two train files, TRAIN.TXT and train.txt"):
+    with pytest.raises(DataError, match="two train files, TRAIN.TXT and train.txt"):
         load_corpus(str(tmp_path))
 
 
@@ -192,11 +192,11 @@ def test_a_pipe_is_read_from_its_first_byte(tmp_path):
     assert list(read_lines(tmp_path / "fifo")) == lines
 
 
-def test_a_damaged_archive_is_told(tmp_path):
+def test_a_damaged_archive_is_an_error(tmp_path):
     packed = gzip.compress("\n".join(f"line {k}" for k in range(50_000)).encode())
     changed = packed[:5000] + bytes([packed[5000] ^ 255]) + packed[5001:]
     for content in (packed[:-4], packed[: len(packed) // 2], changed, packed[:5], b"\x1f\x8b no"):
-        with pytest.raises(UserError, match="is damaged"):
+        with pytest.raises(DataError, match="is damaged"):
             list(read_lines(write(tmp_path / "text.txt.gz", content)))
 
 
@@ -207,19 +207,19 @@ def test_a_single_line_without_spaces_is_cut_between_characters(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["a", "ab cd", "one\ntwo"])
-def test_too_short_to_be_cut(tmp_path, content):
-    with pytest.raises(UserError, match="too short"):
+def test_a_text_too_short_to_be_split_is_refused(tmp_path, content):
+    with pytest.raises(DataError, match="too short"):
         load_corpus(str(write(tmp_path / "text.txt", content)))
 
 
-def test_an_unknown_corpus_is_told_the_known_ones():
-    with pytest.raises(UserError) as caught:
+def test_the_error_for_an_unknown_corpus_lists_the_known_ones():
+    with pytest.raises(DataError) as caught:
         load_corpus("no-such-corpus")
     assert all(name in str(caught.value) for name in CORPORA) and "\n" not in str(caught.value)
 
 
 def parts_of(folder, lines, sizes, names):
-    """Some lines as several files."""
+    """Write lines to several files."""
     folder.mkdir()
     start = 0
     for name, size in zip(names, sizes, strict=True):
@@ -235,7 +235,7 @@ SIZES = (2890, 1, 9, 100)
 @pytest.mark.parametrize("size", [50, 2**20])
 @pytest.mark.parametrize("names", [("a1.txt", "a2.txt.gz", "a9.raw", "a10.txt"), ("1.txt", "2.txt", "3.txt", "10.txt")])
 def test_files_of_one_text_are_cut_like_one_file(tmp_path, monkeypatch, names, size):
-    monkeypatch.setattr("rnnlm_jax.data.corpora.text_reading.SIZE", size)  # many blocks, or one
+    monkeypatch.setattr("rnnlm_jax.data.corpora.text_reading.BLOCK_SIZE", size)  # many blocks, or one
     expected = cut(write(tmp_path / "all.txt", "".join(f"{line}\n" for line in MANY)))
     parts_of(tmp_path / "parts", MANY, SIZES, names)
     assert cut(tmp_path / "parts") == expected
@@ -243,7 +243,7 @@ def test_files_of_one_text_are_cut_like_one_file(tmp_path, monkeypatch, names, s
     assert list(read_text(tmp_path / "parts" / "*.[tr]*")) == MANY
 
 
-def test_a_pattern_may_name_files_of_one_split(tmp_path):
+def test_a_pattern_of_files_of_one_split_is_one_text(tmp_path):
     parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
     assert list(chain(*cut(tmp_path / "parts" / "train-*.txt"))) == MANY
     corpus = load_corpus(str(tmp_path / "parts"))
@@ -252,11 +252,11 @@ def test_a_pattern_may_name_files_of_one_split(tmp_path):
     write(tmp_path / "parts" / "valid.txt", "a\n")
     assert list(load_corpus(str(tmp_path / "parts" / "*.txt")).splits) == ["train", "valid"]
     write(tmp_path / "parts" / "more.txt", "a\n")
-    with pytest.raises(UserError, match="fits files of several splits, and .*more.txt, which is of none"):
+    with pytest.raises(DataError, match="matches files of several splits and .*more.txt, which is of none"):
         load_corpus(str(tmp_path / "parts" / "*.txt"))
 
 
-def test_a_folder_a_split(tmp_path):
+def test_subfolders_can_be_splits(tmp_path):
     parts_of(tmp_path / "train", MANY, SIZES, ["one.txt", "two.txt.gz", "3.tokens", "4.raw"])
     parts_of(tmp_path / "Valid", ["a"], [1], ["some.txt"])
     parts_of(tmp_path / "other", ["b"], [1], ["train.txt"])
@@ -265,20 +265,20 @@ def test_a_folder_a_split(tmp_path):
     assert list(corpus.lines("valid")) == ["a"]
 
 
-def test_patterns_that_fit_nothing_and_files_that_look_like_patterns(tmp_path):
-    with pytest.raises(UserError, match=r"no file has a name like .*news-\*.txt: check the pattern, and quote it"):
+def test_patterns_without_matches_and_files_named_like_patterns(tmp_path):
+    with pytest.raises(DataError, match=r"no file matches .*news-\*.txt: check the pattern, and quote it"):
         load_corpus(str(tmp_path / "news-*.txt"))
     path = write(tmp_path / "text[1].txt", "a\n")
     assert list(read_text(path)) == ["a"]
     assert list(read_text(tmp_path / "text[[]1*")) == ["a"]
 
 
-def test_a_shard_that_is_empty_or_comes_twice(tmp_path):
+def test_an_empty_or_repeated_shard_is_refused(tmp_path):
     parts_of(tmp_path / "parts", MANY, SIZES, [f"train-{k}.txt" for k in range(4)])
     write(tmp_path / "parts" / "train-2.txt.gz", gzip.compress(b"a\n"))
-    with pytest.raises(UserError, match="two train files"):
+    with pytest.raises(DataError, match="two train files"):
         load_corpus(str(tmp_path / "parts"))
     (tmp_path / "parts" / "train-2.txt.gz").unlink()
     write(tmp_path / "parts" / "train-2.txt", "")
-    with pytest.raises(UserError, match=r"train-2.txt is empty"):
+    with pytest.raises(DataError, match=r"train-2.txt is empty"):
         list(load_corpus(str(tmp_path / "parts")).lines("train"))

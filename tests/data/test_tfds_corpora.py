@@ -1,4 +1,4 @@
-"""TFDS corpora without TensorFlow: what is stored is the text, line for line; what is broken is said or mended."""
+"""TFDS corpora without TensorFlow: the text is stored line for line, damage is an error or repaired."""
 
 import hashlib
 import socket
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.data import load_corpus
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -58,23 +58,23 @@ def test_text_is_found_in_the_folder_itself_or_through_the_variable(small_ptb, m
 
 
 def test_missing_text_says_what_to_put_where(small_ptb, tmp_path):
-    with pytest.raises(UserError, match=r"^ptb needs its text: put ptb.train.txt, .* RNNLM_JAX_DATA$|data_dir or \$"):
+    with pytest.raises(DataError, match=r"^ptb needs its text: put ptb.train.txt, .* RNNLM_JAX_DATA$|data_dir or \$"):
         load_corpus("ptb")
-    with pytest.raises(UserError, match="the text of ptb is not in .*: put ptb.train.txt, ptb.valid.txt and"):
+    with pytest.raises(DataError, match="the text of ptb is not in .*: put ptb.train.txt, ptb.valid.txt and"):
         load_corpus("ptb", data_dir=tmp_path / "data" / "elsewhere")
 
 
-def test_another_text_is_refused_and_leaves_no_cache(small_ptb, cache):
+def test_a_text_with_a_wrong_checksum_is_refused_and_not_cached(small_ptb, cache):
     path = small_ptb / FILES["valid"]
     path.write_text("v\n")
-    with pytest.raises(UserError, match=r"is not the valid text of ptb \(its sha256") as caught:
+    with pytest.raises(DataError, match=r"is not the valid text of ptb \(its sha256") as caught:
         load_corpus("ptb", data_dir=small_ptb)
     assert "\n" not in str(caught.value)
     path.write_text("\nv\n")
     assert read(load_corpus("ptb", data_dir=small_ptb)) == LINES
 
 
-def test_what_an_interrupted_preparation_leaves_is_not_taken_for_the_data_set(small_ptb, cache, monkeypatch):
+def test_an_interrupted_preparation_is_made_again(small_ptb, cache, monkeypatch):
     def interrupted(path):
         yield 0, {"text": "half"}
         raise KeyboardInterrupt
@@ -95,7 +95,7 @@ def test_a_damaged_cache_is_named(small_ptb, cache):
     load_corpus("ptb", data_dir=small_ptb)
     (stored,) = (cache / "penn_treebank" / "1.0.0").glob("*train*")
     stored.write_bytes(stored.read_bytes()[:1000])
-    with pytest.raises(UserError, match="cannot be read .*: delete it") as caught:
+    with pytest.raises(DataError, match="cannot be read .*: delete it") as caught:
         list(load_corpus("ptb").lines("train"))
     assert "\n" not in str(caught.value)
 
@@ -117,7 +117,7 @@ def make_lm1b(folder):
     (held_out / "news.en-00000-of-00100").write_text("in no split\n")
 
 
-def test_an_archive_of_lm1b(tmp_path, cache):
+def test_lm1b_is_read_from_its_archive(tmp_path, cache):
     make_lm1b(tmp_path)
     corpus = load_corpus("tfds:lm1b", data_dir=tmp_path)
     text = read(corpus)
@@ -127,18 +127,18 @@ def test_an_archive_of_lm1b(tmp_path, cache):
     assert corpus.level == "word"
 
 
-def test_half_an_archive_of_lm1b(tmp_path, cache):
+def test_an_incomplete_archive_of_lm1b_is_refused(tmp_path, cache):
     make_lm1b(tmp_path)
     next((tmp_path / LM1B_ARCHIVE).glob("training*/*")).unlink()
-    with pytest.raises(UserError, match="98 of 99 train files of lm1b"):
+    with pytest.raises(DataError, match="98 of 99 train files of lm1b"):
         tfds_corpus("lm1b", tmp_path)
 
 
-def test_lm1b_without_its_archive(tmp_path, cache, monkeypatch):
-    with pytest.raises(UserError, match="lm1b is not in .*: extract"):
+def test_lm1b_needs_its_archive(tmp_path, cache, monkeypatch):
+    with pytest.raises(DataError, match="lm1b is not in .*: extract"):
         tfds_corpus("lm1b", tmp_path)
     monkeypatch.delenv("RNNLM_JAX_DATA", raising=False)
-    with pytest.raises(UserError, match="lm1b needs a manual directory"):
+    with pytest.raises(DataError, match="lm1b needs a manual directory"):
         tfds_corpus("lm1b")
 
 
@@ -146,7 +146,7 @@ def test_tiny_shakespeare_from_a_local_text(tmp_path, cache, monkeypatch):
     lines = [f"Citizen {k}:\n\nSpeak.\n" for k in range(100)]
     text = "".join(lines)
     (tmp_path / "input.txt").write_text(text)
-    with pytest.raises(UserError, match="is not tiny_shakespeare"):
+    with pytest.raises(DataError, match="is not tiny_shakespeare"):
         tfds_corpus("tiny_shakespeare", tmp_path)
     monkeypatch.setattr(tfds_local, "SHAKESPEARE_SHA256", hashlib.sha256(text.encode()).hexdigest())
     corpus = load_corpus("tfds:tiny_shakespeare", data_dir=tmp_path)
@@ -174,7 +174,7 @@ class TwoTexts(tfds.core.GeneratorBasedBuilder):
             yield k, {"body": f"{count} {k}\n\nend\n", "score": k}
 
 
-def test_any_data_set_with_one_text_feature(cache):
+def test_a_data_set_with_one_text_feature_is_a_corpus(cache):
     found = read(tfds_corpus("two_texts"))
     assert found == {
         split: [line for k in range(count) for line in (f"{count} {k}", "", "end")]
@@ -184,17 +184,17 @@ def test_any_data_set_with_one_text_feature(cache):
 
 def test_two_splits_of_one_kind_are_refused():
     assert tfds_text._selections("x", ["test", "dev", "train"]) == {"train": "train", "valid": "dev", "test": "test"}
-    with pytest.raises(UserError, match="x has two valid splits, dev and validation"):
+    with pytest.raises(DataError, match="x has two valid splits, dev and validation"):
         tfds_text._selections("x", ["train", "dev", "validation"])
 
 
-def test_a_prepared_folder_is_read_where_it_lies(tmp_path, cache):
+def test_a_prepared_folder_is_read_without_the_cache(tmp_path, cache):
     TwoTexts(data_dir=tmp_path / "mine", file_format="array_record").download_and_prepare()
     assert len(list(tfds_corpus("two_texts", tmp_path / "mine").lines("valid"))) == 6
     assert not cache.exists()
 
 
-def test_data_sets_that_cannot_be_had(cache, monkeypatch, tmp_path):
+def test_unavailable_data_sets_are_errors_of_one_line(cache, monkeypatch, tmp_path):
     def unknown_host(*address):
         raise socket.gaierror("unknown host")
 
@@ -205,7 +205,7 @@ def test_data_sets_that_cannot_be_had(cache, monkeypatch, tmp_path):
         ("tiny_shakespeare", "must be downloaded from raw.githubusercontent.com, which cannot be reached"),
         ("imdb_reviews", "must be downloaded from"),
     ):
-        with pytest.raises(UserError, match=message) as caught:
+        with pytest.raises(DataError, match=message) as caught:
             load_corpus(f"tfds:{name}", data_dir=tmp_path)
         assert "\n" not in str(caught.value)
 

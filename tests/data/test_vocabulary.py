@@ -1,4 +1,4 @@
-"""Vocabularies: order, policies, round trips, and the files they are kept in."""
+"""Vocabularies: order, policies, round trips and files."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, require_in_vocabulary
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 
 TEXT = ["the cat saw the dog", "", "the dog <unk> ran"]
 
@@ -33,7 +33,7 @@ def test_cut_words_count_for_unk():
     assert build_vocabulary(TEXT, max_size=4) == vocabulary
 
 
-def test_unk_is_there_though_nothing_was_cut():
+def test_words_have_unk_even_if_none_was_removed():
     vocabulary = build_vocabulary(["a b"])
     assert vocabulary.tokens[-1] == "<unk>"
     assert vocabulary.encode(["a c"]).tokens.tolist() == [vocabulary.index["a"], vocabulary.unk_id, vocabulary.eos_id]
@@ -50,9 +50,9 @@ def test_oov_counts_what_was_unknown_and_not_a_literal_unk():
 
 def test_without_unk_an_unknown_token_is_an_error_that_names_it_and_its_line():
     vocabulary = build_vocabulary(["a b"], unk=None)
-    with pytest.raises(UserError, match=r"^'c' in line 2 is not in the vocabulary.*$"):
+    with pytest.raises(DataError, match=r"^'c' in line 2 is not in the vocabulary.*$"):
         vocabulary.encode(["a", "b c"])
-    with pytest.raises(UserError, match="'c' is not"):
+    with pytest.raises(DataError, match="'c' is not"):
         vocabulary.encode_line("c")
 
 
@@ -61,7 +61,7 @@ def test_without_eos_nothing_is_appended():
     assert len(encoded) == 3 and encoded.characters == 4 and encoded.line_ends.tolist() == [2, 3]
 
 
-def test_character_level_has_unk_only_when_asked_for():
+def test_character_level_has_unk_only_if_given_or_needed():
     assert set(build_vocabulary(["ab", "a"], "char").tokens) == {"a", "b", "\n"}
     assert "<unk>" in build_vocabulary(["ab"], "char", unk="<unk>").tokens
     cut = build_vocabulary(["aab"], "char", max_size=3)
@@ -145,9 +145,9 @@ def test_save_and_load(tmp_path, level):
     assert [file.name for file in path.parent.iterdir()] == ["vocabulary.json"]
 
 
-def test_load_refuses_what_it_did_not_write(tmp_path):
+def test_load_refuses_changed_files(tmp_path):
     path = tmp_path / "vocabulary.json"
-    with pytest.raises(UserError, match="there is no vocabulary file"):
+    with pytest.raises(DataError, match="cannot find the vocabulary file"):
         Vocabulary.load(path)
     build_vocabulary(["a b"]).save(path)
     intact = json.loads(path.read_text())
@@ -162,7 +162,7 @@ def test_load_refuses_what_it_did_not_write(tmp_path):
         "{}",
     ):
         path.write_text(damaged)
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(DataError) as caught:
             Vocabulary.load(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
@@ -176,31 +176,31 @@ def test_describe_is_one_line():
     ("settings", "message"),
     [
         ({"level": "syllable"}, "unknown level 'syllable'"),
-        ({"min_count": 0}, "min_count=0 is not positive"),
-        ({"max_size": -1}, "max_size=-1 is not positive"),
-        ({"max_size": 2}, "max_size=2 leaves no room"),
-        ({"min_count": 2, "unk": None}, "give unk"),
+        ({"min_count": 0}, "`min_count` must be at least 1, not 0"),
+        ({"max_size": -1}, "`max_size` must be at least 1, not -1"),
+        ({"max_size": 2}, "`max_size`=2 leaves no room"),
+        ({"min_count": 2, "unk": None}, "give `unk`"),
         ({"unk": "x", "eos": "x"}, "different tokens"),
         ({"level": "byte", "max_size": 100}, "always has 256 types"),
         ({"level": "byte", "unk": "?"}, "without an unknown token"),
     ],
 )
-def test_impossible_settings(settings, message):
-    with pytest.raises(UserError, match=message) as caught:
+def test_impossible_arguments_are_refused_in_one_line(settings, message):
+    with pytest.raises(ArgumentError, match=message) as caught:
         build_vocabulary(["a b"], **settings)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lines", [[], ["", "  "]])
-def test_a_vocabulary_of_nothing(lines):
-    with pytest.raises(UserError, match="no tokens"):
+def test_an_empty_text_is_refused(lines):
+    with pytest.raises(DataError, match="no tokens"):
         build_vocabulary(lines)
 
 
-def test_ids_out_of_range_are_not_decoded():
+def test_ids_out_of_range_are_refused():
     vocabulary = build_vocabulary(["a"])
     for wrong in (-1, vocabulary.size):
-        with pytest.raises(UserError, match=f"{wrong} is no token id"):
+        with pytest.raises(ArgumentError, match=f"{wrong} is not a token id"):
             vocabulary.decode([0, wrong])
 
 
@@ -210,14 +210,14 @@ def test_a_text_must_share_something_with_the_vocabulary():
     assert require_in_vocabulary(known, vocabulary, "x") is known
     literal = vocabulary.encode(["<unk>"])  # stands in the text, so it is known
     assert require_in_vocabulary(literal, vocabulary, "x") is literal
-    with pytest.raises(UserError, match="none of the 2 tokens of news.txt is in the vocabulary"):
+    with pytest.raises(DataError, match="none of the 2 tokens of news.txt is in the vocabulary"):
         require_in_vocabulary(vocabulary.encode(["yy zz", ""]), vocabulary, "news.txt")
     for nothing in ([], [""]):
-        with pytest.raises(UserError, match=r"^news.txt is empty"):
+        with pytest.raises(DataError, match=r"^news.txt is empty"):
             require_in_vocabulary(vocabulary.encode(nothing), vocabulary, "news.txt")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+def test_a_byte_order_mark_is_skipped(tmp_path):
     words = build_vocabulary(["a b"])
     (tmp_path / "words.json").write_text(words.to_json(), encoding="utf-8-sig")
     assert Vocabulary.load(tmp_path / "words.json") == words
@@ -229,10 +229,10 @@ def test_bytes_of_a_command_line_that_are_not_utf8():
     assert found.encode_line(line) == list(b"caf\xe9 \xff\xc3\xa9")
     assert found.decode(found.encode_line(line)) == "caf\ufffd \ufffd\u00e9"
     for level in ("word", "char"):
-        with pytest.raises(UserError, match=r"'\\udce9' at character 4 is no character, or a byte that is not UTF-8"):
+        with pytest.raises(DataError, match=r"'\\udce9' at character 4 is not a character, or not UTF-8"):
             build_vocabulary(["caf"], level, unk="<unk>").encode_line(line)
     for text in ("a\ud800", "\ud83d b"):
-        with pytest.raises(UserError, match="is no character"):
+        with pytest.raises(DataError, match="is not a character"):
             found.encode_line(text)
-        with pytest.raises(UserError, match="is no character"):
+        with pytest.raises(DataError, match="is not a character"):
             found.encode([text])

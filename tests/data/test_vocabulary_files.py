@@ -1,11 +1,11 @@
-"""Vocabulary files that users name: JSON of ours, or plain text with one word a line."""
+"""Vocabulary files: JSON of this library, or text with one word a line."""
 
 import gzip
 
 import pytest
 
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_vocabulary_file
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 WORDS = "the\n<unk>\ncat \n<eos>\n"
 READ = Vocabulary("word", ("the", "<unk>", "cat", "<eos>"), "<unk>", "<eos>")
@@ -54,17 +54,17 @@ def test_policies_are_those_of_the_list(tmp_path, content, unk, eos):
         (b'{"format": "rnnlm_jax voca', "line 1 of .*words.txt holds 3 words"),
     ],
 )
-def test_other_lists_are_refused_in_one_line(tmp_path, content, said):
+def test_lists_that_are_not_one_word_a_line_are_refused(tmp_path, content, said):
     path = tmp_path / "words.txt"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(DataError, match=said):
         read_vocabulary_file(path)
 
 
-def test_json_is_known_by_its_content_or_name(tmp_path):
+def test_json_is_recognised_by_its_content_or_name(tmp_path):
     words = build_vocabulary(["the cat sat"])
     words.save(tmp_path / "saved")
     assert read_vocabulary_file(tmp_path / "saved") == words
     (tmp_path / "list.json").write_text("the\ncat\n")
-    with pytest.raises(UserError, match="no readable vocabulary file"):
+    with pytest.raises(DataError, match="not a readable vocabulary file"):
         read_vocabulary_file(tmp_path / "list.json")

@@ -1,4 +1,4 @@
-"""What separates words: one rule, that of bytes, in texts, vocabularies, lists, ARPA files and the exported script."""
+"""Words are split at ASCII white space in texts, vocabularies, lists, ARPA files and the exported script alike."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
 from rnnlm_jax.data import Vocabulary, build_vocabulary, read_vocabulary_file, split_words, strip_space
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.rescoring import read_nbest, read_references, word_errors
 from rnnlm_jax.interop.exporting.score import words as words_of_script
 
@@ -20,14 +20,14 @@ LINES = [f"a{other}b {other} c\td{other}" for other in OTHERS]
 
 
 @given(st.text(st.sampled_from(" \t\n\r\v\fab\u00e9" + OTHERS)))
-def test_words_are_those_of_bytes(line):
+def test_words_equal_those_of_bytes_split(line):
     expected = [word.decode() for word in line.encode().split()]
     assert split_words(line) == words_of_script(line) == expected
     assert strip_space(line) == line.encode().strip().decode()
 
 
 @pytest.mark.parametrize("line", LINES, ids=ascii)
-def test_every_part_splits_alike(line, tmp_path):
+def test_vocabularies_models_and_files_split_alike(line, tmp_path):
     words = split_words(line)
     assert len(words) == 4
     vocabulary = build_vocabulary([line])
@@ -40,7 +40,7 @@ def test_every_part_splits_alike(line, tmp_path):
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     again = ngrams.load(tmp_path / "model.arpa")
     assert again.vocabulary == vocabulary
-    np.testing.assert_allclose(again.token_nats(text), model.token_nats(text), rtol=1e-7)
+    np.testing.assert_allclose(again.token_nll(text), model.token_nll(text), rtol=1e-7)
     list_words = tmp_path / "words"
     list_words.write_text("".join(f"{word}\n" for word in vocabulary.tokens))
     assert read_vocabulary_file(list_words).tokens == vocabulary.tokens
@@ -63,7 +63,7 @@ def test_rescoring_counts_the_same_words(line, tmp_path):
     assert word_errors(["x"], [line], np.array([0])).deletions.tolist() == [3]
 
 
-def test_words_of_subwords():
+def test_the_word_count_of_subwords():
     tokenizers = pytest.importorskip("tokenizers")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, []))
     words = Vocabulary("subword", ("a",), None, "a", tokenizer.to_str())
@@ -74,11 +74,11 @@ def test_words_with_a_vertical_tab_are_refused(tmp_path):
     """KenLM takes them for words in an ARPA file, and for two in a text."""
     path = tmp_path / "model.arpa"
     path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\t<unk>\n-1\t</s>\n-1\ta\vb\n\n\\end\\\n")
-    with pytest.raises(UserError, match="line 7: a vertical tab"):
+    with pytest.raises(DataError, match="line 7: a vertical tab"):
         ngrams.load(path)
 
 
-def test_a_word_that_holds_a_space_of_unicode_can_be_met(tmp_path):
+def test_a_word_with_unicode_white_space_is_found(tmp_path):
     path = Path(tmp_path / "model.arpa")
     for other in OTHERS:
         word = f"a{other}b"
@@ -87,5 +87,5 @@ def test_a_word_that_holds_a_space_of_unicode_can_be_met(tmp_path):
         )
         model = ngrams.load(path)
         text = model.vocabulary.encode([word, f"{word} a b"])
-        log10 = -model.token_nats(text) / math.log(10)
+        log10 = -model.token_nll(text) / math.log(10)
         np.testing.assert_allclose(log10, [-0.25, -0.5, -0.25, -1, -1, -0.5], rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Scores of sentences: each on its own, in the order of the text, and probabilities that sum to one."""
+"""Sentence scores: each sentence on its own, in the order of the text; probabilities sum to one."""
 
 import itertools
 
@@ -9,9 +9,7 @@ import pytest
 
 from rnnlm_jax import cells
 from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary
-from rnnlm_jax.evaluation import sentence_scores
-from rnnlm_jax.evaluation.perplexity import evaluate
-from rnnlm_jax.evaluation.sentence_scores import score_sentences
+from rnnlm_jax.evaluation import evaluate, score_sentences, sentence_scores
 from rnnlm_jax.language_model.model import language_model
 from tests.training.tiny import LINES, random_params, vocabulary
 
@@ -23,7 +21,8 @@ TEXT = WORDS.encode([*LINES, " ".join(["the cat"] * 40), "a unicorn", "", *LINES
 STEP = jax.jit(MODEL.log_probs)
 
 
-def naive(line):
+def naive_nll(line):
+    """Nats of each token, step by step from the initial state."""
     state, before, nats = MODEL.initial_state(()), WORDS.eos_id, []
     for token in line.tolist():
         state, log_probs = STEP(PARAMS, state, jnp.asarray(before))
@@ -32,27 +31,27 @@ def naive(line):
     return np.array(nats)
 
 
-@pytest.mark.parametrize(("batch", "long"), [(64, 4096), (4, 30)])
-def test_each_line_alone_in_the_order_of_the_text(monkeypatch, batch, long):
-    monkeypatch.setattr(sentence_scores, "BATCH", batch)
-    monkeypatch.setattr(sentence_scores, "LONG", long)
+@pytest.mark.parametrize(("batch_size", "long_sentence"), [(64, 4096), (4, 30)])
+def test_each_line_is_scored_alone_in_the_order_of_the_text(monkeypatch, batch_size, long_sentence):
+    monkeypatch.setattr(sentence_scores, "BATCH_SIZE", batch_size)
+    monkeypatch.setattr(sentence_scores, "LONG_SENTENCE", long_sentence)
     scores = score_sentences(MODEL, PARAMS, TEXT, WORDS)
     lines = list(TEXT.lines())
     assert [nats.size for nats in scores] == [line.size for line in lines]
     for line, nats in zip(lines, scores, strict=True):
-        np.testing.assert_allclose(nats, naive(line), rtol=1e-11)
+        np.testing.assert_allclose(nats, naive_nll(line), rtol=1e-11)
     empty = [nats for line, nats in zip(lines, scores, strict=True) if line.size == 1]
-    assert len(empty) == 3  # only the line's end, and all alike
+    assert len(empty) == 3  # the end of line only, with equal scores
     assert len({float(nats[0]) for nats in empty}) == 1
 
 
-def test_carry_reads_one_stream():
-    scores = score_sentences(MODEL, PARAMS, TEXT, WORDS, carry=True)
+def test_a_carried_state_reads_the_text_as_one_stream():
+    scores = score_sentences(MODEL, PARAMS, TEXT, WORDS, carry_state=True)
     assert [nats.size for nats in scores] == [line.size for line in TEXT.lines()]
     exact = evaluate(MODEL, PARAMS, TEXT, WORDS)
-    np.testing.assert_allclose(np.concatenate(scores).sum(), exact.nats, rtol=1e-12)
+    np.testing.assert_allclose(np.concatenate(scores).sum(), exact.nll, rtol=1e-12)
     alone = score_sentences(MODEL, PARAMS, TEXT, WORDS)
-    np.testing.assert_allclose(scores[0], alone[0], rtol=1e-12)  # the first has no past either way
+    np.testing.assert_allclose(scores[0], alone[0], rtol=1e-12)  # the first has no context either way
     assert not np.allclose(scores[1], alone[1], rtol=1e-3)
 
 
@@ -67,7 +66,7 @@ def test_probabilities_of_all_continuations_sum_to_one():
     assert probabilities.max() > 2 * probabilities.min()
 
 
-def test_lines_without_any_token_have_no_score():
+def test_a_line_without_tokens_has_an_empty_score():
     letters = build_vocabulary(["abc"], "char", eos=None)
     model = language_model(cells.elman(4, param_dtype=jnp.float64), letters.size)
     scores = score_sentences(model, random_params(model), letters.encode(["ab", "", "c"]), letters)

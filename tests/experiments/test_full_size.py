@@ -11,10 +11,10 @@ from tests.training.tiny import text
 
 #: Preset -> changes that make it small: one preset for each output layer, and one with character inputs.
 SMALL = {
-    "lm1b/rnn-blackout": {"output_options": (("samples", 4), ("power", 0.1))},
+    "lm1b/rnn-blackout": {"output_options": (("num_samples", 4), ("power", 0.1))},
     "lm1b/rnn-maxent": {"output_options": (("order", 9), ("table_size", 4096))},
     "lm1b/lstm-8192-char-cnn": {
-        "output_options": (("samples", 4), ("proposal", "log-uniform")),
+        "output_options": (("num_samples", 4), ("proposal", "log-uniform")),
         "input_options": (("filters", "2+3"), ("characters", 3), ("highways", 1)),
     },
     "lm1b/adaptive-large": {"output_options": (("cutoffs", "2:4"),), "hidden_size": 16},

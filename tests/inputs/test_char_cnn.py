@@ -63,7 +63,7 @@ def test_words_are_told_apart_from_the_start():
 
 def test_gradients_are_those_of_the_whole_table(monkeypatch):
     """Each distinct word is composed once, its cotangents summed; runs without a word change nothing."""
-    monkeypatch.setattr(distinct_words, "WORDS", 3)
+    monkeypatch.setattr(distinct_words, "GROUP", 3)
     layer = make()
     params = random_params(layer)
     ids, rng = np.array([[5, 1], [5, 9], [5, 5]]), np.random.default_rng(1)

@@ -44,12 +44,12 @@ def test_other_words_are_another_layer():
         ("char-cnn", {"filters": -2}, "not -2"),
         ("char-cnn", {"filters": True}, "not True"),
         ("char-cnn", {"filters": 2.5}, "not 2.5"),
-        ("char-cnn", {"characters": 0}, "characters must be a whole number of at least 1"),
-        ("char-cnn", {"highways": -1}, "highways must be a whole number of at least 0"),
-        ("char-cnn", {"highways": "two"}, "highways must be"),
-        ("char-cnn", {"activation": "sigmoid"}, "activation must be one of tanh, relu"),
-        ("char-cnn", {"activation": None}, "activation must be one of"),
-        ("char-cnn", {"max_length": 2}, "max_length must be at least 3"),
+        ("char-cnn", {"characters": 0}, "`characters` must be a whole number of at least 1"),
+        ("char-cnn", {"highways": -1}, "`highways` must be a whole number of at least 0"),
+        ("char-cnn", {"highways": "two"}, "`highways` must be"),
+        ("char-cnn", {"activation": "sigmoid"}, "`activation` must be one of tanh, relu"),
+        ("char-cnn", {"activation": None}, "`activation` must be one of"),
+        ("char-cnn", {"max_length": 2}, "`max_length` must be at least 3"),
     ],
 )
 def test_what_cannot_be_made(name, options, saying):
@@ -60,7 +60,7 @@ def test_what_cannot_be_made(name, options, saying):
 def test_spellings_need_words():
     with pytest.raises(UserError, match="reads how words are written"):
         inputs.make("char-cnn")
-    with pytest.raises(UserError, match="2 spellings do not fit a vocabulary of 3 tokens"):
+    with pytest.raises(UserError, match="`spellings` of 2 tokens do not fit a vocabulary of 3"):
         inputs.make("char-cnn", WORDS).init(jax.random.key(0), 3, 4)
 
 

@@ -39,12 +39,12 @@ def test_equal_by_content():
 
 @pytest.mark.parametrize("length", [2, 0, -1, 3.5, True, "long"])
 def test_no_room_for_a_character(length):
-    with pytest.raises(UserError, match="max_length must be at least 3"):
+    with pytest.raises(UserError, match="`max_length` must be at least 3"):
         Spellings(["a"], length)
 
 
 def test_nothing_to_spell():
-    with pytest.raises(UserError, match="no token to spell"):
+    with pytest.raises(UserError, match="`tokens` is empty"):
         Spellings([])
 
 

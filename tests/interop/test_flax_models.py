@@ -50,7 +50,7 @@ def test_log_probs_loss_and_steps_are_the_models():
     model = model_of()
     params = random_params(model)
     state = jax.tree.map(lambda a: a + 0.3, model.initial_state((B,)))
-    last, nats = model.token_nats(params, state, BATCH.inputs, BATCH.targets)
+    last, nats = model.token_nll(params, state, BATCH.inputs, BATCH.targets)
     total, scored = model.loss_fn(params, state, BATCH, None)
     for call, loss, step in modules(model, params):
         carry, log_probs = call(BATCH.inputs.T, initial_carry=state, return_carry=True)
@@ -72,7 +72,7 @@ def test_log_probs_loss_and_steps_are_the_models():
 OUTPUTS = {
     "softmax": {},
     "maxent": {"order": 2, "table_size": 64, "classes": 3, "l2": 0.1},
-    "importance": {"samples": 4},
+    "importance": {"num_samples": 4},
 }
 
 
@@ -91,7 +91,7 @@ def test_the_gradient_of_the_loss_is_what_training_descends(name):
 
 
 def test_dropout_and_samples_are_drawn_in_training_alone():
-    model = model_of(output=make("nce", WORDS, samples=4), dropout=Dropout(0.5, 0.5, 0.5))
+    model = model_of(output=make("nce", WORDS, num_samples=4), dropout=Dropout(0.5, 0.5, 0.5))
     params = random_params(model)
     exact = jax.jit(model.loss_fn)(params, model.initial_state((B,)), BATCH, None)[0]
     module, variables = LinenLanguageModel(model, time_major=True), to_linen(params)
@@ -182,7 +182,7 @@ def test_fresh_parameters_are_the_models():
         ((TEXT[0],), {}, r"tokens are \(batch, time\), not of shape"),
         ((TEXT,), {"initial_carry": cells.gru(5).initial_state((T + 1,))}, "not a state of this model"),
         ((TEXT,), {"initial_carry": "a state"}, "not a state of this model"),
-        (("the cat",), {}, "tokens must be an array of numbers, not this str"),
+        (("the cat",), {}, "`tokens` must be an array of numbers, not this str"),
         ((TEXT,), {"initial_carry": cells.lstm(5).initial_state((B,))}, "these tokens ask for float32"),
     ],
 )

@@ -164,7 +164,7 @@ def test_bidirectional_cells_and_flax_bidirectional(kind):
         ({"xs": np.ones((B, T, D), np.int32)}, "embed tokens first"),
         ({"seq_lengths": np.ones(B + 1, np.int32)}, rf"seq_lengths has shape \({B + 1},\)"),
         ({"seq_lengths": np.ones(B)}, "whole numbers"),
-        ({"mask": np.ones((T, B), bool)}, rf"mask has shape \({T}, {B}\), but the inputs ask for \({B}, {T}\)"),
+        ({"mask": np.ones((T, B), bool)}, rf"`mask` has shape \({T}, {B}\), but the inputs need \({B}, {T}\)"),
         ({"resets": np.ones(B, bool)}, "resets has shape"),
         ({"initial_carry": (np.zeros((B, H)), np.zeros((B, H)))}, "not a state of this lstm cell"),
         ({"initial_carry": cells.lstm(H + 1).initial_state((B,))}, "does not fit these inputs"),

@@ -144,11 +144,11 @@ def test_what_cannot_be_built():
     for wrong, complaint in (("lstm", "not str"), (cells.no_cell(), "nothing to run")):
         with pytest.raises(UserError, match=complaint):
             NnxCell(wrong, D, rngs=nnx.Rngs(0))
-    with pytest.raises(UserError, match="in_features must be a positive whole number"):
+    with pytest.raises(UserError, match="`in_features` must be a positive whole number"):
         NnxCell(CELL, 0, rngs=nnx.Rngs(0))
     with pytest.raises(UserError, match=r"NnxCell draws its weights from rngs=nnx.Rngs\(seed\), not PRNGKeyArray"):
         NnxCell(CELL, D, rngs=jax.random.key(0))
-    with pytest.raises(UserError, match="inputs must be an array of numbers, not this str"):
+    with pytest.raises(UserError, match="`xs` must be an array of numbers, not this str"):
         NnxRNN(module_of())("the cat")
     with pytest.raises(UserError, match="NnxRNN takes an NnxCell"):
         NnxRNN(CELL)

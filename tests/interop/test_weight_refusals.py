@@ -256,7 +256,7 @@ def test_files(tmp_path):
     for path in (cut, other, empty):
         with pytest.raises(UserError, match="is no safetensors file, or cut off"):
             weights.read_safetensors(path)
-    with pytest.raises(UserError, match="there is no safetensors file"):
+    with pytest.raises(UserError, match="cannot find the safetensors file"):
         weights.read_safetensors(tmp_path / "nowhere.safetensors")
     with pytest.raises(UserError, match="is a directory"):
         weights.read_safetensors(tmp_path)

@@ -1,4 +1,4 @@
-"""No trusted value is wrong: singular products, sizes beyond the range of determinants, and what is no number."""
+"""No trusted value is wrong: singular products, determinants out of range, values that are not finite."""
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from rnnlm_jax.jacobians import (
     log_eigenvalue_moduli,
     lyapunov_of_matrices,
     product_spectrum,
-    recorded_steps,
     spectrum,
     step_log_abs_det,
     top_singular,
 )
-from rnnlm_jax.jacobians.norms import norm
+from rnnlm_jax.jacobians.arithmetic.norms import norm
+from rnnlm_jax.jacobians.graded import products_at_lags
 from rnnlm_jax.jacobians.products import scaled
 from tests.jacobians import exact
 from tests.jacobians.test_eigenvalues import exact as exact_moduli
@@ -28,43 +28,43 @@ KEY = jax.random.key(7)
 SINGULAR = np.array([[[-7, -9, 8], [4, -7, 5], [7, 9, -8]]], np.float32)
 
 
-def test_an_exactly_singular_matrix():
-    """Whether its least value comes out as -inf or as rounding error, it is not trusted; the others are right."""
-    found = product_spectrum(SINGULAR)
-    assert found.trusted.tolist() == [True, True, False]
-    np.testing.assert_allclose(found.log_singular_values[:2], exact_values(SINGULAR)[:2], rtol=0, atol=1e-6)
+def test_the_zero_of_an_exactly_singular_matrix_is_not_trusted():
+    """Its least value may be computed as -inf or as rounding error; the others are right."""
+    result = product_spectrum(SINGULAR)
+    assert result.trusted.tolist() == [True, True, False]
+    np.testing.assert_allclose(result.log_singular_values[:2], exact_values(SINGULAR)[:2], rtol=0, atol=1e-6)
 
 
-def test_columns_that_depend_on_each_other_beside_a_zero_row():
-    """Rank 2: one column is twice another, and the third alone fills the row that their pivot leaves."""
+def test_dependent_columns_beside_a_zero_row_have_trusted_values():
+    """Rank 2: the second column is -2 times the third, and the first is independent of them."""
     matrices = np.array([[[-2, 4, -2], [0, 0, 0], [0, 2, -1]]])
-    found = product_spectrum(matrices)
-    np.testing.assert_allclose(found.log_singular_values, exact_values(matrices), rtol=0, atol=1e-12)
-    assert found.trusted.all()
+    result = product_spectrum(matrices)
+    np.testing.assert_allclose(result.log_singular_values, exact_values(matrices), rtol=0, atol=1e-12)
+    assert result.trusted.all()
 
 
 @pytest.mark.parametrize("arithmetic", ["float64", "float32"])
-def test_random_products_of_every_type(arithmetic):
-    """Some hundred of the six thousand of ``benchmarks.singular_products``."""
+def test_no_trusted_value_of_random_products_is_wrong(arithmetic):
+    """400 of the six thousand products of ``benchmarks.singular_products``."""
     counts = {"values": 0, "trusted": 0}
     for name, dtype, matrices in draws(np.random.default_rng(5), 400, False):
         if name.startswith("network") or (arithmetic == "float32" and name in ("any_size", "graded")):
             continue
-        found = product_spectrum(np.asarray(matrices, np.float64), arithmetic=arithmetic)
-        row = judge(found, exact_values(matrices), arithmetic)
-        assert not row["trusted_and_wrong"], (name, dtype, matrices.tolist(), found)
-        assert not row["beyond_bound"], (name, dtype, matrices.tolist(), found)
+        result = product_spectrum(np.asarray(matrices, np.float64), arithmetic=arithmetic)
+        row = judge(result, exact_values(matrices), arithmetic)
+        assert not row["trusted_and_wrong"], (name, dtype, matrices.tolist(), result)
+        assert not row["beyond_bound"], (name, dtype, matrices.tolist(), result)
         counts = {key: counts[key] + row[key] for key in counts}
     assert counts["trusted"] > 0.7 * counts["values"]
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_products_are_trusted(name):
-    """The nilpotent ones with all their -inf."""
+    """Also the values of -inf of nilpotent products."""
     rng = np.random.default_rng(3)
     for n in SIZES * 5:
-        found = product_spectrum(HEALTHY[name](rng, n))
-        assert found.trusted.all()
+        result = product_spectrum(HEALTHY[name](rng, n))
+        assert result.trusted.all()
 
 
 def test_networks_are_trusted():
@@ -73,65 +73,65 @@ def test_networks_are_trusted():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 2])
-def test_what_is_not_finite_is_not_trusted(bad, place):
+@pytest.mark.parametrize("step", [0, 2])
+def test_products_with_a_factor_that_is_not_finite_are_not_trusted(bad, step):
     matrices = np.random.default_rng(0).normal(size=(3, 4, 4))
-    matrices[place, 1, 2] = bad
-    found = product_spectrum(matrices)
-    assert not found.trusted.any()
-    assert (found.error == np.inf).all()
-    assert np.isnan(found.log_singular_values).all()
-    assert np.isnan(found.log_abs_det)
+    matrices[step, 1, 2] = bad
+    result = product_spectrum(matrices)
+    assert not result.trusted.any()
+    assert (result.error == np.inf).all()
+    assert np.isnan(result.log_singular_values).all()
+    assert np.isnan(result.log_abs_det)
 
 
 def test_a_network_that_overflows_is_not_trusted():
     cell = cells.elman(4, "relu", param_dtype="float64")
     params = cell.init(KEY, 2)._replace(w_h=jnp.full((4, 4), jnp.nan))
-    found = spectrum(cell, params, cell.initial_state(()), jnp.ones((3, 2)))
-    assert not found.trusted.any()
-    assert (found.error == np.inf).all()
-    triples = top_singular(cell, params, cell.initial_state(()), jnp.ones((3, 2)), 2, KEY)
+    result = spectrum(cell, params, cell.initial_state(()), jnp.ones((3, 2)))
+    assert not result.trusted.any()
+    assert (result.error == np.inf).all()
+    triples = top_singular(cell, params, cell.initial_state(()), jnp.ones((3, 2)), k=2, key=KEY)
     assert not (triples.residual < np.inf).any()
 
 
 @pytest.mark.parametrize("size", [1e160, 1e-160, 1e300, 1e-300])
-def test_entries_whose_determinant_is_out_of_range(size):
-    """``slogdet`` of a 2 × 2 matrix forms the determinant."""
+def test_matrices_whose_determinant_is_out_of_range(size):
+    """``slogdet`` of a 2 × 2 matrix forms the determinant, which overflows or underflows here."""
     matrices = size * np.array([[[1.0, 1.0], [2.0, -1.0]]] * 3)
-    found = product_spectrum(matrices)
-    wanted = exact_values(matrices)
-    np.testing.assert_allclose(found.log_singular_values, wanted, rtol=1e-14)
-    np.testing.assert_allclose(found.log_abs_det, wanted.sum(), rtol=1e-14)
-    assert found.trusted.all()
+    result = product_spectrum(matrices)
+    expected = exact_values(matrices)
+    np.testing.assert_allclose(result.log_singular_values, expected, rtol=1e-14)
+    np.testing.assert_allclose(result.log_abs_det, expected.sum(), rtol=1e-14)
+    assert result.trusted.all()
     singular = product_spectrum(size * np.array([[[1.0, 3.0], [2.0, 6.0]]]))
     assert singular.trusted.tolist() == [True, False]
     exponents = lyapunov_of_matrices(matrices, key=KEY)
-    np.testing.assert_allclose(exponents.exponents.sum(), wanted.sum() / 3, rtol=1e-14)
-    np.testing.assert_allclose(exponents.mean_log_abs_det, wanted.sum() / 3, rtol=1e-14)
+    np.testing.assert_allclose(exponents.exponents.sum(), expected.sum() / 3, rtol=1e-14)
+    np.testing.assert_allclose(exponents.mean_log_abs_det, expected.sum() / 3, rtol=1e-14)
     moduli = log_eigenvalue_moduli(matrices)
     np.testing.assert_allclose(moduli.log_moduli, 3 * np.log(size) + 1.5 * np.log(3), rtol=1e-13)
     assert moduli.converged
 
 
-def test_small_matrices_in_float32():
-    """Ten of 1e-20 · [[2, 1], [1, 1]], whose determinants are 1e-40; pushed five at a time, too."""
+def test_exponents_of_small_matrices_in_float32():
+    """Ten times 1e-20 · [[2, 1], [1, 1]], whose determinant is 1e-40; also with a QR every five steps."""
     matrices = np.array([[[2, 1], [1, 1]]] * 10, np.float32) * np.float32(1e-20)
     for interval in (1, 5):
-        found = lyapunov_of_matrices(matrices, key=KEY, qr_interval=interval)
-        np.testing.assert_allclose(found.exponents.sum(), -40 * np.log(10), rtol=1e-5)
-        np.testing.assert_allclose(found.mean_log_abs_det, -40 * np.log(10), rtol=1e-6)
+        result = lyapunov_of_matrices(matrices, key=KEY, qr_interval=interval)
+        np.testing.assert_allclose(result.exponents.sum(), -40 * np.log(10), rtol=1e-5)
+        np.testing.assert_allclose(result.mean_log_abs_det, -40 * np.log(10), rtol=1e-6)
 
 
 def test_small_weights_in_float32():
-    """Everything that a cell's step Jacobians of size 1e-25 go through."""
+    """Every function of a sequence of step Jacobians with entries of 1e-25."""
     cell, steps = cells.linear(4), 6
     w = np.float32(1e-25) * np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     params, state = cell.init(KEY, 2)._replace(w_h=jnp.asarray(w)), cell.initial_state(())
     xs = jnp.ones((steps, 2), jnp.float32)
-    wanted = exact.log_singular_values(np.stack([w.T] * steps).astype(np.float64), 400)
-    np.testing.assert_allclose(spectrum(cell, params, state, xs).log_singular_values[0], wanted, rtol=1e-6)
-    triples = top_singular(cell, params, state, xs, 2, KEY)
-    np.testing.assert_allclose(triples.log_singular_values[0], wanted[0], rtol=1e-5)
+    expected = exact.log_singular_values(np.stack([w.T] * steps).astype(np.float64), 400)
+    np.testing.assert_allclose(spectrum(cell, params, state, xs).log_singular_values[0], expected, rtol=1e-6)
+    triples = top_singular(cell, params, state, xs, k=2, key=KEY)
+    np.testing.assert_allclose(triples.log_singular_values[0], expected[0], rtol=1e-5)
     zs = cell.input_projection(params, xs[0])
     log_det = np.linalg.slogdet(w.astype(np.float64) * 1e25)[1] - 100 * np.log(10)
     np.testing.assert_allclose(step_log_abs_det(cell, params, state, zs), log_det, rtol=1e-5)
@@ -145,72 +145,79 @@ def test_norms_whose_squares_underflow():
     assert scaled(jnp.full((2, 2), 1e300)).log_scale == pytest.approx(300 * np.log(10) + np.log(2))
 
 
-def test_denormal_numbers_are_not_zeros():
-    """A processor may flush them, so what is -inf because of it is not trusted."""
+def test_subnormal_numbers_are_not_taken_for_zeros():
+    """A processor may flush them to zero, so a value of -inf because of that is not trusted."""
     for tiny in (1e-310, 5e-324):
-        found = product_spectrum(np.array([[[1.0, 0.0], [0.0, tiny]]]))
-        assert found.trusted[0] and not found.trusted[1]
-        found = product_spectrum(np.array([[[tiny, tiny], [tiny, -tiny]]]))
-        assert not found.trusted.any() or found.log_singular_values[0] == pytest.approx(np.log(tiny * 2**0.5), abs=1e-6)
+        result = product_spectrum(np.array([[[1.0, 0.0], [0.0, tiny]]]))
+        assert result.trusted[0] and not result.trusted[1]
+        result = product_spectrum(np.array([[[tiny, tiny], [tiny, -tiny]]]))
+        assert not result.trusted.any() or result.log_singular_values[0] == pytest.approx(
+            np.log(tiny * 2**0.5), abs=1e-6
+        )
 
 
-def test_eigenvalues_of_whole_numbers():
-    """Where the certificate says that all have converged, all are within the tolerance."""
+def test_converged_eigenvalues_of_integer_matrices_are_right():
+    """Where all are said to have converged, all are within the tolerance."""
     rng, converged, count = np.random.default_rng(11), 0, 60
     for name, _, matrices in draws(rng, count, False)[:count]:
         if matrices.dtype.name not in INTEGERS:
             continue
         matrices = np.asarray(cast(matrices, "float64"))
-        found, wanted = log_eigenvalue_moduli(matrices), exact_moduli(matrices, 120)
-        if found.converged:
+        result, expected = log_eigenvalue_moduli(matrices), exact_moduli(matrices, 120)
+        if result.converged:
             converged += 1
             np.testing.assert_allclose(
-                found.log_moduli, wanted, rtol=0, atol=1e-6, err_msg=f"{name} {matrices.tolist()}"
+                result.log_moduli, expected, rtol=0, atol=1e-6, err_msg=f"{name} {matrices.tolist()}"
             )
     assert converged > 5
 
 
-def test_a_defective_eigenvalue_is_not_zero_by_rounding():
-    """[[1, 1], [-1, -1]] has the eigenvalue 0 twice, by cancellation: nothing vouches for either."""
-    found = log_eigenvalue_moduli(np.array([[[1, 1], [-1, -1]]]))
-    assert not found.converged
-    assert found.residual.max() == np.inf
+def test_a_double_zero_eigenvalue_by_cancellation_does_not_converge():
+    """[[1, 1], [-1, -1]] has the eigenvalue 0 twice; neither can be proved in floating point."""
+    result = log_eigenvalue_moduli(np.array([[[1, 1], [-1, -1]]]))
+    assert not result.converged
+    assert result.residual.max() == np.inf
 
 
 def test_a_projected_cell_has_as_many_null_directions_as_its_projection_leaves_out():
     cell = cells.projected_lstm(4, projection_size=1, param_dtype="float64")
     params = cell.init(KEY, 3)
     xs = jax.random.normal(jax.random.key(1), (5, 3), jnp.float64)
-    found = spectrum(cell, params, cell.initial_state(()), xs)
-    assert (np.asarray(found.log_singular_values[0, -3:]) == -np.inf).all()
-    assert found.trusted.all()
-    assert (found.error[0, -3:] == 0).all()
-    assert found.log_abs_det.tolist() == [-np.inf]
+    result = spectrum(cell, params, cell.initial_state(()), xs)
+    assert (np.asarray(result.log_singular_values[0, -3:]) == -np.inf).all()
+    assert result.trusted.all()
+    assert (result.error[0, -3:] == 0).all()
+    assert result.log_abs_det.tolist() == [-np.inf]
 
 
 def test_without_a_certificate_the_values_are_the_same():
     cell = cells.lstm(3)
-    given = cell, cell.init(jax.random.key(0), 2), cell.initial_state(()), jax.random.normal(jax.random.key(1), (9, 2))
-    certified, alone = (spectrum(*given, lags=[1, 5, 9], certify=asked) for asked in (True, False))
+    arguments = (
+        cell,
+        cell.init(jax.random.key(0), 2),
+        cell.initial_state(()),
+        jax.random.normal(jax.random.key(1), (9, 2)),
+    )
+    certified, alone = (spectrum(*arguments, lags=[1, 5, 9], certify=certify) for certify in (True, False))
     np.testing.assert_allclose(alone.log_singular_values, certified.log_singular_values, rtol=1e-6)
     assert certified.trusted.all()
     assert not alone.trusted.any()
     assert np.isinf(alone.error).all()
 
 
-@pytest.mark.parametrize("records", [1 << 28, 1 << 10])
-def test_bounds_do_not_depend_on_how_steps_are_cut(monkeypatch, records):
-    """Those of several lags, within a segment or across many, are those of each product by itself."""
-    monkeypatch.setattr(recorded_steps, "RECORDS", records)
-    monkeypatch.setattr(recorded_steps, "CHUNK", 40)
+@pytest.mark.parametrize("record_bytes", [1 << 28, 1 << 10])
+def test_bounds_do_not_depend_on_the_partition_of_time(monkeypatch, record_bytes):
+    """The bounds at several lags, in one segment or many, are those of each product by itself."""
+    monkeypatch.setattr(products_at_lags, "RECORD_BYTES", record_bytes)
+    monkeypatch.setattr(products_at_lags, "CHUNK_ENTRIES", 40)
     cell = cells.elman(3, param_dtype="float64")
     params = jax.tree.map(lambda a: 2 * a, cell.init(jax.random.key(0), 2))
-    given = cell, params, cell.initial_state(()), jax.random.normal(jax.random.key(records), (50, 2))
+    arguments = cell, params, cell.initial_state(()), jax.random.normal(jax.random.key(record_bytes), (50, 2))
     lags = [4, 5, 21, 50]
-    found = spectrum(*given, lags=lags)
+    result = spectrum(*arguments, lags=lags)
     for at, lag in enumerate(lags):
-        alone = spectrum(*given, lags=[lag])
+        alone = spectrum(*arguments, lags=[lag])
         # A bound is made of measured rounding errors, which differ where the compiler orders sums differently.
-        np.testing.assert_allclose(found.error[at], alone.error[0], rtol=0.1)
-        np.testing.assert_allclose(found.log_singular_values[at], alone.log_singular_values[0], rtol=1e-12)
-    assert found.trusted.all()
+        np.testing.assert_allclose(result.error[at], alone.error[0], rtol=0.1)
+        np.testing.assert_allclose(result.log_singular_values[at], alone.log_singular_values[0], rtol=1e-12)
+    assert result.trusted.all()

@@ -1,4 +1,4 @@
-"""Powers of a linear recurrence's Jacobian: its eigenbasis, and the matrix that has none."""
+"""Powers of the Jacobian of a linear recurrence in its eigenbasis, and of a defective matrix without one."""
 
 import jax
 import jax.numpy as jnp
@@ -15,22 +15,22 @@ MATRIX = np.random.default_rng(0).normal(size=(6, 6)) / np.sqrt(6)
 
 
 def jacobians_of_linear(w_h, steps):
-    """``∂h_ℓ/∂h_0`` at every lag, from the cell itself."""
+    """Return a linear cell, its parameters, and its ``∂h_ℓ/∂h_0`` at every lag."""
     cell = cells.linear(len(w_h), param_dtype="float64")
     params = cell.init(jax.random.key(0), 2)._replace(w_h=jnp.asarray(w_h))
     return cell, params, jit(products, static_argnums=0)(cell, params, cell.initial_state(()), jnp.ones((steps, 2)))
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2, 17])
-def test_powers(lag):
+def test_powers_are_those_of_the_matrix(lag):
     basis = eigenbasis(jnp.asarray(MATRIX))
     assert np.iscomplexobj(basis.eigenvalues)
     assert (np.diff(np.abs(basis.eigenvalues)) <= 1e-15).all()
-    wanted = np.linalg.matrix_power(MATRIX, lag)
-    np.testing.assert_allclose(power(basis, lag), wanted, rtol=0, atol=1e-13 * np.abs(wanted).max() + 1e-300)
+    expected = np.linalg.matrix_power(MATRIX, lag)
+    np.testing.assert_allclose(power(basis, lag), expected, rtol=0, atol=1e-13 * np.abs(expected).max() + 1e-300)
 
 
-def test_basis_is_one_of_eigenvectors():
+def test_the_basis_consists_of_eigenvectors():
     basis = eigenbasis(MATRIX)
     np.testing.assert_allclose(MATRIX @ basis.vectors, basis.vectors * basis.eigenvalues, rtol=0, atol=1e-14)
     np.testing.assert_allclose(basis.vectors @ basis.inverse, np.eye(6), rtol=0, atol=1e-14)
@@ -39,34 +39,33 @@ def test_basis_is_one_of_eigenvectors():
 
 
 def test_float32_stays_float32():
-    found = power(eigenbasis(MATRIX.astype(np.float32)), 5)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, np.linalg.matrix_power(MATRIX, 5), rtol=0, atol=1e-5)
+    result = power(eigenbasis(MATRIX.astype(np.float32)), 5)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, np.linalg.matrix_power(MATRIX, 5), rtol=0, atol=1e-5)
 
 
-def test_a_normal_matrix_is_perfectly_conditioned():
+def test_a_normal_matrix_has_condition_number_1():
     q, _ = np.linalg.qr(MATRIX)
     basis = eigenbasis(q)
     np.testing.assert_allclose(basis.condition_number, 1, rtol=1e-12)
     np.testing.assert_allclose(log_component_moduli(basis, [1, 1000]), np.zeros((2, 6)), rtol=0, atol=1e-11)
 
 
-def test_components_of_a_linear_cell():
-    """What the eigenbasis says of a component is what the cell's own Jacobians do to it."""
+def test_components_grow_as_the_jacobians_of_the_cell_stretch_them():
     lags = [1, 4, 9]
-    cell, params, found = jacobians_of_linear(MATRIX.T, 9)
+    cell, params, result = jacobians_of_linear(MATRIX.T, 9)
     basis = eigenbasis(params.w_h.T)
     jacobian = step_jacobian(cell, params, cell.initial_state(()), jnp.ones(2))
     np.testing.assert_allclose(jacobian, MATRIX, rtol=0, atol=1e-15)
     logs = log_component_moduli(basis, lags)
     for row, lag in zip(logs, lags, strict=True):
-        plain = found.plain()[lag - 1]
+        plain = result.plain()[lag - 1]
         np.testing.assert_allclose(plain, power(basis, lag), rtol=0, atol=1e-13)
         stretched = np.linalg.norm(plain @ basis.vectors, axis=0)
-        np.testing.assert_allclose(row, np.log(stretched), rtol=0, atol=1e-10)  # a small one out of large ones
+        np.testing.assert_allclose(row, np.log(stretched), rtol=0, atol=1e-10)  # small ones cancel
 
 
-def test_zero_eigenvalues():
+def test_components_of_zero_eigenvalues():
     logs = log_component_moduli(eigenbasis(np.diag([2.0, 0.0])), [0, 3])
     np.testing.assert_array_equal(logs[0], [0.0, 0.0])
     np.testing.assert_allclose(logs[1, 0], 3 * np.log(2), rtol=1e-15)
@@ -74,16 +73,16 @@ def test_zero_eigenvalues():
 
 
 def test_transient_growth_of_a_defective_matrix():
-    """A spectral radius below 1, and yet growth: no eigenbasis says so, the products do."""
+    """The spectral radius is below 1, but powers grow at first; ``products`` computes them, an eigenbasis cannot."""
     a, b, steps = 0.9, 1.0, 60
     matrix = np.array([[a, b], [0.0, a]])
-    _, _, found = jacobians_of_linear(matrix.T, steps)
+    _, _, result = jacobians_of_linear(matrix.T, steps)
     ell = np.arange(1, steps + 1)
-    wanted = np.zeros((steps, 2, 2))
-    wanted[:, 0, 0] = wanted[:, 1, 1] = a**ell
-    wanted[:, 0, 1] = ell * a ** (ell - 1) * b
-    np.testing.assert_allclose(found.plain(), wanted, rtol=1e-13, atol=0)
-    norms = np.asarray(found.log_scale)
+    expected = np.zeros((steps, 2, 2))
+    expected[:, 0, 0] = expected[:, 1, 1] = a**ell
+    expected[:, 0, 1] = ell * a ** (ell - 1) * b
+    np.testing.assert_allclose(result.plain(), expected, rtol=1e-13, atol=0)
+    norms = np.asarray(result.log_scale)
     assert norms.argmax() + 1 == 9
     assert norms.max() > np.log(3.8)
     assert norms[-1] < np.log(0.15)
@@ -97,7 +96,7 @@ def test_transient_growth_of_a_defective_matrix():
         power(exactly_singular, 1)
 
 
-def test_bad_input():
+def test_wrong_shapes_values_and_lags_are_refused():
     for shape in ((2, 3), (2, 2, 2)):
         with pytest.raises(UserError, match="square"):
             eigenbasis(np.zeros(shape))

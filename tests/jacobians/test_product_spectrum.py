@@ -1,4 +1,4 @@
-"""Spectra of long products against hundreds of digits, closed forms, and exactly singular matrices."""
+"""Spectra of long products against hundreds of digits and closed forms, and of exactly singular matrices."""
 
 import functools
 
@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.jacobians import product_spectrum, spectrum
-from rnnlm_jax.jacobians.step_jacobian import jacobian_of, structured_jacobian
+from rnnlm_jax.jacobians.step_jacobian import jacobian_function, structured_jacobian
 from rnnlm_jax.jacobians.trajectory import trajectory
 from tests.jacobians import exact
 from tests.unroll.programs import jit
@@ -17,7 +17,7 @@ from tests.unroll.programs import jit
 PRODUCT_SPECTRUM = jit(product_spectrum)
 IN_FLOAT32 = jit(functools.partial(product_spectrum, arithmetic="float32"))
 
-#: Cells whose Jacobians have twelve rows or eight.
+#: Cells with 12 or 8 state dimensions.
 NETWORKS = {
     "tanh": cells.elman(12, recurrent_init=jax.nn.initializers.normal(12**-0.5), param_dtype="float64"),
     "lstm": cells.lstm(6, param_dtype="float64"),
@@ -27,7 +27,7 @@ NETWORKS = {
 
 @functools.cache
 def whole_sequence(name):
-    """Step Jacobians along 1000 random inputs, rounded to float32 so that both precisions read the same matrices."""
+    """Return step Jacobians along 1000 random inputs, rounded to float32 so that both dtypes get the same matrices."""
     cell = NETWORKS[name]
 
     @jit
@@ -50,19 +50,19 @@ def jacobians(name, steps):
 
 @functools.cache
 def exactly(name, steps, digits):
-    """Log singular values of the product of these matrices, with so many digits on the way."""
+    """Return the log singular values of the product of the first ``steps`` matrices, computed with ``digits``."""
     return exact.log_singular_values(jacobians(name, steps), digits)
 
 
 def padded(matrices, dtype):
-    """Identities after the matrices, which change no product: one shape for all lags, hence one compilation."""
+    """Append identities, which do not change the product, so that one program serves all lags."""
     n = matrices.shape[-1]
     rest = np.broadcast_to(np.eye(n), (1000 - len(matrices), n, n))
     return jnp.asarray(np.concatenate([matrices, rest]), dtype)
 
 
 def naive(matrices):
-    """What most tools do: multiply, then take singular values."""
+    """Return the log singular values of the plain product."""
     product = np.eye(matrices.shape[-1], dtype=matrices.dtype)
     for matrix in matrices:
         product = matrix @ product
@@ -70,7 +70,7 @@ def naive(matrices):
         return np.log(np.linalg.svd(product, compute_uv=False))
 
 
-#: Lag, digits that hold the spread at it, nats that float64 and float32 may be off, values that a plain product gets.
+#: Lag; digits of the reference; nats that float64 and float32 may be off; values that a plain product gets right.
 LAGS = [(20, 100, 1e-9, 1e-3, 11), (60, 200, 1e-9, 1e-3, 6), (150, 400, 1e-9, 1e-3, 5), (1000, 2400, 1e-8, 1e-2, 3)]
 
 
@@ -80,75 +80,74 @@ LAGS = [(20, 100, 1e-9, 1e-3, 11), (60, 200, 1e-9, 1e-3, 6), (150, 400, 1e-9, 1e
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_value_is_right_at_every_lag(name, lag, digits, in_float64, in_float32, plain):
     matrices = jacobians(name, lag)
-    wanted = exactly(name, lag, digits)
-    assert wanted[0] - wanted[-1] < 0.8 * digits * np.log(10)  # the reference has digits to spare
+    expected = exactly(name, lag, digits)
+    assert expected[0] - expected[-1] < 0.8 * digits * np.log(10)  # the reference has enough digits
     for dtype, allowed in ((np.float64, in_float64), (np.float32, in_float32)):
-        found = PRODUCT_SPECTRUM(padded(matrices, dtype))
-        assert found.log_singular_values.dtype == dtype
-        np.testing.assert_allclose(found.log_singular_values, wanted, rtol=0, atol=allowed)
-        np.testing.assert_allclose(found.log_abs_det, wanted.sum(), rtol=1e-6 if dtype == np.float32 else 1e-12)
-        assert found.trusted.all()
-        off = np.abs(np.asarray(found.log_singular_values, np.float64) - wanted)
-        assert (off <= found.error).all()
-    right = np.abs(naive(matrices.astype(np.float64)) - wanted) < 1e-6
-    if name != "gru":  # whose spread is small for its size
-        assert right.sum() <= plain < wanted.size
+        result = PRODUCT_SPECTRUM(padded(matrices, dtype))
+        assert result.log_singular_values.dtype == dtype
+        np.testing.assert_allclose(result.log_singular_values, expected, rtol=0, atol=allowed)
+        np.testing.assert_allclose(result.log_abs_det, expected.sum(), rtol=1e-6 if dtype == np.float32 else 1e-12)
+        assert result.trusted.all()
+        off = np.abs(np.asarray(result.log_singular_values, np.float64) - expected)
+        assert (off <= result.error).all()
+    right = np.abs(naive(matrices.astype(np.float64)) - expected) < 1e-6
+    if name != "gru":  # its spread is small
+        assert right.sum() <= plain < expected.size
 
 
 @pytest.mark.parametrize(("lag", "digits", "allowed"), [(20, 100, 1e-3), (150, 400, 1e-3), (1000, 2400, 1e-2)])
 def test_float32_arithmetic_is_enough_for_a_tanh_network(lag, digits, allowed):
-    """As on a TPU, which has nothing wider."""
+    """A TPU has no wider dtype."""
     matrices = jacobians("tanh", lag)
-    found, wanted = IN_FLOAT32(padded(matrices, "float32")), exactly("tanh", lag, digits)
-    np.testing.assert_allclose(found.log_singular_values, wanted, atol=allowed)
-    assert (np.abs(np.asarray(found.log_singular_values, np.float64) - wanted) <= found.error).all()
-    assert np.isfinite(found.error[:2]).all()  # the bound adds up the largest error of every operation
+    result, expected = IN_FLOAT32(padded(matrices, "float32")), exactly("tanh", lag, digits)
+    np.testing.assert_allclose(result.log_singular_values, expected, atol=allowed)
+    assert (np.abs(np.asarray(result.log_singular_values, np.float64) - expected) <= result.error).all()
+    assert np.isfinite(result.error[:2]).all()  # the bound sums the largest error of every operation
 
 
 @pytest.mark.parametrize("arithmetic", ["float32", "float64"])
-def test_ten_thousand_halves(arithmetic):
-    """Every digit that the type can hold, in either arithmetic."""
+def test_ten_thousand_halves_are_right_to_the_last_digit(arithmetic):
     matrices = np.broadcast_to(0.5 * np.eye(2, dtype=arithmetic), (10_000, 2, 2))
-    found = jit(lambda m: product_spectrum(m, arithmetic=arithmetic))(matrices)
-    wanted = np.dtype(arithmetic).type(-6931.47180559945309417)
-    np.testing.assert_array_equal(found.log_singular_values, [wanted, wanted])
-    np.testing.assert_array_max_ulp(np.asarray(found.log_abs_det), 2 * wanted, 1)
-    assert found.trusted.all() == (arithmetic == "float64")
-    assert found.error.max() < (1e-10 if arithmetic == "float64" else 0.1)
+    result = jit(lambda m: product_spectrum(m, arithmetic=arithmetic))(matrices)
+    expected = np.dtype(arithmetic).type(-6931.47180559945309417)
+    np.testing.assert_array_equal(result.log_singular_values, [expected, expected])
+    np.testing.assert_array_max_ulp(np.asarray(result.log_abs_det), 2 * expected, 1)
+    assert result.trusted.all() == (arithmetic == "float64")
+    assert result.error.max() < (1e-10 if arithmetic == "float64" else 0.1)
 
 
 def test_float64_is_used_where_x64_is_off():
-    """Float32 matrices with an ill-conditioned step, as users have them: the log singular values are right to 1e-4."""
+    """For float32 matrices with an ill-conditioned step, values are right to 1e-4."""
     matrices = jacobians("lstm", 150)
     with jax.enable_x64(False):
-        found = jit(product_spectrum)(jnp.asarray(matrices))
-        assert found.log_singular_values.dtype == jnp.float32
-    np.testing.assert_allclose(found.log_singular_values, exactly("lstm", 150, 400), rtol=0, atol=1e-4)
+        result = jit(product_spectrum)(jnp.asarray(matrices))
+        assert result.log_singular_values.dtype == jnp.float32
+    np.testing.assert_allclose(result.log_singular_values, exactly("lstm", 150, 400), rtol=0, atol=1e-4)
 
 
 def test_orthogonal_matrices_have_all_values_one():
     q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(9, 9)))
-    found = PRODUCT_SPECTRUM(jnp.asarray(np.stack([q] * 200)))
-    np.testing.assert_allclose(found.log_singular_values, np.zeros(9), rtol=0, atol=1e-12)
+    result = PRODUCT_SPECTRUM(jnp.asarray(np.stack([q] * 200)))
+    np.testing.assert_allclose(result.log_singular_values, np.zeros(9), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("lag", [1, 10, 100])
 def test_transient_growth_of_a_non_normal_matrix(lag):
     a, b = 0.9, 1.0
     matrices = np.array([[[a, b], [0.0, a]]] * lag)
-    found = PRODUCT_SPECTRUM(padded(matrices, "float64"))
-    wanted = exact.log_singular_values(matrices, 60)
-    np.testing.assert_allclose(found.log_singular_values, wanted, rtol=0, atol=1e-12)
+    result = PRODUCT_SPECTRUM(padded(matrices, "float64"))
+    expected = exact.log_singular_values(matrices, 60)
+    np.testing.assert_allclose(result.log_singular_values, expected, rtol=0, atol=1e-12)
 
 
 def test_near_equal_values_are_resolved():
     rng = np.random.default_rng(2)
     u, v = (np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(2))
     logs = np.array([3.0, 3.0 - 1e-3, 3.0 - 2e-3, -40.0, -40.0 - 1e-6, -400.0])
-    # the factor with tiny values stands first and diagonal: it is exact as written
-    found = PRODUCT_SPECTRUM(jnp.asarray(np.stack([v, np.diag(np.exp(logs)), u])))
-    np.testing.assert_allclose(found.log_singular_values, logs, rtol=0, atol=1e-12)
-    assert found.error.max() < 1e-11
+    # the factor with tiny values is diagonal and the second: its entries are exact
+    result = PRODUCT_SPECTRUM(jnp.asarray(np.stack([v, np.diag(np.exp(logs)), u])))
+    np.testing.assert_allclose(result.log_singular_values, logs, rtol=0, atol=1e-12)
+    assert result.error.max() < 1e-11
 
 
 @pytest.mark.parametrize("kind", ["zero row", "zero column", "repeated column"])
@@ -160,31 +159,31 @@ def test_exactly_singular_factors_give_minus_infinity(kind):
         w[:, 4] = 0.0
     else:
         w[:, 4] = 2.0 * w[:, 1]
-    found = PRODUCT_SPECTRUM(jnp.asarray(np.stack([w] * 4)))
-    values = np.asarray(found.log_singular_values)
+    result = PRODUCT_SPECTRUM(jnp.asarray(np.stack([w] * 4)))
+    values = np.asarray(result.log_singular_values)
     assert values[-1] == -np.inf
-    wanted = np.log(np.linalg.svd(np.linalg.matrix_power(w, 4), compute_uv=False)[:5])
-    np.testing.assert_allclose(values[:5], wanted, rtol=0, atol=1e-6)
+    expected = np.log(np.linalg.svd(np.linalg.matrix_power(w, 4), compute_uv=False)[:5])
+    np.testing.assert_allclose(values[:5], expected, rtol=0, atol=1e-6)
     assert not np.isnan(values).any()
 
 
-def test_a_carousel_that_never_forgets():
-    """f = 1 and i = 0: the cell's part stays the identity for ever, the rest dies."""
+def test_an_lstm_that_never_forgets_keeps_h_singular_values():
+    """With f = 1 and i = 0, ∂c_i/∂c_j is the identity at any lag, and all else is zero."""
     cell = cells.lstm(3, param_dtype="float64")
     zeros = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 2))
     params = zeros._replace(b=jnp.concatenate([jnp.full(3, -1e3), jnp.full(3, 1e3), jnp.zeros(6)]))
     state = cell.initial_state(())._replace(cell=jnp.asarray([0.5, -1.0, 2.0]))
-    found = jit(lambda params: spectrum(cell, params, state, jnp.zeros((50, 2)), lags=(1, 50)))(params)
-    live = np.asarray(found.log_singular_values)
+    result = jit(lambda params: spectrum(cell, params, state, jnp.zeros((50, 2)), lags=(1, 50)))(params)
+    live = np.asarray(result.log_singular_values)
     slope = 0.5 * (1 - np.tanh([0.5, -1.0, 2.0]) ** 2)  # of h' with respect to c
-    wanted = np.sort(0.5 * np.log(1 + slope**2))[::-1]
+    expected = np.sort(0.5 * np.log(1 + slope**2))[::-1]
     for values in live:
-        np.testing.assert_allclose(values[:3], wanted, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(values[:3], expected, rtol=0, atol=1e-13)
         assert (values[3:] == -np.inf).all()
 
 
 @pytest.mark.parametrize("make", [cells.lstm, cells.layer_norm_lstm], ids=lambda make: make.__name__)
-def test_streaming_from_a_cell_equals_the_stored_matrices(make):
+def test_the_spectrum_of_a_cell_is_that_of_its_stored_jacobians(make):
     cell = make(4, param_dtype="float64")
     params = cell.init(jax.random.key(0), 3)
     xs = jax.random.normal(jax.random.key(1), (12, 3), jnp.float64)
@@ -194,33 +193,35 @@ def test_streaming_from_a_cell_equals_the_stored_matrices(make):
     def stored(params, xs):
         zs = cell.input_projection(params, xs)
         before = trajectory(cell, params, start, zs).before
-        return jax.vmap(jacobian_of(cell, params))(before, zs)
+        return jax.vmap(jacobian_function(cell, params))(before, zs)
 
     matrices = stored(params, xs)
-    found = jit(lambda params, xs: spectrum(cell, params, start, xs, lags=(12, 1, 5)))(params, xs)
+    result = jit(lambda params, xs: spectrum(cell, params, start, xs, lags=(12, 1, 5)))(params, xs)
     for row, lag in enumerate((1, 5, 12)):
         rest = jnp.broadcast_to(jnp.eye(8), (12 - lag, 8, 8))
-        wanted = PRODUCT_SPECTRUM(jnp.concatenate([matrices[:lag], rest]))
-        # normalisation leaves nearly singular matrices, whose least values feel the last bit of each entry
-        np.testing.assert_allclose(found.log_singular_values[row], wanted.log_singular_values, rtol=1e-10, atol=1e-10)
-        np.testing.assert_allclose(found.log_abs_det[row], wanted.log_abs_det, rtol=1e-10, atol=1e-10)
+        expected = PRODUCT_SPECTRUM(jnp.concatenate([matrices[:lag], rest]))
+        # layer normalisation gives nearly singular matrices; their least values depend on every last bit
+        np.testing.assert_allclose(
+            result.log_singular_values[row], expected.log_singular_values, rtol=1e-10, atol=1e-10
+        )
+        np.testing.assert_allclose(result.log_abs_det[row], expected.log_abs_det, rtol=1e-10, atol=1e-10)
 
 
 def test_the_determinant_of_an_lstm_at_lag_1000():
-    """The closed form, which knows nothing of the matrices, is the sum of all log singular values to 1e-11."""
+    """The closed form, computed without the matrices, is the sum of all log singular values to 1e-11."""
     cell = cells.lstm(6, param_dtype="float64")
     params = cell.init(jax.random.key(0), 3)
     xs = jax.random.normal(jax.random.key(1), (1000, 3), jnp.float64)
-    found = jit(lambda xs: spectrum(cell, params, cell.initial_state(()), xs, lags=(500, 1000)))(xs)
-    np.testing.assert_allclose(found.log_singular_values.sum(axis=1), found.log_abs_det, rtol=1e-11)
-    assert found.trusted.all()
+    result = jit(lambda xs: spectrum(cell, params, cell.initial_state(()), xs, lags=(500, 1000)))(xs)
+    np.testing.assert_allclose(result.log_singular_values.sum(axis=1), result.log_abs_det, rtol=1e-11)
+    assert result.trusted.all()
 
 
-def test_bad_input():
+def test_wrong_shapes_and_lags_are_refused():
     with pytest.raises(UserError, match="square"):
         product_spectrum(jnp.zeros((3, 2, 4)))
     cell = cells.elman(2)
     params = cell.init(jax.random.key(0), 2)
     for lags in ((0,), (-1,), (6,), ()):
-        with pytest.raises(UserError, match="lags must lie between 1 and the 5 steps"):
+        with pytest.raises(UserError, match="`lags` must lie between 1 and the 5 steps"):
             spectrum(cell, params, cell.initial_state(()), jnp.zeros((5, 2)), lags=lags)

@@ -1,4 +1,4 @@
-"""Step Jacobians of saturated cells, every entry against 220 digits; and the spectrum of a saturated cell."""
+"""Step Jacobians of saturated cells, every entry against 220 digits, and the spectrum of a saturated cell."""
 
 import functools
 
@@ -25,30 +25,30 @@ def cell_of(name, dtype):
 
 
 def odd_eighths(rng, shape):
-    """Numbers of about 1, none close to 1, that stay exact, also in float32, added to any of ``SCALES``."""
+    """Return random odd multiples of 1/8, whose sums with any of ``SCALES`` are exact in float32."""
     return rng.choice([-11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11], shape) / 8
 
 
 @functools.cache
 def points(name):
-    """Parameters and states of a cell, as NumPy arrays, whose preactivations are each of ``SCALES`` in size."""
+    """Return parameters and states of a cell, as NumPy arrays, one pair for each of ``SCALES`` of preactivations."""
     cell, rng = cell_of(name, "float64"), np.random.default_rng(5)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
     base, state = jax.tree.map(lambda s: odd_eighths(rng, s.shape), shapes)
     biases = "b_h" if name == "feed-forward" else "b"
     signs = rng.choice([-1, 1], getattr(base, biases).shape)
-    found = []
+    result = []
     for scale in SCALES:
         moved = state._replace(cell=scale * np.array([0.5, -0.25, 0.15625])) if "cell" in state._fields else state
-        found.append((base._replace(**{biases: getattr(base, biases) + scale * signs}), moved))
-    return found
+        result.append((base._replace(**{biases: getattr(base, biases) + scale * signs}), moved))
+    return result
 
 
 @functools.cache
 def exact(name):
-    """``∂s_t/∂s_{t-1}`` at each of the points, two columns of it a pass."""
+    """Return ``∂s_t/∂s_{t-1}`` at each of the points, computed two columns at a time."""
     step = reference.CELLS[name][0]
-    found = []
+    result = []
     with mpmath.workdps(220):
         for params, state in points(name):
             sizes = [part.size for part in state]
@@ -61,9 +61,9 @@ def exact(name):
                 moving = hyper_dual.arrays(np.concatenate(state), u, v)
                 after, _ = step(p, hyper_dual.arrays(np.ones(D), np.zeros(D), np.zeros(D)), np.split(moving, splits))
                 parts = [hyper_dual.of(entry).parts for entry in np.concatenate(after)]
-                columns += [[float(part[along]) for part in parts] for along in (1, 2)]
-            found.append(np.array(columns[:n]).T)
-    return np.array(found)
+                columns += [[float(part[direction]) for part in parts] for direction in (1, 2)]
+            result.append(np.array(columns[:n]).T)
+    return np.array(result)
 
 
 @functools.partial(jit, static_argnums=0)
@@ -79,18 +79,18 @@ def both_ways(cell, params, states):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", cells.names())
-def test_every_entry(name, dtype):
-    about = jnp.finfo(dtype)
+def test_every_entry_is_accurate(name, dtype):
+    info = jnp.finfo(dtype)
     params, states = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *points(name))
-    wanted = exact(name)
-    room = 64 * float(about.eps) * (1 + np.array(SCALES))[:, None, None] * np.abs(wanted) + 64 * float(about.tiny)
-    for found in both_ways(cell_of(name, dtype), params, states):
-        wrong = np.abs(np.asarray(found, np.float64) - wanted) > room
-        assert not wrong.any(), (np.argwhere(wrong), np.asarray(found)[wrong], wanted[wrong])
+    expected = exact(name)
+    allowed = 64 * float(info.eps) * (1 + np.array(SCALES))[:, None, None] * np.abs(expected) + 64 * float(info.tiny)
+    for result in both_ways(cell_of(name, dtype), params, states):
+        wrong = np.abs(np.asarray(result, np.float64) - expected) > allowed
+        assert not wrong.any(), (np.argwhere(wrong), np.asarray(result)[wrong], expected[wrong])
 
 
-def test_the_spectrum_of_a_shut_gru_in_float32():
-    """It was 46 nats off, with 4 of 4 values trusted: slopes of 1e-7 were formed as differences from 1."""
+def test_the_spectrum_of_a_gru_with_saturated_gates_in_float32():
+    """It was 46 nats off once, with all values trusted, because derivatives of 1e-7 were differences from 1."""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: cells.gru(4).init(jax.random.key(0), 2))
     params = jax.tree.map(lambda s: rng.integers(-8, 9, s.shape) / 8, shapes)
@@ -102,7 +102,7 @@ def test_the_spectrum_of_a_shut_gru_in_float32():
         return cell, *jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, cell.initial_state(()), xs))
 
     factors = jit(step_jacobians, static_argnums=0)(*in_type("float64"))
-    wanted = log_singular_values(np.asarray(factors), 600)
-    found = jacobians.spectrum(*in_type("float32"))
-    assert found.trusted.all()
-    np.testing.assert_allclose(found.log_singular_values[0], wanted, rtol=0, atol=1e-2)
+    expected = log_singular_values(np.asarray(factors), 600)
+    result = jacobians.spectrum(*in_type("float32"))
+    assert result.trusted.all()
+    np.testing.assert_allclose(result.log_singular_values[0], expected, rtol=0, atol=1e-2)

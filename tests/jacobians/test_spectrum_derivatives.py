@@ -1,4 +1,4 @@
-"""Derivatives of singular spectra, against mpmath at any spread, and against differences of the values for cells."""
+"""Derivatives of singular spectra: of matrices against mpmath, of cells against finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ FAMILIES = {
 
 
 def exactly(matrices, digits=400):
-    """Values, and ``u_iᵀ J_T ⋯ J_{t+1} ⊗ J_{t-1} ⋯ J_1 v_i / σ_i``; zeros of values that are -inf."""
+    """Return log values and ``u_iᵀ J_T ⋯ J_{t+1} ⊗ J_{t-1} ⋯ J_1 v_i / σ_i``, which is zero for values of -inf."""
     with mpmath.workdps(digits):
         factors = [mpmath.matrix(matrix.tolist()) for matrix in matrices]
         before, after = [mpmath.eye(N)], [mpmath.eye(N)]
@@ -57,35 +57,35 @@ def exactly(matrices, digits=400):
 @jax.jit
 def slopes_of(matrices):
     def values(matrices):
-        found = jacobians.product_spectrum(matrices, certify=False)
-        return found.log_singular_values, (found.log_singular_values, found.log_abs_det)
+        result = jacobians.product_spectrum(matrices, certify=False)
+        return result.log_singular_values, (result.log_singular_values, result.log_abs_det)
 
     slopes, (logs, log_abs_det) = jax.jacrev(values, has_aux=True)(matrices)
     return logs, slopes, log_abs_det
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_products(name):
-    """Each entry, as a part of the largest of its value and factor; and one step of each factor along itself is one."""
+def test_derivatives_with_respect_to_every_factor(name):
+    """Each entry relative to the largest for its value and factor; and the derivative along a factor itself is 1."""
     matrices = FAMILIES[name]
-    values, wanted = exactly(matrices)
-    found, slopes, _ = slopes_of(matrices)
-    np.testing.assert_allclose(found, values, rtol=1e-12)
-    sizes = np.abs(wanted).max(axis=(2, 3), keepdims=True)
-    np.testing.assert_allclose(slopes / np.where(sizes, sizes, 1), wanted / np.where(sizes, sizes, 1), atol=1e-9)
+    values, expected = exactly(matrices)
+    result, slopes, _ = slopes_of(matrices)
+    np.testing.assert_allclose(result, values, rtol=1e-12)
+    sizes = np.abs(expected).max(axis=(2, 3), keepdims=True)
+    np.testing.assert_allclose(slopes / np.where(sizes, sizes, 1), expected / np.where(sizes, sizes, 1), atol=1e-9)
     euler = (np.asarray(slopes) * matrices).sum(axis=(2, 3))
     np.testing.assert_allclose(euler, np.broadcast_to(np.isfinite(values)[:, None], euler.shape), atol=1e-9)
 
 
-def test_what_is_not_finite_has_no_derivative():
+def test_derivatives_are_nan_if_a_factor_is_not_finite():
     bad = RANDOM.copy()
     bad[3, 0, 0] = np.nan
     assert np.isnan(slopes_of(bad)[1]).all()
 
 
 @pytest.mark.parametrize("make", [cells.lstm, cells.elman], ids=["lstm", "elman"])
-def test_cells(make):
-    """With respect to parameters, state and inputs, at several lags, both modes; nothing of the certificate."""
+def test_derivatives_with_respect_to_parameters_state_and_inputs(make):
+    """At several lags, in both modes; those of the error bounds are 0."""
     cell = make(2, param_dtype="float64")
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), 2), cell.initial_state(())))
     rng = np.random.default_rng(0)
@@ -93,14 +93,14 @@ def test_cells(make):
     flat, unravel = ravel_pytree(point)
 
     def values(flat):
-        found = jacobians.spectrum(cell, *unravel(flat), lags=[2, 5])
-        return jnp.concatenate([found.log_singular_values.ravel(), found.log_abs_det, found.error.ravel()])
+        result = jacobians.spectrum(cell, *unravel(flat), lags=[2, 5])
+        return jnp.concatenate([result.log_singular_values.ravel(), result.log_abs_det, result.error.ravel()])
 
     direction, step = rng.normal(size=flat.shape), 1e-5
     value, moved = jax.jit(lambda x, d: jax.jvp(values, (x,), (d,)))(flat, direction)
     count = value.size - 2 * jacobians.state_size(cell)
-    wanted = (values(flat + step * direction) - values(flat - step * direction)) / (2 * step)
-    np.testing.assert_allclose(moved[:count], wanted[:count], rtol=1e-6, atol=1e-8)
+    expected = (values(flat + step * direction) - values(flat - step * direction)) / (2 * step)
+    np.testing.assert_allclose(moved[:count], expected[:count], rtol=1e-6, atol=1e-8)
     np.testing.assert_array_equal(moved[count:], 0)
     weights = rng.normal(size=value.shape)
     gradient = jax.jit(jax.grad(lambda x: values(x) @ weights))(flat)

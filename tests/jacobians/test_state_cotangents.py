@@ -1,4 +1,4 @@
-"""∂E/∂s_t against the gradient with respect to a shift of each state."""
+"""``∂E/∂s_t`` is the gradient with respect to a change added to each state."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_it_is_the_gradient_with_respect_to_shifts(name):
+def test_cotangents_are_gradients_with_respect_to_added_changes(name):
     cell, rng = MAKERS[name](), np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state((B,))))
     params, state = jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape)), shapes)
@@ -34,8 +34,8 @@ def test_it_is_the_gradient_with_respect_to_shifts(name):
             total += (errors[t] * cell.readout(params, s)).sum()
         return total
 
-    wanted = jit(jax.grad(loss))(jax.tree.map(lambda a: jnp.zeros((T, *a.shape)), state))
-    found = jit(state_cotangents, static_argnums=0)(cell, params, state, xs, errors)
-    assert jax.tree.structure(found) == jax.tree.structure(wanted)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    expected = jit(jax.grad(loss))(jax.tree.map(lambda a: jnp.zeros((T, *a.shape)), state))
+    result = jit(state_cotangents, static_argnums=0)(cell, params, state, xs, output_cotangents=errors)
+    assert jax.tree.structure(result) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)

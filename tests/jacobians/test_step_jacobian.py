@@ -1,4 +1,4 @@
-"""Three ways to a step Jacobian, and the closed forms, in float64."""
+"""Step Jacobians: all ways to compute them agree with automatic differentiation and closed forms, in float64."""
 
 import functools
 
@@ -17,7 +17,7 @@ SPLITTING = [name for name in cells.names() if cells.make(name, H).splits]
 
 
 def case(name, seed=0):
-    """A cell, with every parameter and the state random and not zero."""
+    """Return a cell, random parameters and state, none of them zero, and an input."""
     make = dict.fromkeys(cells.names(), lambda: cells.make(name, H, param_dtype="float64"))
     make[STACK] = lambda: cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"))
     cell = make[name]()
@@ -29,7 +29,7 @@ def case(name, seed=0):
 
 @functools.partial(jax.jit, static_argnums=0)
 def every_way(cell, params, state, x):
-    """The step's Jacobian by automatic differentiation, and by every way of the library."""
+    """Return the step's Jacobian by automatic differentiation, and by every other way of the library."""
     z = cell.input_projection(params, x)
     operator, basis = step_operator(cell, params, state, z), jnp.eye(state_size(cell))
     ways = {
@@ -43,21 +43,21 @@ def every_way(cell, params, state, x):
 
 
 @pytest.mark.parametrize("name", [*cells.names(), STACK])
-def test_every_way_leads_to_one_matrix(name):
-    wanted, ways = every_way(*case(name))
+def test_every_way_agrees_with_autodiff(name):
+    expected, ways = every_way(*case(name))
     assert ("structured" in ways) == (name in SPLITTING)
-    for way, found in ways.items():
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12, err_msg=way)
+    for way, result in ways.items():
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12, err_msg=way)
 
 
-def test_elman_closed_form():
+def test_the_closed_form_of_an_elman_cell():
     cell, params, state, x = case("elman-tanh")
     a = x @ params.w_x + state.hidden @ params.w_h + params.b
-    wanted = (1 - np.tanh(a) ** 2)[:, None] * params.w_h.T
-    np.testing.assert_allclose(step_jacobian(cell, params, state, x), wanted, rtol=0, atol=1e-14)
+    expected = (1 - np.tanh(a) ** 2)[:, None] * params.w_h.T
+    np.testing.assert_allclose(step_jacobian(cell, params, state, x), expected, rtol=0, atol=1e-14)
 
 
-def test_lstm_closed_form_and_determinant():
+def test_the_closed_form_and_determinant_of_an_lstm():
     cell, params, state, x = case("lstm")
     sigmoid = jax.nn.sigmoid
     a = x @ params.w_x + state.hidden @ params.w_h + params.b
@@ -68,16 +68,16 @@ def test_lstm_closed_form_and_determinant():
     block_a = diag(state.cell * f * (1 - f)) @ u_f + diag(g * i * (1 - i)) @ u_i + diag(i * (1 - g**2)) @ u_g
     e = diag(o * (1 - jnp.tanh(c) ** 2))
     block_b = diag(jnp.tanh(c) * o * (1 - o)) @ u_o
-    wanted = jnp.block([[block_b + e @ block_a, e @ diag(f)], [block_a, diag(f)]])
-    found = step_jacobian(cell, params, state, x)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+    expected = jnp.block([[block_b + e @ block_a, e @ diag(f)], [block_a, diag(f)]])
+    result = step_jacobian(cell, params, state, x)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14)
 
     log_det = jnp.log(f).sum() + jnp.log(jnp.abs(jnp.tanh(c))).sum() + jnp.log(o * (1 - o)).sum()
     log_det += jnp.linalg.slogdet(u_o)[1]
-    np.testing.assert_allclose(jnp.linalg.slogdet(found)[1], log_det, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(jnp.linalg.slogdet(result)[1], log_det, rtol=0, atol=1e-11)
 
 
-def test_a_cell_that_does_not_split_has_no_structure():
+def test_the_structured_jacobian_of_a_cell_that_does_not_split_is_refused():
     cell, params, state, x = case("gru-reset-before")
     with pytest.raises(UserError, match="does not split"):
         structured_jacobian(cell, params, state, cell.input_projection(params, x))

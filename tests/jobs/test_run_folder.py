@@ -189,6 +189,6 @@ def test_an_error_of_tracing_is_not_put_down_to_options(monkeypatch):
     def fails(self, *arguments):
         raise ValueError("something else altogether")
 
-    monkeypatch.setattr(LanguageModel, "token_nats", fails)
+    monkeypatch.setattr(LanguageModel, "token_nll", fails)
     with pytest.raises(ValueError, match="^something else altogether"):
         build_model(ModelConfig(cell="gru", hidden_size=8), 11)

@@ -31,7 +31,7 @@ def test_products_of_classes(hidden):
         both = jax.jit(
             lambda a, b, f=operation, s=static: (
                 f(a, b, *plan, width=width, **s),
-                f.meaning(a, b, *plan, width=width, **s),
+                f.reference(a, b, *plan, width=width, **s),
             )
         )
         (found,), (wanted,) = both(a, b)
@@ -52,7 +52,7 @@ def test_sums_and_gradients_of_features():
     windows, sizes = features.windows(past, of_rows), jnp.asarray(CLASSES.sizes)[of_rows]
 
     def both(operation, *arrays, **static):
-        return jax.jit(lambda *a: (operation(*a, **static), operation.meaning(*a, **static)))(*arrays)
+        return jax.jit(lambda *a: (operation(*a, **static), operation.reference(*a, **static)))(*arrays)
 
     (found,), (wanted,) = both(direct_features._sums, table, *windows.words, sizes, width=np.int64(CLASSES.width))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13)

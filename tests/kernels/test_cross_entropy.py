@@ -17,12 +17,12 @@ def test_the_kernel_computes_what_is_meant(kernels, dtype, by_word):
     del kernels
     for rows, hidden, vocabulary, chunk in SIZES:
         given = problem(rows, hidden, vocabulary, by_word, dtype)
-        found = affine_gradients(*given, by_word, chunk)
+        found = affine_gradients(*given, by_word=by_word, rows=chunk)
         for ours, wanted in zip(found, solution(given, by_word), strict=True):
             assert ours.dtype == dtype
             tolerance = (2e-6 if dtype == "float32" else 5e-15) * max(1, np.abs(wanted).max())
             np.testing.assert_allclose(ours, wanted, rtol=0, atol=tolerance)
-        np.testing.assert_array_equal(affine_nats(*given, by_word, chunk), found.nats)
+        np.testing.assert_array_equal(affine_nats(*given, by_word=by_word, rows=chunk), found.nats)
 
 
 def test_the_same_bits_every_time(kernels):

@@ -1,4 +1,4 @@
-"""The Elman network's kernels against the loops that they mean, and derivatives of a call against those of the loop."""
+"""The Elman network's kernels against the loops that define them, and derivatives of a call against the loop's."""
 
 import functools
 
@@ -21,7 +21,7 @@ CASES = [
 
 
 def arrays(steps, batch, units, controlled, dtype="float64"):
-    """Arguments of the operations ``_infer`` and ``_forward``: those of ``elman``, but ``zs`` is ``[T*B, H]``."""
+    """Arguments of the operations ``infer`` and ``forward``: those of ``elman``, but ``zs`` is ``[T*B, H]``."""
     rng = np.random.default_rng(units)
     shapes = (steps * batch, units), (units, units), (units,), (batch, units)
     given = [rng.normal(size=shape) for shape in shapes]
@@ -31,18 +31,18 @@ def arrays(steps, batch, units, controlled, dtype="float64"):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_kernels_mean_their_loops(kernels, case, dtype):
+def test_kernels_equal_their_loops(kernels, case, dtype):
     del kernels
     *shape, reverse, activation = case
     static = subject._static(reverse, activation)
     forward = arrays(*shape, dtype)
-    hs, _ = jit(functools.partial(subject._run, **static))(*forward)
+    hs, _ = jit(functools.partial(subject.run_loop, **static))(*forward)
     backward = (hs, forward[1], *forward[4:], jnp.cos(hs), jnp.sin(forward[3]))
-    for name, given in {"_infer": forward, "_forward": forward, "_backward": backward}.items():
-        operation = getattr(subject, name)
+    for name, given in {"infer": forward, "forward": forward, "backward": backward}.items():
+        operation = getattr(subject.KERNEL, name)
         program = jax.jit(functools.partial(operation, **static))
         assert f"rnnlm_jax_{operation.name}_{'f32' if dtype == 'float32' else 'f64'}" in program.lower(*given).as_text()
-        wanted = jit(functools.partial(operation.meaning, **static))(*given)
+        wanted = jit(functools.partial(operation.reference, **static))(*given)
         assert_close(program(*given), wanted, 1e-5 if dtype == "float32" else 1e-13)
 
 
@@ -50,16 +50,16 @@ def test_kernels_mean_their_loops(kernels, case, dtype):
 def test_derivatives_are_those_of_the_loop(kernels, activation):
     """Gradients, a derivative along a direction, second derivatives, and a vmap; back in time, with mask and resets."""
     del kernels
-    zs, *given, counts, carries = arrays(3, 2, 3, True)
+    zs, *given, step_mask, keep_state = arrays(3, 2, 3, True)
     given = [zs.reshape(3, 2, 3), *given]
 
     def plain(zs, w_h, b, h0):
         static = subject._static(True, activation)
-        hs = subject._run(zs.reshape(6, 3), w_h, b, h0, counts, carries, **static)[0].reshape(3, 2, 3)
+        hs = subject.run_loop(zs.reshape(6, 3), w_h, b, h0, step_mask, keep_state, **static)[0].reshape(3, 2, 3)
         return hs, hs[0]
 
     def ours(zs, w_h, b, h0):
-        return elman(zs, w_h, b, h0, counts, carries, True, activation)
+        return elman(zs, w_h, b, h0, step_mask, keep_state, True, activation)
 
     def loss(function, *given):
         return sum(jnp.sum(jnp.sin(a) * (k + 1)) for k, a in enumerate(function(*given)))
@@ -106,8 +106,8 @@ def test_what_is_not_a_number_stays_in_its_sequence(kernels, activation):
     del kernels
     zs, w_h, b, h0, *_ = arrays(4, 3, 5, False)
     zs = zs.reshape(4, 3, 5)
-    carries = jnp.ones((4, 3)).at[2, 1].set(0)
-    hs, _ = elman(zs.at[0, 1, 0].set(jnp.nan), w_h, b, h0, jnp.ones((4, 3)), carries, False, activation)
-    clean, _ = elman(zs, w_h, b, h0, jnp.ones((4, 3)), carries, False, activation)
+    keep_state = jnp.ones((4, 3)).at[2, 1].set(0)
+    hs, _ = elman(zs.at[0, 1, 0].set(jnp.nan), w_h, b, h0, jnp.ones((4, 3)), keep_state, False, activation)
+    clean, _ = elman(zs, w_h, b, h0, jnp.ones((4, 3)), keep_state, False, activation)
     assert jnp.isnan(hs[0, 1, 0]) and jnp.isnan(hs[1, 1]).all() and not jnp.isnan(clean).any()
     assert_close((hs[:, ::2], hs[2:]), (clean[:, ::2], clean[2:]), 1e-14)

@@ -1,4 +1,4 @@
-"""The GRU's kernels against the loops that they mean, and the derivatives of a call against those of the loop."""
+"""The GRU's kernels against the loops that define them, and the derivatives of a call against those of the loop."""
 
 import functools
 
@@ -16,7 +16,7 @@ CASES = [(3, 1, 1, False, False), (4, 3, 5, True, True), (3, 31, 37, True, False
 
 
 def arrays(steps, batch, units, controlled, dtype="float64"):
-    """Arguments of the operations ``_infer`` and ``_forward``: those of ``gru``, but ``zs`` is ``[T*B, 3H]``."""
+    """Arguments of the operations ``infer`` and ``forward``: those of ``gru``, but ``zs`` is ``[T*B, 3H]``."""
     rng = np.random.default_rng(units)
     shapes = (steps * batch, 3 * units), (units, 3 * units), (3 * units,), (units,), (batch, units)
     given = [rng.normal(size=shape) for shape in shapes]
@@ -30,36 +30,36 @@ quick = functools.partial(jit, static_argnames="reverse")
 def operands(steps, batch, units, controlled, reverse, dtype):
     """Operands of each of the three operations, by name: residuals and cotangents are those of the plain loop."""
     forward = arrays(steps, batch, units, controlled, dtype)
-    hs, gates, products, before = quick(subject._run)(*forward, reverse=reverse)
+    hs, gates, products, before = quick(subject.run_loop)(*forward, reverse=reverse)
     backward = (gates, products, before, forward[1], *forward[5:], jnp.cos(hs), jnp.sin(hs[0]))
-    return {"_infer": forward, "_forward": forward, "_backward": backward}
+    return {"infer": forward, "forward": forward, "backward": backward}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_kernels_mean_their_loops(kernels, case, dtype):
+def test_kernels_equal_their_loops(kernels, case, dtype):
     del kernels
     *shape, reverse = case
     for name, given in operands(*shape, reverse, dtype).items():
-        operation = getattr(subject, name)
+        operation = getattr(subject.KERNEL, name)
         program = jax.jit(functools.partial(operation, reverse=reverse))
         assert f"rnnlm_jax_{operation.name}_{'f32' if dtype == 'float32' else 'f64'}" in program.lower(*given).as_text()
-        wanted = quick(operation.meaning)(*given, reverse=reverse)
+        wanted = quick(operation.reference)(*given, reverse=reverse)
         assert_close(program(*given), wanted, 1e-5 if dtype == "float32" else 1e-13)
 
 
 def test_derivatives_are_those_of_the_loop(kernels):
     """Gradients, a derivative along a direction, second derivatives, and a vmap; back in time, with mask and resets."""
     del kernels
-    zs, *given, counts, carries = arrays(3, 2, 3, True)
+    zs, *given, step_mask, keep_state = arrays(3, 2, 3, True)
     given = [zs.reshape(3, 2, 9), *given]
 
     def plain(zs, w_h, b, b_n, h0):
-        hs = subject._run(zs.reshape(6, 9), w_h, b, b_n, h0, counts, carries, reverse=True)[0]
+        hs = subject.run_loop(zs.reshape(6, 9), w_h, b, b_n, h0, step_mask, keep_state, reverse=True)[0]
         return hs, hs[0]
 
     def ours(zs, w_h, b, b_n, h0):
-        return gru(zs, w_h, b, b_n, h0, counts, carries, True)
+        return gru(zs, w_h, b, b_n, h0, step_mask, keep_state, True)
 
     def loss(function, *given):
         return sum(jnp.sum(jnp.sin(a) * (k + 1)) for k, a in enumerate(function(*given)))
@@ -103,8 +103,8 @@ def test_what_is_not_a_number_stays_in_its_sequence(kernels):
     del kernels
     zs, w_h, b, b_n, h0, *_ = arrays(4, 3, 5, False)
     zs = zs.reshape(4, 3, 15)
-    carries = jnp.ones((4, 3)).at[2, 1].set(0)
-    hs, _ = gru(zs.at[0, 1, 0].set(jnp.nan), w_h, b, b_n, h0, jnp.ones((4, 3)), carries, False)
-    clean, _ = gru(zs, w_h, b, b_n, h0, jnp.ones((4, 3)), carries, False)
+    keep_state = jnp.ones((4, 3)).at[2, 1].set(0)
+    hs, _ = gru(zs.at[0, 1, 0].set(jnp.nan), w_h, b, b_n, h0, jnp.ones((4, 3)), keep_state, False)
+    clean, _ = gru(zs, w_h, b, b_n, h0, jnp.ones((4, 3)), keep_state, False)
     assert jnp.isnan(hs[:2, 1]).any() and not jnp.isnan(clean).any()
     assert_close((hs[:, ::2], hs[2:]), (clean[:, ::2], clean[2:]), 1e-14)

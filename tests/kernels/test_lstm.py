@@ -1,4 +1,4 @@
-"""The LSTM's kernels against the loops that they mean, and their vector arithmetic through them against NumPy."""
+"""The LSTM's kernels against the loops that define them, and their vector arithmetic through them against NumPy."""
 
 import functools
 
@@ -16,7 +16,7 @@ CASES = [(3, 1, 1, False, False), (4, 3, 5, True, True), (3, 31, 37, True, False
 
 
 def arrays(steps, batch, units, controlled, dtype="float64"):
-    """Arguments of the operations ``_infer`` and ``_forward``: those of ``lstm``, but ``zs`` is ``[T*B, 4H]``."""
+    """Arguments of the operations ``infer`` and ``forward``: those of ``lstm``, but ``zs`` is ``[T*B, 4H]``."""
     rng = np.random.default_rng(units)
     shapes = (steps * batch, 4 * units), (units, 4 * units), (4 * units,), (batch, units), (batch, units)
     given = [rng.normal(size=shape) for shape in shapes]
@@ -30,20 +30,20 @@ quick = functools.partial(jit, static_argnames="reverse")
 def operands(steps, batch, units, controlled, reverse, dtype):
     """Operands of each of the three operations, by name: residuals and cotangents are those of the plain loop."""
     forward = arrays(steps, batch, units, controlled, dtype)
-    hs, c, gates, cs, _ = quick(subject._run)(*forward, reverse=reverse)
+    hs, c, gates, cs, _ = quick(subject.run_loop)(*forward, reverse=reverse)
     backward = (gates, cs, forward[4], forward[1], *forward[5:], jnp.cos(hs), jnp.sin(c), jnp.cos(c))
-    return {"_infer": forward, "_forward": forward, "_backward": backward}
+    return {"infer": forward, "forward": forward, "backward": backward}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_kernels_mean_their_loops(kernels, case, dtype):
+def test_kernels_equal_their_loops(kernels, case, dtype):
     del kernels
     *shape, reverse = case
     for name, given in operands(*shape, reverse, dtype).items():
-        operation = getattr(subject, name)
+        operation = getattr(subject.KERNEL, name)
         assert f"rnnlm_jax_{operation.name}_{'f32' if dtype == 'float32' else 'f64'}" in lowered(operation, given)
-        wanted = quick(operation.meaning)(*given, reverse=reverse)
+        wanted = quick(operation.reference)(*given, reverse=reverse)
         assert_close(operation(*given, reverse=reverse), wanted, 1e-5 if dtype == "float32" else 1e-13)
 
 
@@ -55,15 +55,15 @@ def lowered(operation, given):
 def test_derivatives_are_those_of_the_loop(kernels, reverse, controlled):
     """Gradients, a derivative along a direction, second derivatives, and a vmap."""
     del kernels
-    zs, *given, counts, carries = arrays(3, 2, 3, controlled)
+    zs, *given, step_mask, keep_state = arrays(3, 2, 3, controlled)
     given = [zs.reshape(3, 2, 12), *given]
 
     def plain(zs, w_h, b, h0, c0):
-        hs, c, *_ = subject._run(zs.reshape(6, 12), w_h, b, h0, c0, counts, carries, reverse=reverse)
+        hs, c, *_ = subject.run_loop(zs.reshape(6, 12), w_h, b, h0, c0, step_mask, keep_state, reverse=reverse)
         return hs, hs[0 if reverse else -1], c
 
     def ours(zs, w_h, b, h0, c0):
-        return lstm(zs, w_h, b, h0, c0, counts, carries, reverse)
+        return lstm(zs, w_h, b, h0, c0, step_mask, keep_state, reverse)
 
     def loss(function, *given):
         return sum(jnp.sum(jnp.sin(a) * (k + 1)) for k, a in enumerate(function(*given)))
@@ -102,7 +102,7 @@ def test_sigmoid_and_tanh(kernels, dtype, ulps):
     x = np.append(x, [np.nan] * (-len(x) % units or units)).astype(dtype).reshape(-1, units)
     zeros, empty = np.zeros((len(x), units), dtype), np.zeros((0, 0), dtype)
     zs, w_h, b = np.tile(x, 4), np.zeros((units, 4 * units), dtype), np.zeros(4 * units, dtype)
-    gates = np.asarray(subject._forward(zs, w_h, b, zeros, zeros, empty, empty, reverse=False)[2])
+    gates = np.asarray(subject.KERNEL.forward(zs, w_h, b, zeros, zeros, empty, empty, reverse=False)[2])
     i, _, g, _ = np.split(gates, 4, axis=-1)
     wide = np.clip(x, -11000, 11000).astype(np.longdouble)
     for found, wanted in ((i, 1 / (1 + np.exp(-wide))), (g, np.tanh(wide))):

@@ -46,7 +46,7 @@ def test_derivatives_are_those_of_the_product(kernels, monkeypatch, transpose_a,
     a, b, _ = operands((4, 3, 5), transpose_a, transpose_b)
 
     def ours(a, b):
-        return jnp.sin(matmul(a, b, transpose_a, transpose_b)).sum()
+        return jnp.sin(matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)).sum()
 
     def plain(a, b):
         return jnp.sin((a.T if transpose_a else a) @ (b.T if transpose_b else b)).sum()

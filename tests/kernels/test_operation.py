@@ -1,4 +1,4 @@
-"""Operations mean what they say, with a kernel and without."""
+"""Operations compute their reference functions, with a kernel and without."""
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ def _scaled(scale, x):
 scaled = LinearOperation("no_such_kernel", _scaled, lambda residuals, g: (residuals[0] * g[0] * 1.0,), residuals=1)
 
 
-def test_types_without_a_kernel_run_by_meaning():
-    """bfloat16 never reaches a kernel; results, batches and derivatives are the meaning's."""
+def test_dtypes_without_a_kernel_run_the_reference():
+    """bfloat16 never reaches a kernel; results, batches and derivatives are those of the reference."""
     x = jnp.arange(3, dtype=jnp.bfloat16)
     product, total = jax.jit(lambda x: double(x, times=2))(x)
     assert product.tolist() == [0.0, 2.0, 4.0] and float(total) == 3.0
@@ -26,7 +26,7 @@ def test_types_without_a_kernel_run_by_meaning():
 
 
 def test_a_linear_operation_uses_its_transpose_and_still_has_all_derivatives():
-    """In float16, by meaning: in both arguments, once and twice."""
+    """In float16, without a kernel: derivatives in both arguments, first and second."""
     scale, x = jnp.asarray(3.0, jnp.float16), jnp.asarray([1.0, 2.0], jnp.float16)
 
     def square(scale, x):

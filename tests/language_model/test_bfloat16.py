@@ -15,7 +15,7 @@ from rnnlm_jax.outputs.word_counts import Words
 
 WORDS = Words([f"w{k}" for k in range(40)], np.arange(40, 0, -1))
 OPTIONS = {"adaptive": (("cutoffs", "10:20"), ("div_value", 2)), "maxent": (("table_size", 256),)}
-OPTIONS |= dict.fromkeys(("importance", "nce", "blackout"), (("samples", 7),))
+OPTIONS |= dict.fromkeys(("importance", "nce", "blackout"), (("num_samples", 7),))
 #: What would lose digits in bfloat16: nonlinearities, and sums of many terms that are no products of matrices.
 FRAGILE = {"exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "rsqrt", "sqrt", "div", "reduce_sum", "cumsum"}
 FRAGILE |= {"reduce_max", "reduce_precision", "pow", "integer_pow"}
@@ -37,7 +37,7 @@ def types(model):
     key = jax.eval_shape(lambda: jax.random.key(0))
 
     def step(params, state, batch, key):
-        return loss_and_gradient(model, params, state, batch, key, 1, True)
+        return loss_and_gradient(model, params, state, batch, key, normaliser=1, by_row=True)
 
     def score(params, state, token):
         return model.log_probs(params, state, token)
@@ -47,7 +47,7 @@ def types(model):
     for function, arguments in (
         (step, (params, state, batch, key)),
         (score, (params, state, jax.ShapeDtypeStruct((2,), np.int32))),
-        (model.token_nats, (params, state, tokens, tokens)),
+        (model.token_nll, (params, state, tokens, tokens)),
     ):
         jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
         found += equations(jaxpr.jaxpr)

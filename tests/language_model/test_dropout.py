@@ -49,9 +49,9 @@ def test_no_key_or_no_rate_is_no_dropout():
     assert Dropout().apply(0.0, jax.random.key(0), XS) is XS
     plain, dropping = two_layers(), two_layers(input=0.5, hidden=0.5, output=0.5)
     params, state = random_params(plain), plain.initial_state((3,))
-    expected = jax.jit(plain.token_nats)(params, state, tokens(), tokens(1))
+    expected = jax.jit(plain.token_nll)(params, state, tokens(), tokens(1))
     for model, key in ((plain, jax.random.key(3)), (dropping, None)):
-        found = jax.jit(model.token_nats)(params, state, tokens(), tokens(1), key)
+        found = jax.jit(model.token_nll)(params, state, tokens(), tokens(1), key)
         for one, two in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
             np.testing.assert_array_equal(one, two)
 
@@ -106,5 +106,5 @@ def test_masks_do_not_depend_on_whether_wide_types_are_on():
 @pytest.mark.parametrize("rate", [1.0, -0.1, 1.5, float("nan")])
 @pytest.mark.parametrize("place", ["input", "hidden", "output"])
 def test_impossible_rates_are_refused_by_name(place, rate):
-    with pytest.raises(UserError, match=f"dropout rate {place}"):
+    with pytest.raises(UserError, match=f"`{place}` of Dropout"):
         Dropout(**{place: rate})

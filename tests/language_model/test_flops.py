@@ -1,4 +1,6 @@
-"""Counts of operations on paper against counts by hand, against the program of a step, and against XLA's own count."""
+"""Counts of operations against counts by hand, against the program of a step, and against XLA's own count."""
+
+import dataclasses
 
 import jax
 import numpy as np
@@ -6,9 +8,10 @@ import pytest
 
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import Batch
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.accelerators import ACCELERATORS, find_accelerator, peak_flops
 from rnnlm_jax.jobs.run_folder import build_model
-from rnnlm_jax.language_model.flops import token_flops
+from rnnlm_jax.language_model.flops import token_flops, training_flops
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.outputs.word_counts import Words
 from tests.benchmarking.products import products
@@ -21,7 +24,7 @@ LSTM = 2 * 4 * (H * H + H * H)
 
 def counted(words=WORDS, tokens=T * B, **options):
     config = ModelConfig(**{"hidden_size": H, **options})
-    return token_flops(build_model(config, words.size, words=words), config, words, tokens)
+    return token_flops(build_model(config, words.size, words=words), words, tokens)
 
 
 def gradient_of_a_step(config, words, steps, batch):
@@ -34,14 +37,14 @@ def gradient_of_a_step(config, words, steps, batch):
     key = jax.eval_shape(lambda: jax.random.key(0))
 
     def step(params, state, batch, key):
-        return loss_and_gradient(model, params, state, batch, key, over=7)
+        return loss_and_gradient(model, params, state, batch, key, normaliser=7)
 
     return step, (params, state, Batch(tokens, tokens, mask), key)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "elman-tanh", "feed-forward"])
-def test_a_training_step_does_what_was_counted(cell, layers):
+def test_a_training_step_has_the_counted_operations(cell, layers):
     config = ModelConfig(cell=cell, layers=layers, hidden_size=H, dtype="bfloat16")  # of which there are no kernels
     found = counted(cell=cell, layers=layers)
     assert found.input == 0
@@ -51,17 +54,17 @@ def test_a_training_step_does_what_was_counted(cell, layers):
 
 @pytest.mark.parametrize("kind", ["importance", "nce", "blackout"])
 def test_sampled_layers_score_the_samples_and_the_target(kind):
-    options = (("samples", 5), *([("replacement", True)] if kind != "blackout" else []))
+    options = (("num_samples", 5), *([("unique", False)] if kind != "blackout" else []))
     assert counted(output=kind, output_options=options) == (0, LSTM, 2 * H * 6)
     # The target's own score is a sum along rows, not a product of matrices: 2 H forward, twice that backward.
     step, arguments = gradient_of_a_step(ModelConfig(hidden_size=H, output=kind, output_options=options), WORDS, T, B)
     assert products(step, *arguments) == T * B * (3 * LSTM + 3 * 2 * H * 5)
 
 
-def test_what_is_not_given_is_the_layers_own():
+def test_options_that_are_not_given_have_the_default_of_the_layer():
     many = Words([f"w{k}" for k in range(600)], np.ones(600))
     assert counted(many, output="blackout").output == 2 * H * 513
-    assert counted(many, output="blackout", output_options=(("samples", 9),)).output == 2 * H * 10
+    assert counted(many, output="blackout", output_options=(("num_samples", 9),)).output == 2 * H * 10
 
 
 def test_expected_paths_are_those_of_the_counts():
@@ -102,6 +105,15 @@ def test_a_character_network_composes_each_word_of_a_batch_once():
 
 def test_a_tied_matrix_is_counted_where_it_is_a_product():
     assert counted(tie_embeddings=True) == counted() == (0, LSTM, 2 * H * V)
+
+
+@pytest.mark.parametrize("part", ["input", "output"])
+def test_a_layer_that_does_not_declare_its_flops_is_an_error(part):
+    model = build_model(ModelConfig(hidden_size=H), WORDS.size, words=WORDS)
+    model = dataclasses.replace(model, **{part: dataclasses.replace(getattr(model, part), flops=None)})
+    with pytest.raises(ArgumentError, match=f"{part} '.*' does not declare `flops`"):
+        token_flops(model, WORDS, T * B)
+    assert training_flops(model, WORDS, T * B) is None
 
 
 def test_xla_counts_no_less_and_little_more():

@@ -197,12 +197,12 @@ def test_lines_end_and_prompts_go_on(prompt, options, expected):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"temperature": -1.0}, "temperature must be 0 or more"),
-        ({"temperature": float("nan")}, "temperature must be 0 or more"),
-        ({"top_k": 0}, "top-k must be 1 or more"),
-        ({"top_p": 0.0}, "top-p must be above 0"),
-        ({"top_p": 1.5}, "top-p must be above 0"),
-        ({"top_p": float("nan")}, "top-p must be above 0"),
+        ({"temperature": -1.0}, "`temperature` must be 0 or more"),
+        ({"temperature": float("nan")}, "`temperature` must be 0 or more"),
+        ({"top_k": 0}, "`top_k` must be 1 or more"),
+        ({"top_p": 0.0}, "`top_p` must be above 0"),
+        ({"top_p": 1.5}, "`top_p` must be above 0"),
+        ({"top_p": float("nan")}, "`top_p` must be above 0"),
     ],
 )
 def test_impossible_sampling_is_refused(options, said):

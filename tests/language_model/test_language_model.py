@@ -100,7 +100,7 @@ def test_masked_targets_count_for_nothing():
 def test_state_carried_over_windows_is_one_long_window():
     model, params = make("lstm")
     batch, state = make_batch(steps=9), model.initial_state((BATCH,))
-    last, nats = jax.jit(model.token_nats)(params, state, batch.inputs, batch.targets)
+    last, nats = jax.jit(model.token_nll)(params, state, batch.inputs, batch.targets)
     parts = []
     for start, stop in ((0, 4), (4, 5), (5, 9)):
         loss, scored = jax.jit(model.loss_fn)(params, state, Batch(*(part[start:stop] for part in batch)), None)
@@ -118,7 +118,7 @@ def test_one_step_at_a_time_gives_the_same_nats_and_sums_to_one(residual):
     params = random_params(model)
     step = jax.jit(model.log_probs)
     batch = make_batch()
-    last, nats = jax.jit(model.token_nats)(params, model.initial_state((BATCH,)), batch.inputs, batch.targets)
+    last, nats = jax.jit(model.token_nll)(params, model.initial_state((BATCH,)), batch.inputs, batch.targets)
     state = model.initial_state((BATCH,))
     for t in range(STEPS):
         state, log_probs = step(params, state, batch.inputs[t])
@@ -157,8 +157,8 @@ def test_bfloat16_products_are_close_to_float32():
     wide = language_model(cells.lstm(HIDDEN), VOCABULARY)
     params = random_params(wide)
     batch = make_batch()
-    _, expected = jax.jit(wide.token_nats)(params, wide.initial_state((BATCH,)), batch.inputs, batch.targets)
-    _, nats = jax.jit(narrow.token_nats)(params, narrow.initial_state((BATCH,)), batch.inputs, batch.targets)
+    _, expected = jax.jit(wide.token_nll)(params, wide.initial_state((BATCH,)), batch.inputs, batch.targets)
+    _, nats = jax.jit(narrow.token_nll)(params, narrow.initial_state((BATCH,)), batch.inputs, batch.targets)
     assert nats.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(narrow.init, jax.random.key(0)))} == {
         jnp.dtype("float32")
@@ -186,7 +186,7 @@ def test_equal_arguments_make_equal_models():
     [
         ({"vocab_size": 0}, "vocab_size"),
         ({"vocab_size": 5, "embedding_size": -1}, "embedding_size"),
-        ({"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True}, "tied embeddings need embedding_size 4"),
+        ({"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True}, "`tie_embeddings` needs `embedding_size` 4"),
     ],
 )
 def test_what_cannot_be_is_said(options, said):

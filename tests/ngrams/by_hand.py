@@ -1,13 +1,13 @@
-"""Kneser-Ney smoothing in dictionaries, one n-gram at a time, from Chen & Goodman (1999): slow, and plain to see."""
+"""Reference of Kneser-Ney smoothing in dictionaries, one n-gram at a time (Chen & Goodman 1999)."""
 
 import collections
 import math
 
-START = "<s>"
+BOS = "<s>"
 
 
 def sentences_of(tokens, eos):
-    """Lists of tokens, each with its end; one list where nothing ends a sentence."""
+    """Return the sentences of a text with their end-of-line tokens; one sentence without such tokens."""
     found = [[]]
     for token in tokens:
         found[-1].append(token)
@@ -23,7 +23,7 @@ class KneserNey:
         self.vocab_size, self.order = vocab_size, order
         raw = collections.Counter()
         for sentence in sentences:
-            padded = [START, *sentence]
+            padded = [BOS, *sentence]
             for end in range(1, len(padded)):
                 for length in range(1, order + 1):
                     if end - length + 1 >= 0:
@@ -32,7 +32,7 @@ class KneserNey:
         for ngram in raw:
             before[ngram[1:]].add(ngram[0])
         self.adjusted = {
-            ngram: count if len(ngram) == order or ngram[0] == START else len(before[ngram])
+            ngram: count if len(ngram) == order or ngram[0] == BOS else len(before[ngram])
             for ngram, count in raw.items()
         }
         self.discounts = [self._discounts(length, kind) for length in range(1, order + 1)]
@@ -69,7 +69,7 @@ class KneserNey:
         """-ln P of each token."""
         found = []
         for sentence in sentences:
-            padded = [START, *sentence]
+            padded = [BOS, *sentence]
             for end in range(1, len(padded)):
                 context = tuple(padded[max(0, end - self.order + 1) : end]) if self.order > 1 else ()
                 found.append(-math.log(self.probability(padded[end], context)))

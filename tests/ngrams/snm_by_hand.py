@@ -1,4 +1,4 @@
-"""Sparse non-negative matrices in dictionaries, one history at a time, from the paper's definitions."""
+"""Reference of sparse non-negative matrices in dictionaries, one history at a time, as defined in the paper."""
 
 import math
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from rnnlm_jax.ngrams.snm.meta_features import Signatures
 
 
 def histories(tokens, vocab_size, eos_id):
-    """The words before each token back to the start of its sentence, V, which is the first of them."""
+    """Return the words before each token in its sentence, beginning with ``<s>``, V."""
     history, found = [vocab_size], []
     for token in tokens:
         found.append(tuple(history))
@@ -18,7 +18,7 @@ def histories(tokens, vocab_size, eos_id):
 
 
 def features(history, types):
-    """All features of a history: type, remote words, adjacent words; tied ones as often as they are there."""
+    """Return all features of a history (type, remote words, adjacent words), tied ones as often as they occur."""
     found = []
     for kind, t in enumerate(types):
         for skipped in range(t.nearest, t.farthest + 1):
@@ -49,7 +49,7 @@ class Counted:
                 self.before[adjacent[1:], w].add(adjacent[0])
 
     def signature(self, feature, word):
-        """What the adjustment knows of a pair, six buckets of six bits."""
+        """Return the signature of a pair: six buckets of six bits."""
         kind, _, adjacent = feature
         extensions = 0 if self.types[kind].remote else len(self.before[adjacent, word])
         counts = (
@@ -67,7 +67,7 @@ class Counted:
         rows = defaultdict(dict)
         for (f, w), n in self.pairs.items():
             signature = Signatures(np.array([self.signature(f, w)]), np.array([w]), np.zeros(1, np.int64))
-            rows[f][w] = math.exp(weights[meta.places(signature)].sum()) * n / self.totals[f]
+            rows[f][w] = math.exp(weights[meta.weight_indices(signature)].sum()) * n / self.totals[f]
         return rows
 
 

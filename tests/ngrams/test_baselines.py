@@ -26,7 +26,7 @@ def test_probabilities_sum_to_one_in_every_context(tokens):
         np.testing.assert_allclose(table[unseen], bigram.unigram.probabilities, rtol=1e-13)
 
 
-def test_a_case_by_hand():
+def test_probabilities_by_hand():
     a, b, c = 0, 1, 2
     tokens = np.array([a, b, a, b, a, c])
     bigram = BigramBaseline(tokens, 4)
@@ -67,7 +67,7 @@ def naive_nats(train, test, first):
 
 @settings(max_examples=80, deadline=None)
 @given(train=TEXTS, test=TEXTS, first=st.integers(0, VOCABULARY - 1))
-def test_nats_are_those_of_dictionaries(train, test, first):
+def test_nats_equal_those_of_dictionaries(train, test, first):
     bigram = BigramBaseline(train, VOCABULARY)
     expected = naive_nats(train.tolist(), test.tolist(), first)
     found = bigram.nats(test, first)

@@ -1,9 +1,10 @@
-"""Token ids of every form, and what is no token of the vocabulary, for every n-gram model."""
+"""Token ids as arrays, lists and numbers, and ids outside the vocabulary, for every n-gram model."""
 
 import numpy as np
 import pytest
 
-from rnnlm_jax import UserError, ngrams
+from rnnlm_jax import ngrams
+from rnnlm_jax.errors import ArgumentError
 from tests.ngrams.texts import vocabulary, zipf_text
 
 VOCABULARY = vocabulary()
@@ -38,17 +39,17 @@ def test_lists_and_numbers_step_as_arrays_do(name):
 
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_no_token_is_refused(name, case):
+def test_ids_outside_the_vocabulary_are_refused(name, case):
     tokens, pattern = WRONG[case]
     model = MODELS[name]
-    with pytest.raises(UserError, match=pattern):
+    with pytest.raises(ArgumentError, match=pattern):
         model.log_probs(model.initial_state((2,)), tokens)
-    with pytest.raises(UserError, match="a text must be encoded.*list"):
-        model.token_nats(tokens)
+    with pytest.raises(ArgumentError, match="the text must be encoded.*list"):
+        model.token_nll(tokens)
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_baselines_too(case):
+def test_baselines_check_ids_too(case):
     tokens, pattern = WRONG[case]
     for call in (
         lambda: UNIGRAM.nats(tokens),
@@ -57,9 +58,9 @@ def test_baselines_too(case):
         lambda: ngrams.UnigramBaseline(tokens, VOCABULARY.size),
         lambda: ngrams.BigramBaseline(tokens, VOCABULARY.size),
     ):
-        with pytest.raises(UserError, match=pattern):
+        with pytest.raises(ArgumentError, match=pattern):
             call()
     np.testing.assert_array_equal(UNIGRAM.nats([1, 2]), UNIGRAM.nats(np.array([1, 2])))
     np.testing.assert_array_equal(BIGRAM.nats([1, 2], 1), BIGRAM.nats(np.array([1, 2]), 1))
-    with pytest.raises(UserError, match="a text must be encoded"):
-        ngrams.UnigramCache(VOCABULARY).token_nats(tokens)
+    with pytest.raises(ArgumentError, match="the text must be encoded"):
+        ngrams.UnigramCache(VOCABULARY).token_nll(tokens)

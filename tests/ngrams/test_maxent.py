@@ -1,4 +1,4 @@
-"""The maximum entropy model: against its definition word by word, the optimum against scipy's, and on real text."""
+"""Maximum entropy models: the definition word by word, the optimum against scipy's, and real text."""
 
 import itertools
 
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError, DataError
 from rnnlm_jax.ngrams import maxent
-from rnnlm_jax.ngrams.maxent.features import features_of
-from rnnlm_jax.ngrams.maxent.training import optimum, starting_weights
+from rnnlm_jax.ngrams.maxent.maxent_training import kneser_ney_weights, optimal_weights
+from rnnlm_jax.ngrams.maxent.ngram_features import features_from_tokens
 from tests.ngrams.by_hand import sentences_of
 from tests.ngrams.texts import encoded, penn_treebank, vocabulary, zipf_text
 
@@ -43,16 +43,16 @@ def nats_by_hand(by_words, sentences, size, order):
 
 @settings(max_examples=40, deadline=None)
 @given(train=TEXTS, test=TEXTS, order=st.integers(1, 4), eos=st.booleans(), seed=st.integers(0, 9))
-def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos, seed):
+def test_nats_of_any_weights_equal_the_definition(train, test, order, eos, seed):
     words, rng = vocabulary(6, eos), np.random.default_rng(seed)
-    features = features_of(np.array(train), words.size, words.eos_id, order)
+    features = features_from_tokens(np.array(train), words.size, words.eos_id, order=order)
     weights = [rng.normal(size=gram.keys.size) for gram in features.grams]
     weights[0][words.size] = 0.0
     by_words = weights_by_words(features, words, weights)
     found = features.score(weights)
     model = ngrams.NgramModel(words, features.levels(found), "")
     expected = nats_by_hand(by_words, sentences_of(test, words.eos_id), words.size, order)
-    np.testing.assert_allclose(model.token_nats(encoded(test)), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.token_nll(encoded(test)), expected, rtol=1e-9, atol=1e-12)
     assert features.nats(found) == pytest.approx(
         nats_by_hand(by_words, sentences_of(train, words.eos_id), 6, order).sum()
     )
@@ -60,9 +60,9 @@ def test_nats_of_any_weights_are_those_of_the_definition(train, test, order, eos
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
-def test_expected_counts_are_the_gradient(order):
+def test_expected_counts_give_the_gradient(order):
     words, rng = vocabulary(12), np.random.default_rng(0)
-    features = features_of(zipf_text(words, 30).tokens, words.size, words.eos_id, order)
+    features = features_from_tokens(zipf_text(words, 30).tokens, words.size, words.eos_id, order=order)
     weights = [rng.normal(size=gram.keys.size) / 2 for gram in features.grams]
     weights[0][words.size] = 0.0
     expected = features.expected(features.score(weights))
@@ -77,12 +77,12 @@ def test_expected_counts_are_the_gradient(order):
             assert expected[k][place] - gram.counts[place] == pytest.approx(slope, abs=1e-5)
 
 
-def test_the_optimum_is_that_of_scipy():
+def test_the_optimum_equals_that_of_scipy():
     words = vocabulary(12)
     text, priors = zipf_text(words, 80), maxent.Priors((0.4, 0.3), (6.0, 2.0))
-    features = features_of(text.tokens, words.size, words.eos_id, 3)
-    start = starting_weights(features, text, words)
-    ours = np.concatenate(optimum(features, priors, start, tolerance=1e-13))
+    features = features_from_tokens(text.tokens, words.size, words.eos_id, order=3)
+    start = kneser_ney_weights(features, text, words)
+    ours = np.concatenate(optimal_weights(features, priors, start, tolerance=1e-13))
     sizes = np.cumsum([part.size for part in start])[:-1]
     discount = np.repeat([0.0, 0.4, 0.3], [part.size for part in start])
     precision = np.repeat([0.01, 1 / 6, 1 / 2], [part.size for part in start])
@@ -105,18 +105,18 @@ def test_the_optimum_is_that_of_scipy():
     assert np.abs(objective(ours)[1]).max() < 1e-4
 
 
-def test_a_descent_that_is_cut_short_is_told(monkeypatch, capsys):
+def test_stopping_before_the_optimum_is_a_warning(monkeypatch, capsys):
     words = vocabulary(12)
     maxent.train(zipf_text(words, 80), words, 3)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("rnnlm_jax.ngrams.maxent.training.MOST_STEPS", 2)
+    monkeypatch.setattr("rnnlm_jax.ngrams.maxent.maxent_training.MAX_STEPS", 2)
     maxent.train(zipf_text(words, 80), words, 3)
     assert "stopped after 2 steps" in capsys.readouterr().err
 
 
 @settings(max_examples=20, deadline=None)
 @given(train=TEXTS, order=st.integers(1, 4), eos=st.booleans())
-def test_it_is_a_distribution_after_every_history(train, order, eos):
+def test_probabilities_sum_to_one_after_every_history(train, order, eos):
     words = vocabulary(6, eos)
     model = maxent.train(encoded(train), words, order)
     for history in itertools.product(range(6), repeat=2):
@@ -126,41 +126,43 @@ def test_it_is_a_distribution_after_every_history(train, order, eos):
             assert np.exp(log_probs).sum() == pytest.approx(1.0, rel=1e-9)
 
 
-def test_it_is_written_as_arpa_and_kept(tmp_path):
+def test_model_and_arpa_files_give_the_same_nats(tmp_path):
     words = vocabulary(12)
     text, test = zipf_text(words, 100), zipf_text(words, 20, seed=1)
-    model = maxent.train(text, words, 3, maxent.Priors((0.1,), (1.0,)))
+    model = maxent.train(text, words, 3, priors=maxent.Priors((0.1,), (1.0,)))
     assert "maximum entropy 3-gram of" in model.describe() and "discounts 0.1, variances 1" in model.describe()
     model.save(tmp_path / "model")
     ngrams.write_arpa(model, tmp_path / "model.arpa")
-    np.testing.assert_array_equal(ngrams.load(tmp_path / "model").token_nats(test), model.token_nats(test))
-    np.testing.assert_allclose(ngrams.load(tmp_path / "model.arpa").token_nats(test), model.token_nats(test), atol=1e-6)
+    np.testing.assert_array_equal(ngrams.load(tmp_path / "model").token_nll(test), model.token_nll(test))
+    np.testing.assert_allclose(ngrams.load(tmp_path / "model.arpa").token_nll(test), model.token_nll(test), atol=1e-6)
 
 
-def test_priors_are_chosen_that_suit_the_held_out_text():
+def test_chosen_priors_improve_the_loss_on_the_held_out_text():
     words = vocabulary(12)
     text, held_out = zipf_text(words, 60), zipf_text(words, 60, seed=1)
-    chosen = maxent.choose_priors(text, words, 3, held_out)
+    chosen = maxent.choose_priors(text, words, 3, held_out=held_out)
     assert len(chosen.discounts) == len(chosen.variances) == 2
-    nats = [maxent.train(text, words, 3, priors).token_nats(held_out).sum() for priors in (chosen, maxent.Priors())]
+    nats = [
+        maxent.train(text, words, 3, priors=priors).token_nll(held_out).sum() for priors in (chosen, maxent.Priors())
+    ]
     assert nats[0] < nats[1]
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_priors_orders_and_texts_are_refused():
     words = vocabulary()
     for discounts, variances in (((1.0,), (1.0,)), ((), (1.0,)), ((0.5,), ()), ((0.5,), (0.0,)), ((np.nan,), (1.0,))):
-        with pytest.raises(UserError, match="of a maximum entropy model must be"):
+        with pytest.raises(ArgumentError, match="of a maximum entropy model must be"):
             maxent.Priors(discounts, variances)
-    with pytest.raises(UserError, match="no tokens to count"):
+    with pytest.raises(DataError, match="no tokens to count"):
         maxent.train(encoded([]), words, 2)
-    with pytest.raises(UserError, match="from 1 to 1000"):
+    with pytest.raises(ArgumentError, match="from 1 to 1000"):
         maxent.train(encoded([2, 1]), words, 0)
-    with pytest.raises(UserError, match="held-out"):
-        maxent.choose_priors(encoded([2, 1]), words, 2, encoded([]))
+    with pytest.raises(DataError, match="held-out"):
+        maxent.choose_priors(encoded([2, 1]), words, 2, held_out=encoded([]))
 
 
-def test_penn_treebank():
+def test_better_than_kneser_ney_on_penn_treebank():
     """Of trigrams, in a few seconds; the 5-gram of the published 142.1 is a record of the perplexity table."""
     words, train, test = penn_treebank()
-    perplexities = [np.exp(make(train, words, 3).token_nats(test).mean()) for make in (maxent.train, ngrams.train)]
+    perplexities = [np.exp(make(train, words, 3).token_nll(test).mean()) for make in (maxent.train, ngrams.train)]
     assert perplexities[0] < perplexities[1]

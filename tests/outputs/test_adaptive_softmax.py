@@ -236,17 +236,17 @@ def test_errors(cutoffs, complaint):
 
 @pytest.mark.parametrize("div_value", [0.5, 0, -4, float("inf"), float("nan"), True, "four"])
 def test_divisors_that_cannot_be(div_value):
-    with pytest.raises(UserError, match="div_value must be"):
+    with pytest.raises(UserError, match="`div_value` must be"):
         adaptive_softmax(3, div_value)
 
 
 def test_a_bias_is_there_or_not():
-    with pytest.raises(UserError, match="bias must be true or false, not 'maybe'"):
+    with pytest.raises(UserError, match="`bias` must be true or false, not 'maybe'"):
         adaptive_softmax(1, bias="maybe")  # pyright: ignore[reportArgumentType]
 
 
 def test_counts_of_another_vocabulary():
-    with pytest.raises(UserError, match="counts are of 2 words"):
+    with pytest.raises(UserError, match="counts of 2 words"):
         adaptive_softmax(1, words=Words("ab", (2, 1))).init(jax.random.key(0), HIDDEN, VOCABULARY)
 
 

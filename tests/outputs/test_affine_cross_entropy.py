@@ -15,7 +15,7 @@ def run(request, monkeypatch):
     """Once as it runs on this machine, once as pure JAX."""
     if request.param == "meaning":
         for name in ("_nats", "_gradients"):
-            meaning = jax.jit(getattr(subject, name).meaning, static_argnames=("by_word", "rows"))
+            meaning = jax.jit(getattr(subject, name).reference, static_argnames=("by_word", "rows"))
             monkeypatch.setattr(subject, name, meaning)
 
 
@@ -26,8 +26,8 @@ def test_nats_and_gradients_are_those_of_the_definition(rows, by_word):
     """Chunks that do not divide the rows, one chunk that is longer than they are, and the length chosen by sizes."""
     given = problem(by_word=by_word)
     nats, *gradients = solution(given, by_word)
-    found = affine_gradients(*given, by_word, rows)
-    np.testing.assert_allclose(affine_nats(*given, by_word, rows), nats, rtol=1e-13, atol=1e-13)
+    found = affine_gradients(*given, by_word=by_word, rows=rows)
+    np.testing.assert_allclose(affine_nats(*given, by_word=by_word, rows=rows), nats, rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose(found.nats, nats, rtol=1e-13, atol=1e-13)
     for ours, wanted in zip(found[1:], gradients, strict=True):
         np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-13)
@@ -40,10 +40,10 @@ def test_what_has_no_weight_may_be_anything_finite(by_word):
     given = problem(by_word=by_word)
     h = np.where(given.weights[:, None] == 0, 1e200, given.h)
     targets = np.where(given.weights == 0, -1000, given.targets)
-    found = affine_gradients(*given._replace(h=h, targets=targets), by_word)
+    found = affine_gradients(*given._replace(h=h, targets=targets), by_word=by_word)
     for ours, wanted in zip(found, solution(given, by_word), strict=True):
         np.testing.assert_allclose(ours, wanted, rtol=1e-13, atol=1e-13)
-    none = affine_gradients(*given._replace(weights=np.zeros(7)), by_word)
+    none = affine_gradients(*given._replace(weights=np.zeros(7)), by_word=by_word)
     assert not any(np.any(leaf) for leaf in none)
 
 
@@ -96,7 +96,7 @@ def test_memory_does_not_grow_with_rows(pure):
 
     def temporary(count):
         given = problem(count, hidden, vocabulary)
-        run = subject._gradients.meaning if pure else subject._gradients
+        run = subject._gradients.reference if pure else subject._gradients
         # A sum, so that no gradient is a result, and all memory is counted.
         total = jax.jit(lambda *given: [a.sum() for a in run(*given, by_word=False, rows=np.int64(20))[:4]])
         return total.lower(*given).compile().memory_analysis().temp_size_in_bytes

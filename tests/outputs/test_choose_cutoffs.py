@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.errors import UserError
+from rnnlm_jax.outputs.automatic_cutoffs import resolve_cutoffs
 from rnnlm_jax.outputs.choose_cutoffs import choose_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost, fit_cost
-from rnnlm_jax.outputs.settle_cutoffs import settle_cutoffs
 from rnnlm_jax.outputs.word_counts import Words
 
 COST = ProductCost(overhead=40.0, per_multiplication=1.0, per_word=3.0, per_parameter=0.2, least=60.0)
@@ -31,15 +31,17 @@ def test_the_best_of_all_cutoffs_is_found(clusters, rows):
     numbers = [clusters] if clusters else [1, 2]  # 20 units are none in a third cluster
     all_of_them = [c for n in numbers for c in itertools.combinations(range(1, 24), n)]
     best = min(all_of_them, key=lambda cutoffs: seconds(cutoffs, 20, rows))
-    found = choose_cutoffs(np.random.default_rng(0).permutation(COUNTS), 20, rows, clusters, COST, least_head=0)
+    found = choose_cutoffs(
+        np.random.default_rng(0).permutation(COUNTS), 20, rows, clusters=clusters, cost=COST, min_head_share=0
+    )
     assert seconds(found, 20, rows) == pytest.approx(seconds(best, 20, rows), rel=1e-12)
 
 
 def test_the_head_has_the_part_of_the_text_that_is_asked_for():
     for part in (0.5, 0.9):
-        first, *_ = choose_cutoffs(COUNTS, 64, 500, 2, COST, least_head=part)
+        first, *_ = choose_cutoffs(COUNTS, 64, 500, clusters=2, cost=COST, min_head_share=part)
         assert COUNTS[:first].sum() >= part * COUNTS.sum()
-    assert choose_cutoffs(COUNTS, 64, 500, 2, COST, least_head=1.0) == (22, 23)
+    assert choose_cutoffs(COUNTS, 64, 500, clusters=2, cost=COST, min_head_share=1.0) == (22, 23)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,12 @@ def test_the_head_has_the_part_of_the_text_that_is_asked_for():
 )
 def test_too_few(counts, hidden, clusters, complaint):
     with pytest.raises(UserError, match=complaint):
-        choose_cutoffs(np.asarray(counts), hidden, 10, clusters, COST)
+        choose_cutoffs(np.asarray(counts), hidden, 10, clusters=clusters, cost=COST)
 
 
 def test_two_words_and_words_never_seen():
-    assert choose_cutoffs(np.asarray([1, 7]), 64, 10, None, COST) == (1,)
-    cutoffs = choose_cutoffs(np.asarray([9, 1] + [0] * 50), 256, 10, None, COST)
+    assert choose_cutoffs(np.asarray([1, 7]), 64, 10, clusters=None, cost=COST) == (1,)
+    cutoffs = choose_cutoffs(np.asarray([9, 1] + [0] * 50), 256, 10, clusters=None, cost=COST)
     assert list(cutoffs) == sorted(set(cutoffs)) and cutoffs[0] > 0 and cutoffs[-1] < 52
 
 
@@ -77,8 +79,8 @@ def test_constants_are_those_that_made_the_times():
 def test_what_is_settled_is_what_a_configuration_keeps():
     words = Words([str(v) for v in range(24)], COUNTS)
     for options in ((), (("cutoffs", "auto"), ("div_value", 2))):
-        settled = dict(settle_cutoffs(options, words, 64, 20, cost=COST))
-        chosen = choose_cutoffs(COUNTS, 64, 20, None, COST, settled.get("div_value", 4))
+        settled = dict(resolve_cutoffs(options, words, 64, rows=20, cost=COST))
+        chosen = choose_cutoffs(COUNTS, 64, 20, clusters=None, cost=COST, div_value=settled.get("div_value", 4))
         assert settled == dict(options) | {"cutoffs": ":".join(map(str, chosen))}
     given = (("cutoffs", 5),)
-    assert settle_cutoffs(given, words, 64, 20, cost=COST) == given
+    assert resolve_cutoffs(given, words, 64, rows=20, cost=COST) == given

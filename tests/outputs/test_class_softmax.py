@@ -104,5 +104,5 @@ def test_narrow_products_and_equal_words():
 
 
 def test_counts_of_another_vocabulary():
-    with pytest.raises(UserError, match="counts are of 30 words, and the vocabulary has 31"):
+    with pytest.raises(UserError, match="counts of 30 words, and the vocabulary has 31"):
         class_softmax(words(30)).init(jax.random.key(0), 2, 31)

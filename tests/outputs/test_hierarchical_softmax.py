@@ -99,9 +99,9 @@ def test_only_nodes_above_the_targets_have_a_gradient():
 
     @jax.jit
     def gradient(params, hs):
-        picked, ids = by_row.pick(params, targets, None)
-        value, (of_picked, dh) = jax.value_and_grad(by_row.loss, (0, 2))(picked, ids, hs, targets, weights)
-        return value, by_row.scatter(of_picked, ids), dh
+        gathered, ids = by_row.gather(params, targets, None)
+        value, (of_gathered, dh) = jax.value_and_grad(by_row.loss, (0, 2))(gathered, ids, hs, targets, weights)
+        return value, by_row.scatter(of_gathered, ids), dh
 
     value, found, dh = gradient(PARAMS, hs)
     assert all(isinstance(leaf, RowGradient) for leaf in found)
@@ -122,8 +122,8 @@ def test_a_step_does_not_grow_with_the_vocabulary():
     params = jax.eval_shape(lambda: layer.init(jax.random.key(0), 16, 5000))
 
     def step(params, hs, targets):
-        picked, ids = layer.by_row.pick(params, targets, None)
-        return layer.by_row.scatter(jax.grad(layer.by_row.loss)(picked, ids, hs, targets, jnp.ones(4)), ids)
+        gathered, ids = layer.by_row.gather(params, targets, None)
+        return layer.by_row.scatter(jax.grad(layer.by_row.loss)(gathered, ids, hs, targets, jnp.ones(4)), ids)
 
     given = jax.ShapeDtypeStruct((4, 16), "float32"), jax.ShapeDtypeStruct((4,), "int32")
     program = jax.jit(step).lower(params, *given).compile()
@@ -197,8 +197,8 @@ def test_a_balanced_tree_keeps_neighbours_by_frequency_together():
 
 
 def test_errors():
-    with pytest.raises(UserError, match="unknown tree 'oak': choose one of huffman, balanced"):
+    with pytest.raises(UserError, match="`tree` must be one of huffman, balanced, not 'oak'"):
         hierarchical_softmax(WORDS, "oak")
-    with pytest.raises(UserError, match="counts are of 13 words and the vocabulary has 12"):
+    with pytest.raises(UserError, match="counts of 13 words and the vocabulary has 12"):
         LAYER.init(jax.random.key(0), HIDDEN, 12)
     assert hierarchical_softmax(WORDS, "huffman", jnp.float64, jnp.float64) is LAYER

@@ -16,7 +16,7 @@ from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.outputs.direct_features import DirectFeatures
 from rnnlm_jax.outputs.maxent import MaxEntParams, maxent
-from rnnlm_jax.outputs.output_layer import WithPast
+from rnnlm_jax.outputs.output_layer import WithContext
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
 from rnnlm_jax.outputs.word_counts import Words
 
@@ -64,16 +64,16 @@ def problem(hidden=HIDDEN, rows=12, **options):
     layer = maxent(WORDS, **(OPTIONS | options))
     params = layer.init(jax.random.key(0), hidden, VOCABULARY)
     params = jax.tree.map(lambda a: a + rng.normal(size=a.shape), params)
-    past = rng.integers(-1, VOCABULARY, (rows, layer.past)).astype(np.int32)
+    past = rng.integers(-1, VOCABULARY, (rows, layer.context_size)).astype(np.int32)
     h = rng.normal(size=(rows, hidden))
-    return layer, params, WithPast(h, past), rng.integers(0, VOCABULARY, rows)
+    return layer, params, WithContext(h, past), rng.integers(0, VOCABULARY, rows)
 
 
 @pytest.mark.parametrize(("hidden", "order", "value"), [(HIDDEN, 3, 1.0), (0, 3, 0.5), (0, 1, 1.0)])
 def test_nats_and_log_probs_are_those_of_the_definition(hidden, order, value):
     layer, params, hs, targets = problem(hidden, order=order, value=value)
     binned = bin_by_frequency(WORDS.counts, 4)
-    wanted = by_hand(params, binned, hs.own if hidden else None, hs.words, order, value)
+    wanted = by_hand(params, binned, hs.values if hidden else None, hs.words, order, value)
     found, nats = jax.jit(lambda *given: (layer.log_probs(*given[:2]), layer.nats(*given)))(params, hs, targets)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-11)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, rtol=1e-12)
@@ -92,16 +92,16 @@ def test_the_gradient_by_row_is_that_of_the_dense_loss(l2):
     windows = jax.jit(features.windows)(hs.words, of_rows)
 
     def by_row(params, own):
-        read, ids = layer.by_row.pick(params, WithPast(targets, hs.words), None)
+        read, ids = layer.by_row.gather(params, WithContext(targets, hs.words), None)
 
         def loss(read, own):
-            return layer.by_row.loss(read, ids, WithPast(own, hs.words), targets, weights)
+            return layer.by_row.loss(read, ids, WithContext(own, hs.words), targets, weights)
 
         value, (of_read, of_own) = jax.value_and_grad(loss, (0, 1))(read, own)
         return value, layer.by_row.scatter(of_read, ids), of_own
 
     def dense(params, own):
-        found = layer.log_probs(params, WithPast(own, hs.words))
+        found = layer.log_probs(params, WithContext(own, hs.words))
         total = -(weights * found[jnp.arange(len(targets)), targets]).sum()
         flat = params.table.reshape(-1)
         for n in range(len(targets)):
@@ -111,8 +111,8 @@ def test_the_gradient_by_row_is_that_of_the_dense_loss(l2):
                 total += l2 / 2 * weights[n] * ((read**2).sum() - jax.lax.stop_gradient((read**2).sum()))
         return total
 
-    value, gradient, of_own = jax.jit(by_row)(params, hs.own)
-    wanted, (of_params, of_h) = jax.jit(jax.value_and_grad(dense, (0, 1)))(params, hs.own)
+    value, gradient, of_own = jax.jit(by_row)(params, hs.values)
+    wanted, (of_params, of_h) = jax.jit(jax.value_and_grad(dense, (0, 1)))(params, hs.values)
     np.testing.assert_allclose(value, wanted, rtol=1e-12)
     np.testing.assert_allclose(of_own, of_h, rtol=0, atol=1e-11)
     used = np.asarray(gradient.table.ids)[np.asarray(gradient.table.ids) != UNUSED]
@@ -138,7 +138,7 @@ def test_windows_steps_and_one_stretch_score_a_text_alike(cell):
     params = params._replace(output=params.output._replace(table=filled))
     text = np.random.default_rng(3).integers(0, VOCABULARY, (8, 2)).astype(np.int32)
     inputs, targets = text[:-1], text[1:]
-    score, step = jax.jit(model.token_nats), jax.jit(model.log_probs)
+    score, step = jax.jit(model.token_nll), jax.jit(model.log_probs)
     end, whole = score(params, model.initial_state((2,)), inputs, targets)
     state, parts = model.initial_state((2,)), []
     for start in (0, 1, 4):  # shorter and longer than the past
@@ -159,8 +159,8 @@ def test_by_row_or_dense_the_model_has_one_gradient():
     text = np.random.default_rng(4).integers(0, VOCABULARY, (6, 2)).astype(np.int32)
     batch = Batch(text[:-1], text[1:], np.ones((5, 2), bool))
     state = model.initial_state((2,))
-    differentiate = jax.jit(functools.partial(loss_and_gradient, model), static_argnums=5)
-    found = [differentiate(params, state, batch, None, 1, by_row) for by_row in (True, False)]
+    differentiate = jax.jit(functools.partial(loss_and_gradient, model), static_argnames="by_row")
+    found = [differentiate(params, state, batch, None, normaliser=1, by_row=by_row) for by_row in (True, False)]
     plain = model.loss_fn(params, state, batch, None)[0]
     gradients = [jax.tree.leaves(dense_gradient(gradient, params)) for _, gradient in found]
     np.testing.assert_allclose(found[0][0][0], plain, rtol=1e-12)
@@ -171,16 +171,16 @@ def test_by_row_or_dense_the_model_has_one_gradient():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"order": 0}, "order must be a whole number from 1 to 9"),
-        ({"order": 10}, "order must be"),
-        ({"order": 2.0}, "order must be"),
-        ({"table_size": 2**36}, "table_size must be a whole number from 32 to 34359738336"),
-        ({"table_size": 33.5}, "table_size must be"),
-        ({"table_size": 64, "classes": 23}, "give a larger table_size"),
-        ({"value": 0}, "value must be a positive number"),
-        ({"l2": -1.0}, "l2 must be a number from 0 on"),
-        ({"l2": float("nan")}, "l2 must be"),
-        ({"classes": 24}, "classes must be"),
+        ({"order": 0}, "`order` must be a whole number from 1 to 9"),
+        ({"order": 10}, "`order` must be"),
+        ({"order": 2.0}, "`order` must be"),
+        ({"table_size": 2**36}, "`table_size` must be a whole number from 32 to 34359738336"),
+        ({"table_size": 33.5}, "`table_size` must be"),
+        ({"table_size": 64, "classes": 23}, "give a larger `table_size`"),
+        ({"value": 0}, "`value` must be a positive number"),
+        ({"l2": -1.0}, "`l2` must be at least 0"),
+        ({"l2": float("nan")}, "`l2` must be"),
+        ({"classes": 24}, "`classes` must be"),
     ],
 )
 def test_options_that_cannot_be(options, complaint):

@@ -20,7 +20,7 @@ STEPS, STREAMS, HIDDEN = 8, 2, 4
 OPTIONS = {
     "maxent": (("table_size", 2**18),),
     "adaptive": (("cutoffs", "2000:20000"), ("div_value", 1.5)),
-    **dict.fromkeys(("importance", "nce", "blackout"), (("samples", 256),)),
+    **dict.fromkeys(("importance", "nce", "blackout"), (("num_samples", 256),)),
 }
 
 
@@ -52,7 +52,7 @@ def test_training_and_evaluation_stay_finite(name, text):
     def look(params, batch):
         """Exact nats of the batch's tokens, and the distributions of what follows the first of each stream."""
         start = model.initial_state((STREAMS,))
-        nats = model.token_nats(params, start, batch.inputs, batch.targets)[1]
+        nats = model.token_nll(params, start, batch.inputs, batch.targets)[1]
         return nats, model.log_probs(params, start, batch.inputs[0])[1]
 
     state = initial_train_state(model, optimizer, STREAMS, seed=0)

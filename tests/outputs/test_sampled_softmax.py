@@ -29,11 +29,15 @@ PARAMS = SoftmaxParams(jnp.asarray(W), jnp.asarray(BIAS))
 
 #: name -> (kind, options, formula)
 CASES = {
-    "importance": ("importance", {"samples": 4}, reference.importance),
-    "nce": ("nce", {"samples": 6}, reference.nce),
-    "nce, constant": ("nce", {"samples": 4, "replacement": False, "log_normalizer": 1.5}, reference.nce),
-    "blackout": ("blackout", {"samples": 7, "power": 0.4}, reference.blackout),
-    "blackout, hits": ("blackout", {"samples": 7, "power": 0.4, "hits": True}, reference.blackout_with_hits),
+    "importance": ("importance", {"num_samples": 4}, reference.importance),
+    "nce": ("nce", {"num_samples": 6}, reference.nce),
+    "nce, constant": ("nce", {"num_samples": 4, "unique": True, "log_normalizer": 1.5}, reference.nce),
+    "blackout": ("blackout", {"num_samples": 7, "power": 0.4}, reference.blackout),
+    "blackout, hits": (
+        "blackout",
+        {"num_samples": 7, "power": 0.4, "remove_accidental_hits": False},
+        reference.blackout_with_hits,
+    ),
 }
 
 
@@ -45,8 +49,8 @@ def drawn(case):
 
     @jax.jit
     def run(params, hs, targets, weights, key):
-        picked, ids = layer.by_row.pick(params, targets, key)
-        value, (rows, dh) = jax.value_and_grad(layer.by_row.loss, (0, 2))(picked, ids, hs, targets, weights)
+        gathered, ids = layer.by_row.gather(params, targets, key)
+        value, (rows, dh) = jax.value_and_grad(layer.by_row.loss, (0, 2))(gathered, ids, hs, targets, weights)
         return value, layer.by_row.scatter(rows, ids), dh, ids
 
     return run(PARAMS, HS, TARGETS, WEIGHTS, jax.random.key(2))
@@ -64,9 +68,9 @@ def expected_offsets(case, slots):
         q /= q.sum()
     if kind == "blackout":
         return np.log(q)
-    if options.get("replacement", kind == "nce"):
-        return np.log(options["samples"] * q)
-    tries = next(m for m in range(1, 999) if (1 - (1 - q) ** m).sum() >= options["samples"])
+    if not options.get("unique", kind != "nce"):
+        return np.log(options["num_samples"] * q)
+    tries = next(m for m in range(1, 999) if (1 - (1 - q) ** m).sum() >= options["num_samples"])
     return np.log(1 - (1 - q) ** tries)
 
 
@@ -97,7 +101,7 @@ def test_loss_and_gradient_are_those_of_the_formula(case):
 
 @pytest.mark.parametrize("kind", ["importance", "nce", "blackout"])
 def test_evaluation_is_the_full_softmax(kind):
-    layer = make(kind, WORDS, **WIDE, samples=3)
+    layer = make(kind, WORDS, **WIDE, num_samples=3)
     a = HS @ W.T + BIAS
     p = np.exp(a) / np.exp(a).sum(-1, keepdims=True)
     np.testing.assert_allclose(np.exp(layer.log_probs(PARAMS, HS)), p, rtol=1e-12)
@@ -105,13 +109,13 @@ def test_evaluation_is_the_full_softmax(kind):
     np.testing.assert_allclose(layer.nats(PARAMS, HS, TARGETS), nats, rtol=1e-12)
     np.testing.assert_allclose(layer.total_nats(PARAMS, HS, TARGETS, WEIGHTS), (WEIGHTS * nats).sum(), rtol=1e-12)
     assert layer.sampled
-    assert make(kind, Words(WORDS.tokens, COUNTS), **WIDE, samples=3) is layer  # no second compilation
+    assert make(kind, Words(WORDS.tokens, COUNTS), **WIDE, num_samples=3) is layer  # no second compilation
 
 
 def test_all_words_as_samples_are_the_full_softmax():
-    layer = make("importance", WORDS, **WIDE, samples=V)
-    picked, ids = layer.by_row.pick(PARAMS, TARGETS, jax.random.key(0))
-    found = layer.by_row.loss(picked, ids, HS, TARGETS, WEIGHTS)
+    layer = make("importance", WORDS, **WIDE, num_samples=V)
+    gathered, ids = layer.by_row.gather(PARAMS, TARGETS, jax.random.key(0))
+    found = layer.by_row.loss(gathered, ids, HS, TARGETS, WEIGHTS)
     np.testing.assert_allclose(found, layer.total_nats(PARAMS, HS, TARGETS, WEIGHTS), rtol=1e-12)
 
 
@@ -134,11 +138,11 @@ def test_blackout_that_counts_hits_is_at_rest_at_the_truth():
     assert pull(10_000, False) > 0.1
 
 
-@pytest.mark.parametrize("replacement", [True, False])
-def test_nce_is_at_rest_at_the_truth_whatever_is_expected_of_its_noise(replacement):
+@pytest.mark.parametrize("unique", [False, True])
+def test_nce_is_at_rest_at_the_truth_whatever_is_expected_of_its_noise(unique):
     """Its slopes vanish in expectation where the model is the distribution of targets, words drawn once or often."""
     p = np.random.default_rng(3).dirichlet(np.ones(V))
-    log_expected = make_sampler(proposal(WORDS, "unigram"), 5, replacement).log_expected
+    log_expected = make_sampler(proposal(WORDS, "unigram"), 5, unique).log_expected
     a = jnp.asarray(np.log(p) - log_expected)
     rows = noise_contrastive_rule(jnp.tile(a[:, None], V), a)  # sample, target
     by_sample = np.exp(log_expected) * (rows.of_samples @ p)
@@ -173,15 +177,15 @@ def test_a_sample_as_likely_as_can_be():
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
-        ("importance", {"samples": V + 1}, "more than the 9 words"),
-        ("blackout", {"samples": 0}, "positive whole number"),
-        ("blackout", {"samples": 3, "hits": "some"}, "hits must be true or false, not some"),
-        ("blackout", {"samples": 3, "proposal": "log-uniform"}, "no option 'proposal'"),
-        ("nce", {"samples": 3, "log_normalizer": float("inf")}, "finite number of nats"),
-        ("nce", {"samples": 3, "log_normalizer": "two"}, "finite number of nats"),
-        ("nce", {}, "1024 samples are more than the 9 words"),
+        ("importance", {"num_samples": V + 1}, "more than the 9 words"),
+        ("blackout", {"num_samples": 0}, "positive whole number"),
+        ("blackout", {"num_samples": 3, "remove_accidental_hits": "some"}, "must be true or false, not some"),
+        ("blackout", {"num_samples": 3, "proposal": "log-uniform"}, "no option 'proposal'"),
+        ("nce", {"num_samples": 3, "log_normalizer": float("inf")}, "finite number of nats"),
+        ("nce", {"num_samples": 3, "log_normalizer": "two"}, "finite number of nats"),
+        ("nce", {}, "`num_samples` 1024 is more than the 9 words"),
         ("hinge", {}, "unknown output 'hinge': choose one of softmax"),
-        ("softmax", {"samples": 3}, "no option 'samples'"),
+        ("softmax", {"num_samples": 3}, "no option 'num_samples'"),
     ],
 )
 def test_what_cannot_be_is_said(kind, options, said):
@@ -191,11 +195,11 @@ def test_what_cannot_be_is_said(kind, options, said):
 
 def test_what_is_missing_is_said():
     with pytest.raises(UserError, match="made from word counts"):
-        make("nce", None, samples=3)
+        make("nce", None, num_samples=3)
     with pytest.raises(UserError, match="cannot be tied"):
-        make("nce", WORDS, tied=True, samples=3)
-    with pytest.raises(UserError, match="counts are of 9 words, and the vocabulary has 8"):
-        make("nce", WORDS, samples=3).init(jax.random.key(0), H, 8)
+        make("nce", WORDS, tied=True, num_samples=3)
+    with pytest.raises(UserError, match="counts of 9 words, and the vocabulary has 8"):
+        make("nce", WORDS, num_samples=3).init(jax.random.key(0), H, 8)
 
 
 def test_every_entry_says_its_paper():

@@ -50,23 +50,23 @@ def test_the_alias_table_is_the_distribution(kind, power, counts):
 
 
 @pytest.mark.parametrize(
-    ("replacement", "samples", "kind"), [(True, 5, "unigram"), (False, 4, "unigram"), (False, 3, "log-uniform")]
+    ("unique", "num_samples", "kind"), [(False, 5, "unigram"), (True, 4, "unigram"), (True, 3, "log-uniform")]
 )
-def test_words_are_drawn_as_often_as_expected(replacement, samples, kind):
-    sampler = make_sampler(proposal(words(), kind), samples, replacement)
+def test_words_are_drawn_as_often_as_expected(unique, num_samples, kind):
+    sampler = make_sampler(proposal(words(), kind), num_samples, unique)
     draws = np.asarray(jax.jit(jax.vmap(sampler.draw))(jax.random.split(jax.random.key(0), BATCHES)))
     assert draws.shape == (BATCHES, sampler.slots)
     counts = np.stack([(draws == v).sum(1) for v in range(len(COUNTS))], axis=1)
     expected = np.exp(sampler.log_expected)
     error = counts.std(0) / np.sqrt(BATCHES)
     assert (np.abs(counts.mean(0) - expected) < 4.5 * error + 1e-9).all()
-    if replacement:
+    if not unique:
         np.testing.assert_allclose(expected, 5 * proposal(words(), kind).probabilities, rtol=1e-12)
-        assert (counts.sum(1) == samples).all()
+        assert (counts.sum(1) == num_samples).all()
         return
     q = expected_q(kind, 1.0, COUNTS)
     np.testing.assert_allclose(expected, 1 - (1 - q) ** sampler.tries, rtol=1e-12)
-    assert expected.sum() >= samples > (1 - (1 - q) ** (sampler.tries - 1)).sum()
+    assert expected.sum() >= num_samples > (1 - (1 - q) ** (sampler.tries - 1)).sum()
     # What the loss rests on: the mean of Σ f(v) / E[v] over samples is the sum of f over all words.
     f = np.exp(np.arange(len(COUNTS)) / 3)
     estimates = (counts * f / expected).sum(1)
@@ -74,11 +74,11 @@ def test_words_are_drawn_as_often_as_expected(replacement, samples, kind):
     assert counts.max() == 1  # each word once, the rest is unused, and in order
     assert (counts.sum(1) + (draws == UNUSED).sum(1) == sampler.slots).all()
     assert (np.diff(draws.astype(np.int64)) >= 0).all()
-    assert counts.sum(1).min() < samples < counts.sum(1).max()
+    assert counts.sum(1).min() < num_samples < counts.sum(1).max()
 
 
 def test_hardly_any_batch_finds_more_than_there_are_slots():
-    sampler = make_sampler(proposal(words(10**7 // np.arange(1, 2001)), "log-uniform"), 400, replacement=False)
+    sampler = make_sampler(proposal(words(10**7 // np.arange(1, 2001)), "log-uniform"), 400, unique=True)
     assert sampler.slots < min(480, sampler.tries)
     draws = np.asarray(jax.jit(jax.vmap(sampler.draw))(jax.random.split(jax.random.key(1), 2000)))
     found = (draws != UNUSED).sum(1)
@@ -87,16 +87,16 @@ def test_hardly_any_batch_finds_more_than_there_are_slots():
 
 
 def test_all_words():
-    sampler = make_sampler(proposal(words(), "unigram"), len(COUNTS), replacement=False)
+    sampler = make_sampler(proposal(words(), "unigram"), len(COUNTS), unique=True)
     assert sampler.draw(jax.random.key(0)).tolist() == list(range(len(COUNTS)))
     assert not sampler.log_expected.any()
 
 
 @pytest.mark.parametrize(
-    ("samples", "replacement", "said"),
+    ("num_samples", "unique", "said"),
     [
-        (8, False, "8 samples are more than the 7 words"),
-        (8, True, "8 samples are more than the 7 words"),
+        (8, True, "`num_samples` 8 is more than the 7 words"),
+        (8, False, "`num_samples` 8 is more than the 7 words"),
         (0, True, "positive whole number"),
         (-3, False, "positive whole number"),
         (2.5, True, "positive whole number"),
@@ -105,23 +105,23 @@ def test_all_words():
         (2, "yes", "true or false"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(samples, replacement, said):
+def test_what_cannot_be_drawn_is_said(num_samples, unique, said):
     with pytest.raises(UserError, match=said):
-        make_sampler(proposal(words(), "unigram"), samples, replacement)
+        make_sampler(proposal(words(), "unigram"), num_samples, unique)
 
 
 def test_too_many_tries_are_refused():
     rare = proposal(words([10**12, 10**12, 1, 1]), "unigram")
-    with pytest.raises(UserError, match="ask for fewer, for all of them, or add replacement=true"):
-        make_sampler(rare, 3, replacement=False)
-    assert make_sampler(rare, 3, replacement=True).slots == 3
+    with pytest.raises(UserError, match="ask for fewer, for all of them, or set unique=false"):
+        make_sampler(rare, 3, unique=True)
+    assert make_sampler(rare, 3, unique=False).slots == 3
 
 
 @pytest.mark.parametrize(
     ("kind", "power", "said"),
     [
-        ("zipf", None, "choose log-uniform or unigram"),
-        ("log-uniform", 0.5, "power belongs to the proposal unigram"),
+        ("zipf", None, "must be log-uniform or unigram"),
+        ("log-uniform", 0.5, "`power` belongs to the proposal unigram"),
         ("unigram", -1, "0 or more"),
         ("unigram", float("nan"), "0 or more"),
         ("unigram", "half", "0 or more"),
@@ -133,5 +133,5 @@ def test_what_is_no_proposal_is_said(kind, power, said):
 
 
 def test_no_words():
-    with pytest.raises(UserError, match="vocabulary is empty"):
+    with pytest.raises(UserError, match="`words` is empty"):
         proposal(words([]), "unigram")

@@ -54,7 +54,7 @@ def test_other_derivatives_are_those_of_the_plain_formula(tied):
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-12)
     nats, *_ = solution(given, tied)
-    by_weight = jax.grad(lambda weights: weighted_nats(*given[:4], weights, tied))(given.weights)
+    by_weight = jax.grad(lambda weights: weighted_nats(*given[:4], weights, by_word=tied))(given.weights)
     np.testing.assert_allclose(by_weight, nats, rtol=1e-12)
 
 

@@ -32,10 +32,10 @@ def test_equal_and_unseen_words_are_shared_out_evenly():
 
 @pytest.mark.parametrize("classes", [0, -1, 10, 2.5, True, "many"])
 def test_impossible_numbers_of_classes_are_one_clear_error(classes):
-    with pytest.raises(UserError, match="classes must be a whole number from 1 to the 9 words"):
+    with pytest.raises(UserError, match="`classes` must be a whole number from 1 to the 9 words"):
         bin_by_frequency(np.ones(9), classes)
 
 
 def test_no_words():
-    with pytest.raises(UserError, match="there are none"):
+    with pytest.raises(UserError, match="`words` is empty"):
         bin_by_frequency(np.zeros(0))

@@ -53,5 +53,5 @@ def test_damage_is_told(text, tokens):
 
 @pytest.mark.parametrize("counts", [[1, 2], [1, 2, 3, -1], [[1, 2, 3, 4]]])
 def test_one_count_a_word(counts):
-    with pytest.raises(UserError, match="as many counts"):
+    with pytest.raises(UserError, match="one per word"):
         Words(TOKENS, counts)

@@ -1,4 +1,4 @@
-"""KenLM loads the ARPA files that we write, and gives every token of a text the probability that we give it."""
+"""KenLM reads the ARPA files of this library and gives every token the same probability."""
 
 import math
 
@@ -27,37 +27,37 @@ def lines_of(text, words):
 
 
 @pytest.mark.parametrize(("order", "kind"), [(2, "modified"), (4, "modified"), (5, "single")])
-def test_the_same_log10_for_every_token(order, kind, tmp_path):
+def test_log10_of_every_token_equals_that_of_kenlm(order, kind, tmp_path):
     words = vocabulary(20)
-    model = ngrams.train(zipf_text(words, 80), words, order, kind)
+    model = ngrams.train(zipf_text(words, 80), words, order, discounts=kind)
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     text = zipf_text(words, 60, seed=5, repeated=0.3)
     expected = kenlm_log10(tmp_path / "model.arpa", lines_of(text, words))
-    ours = -model.token_nats(text) / math.log(10)
+    ours = -model.token_nll(text) / math.log(10)
     np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)
     again = ngrams.load(tmp_path / "model.arpa")
-    np.testing.assert_allclose(-again.token_nats(text) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(-again.token_nll(text) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_unknown_words(tmp_path):
+def test_unknown_words_have_the_probability_of_kenlm(tmp_path):
     words = vocabulary(10)
     model = ngrams.train(zipf_text(words, 80), words, 3)
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     lines = ["a never b", "never never", "b a zzz"]
     expected = kenlm_log10(tmp_path / "model.arpa", lines)
-    ours = -model.token_nats(words.encode(lines)) / math.log(10)
+    ours = -model.token_nll(words.encode(lines)) / math.log(10)
     np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_penn_treebank(tmp_path):
+def test_penn_treebank_equals_kenlm(tmp_path):
     words, train, test = penn_treebank()
     model = ngrams.train(train, words, 3)
     ngrams.write_arpa(model, tmp_path / "model.arpa")
     expected = kenlm_log10(tmp_path / "model.arpa", lines_of(test, words))
-    np.testing.assert_allclose(-model.token_nats(test) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(-model.token_nll(test) / math.log(10), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_a_file_that_is_not_ours(tmp_path):
+def test_a_file_of_another_toolkit_is_read_like_kenlm(tmp_path):
     """Unsorted, without backoff weights of zero, <s> in the middle of the unigrams: both read the same model."""
     sections = [
         ["-0.9\ty", "-1.0\tz\t-0.5", "-99\t<s>\t-0.2", "-0.7\t</s>", "-1.5\t<unk>", "-0.4\tx\t-0.3"],
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_ours(tmp_path):
     path.write_text("\n".join([*lines, "", "\\end\\", ""]))
     model = ngrams.load(path)
     text = ["x z", "x z y z", "", "other z", "z z x y x z", "y"]
-    ours = -model.token_nats(model.vocabulary.encode(text)) / math.log(10)
+    ours = -model.token_nll(model.vocabulary.encode(text)) / math.log(10)
     np.testing.assert_allclose(ours, kenlm_log10(path, text), rtol=TOLERANCE, atol=TOLERANCE)
 
 
@@ -79,8 +79,8 @@ def test_a_file_that_is_not_ours(tmp_path):
 OTHERS = "\u00a0\u3000\u2028\u2029\u0085\u001c\u001d\u001e\u001f\u1680\u2003\u202f\u205f\u200b"
 
 
-def test_the_same_words(tmp_path):
-    """Words that hold spaces of Unicode, of a model that we trained, and texts with every kind of white space."""
+def test_words_are_split_like_kenlm(tmp_path):
+    """Words with Unicode white space, and texts with every kind of white space."""
     lines = [f"x{other}y z{other} {other} z" for other in OTHERS] * 2 + ["x y z"] * 3
     words = build_vocabulary(lines)
     assert words.size == 3 * len(OTHERS) + 5
@@ -89,5 +89,5 @@ def test_the_same_words(tmp_path):
     text = [*lines, *(f"{other}x{other} {other}{other}y" for other in OTHERS), *(f"x{end}y z" for end in "\t\v\f\r")]
     expected = kenlm_log10(tmp_path / "model.arpa", text)
     for each in (model, ngrams.load(tmp_path / "model.arpa")):
-        ours = -each.token_nats(words.encode(text)) / math.log(10)
+        ours = -each.token_nll(words.encode(text)) / math.log(10)
         np.testing.assert_allclose(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)

@@ -1,4 +1,4 @@
-"""Where the parts of a figure lie, in pixels: nothing outside of it, and a legend over no data."""
+"""Checks of a figure: its layout in pixels, its legend, curves and marks."""
 
 
 def assert_tidy(figure):
@@ -15,12 +15,12 @@ def assert_tidy(figure):
 
 
 def legend_texts(figure):
-    """The entries of the legend, without the blanks that fill its rows."""
+    """The legend's entries, without the blanks that fill its rows."""
     return [text.get_text() for legend in figure.legends for text in legend.get_texts() if text.get_text().strip()]
 
 
 def curves(axes):
-    """The lines with data, but for marks and rules: those of more than two points."""
+    """The lines with more than two points, which excludes marks and rules."""
     return [line for line in axes.lines if len(line.get_xdata()) > 2]
 
 

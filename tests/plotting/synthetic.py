@@ -1,4 +1,4 @@
-"""Measurements that look like those of real networks, with the exact zeros and gaps that real ones have."""
+"""Synthetic measurements like those of real networks, with their exact zeros and gaps."""
 
 import json
 
@@ -22,8 +22,8 @@ def measured(folder, kind="lstm", seed=0, sequences=4, n=40, scale=1.0, step=100
         return steps - steps[:, :1] + rng.normal(-1, 0.6, (64, 1))
 
     arrays["log_norm_hidden"] = norms(rate, 0.8, len(lag))
-    arrays["log_norm_hidden"][3, 40:] = -np.inf  # the text began there
-    arrays["log_norm_hidden"][5] = -np.inf  # a loss that nothing moves
+    arrays["log_norm_hidden"][3, 40:] = -np.inf  # the beginning of the text
+    arrays["log_norm_hidden"][5] = -np.inf  # a loss with zero gradient
     arrays["log_norm_inputs"] = np.pad(
         norms(rate, 0.9, len(lag) - 1), [(0, 0), (0, 1)], constant_values=np.nan
     )  # lags 0 … L-1
@@ -40,11 +40,11 @@ def measured(folder, kind="lstm", seed=0, sequences=4, n=40, scale=1.0, step=100
     arrays |= _spectra(rng, kind, sequences, n, rate)
     levels = {"1/e": np.exp(-1), "1%": 0.01}
     horizons = {
-        part: {name: fallen(mean_ratio(arrays[f"log_norm_{part}"]), level) for name, level in levels.items()}
+        part: {name: first_below(mean_ratio(arrays[f"log_norm_{part}"]), level) for name, level in levels.items()}
         for part in ("hidden", "cell", "inputs")
         if f"log_norm_{part}" in arrays
     }
-    near = {name: fallen(excess, np.log1p(t)) for name, t in (("1%", 0.01), ("5%", 0.05))}
+    near = {name: first_below(excess, np.log1p(t)) for name, t in (("1%", 0.01), ("5%", 0.05))}
     context = {name: None if at is None else int(arrays["context"][at]) for name, at in near.items()}
     facts = {
         "name": folder.name,
@@ -60,12 +60,12 @@ def measured(folder, kind="lstm", seed=0, sequences=4, n=40, scale=1.0, step=100
 
 
 def mean_ratio(log_norms):
-    """The mean norm over positions relative to that at the first lag at which there is one, by the book."""
+    """The mean norm over positions relative to that at the first lag where it is not zero, by its definition."""
     norms = np.exp(log_norms).mean(axis=0)
     return norms / next(norm for norm in norms if norm > 0)
 
 
-def fallen(curve, level):
+def first_below(curve, level):
     """The index from which on a curve stays at or below a level, or None."""
     above = [index for index, value in enumerate(curve) if value > level]
     if not above:

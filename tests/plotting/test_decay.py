@@ -1,10 +1,10 @@
-"""Decay curves: the lines are the means, the marks are the horizons, and nothing hides anything."""
+"""Decay curves: lines are means, bands quantiles, marks horizons; limits and labels fit the data."""
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from rnnlm_jax import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.plotting import decay_curves, draw_decay_curves
 from tests.plotting.layout import assert_tidy, curves, legend_texts, marks
 from tests.plotting.synthetic import mean_ratio, measured, write
@@ -36,7 +36,7 @@ def test_the_lines_are_mean_ratios(lstm):
     assert axes.get_yscale() == "log" and axes.get_xscale() == "linear"
 
 
-def test_inputs_may_be_shorter(lstm):
+def test_the_inputs_may_have_one_lag_less(lstm):
     lstm.arrays["log_norm_inputs"] = lstm.arrays["log_norm_inputs"][:, :-1]
     (axes,) = draw_decay_curves(lstm).axes
     assert len(curves(axes)[2].get_xdata()) == len(lstm.arrays["lag"]) - 1
@@ -51,7 +51,7 @@ def test_bands_are_of_single_positions(lstm):
     inside = (at.min() <= ratios[:, 50]) & (ratios[:, 50] <= at.max())
     assert 0.78 <= inside.mean() <= 0.83
     assert corners[:, 0].min() == 1  # where the cell's begins
-    assert len(axes.collections) == 3  # none for the carousel
+    assert len(axes.collections) == 3  # none for the direct path
 
 
 def test_bounds_are_dotted_and_grey(elman):
@@ -67,7 +67,7 @@ def test_bounds_are_dotted_and_grey(elman):
     ]
 
 
-def test_horizons_are_marked_on_the_curves_and_told(lstm):
+def test_horizons_are_marked_on_the_curves_and_named_in_the_legend(lstm):
     lstm.facts["horizons"] = {"hidden": {"1/e": 3, "1%": 30}, "cell": {"1/e": 8, "1%": None}}
     figure = draw_decay_curves(lstm)
     hidden, cell = (mean_ratio(lstm.arrays[f"log_norm_{part}"]) for part in ("hidden", "cell"))
@@ -82,12 +82,12 @@ def test_horizons_are_marked_on_the_curves_and_told(lstm):
 
 
 @pytest.mark.parametrize("kind", ["elman", "lstm"])
-def test_nothing_overlaps(tmp_path, kind):
+def test_the_parts_of_the_figure_do_not_overlap(tmp_path, kind):
     assert_tidy(draw_decay_curves(measured(tmp_path / kind, kind)))
 
 
 @pytest.mark.parametrize("value", [-np.inf, np.nan, np.inf])
-def test_no_number_breaks_it(lstm, value):
+def test_infinite_and_nan_norms_can_be_drawn(lstm, value):
     for name in list(lstm.arrays):
         if name.startswith("log_"):
             lstm.arrays[name] = np.full_like(lstm.arrays[name], value)
@@ -97,27 +97,26 @@ def test_no_number_breaks_it(lstm, value):
 
 
 @pytest.mark.parametrize(("rate", "limits"), [(-3.0, (1e-12, 2)), (3.0, (3e-3, 1e12)), (-1e-9, (3e-3, 2))])
-def test_the_axis_is_as_long_as_a_reader_needs(lstm, rate, limits):
+def test_the_y_axis_fits_the_curves_within_its_bounds(lstm, rate, limits):
     lag = lstm.arrays["lag"]
     figure = draw_decay_curves(lstm._replace(arrays={"lag": lag, "log_norm_hidden": np.full((5, 1), rate) * lag}))
     np.testing.assert_allclose(figure.axes[0].get_ylim(), limits, rtol=1e-6)
 
 
-def test_without_norms_there_is_no_figure(lstm, tmp_path):
+def test_missing_norms_are_an_error(lstm, tmp_path):
     kept = {name: array for name, array in lstm.arrays.items() if not name.startswith("log_norm")}
     folder = write(lstm._replace(arrays=kept))
-    with pytest.raises(UserError, match="no norms by lag in .*lstm"):
+    with pytest.raises(DataError, match="lstm has no norms by lag"):
         decay_curves(folder, tmp_path / "decay.png")
     assert not (tmp_path / "decay.png").exists()
 
 
-def test_the_file(lstm, tmp_path):
+def test_a_pdf_is_written(lstm, tmp_path):
     decay_curves(write(lstm), tmp_path / "decay.pdf")
     assert (tmp_path / "decay.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_the_lags_that_show_nothing_are_left_out_and_bounds_that_leave_are_named(elman):
-    """140 of 200 lags were empty, and a bound of 17^lag left no trace of where it went."""
+def test_empty_lags_are_left_out_and_bounds_that_leave_the_axes_are_named(elman):
     lag = elman.arrays["lag"]
     arrays = {"lag": lag, "log_norm_hidden": -0.6 * lag[None] * np.ones((5, 1)), "log_bound_sigma": lag * np.log(17.0)}
     figure = draw_decay_curves(elman._replace(arrays=arrays))

@@ -1,10 +1,10 @@
-"""Eigenvalues in the complex plane: where they are, and how far they reach."""
+"""Eigenvalues in the complex plane: points, unit circle, spectral radius."""
 
 import numpy as np
 import pytest
 from matplotlib.patches import Circle
 
-from rnnlm_jax import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.plotting import draw_eigenvalues, eigenvalues
 from tests.plotting.layout import assert_tidy
 from tests.plotting.synthetic import measured, write
@@ -22,7 +22,7 @@ def points(axes):
     return line
 
 
-def test_points_circle_and_radius(lstm):
+def test_the_figure_shows_points_the_unit_circle_and_the_radius(lstm):
     values = np.array([[0.5 + 0.5j, 0.5 - 0.5j], [-0.9, 0.1], [2j, -2j]])
     lstm.arrays["step_eigenvalues"] = values
     figure = draw_eigenvalues(lstm)
@@ -39,29 +39,29 @@ def test_points_circle_and_radius(lstm):
     assert_tidy(figure)
 
 
-def test_the_circle_is_seen_whole_around_small_eigenvalues(lstm):
+def test_the_whole_circle_is_visible_around_small_eigenvalues(lstm):
     lstm.arrays["step_eigenvalues"] *= 1e-3
     (axes,) = draw_eigenvalues(lstm).axes
     assert axes.get_xlim()[0] < -1 and axes.get_xlim()[1] > 1
 
 
-def test_no_number_breaks_it(lstm):
+def test_nan_can_be_drawn_and_makes_the_radius_nan(lstm):
     lstm.arrays["step_eigenvalues"][:, 0] = np.nan
     figure = draw_eigenvalues(lstm)
     figure.draw_without_rendering()
-    assert "median nan" in figure.get_suptitle()  # not the radius of the others
+    assert "median nan" in figure.get_suptitle()
     assert len(points(figure.axes[0]).get_xdata()) == 16 * 39
 
 
-def test_the_file(lstm, tmp_path):
+def test_a_png_is_written_and_missing_eigenvalues_are_an_error(lstm, tmp_path):
     eigenvalues(write(lstm), tmp_path / "eigenvalues.png")
     assert (tmp_path / "eigenvalues.png").read_bytes().startswith(b"\x89PNG")
     del lstm.arrays["step_eigenvalues"]
-    with pytest.raises(UserError, match="no eigenvalues in .*lstm"):
+    with pytest.raises(DataError, match="lstm has no eigenvalues"):
         eigenvalues(write(lstm), tmp_path / "none.png")
 
 
-def test_a_long_title_is_not_cut_off(lstm):
+def test_a_long_title_fits(lstm):
     long = lstm._replace(facts=lstm.facts | {"name": "a-run-of-" + 8 * "many-words-"})
     figure = draw_eigenvalues(long)
     figure.draw_without_rendering()

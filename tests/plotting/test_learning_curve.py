@@ -1,10 +1,10 @@
-"""The learning curve: drawn from the metrics alone, without what is no number."""
+"""Learning curve: drawn from the metrics, without missing values."""
 
 import json
 
 import pytest
 
-from rnnlm_jax import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.plotting import draw_learning_curve, learning_curve, read_metrics
 
 RECORDS = [
@@ -25,7 +25,7 @@ def metrics(tmp_path):
     return path
 
 
-def test_it_draws_what_is_finite():
+def test_finite_perplexities_are_drawn_and_the_best_is_labelled():
     (axes,) = draw_learning_curve([RECORDS, RECORDS], ["one", "two"]).axes
     curves = [list(zip(*line.get_data(), strict=True)) for line in axes.lines]
     assert curves == [[(1, 90.0), (3, 40.0)], [(3, 45.0), (9, 30.5)]] * 2
@@ -34,7 +34,7 @@ def test_it_draws_what_is_finite():
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("step", "perplexity", "log")
 
 
-def test_the_file(metrics, tmp_path):
+def test_a_png_is_written(metrics, tmp_path):
     path = tmp_path / "curve.png"
     learning_curve([metrics, metrics], ["one", "two"], path)
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -42,16 +42,16 @@ def test_the_file(metrics, tmp_path):
     assert sorted(tmp_path.iterdir()) == [path, metrics]
 
 
-def test_a_run_that_wrote_nothing_yet_is_an_empty_figure(tmp_path):
+def test_a_run_without_records_gives_an_empty_figure(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     learning_curve([tmp_path / "metrics.jsonl"], ["new"], tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_records_are_read_back_and_pieces_left_out(metrics):
+def test_records_are_read_back_without_an_incomplete_last_line(metrics):
     assert read_metrics(metrics) == RECORDS
 
 
-def test_missing_metrics_are_told(tmp_path):
-    with pytest.raises(UserError, match="train a model first"):
+def test_missing_metrics_are_an_error(tmp_path):
+    with pytest.raises(DataError, match="train a model first"):
         read_metrics(tmp_path / "metrics.jsonl")

@@ -1,9 +1,9 @@
-"""What the command wrote is read back; what is not there is told in one line."""
+"""Results of the command are read back; missing files are an error of one line."""
 
 import numpy as np
 import pytest
 
-from rnnlm_jax import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.plotting import decay_curves, eigenvalues, horizons, read_measurement, spectra
 from tests.plotting.synthetic import measured, write
 
@@ -20,17 +20,17 @@ def test_arrays_and_facts_come_back(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["jacobians.npz", "jacobians.json"])
-def test_half_a_measurement_is_none(tmp_path, missing):
+def test_a_missing_file_is_an_error(tmp_path, missing):
     folder = write(measured(tmp_path / "lstm"))
     (folder / missing).unlink()
-    with pytest.raises(UserError, match=rf"no {folder / missing}: .*rnnlm-jax jacobians"):
+    with pytest.raises(DataError, match=rf"no {folder / missing}: .*rnnlm-jax jacobians"):
         read_measurement(folder)
 
 
-def test_figures_of_nothing(tmp_path):
+def test_without_measurements_no_figure_is_written(tmp_path):
     for draw in (decay_curves, spectra, eigenvalues):
-        with pytest.raises(UserError, match=r"jacobians\.npz: measure the run first"):
+        with pytest.raises(DataError, match=r"jacobians\.npz: measure the run first"):
             draw(tmp_path / "nowhere", tmp_path / "figure.png")
-    with pytest.raises(UserError, match="measure the run first"):
+    with pytest.raises(DataError, match="measure the run first"):
         horizons([tmp_path], tmp_path / "figure.png")
     assert list(tmp_path.iterdir()) == []

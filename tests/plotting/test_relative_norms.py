@@ -17,11 +17,11 @@ def test_the_mean_is_arithmetic():
 
 
 @pytest.mark.parametrize("far", [-5000.0, 5000.0])
-def test_no_size_is_too_small_or_too_large(far):
+def test_log_mean_neither_underflows_nor_overflows(far):
     np.testing.assert_allclose(log_mean(np.array([[far], [far + np.log(3)]])), far + np.log(2), rtol=1e-15)
 
 
-def test_zeros_and_gaps_stay_what_they_are():
+def test_zeros_and_nan_are_kept():
     logs = np.array([[0.0, -INF, -INF, np.nan], [0.0, -INF, 0.0, 0.0]])
     norms = relative_norms(logs)
     np.testing.assert_array_equal(norms.mean, [0, -INF, -np.log(2), np.nan])
@@ -30,7 +30,7 @@ def test_zeros_and_gaps_stay_what_they_are():
     np.testing.assert_array_equal(line(norms.mean), [1, np.nan, 0.5, np.nan])
 
 
-def test_a_part_that_is_not_read_at_once_begins_later():
+def test_norms_are_relative_to_the_first_lag_with_a_gradient():
     norms = relative_norms(np.array([[-INF, 1.0, 0.0], [-INF, 1.0, -INF]]))
     assert norms.first == 1
     np.testing.assert_allclose(norms.mean, [-INF, 0, -1 - np.log(2)], rtol=1e-15)
@@ -38,7 +38,7 @@ def test_a_part_that_is_not_read_at_once_begins_later():
     assert relative_norms(np.zeros((2, 3))).first == 0
 
 
-def test_nothing_at_all_stays_nothing():
+def test_norms_that_are_all_zero_infinite_or_nan_are_kept():
     for value in (-INF, np.nan, INF):
         norms = relative_norms(np.full((3, 4), value))
         np.testing.assert_array_equal(norms.mean, np.full(4, value))
@@ -52,6 +52,6 @@ def test_quantiles_are_of_single_positions():
     assert (norms.low[1], norms.high[1]) == (10, 90)
 
 
-def test_magnitudes_are_finite_and_not_zero():
+def test_magnitudes_are_finite_and_positive():
     values = magnitude(np.array([-INF, -1e4, 0.0, 1e4, INF]))
     assert (values > 0).all() and np.isfinite(values).all() and values[2] == 1

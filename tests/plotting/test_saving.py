@@ -1,4 +1,4 @@
-"""Figures reach their files whole or not at all, and matplotlib is imported only to draw."""
+"""Figures are written atomically, and matplotlib is imported only to draw."""
 
 import subprocess
 import sys
@@ -9,22 +9,22 @@ from matplotlib.figure import Figure
 from rnnlm_jax.plotting import save
 
 
-def a_figure():
+def make_figure():
     figure = Figure()
     figure.add_subplot().plot([1, 2])
     return figure
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG\r\n\x1a\n"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_formats(tmp_path, suffix, begins):
+def test_the_suffix_decides_the_format(tmp_path, suffix, begins):
     path = tmp_path / f"figure.{suffix}"
-    save(a_figure(), path)
+    save(make_figure(), path)
     assert path.read_bytes().startswith(begins)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_fonts_that_publishers_take(tmp_path):
-    save(a_figure(), tmp_path / "figure.pdf")
+def test_pdf_fonts_are_not_type_3(tmp_path):
+    save(make_figure(), tmp_path / "figure.pdf")
     assert b"/Subtype /Type3" not in (tmp_path / "figure.pdf").read_bytes()
 
 

@@ -13,7 +13,7 @@ from rnnlm_jax import UserError
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import kept_digest, replace
 from rnnlm_jax.data import build_vocabulary, load_corpus
-from rnnlm_jax.data.records import blocks
+from rnnlm_jax.data.records import batch_blocks
 from rnnlm_jax.jobs.run_folder import RunFolder, read_begun, write_config
 from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.training.loop import Trainer
@@ -36,8 +36,8 @@ def _alone(tmp_path_factory, monkeypatch):
     """A cache for all, small blocks, and the types of a process of its own."""
     unavailable()  # compiled kernels stay where they are
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path_factory.getbasetemp() / "records_cache"))
-    monkeypatch.setattr(blocks, "_STEPS", 20)
-    monkeypatch.setattr(blocks, "_SENTENCES", 10)
+    monkeypatch.setattr(batch_blocks, "_STEPS", 20)
+    monkeypatch.setattr(batch_blocks, "_SENTENCES", 10)
     with jax.enable_x64(False):
         yield
 
@@ -109,9 +109,9 @@ def read(run):
 
 
 def test_a_host_that_cannot_keep_up_is_seen(data, tmp_path, monkeypatch):
-    make = blocks.StreamBlocks.block
-    monkeypatch.setattr(blocks.StreamBlocks, "block", lambda *given: time.sleep(0.5) or make(*given))
-    monkeypatch.setattr(blocks, "_STEPS", 500)
+    make = batch_blocks.StreamBlocks.block
+    monkeypatch.setattr(batch_blocks.StreamBlocks, "block", lambda *given: time.sleep(0.5) or make(*given))
+    monkeypatch.setattr(batch_blocks, "_STEPS", 500)
     train(experiment(data, epochs=1), tmp_path / "run")
     first = read(tmp_path / "run")[0]
     assert first["input_wait"] * first["step_ms_p50"] > 400  # of the first block at least, before any step
@@ -138,7 +138,7 @@ def test_what_cannot_go_on_is_refused_in_one_line(data, tmp_path, monkeypatch):
         write_config(RunFolder(run), edited, dataclasses.replace(identity, options=kept_digest(edited)))
         refused(edited, r"the checkpoint .*5 was written with other options than the run's config.json says")
     RunFolder(run).config.write_text(whole)
-    monkeypatch.setattr("rnnlm_jax.data.records.text.RecordText.digest", "another")
+    monkeypatch.setattr("rnnlm_jax.data.records.record_text.RecordText.digest", "another")
     refused(config, "the training text of tfds:tiny_records is not the one")
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_begin_is_refused_in_one_line(data, tmp_path, capsys):
         (["--input-workers", "0"], "--input-workers needs --vocabulary FILE"),
         (["--input-workers", "-1", *vocabulary], "--input-workers must be 0 or more, not -1"),
         (["--input-workers", "9999", *vocabulary], "--input-workers must be from 0 to 256, not 9999"),
-        (["--input-workers", "0", *vocabulary, "--data", "pydoc"], "and pydoc is none: leave it out"),
+        (["--input-workers", "0", *vocabulary, "--data", "pydoc"], "and pydoc is not one: leave it out"),
     ):
         assert main([*words, *more]) == 2
         assert saying in one_line(capsys.readouterr().err)

@@ -51,7 +51,7 @@ def test_the_figure_of_a_run(corpus, tmp_path):
     texts = load_texts(config.data)
     model = build_model(config.model, texts.vocabulary.size)
     state = initial_train_state(model, config.optimizer, 2, config.training.seed)
-    batch = StreamBatches(texts.train.tokens, 2, 10, texts.vocabulary.start_id)[0]
+    batch = StreamBatches(texts.train.tokens, 2, 10, first_input=texts.vocabulary.start_id)[0]
     wanted = log_dets(model, state.params, state.model_state, batch.inputs).mean()
     first, *rest = log(tmp_path / "run")
     assert first["jacobian_log_det"] == pytest.approx(wanted, rel=1e-4)

@@ -31,7 +31,7 @@ SEED = 3
 @functools.cache
 def make(kind):
     words = Words([f"w{v}" for v in range(V)], np.arange(V)[::-1] // 2)
-    output = outputs.make(kind, words, dtype="float64", param_dtype="float64", samples=8)
+    output = outputs.make(kind, words, dtype="float64", param_dtype="float64", num_samples=8)
     return language_model(cells.elman(H, param_dtype=jnp.float64), V, output=output)
 
 
@@ -53,7 +53,7 @@ def reference(model, config):
         def loss(params):
             after, hs = model.hidden(params, state.model_state, batch.inputs, None)
             rows = model.output.by_row
-            value = rows.loss(*rows.pick(params.output, batch.targets, key), hs, batch.targets, batch.mask / mask_sum)
+            value = rows.loss(*rows.gather(params.output, batch.targets, key), hs, batch.targets, batch.mask / mask_sum)
             return value, after
 
         mask_sum = batch.mask.sum()
@@ -99,7 +99,7 @@ def test_the_matrix_is_never_copied():
     size, width = 40_000, 256
     words = Words(range(size), np.ones(size, int))  # type: ignore[arg-type]
     model = language_model(
-        cells.elman(width), size, 2, output=outputs.make("importance", words, samples=4), init_scale=0.1
+        cells.elman(width), size, 2, output=outputs.make("importance", words, num_samples=4), init_scale=0.1
     )
     config = OptimizerConfig("adagrad")
     state = jax.eval_shape(lambda: fresh_state(model, config, 1))
@@ -119,7 +119,7 @@ def sampled_run(corpus, tmp_path_factory):
 
 
 def experiment(corpus, epochs):
-    model = {"output": "importance", "output_options": (("samples", 5),)}
+    model = {"output": "importance", "output_options": (("num_samples", 5),)}
     return tiny_config(
         corpus, model=model, optimizer={"optimizer": "adagrad"}, training={"epochs": epochs, "log_every": 1}
     )
@@ -169,8 +169,8 @@ def test_counts_that_are_lost_or_damaged_are_told(sampled_run):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"output": "importance", "output_options": (("samples", 99),)}, "99 samples are more than the 60 words"),
-        ({"output": "nce", "output_options": (("samples", -1),)}, "positive whole number"),
+        ({"output": "importance", "output_options": (("num_samples", 99),)}, "99 is more than the 60 words"),
+        ({"output": "nce", "output_options": (("num_samples", -1),)}, "positive whole number"),
         ({"output": "nce", "tie_embeddings": True}, "cannot be tied"),
         ({"output": "hinge"}, "unknown output 'hinge'"),
         ({"output": "nce", "output_options": (("dtype", "float64"),)}, "--output-options cannot set precisions"),

@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.outputs import settle_cutoffs
+from rnnlm_jax.outputs import automatic_cutoffs
 from rnnlm_jax.outputs.choose_cutoffs import choose_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost
 from rnnlm_jax.outputs.word_counts import Words
@@ -22,7 +22,7 @@ def config_of(output="adaptive", options=(), hidden=64):
 
 @pytest.fixture(autouse=True)
 def measured(monkeypatch):
-    monkeypatch.setattr(settle_cutoffs, "measure_cost", lambda dtype: COST)
+    monkeypatch.setattr(automatic_cutoffs, "measure_cost", lambda dtype: COST)
 
 
 @pytest.mark.parametrize("options", [(), (("cutoffs", "auto"),), (("div_value", 2), ("cutoffs", None))])
@@ -30,7 +30,7 @@ def test_what_is_open_is_chosen_once(options):
     asked = config_of(options=options)
     begun = settle(asked, WORDS)
     found = dict(begun.model.output_options)
-    wanted = choose_cutoffs(WORDS.counts, 64, 20, None, COST, found.get("div_value", 4))
+    wanted = choose_cutoffs(WORDS.counts, 64, 20, clusters=None, cost=COST, div_value=found.get("div_value", 4))
     assert found == dict(options) | {"cutoffs": ":".join(map(str, wanted))}
     assert settle(begun, WORDS) is begun
     assert settle_as(begun, begun) is begun

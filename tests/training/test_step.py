@@ -69,7 +69,7 @@ def test_state_goes_from_batch_to_batch_only_in_streams():
     model, carrying, state = make()
     params = to_numpy(state.params)
     after, _ = carrying(state, make_batch(), jnp.float32(0.0))
-    expected, _ = jax.jit(model.token_nats)(
+    expected, _ = jax.jit(model.token_nll)(
         params, model.initial_state((BATCH,)), make_batch().inputs, make_batch().targets
     )
     np.testing.assert_allclose(after.model_state.hidden, expected.hidden, rtol=1e-12)

@@ -36,7 +36,7 @@ def _narrow_types():
 def _small_windows():
     """Of evaluation, so that there is something between two of them; in all runs, as their sums depend on it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "window_for", lambda model, streams: 2)
+        patch.setattr(evaluation, "steps_per_call", lambda model, streams: 2)
         yield
 
 

@@ -63,7 +63,7 @@ def random_weights(cell, name="", batch=(B,), steps=T):
     return state, jnp.asarray(hs, cell.spec.param_dtype)
 
 
-STATIC = ("cell", "reverse", "unroll", "remat_chunk", "executor")
+STATIC = ("cell", "reverse", "scan_unroll", "remat_chunk", "executor")
 jit = jax.jit
 
 

@@ -76,22 +76,22 @@ REFUSED = {
     ),
     "no-state": ({"state": None}, "not a state of this lstm cell"),
     "plain-tuple": ({"state": tuple(STATE)}, "not a state of this lstm cell.*cell.initial_state"),
-    "not-a-cell": ({"cell": "lstm"}, "cell must be a cell.*not a str"),
-    "ragged": ({"xs": [[[1.0, 2.0], [1.0]]]}, "inputs must be an array of numbers, not this list"),
-    "words": ({"xs": "the cat"}, "inputs must be an array of numbers, not this str"),
-    "nothing": ({"xs": None}, "inputs must be an array of numbers, not this NoneType"),
+    "not-a-cell": ({"cell": "lstm"}, "`cell` must be a cell.*not a str"),
+    "ragged": ({"xs": [[[1.0, 2.0], [1.0]]]}, "`xs` must be an array of numbers, not this list"),
+    "words": ({"xs": "the cat"}, "`xs` must be an array of numbers, not this str"),
+    "nothing": ({"xs": None}, "`xs` must be an array of numbers, not this NoneType"),
     "number": ({"xs": 0.5}, "at least time and features"),
-    "complex": ({"xs": np.asarray(XS) + 1j}, "inputs must be floating-point numbers, not complex128"),
-    "complex-list": ({"xs": [[[1j, 0], [0, 1]]] * T}, "inputs must be floating-point numbers, not complex"),
-    "whole": ({"xs": np.ones((T, B, D), np.int32)}, "inputs must be floating-point numbers, not int32.*embed"),
-    "truths": ({"xs": np.ones((T, B, D), bool)}, "inputs must be floating-point numbers, not bool"),
-    "negative-length": ({"lengths": [2, -1]}, "lengths must be from 0 to 3, not -1"),
-    "long-length": ({"lengths": np.array([4, 1])}, "lengths must be from 0 to 3, not 4"),
-    "fractional-length": ({"lengths": [2.5, 1.0]}, "lengths must be whole numbers, not float"),
-    "true-length": ({"lengths": [True, False]}, "lengths must be whole numbers, not bool"),
-    "fractional-mask": ({"mask": np.full((T, B), 0.5)}, "mask must be true or false"),
-    "two-resets": ({"resets": np.full((T, B), 2)}, "resets must be true or false"),
-    "words-mask": ({"mask": [["yes"] * B] * T}, "mask must be an array of numbers, not this list"),
+    "complex": ({"xs": np.asarray(XS) + 1j}, "`xs` must be floating-point numbers, not complex128"),
+    "complex-list": ({"xs": [[[1j, 0], [0, 1]]] * T}, "`xs` must be floating-point numbers, not complex"),
+    "whole": ({"xs": np.ones((T, B, D), np.int32)}, "`xs` must be floating-point numbers, not int32.*embed"),
+    "truths": ({"xs": np.ones((T, B, D), bool)}, "`xs` must be floating-point numbers, not bool"),
+    "negative-length": ({"lengths": [2, -1]}, "`lengths` must be from 0 to 3, not -1"),
+    "long-length": ({"lengths": np.array([4, 1])}, "`lengths` must be from 0 to 3, not 4"),
+    "fractional-length": ({"lengths": [2.5, 1.0]}, "`lengths` must be whole numbers, not float"),
+    "true-length": ({"lengths": [True, False]}, "`lengths` must be whole numbers, not bool"),
+    "fractional-mask": ({"mask": np.full((T, B), 0.5)}, "`mask` must be true or false"),
+    "two-resets": ({"resets": np.full((T, B), 2)}, "`resets` must be true or false"),
+    "words-mask": ({"mask": [["yes"] * B] * T}, "`mask` must be an array of numbers, not this list"),
 }
 
 
@@ -106,12 +106,12 @@ def test_refusals(case):
 def test_what_is_known_of_traced_arrays_is_checked():
     """Shapes and dtypes; values of arrays that are not traced, too."""
     for xs, lengths, pattern in (
-        (np.ones((T, B, D), np.int32), None, "inputs must be floating-point"),
-        (jnp.asarray(XS), np.array([1.5, 2.0]), "lengths must be whole numbers"),
+        (np.ones((T, B, D), np.int32), None, "`xs` must be floating-point"),
+        (jnp.asarray(XS), np.array([1.5, 2.0]), "`lengths` must be whole numbers"),
     ):
         with pytest.raises(UserError, match=pattern):
             jax.jit(lambda xs, lengths: unroll(CELL, PARAMS, STATE, xs, lengths=lengths))(xs, lengths)
-    with pytest.raises(UserError, match="lengths must be from 0 to 3, not 7"):
+    with pytest.raises(UserError, match="`lengths` must be from 0 to 3, not 7"):
         jax.jit(lambda xs: unroll(CELL, PARAMS, STATE, xs, lengths=[7, 1]))(jnp.asarray(XS))
 
 

@@ -11,7 +11,7 @@ from jax.experimental import rnn
 from rnnlm_jax import cells
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll.control import Control
-from rnnlm_jax.unroll.cudnn import cudnn, cudnn_refuses
+from rnnlm_jax.unroll.cudnn import cudnn, why_not_cudnn
 from rnnlm_jax.unroll.scan import scan
 from tests.unroll.programs import B, D, H, T, assert_close, dot, jit, make, random_arrays, random_weights
 
@@ -84,14 +84,14 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
 @pytest.mark.parametrize(
     ("what", "control", "platform", "reason"),
     [
-        (shapes(cells.gru(H)), FREE, "gpu", "this is a gru cell"),
+        (shapes(cells.gru(H)), FREE, "gpu", "this gru cell is not one"),
         (shapes(cells.peephole_lstm(H)), FREE, "gpu", "plain LSTM only"),
-        (shapes(make("stack", param_dtype="float32")), FREE, "gpu", "this is a stack cell"),
-        (shapes(dataclasses.replace(CELL)), FREE, "gpu", "this one was changed"),
+        (shapes(make("stack", param_dtype="float32")), FREE, "gpu", "this stack cell is not one"),
+        (shapes(dataclasses.replace(CELL)), FREE, "gpu", "this lstm cell is not one"),
         (shapes(cells.lstm(H, param_dtype="float64"), dtype="float64"), FREE, "gpu", "not in float64"),
         (shapes(cells.lstm(H, dtype="bfloat16")), FREE, "gpu", "not in bfloat16"),
         (shapes(CELL, dtype="float16"), FREE, "gpu", "not in float16"),
-        (shapes(CELL, steps=0), FREE, "gpu", "no empty arrays"),
+        (shapes(CELL, steps=0), FREE, "gpu", "cannot run empty arrays"),
         (shapes(CELL), Control(ALL, None), "gpu", "without a mask or lengths"),
         (shapes(CELL), Control(None, ~ALL), "gpu", "cannot reset"),
         (shapes(CELL), FREE, "cpu", "needs an NVIDIA GPU, and this runs on cpu"),
@@ -101,13 +101,13 @@ def shapes(cell, batch=(B,), steps=T, dtype="float32"):
     ],
 )
 def test_what_it_refuses(plug_in, what, control, platform, reason):
-    found = cudnn_refuses(*what, control, platform)
+    found = why_not_cudnn(*what, control, platform)
     assert found is None if reason is None else reason in found
 
 
 def test_it_refuses_without_the_plug_in(monkeypatch):
     monkeypatch.setattr(rnn, "gpu_rnn", types.SimpleNamespace())
-    assert "CUDA plug-in" in cudnn_refuses(*shapes(CELL), FREE, "gpu")
+    assert "CUDA plug-in" in why_not_cudnn(*shapes(CELL), FREE, "gpu")
 
 
 def test_what_it_refuses_it_does_not_run(plug_in):

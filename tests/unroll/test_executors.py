@@ -15,10 +15,10 @@ from tests.unroll.programs import CELLS, ZOO, B, D, T, make, random_arrays
 NOTHING = Control(None, None)
 
 
-def choose(name, platform, asked=None, control=NOTHING, **options):
+def choose(name, platform, requested=None, control=NOTHING, **options):
     cell = make(name, **options)
     params, _, xs = jax.eval_shape(lambda: random_arrays(cell, name))
-    return choose_executor(cell, params, xs, control, platform, asked)
+    return choose_executor(cell, params, xs, control, platform=platform, executor=requested)
 
 
 def test_the_names():
@@ -33,7 +33,7 @@ def test_what_runs_a_cell_unasked(name):
 
 def test_the_fastest_unless_it_refuses(monkeypatch):
     for reason, wanted in ((None, "native"), ("it is tired", "structured")):
-        picky = dataclasses.replace(EXECUTORS["native"], refuses=lambda *_, reason=reason: reason)
+        picky = dataclasses.replace(EXECUTORS["native"], why_not=lambda *_, reason=reason: reason)
         monkeypatch.setitem(EXECUTORS, "native", picky)
         assert choose("lstm", "cpu") == wanted
     assert choose("lstm", "gpu") == "structured"  # what jax has of cuDNN lacks derivatives: only for those who ask
@@ -41,10 +41,10 @@ def test_the_fastest_unless_it_refuses(monkeypatch):
 
 def test_a_refusal_is_an_error_for_who_asked():
     with pytest.raises(UserError, match="cudnn executor cannot run this: .*plain LSTM"):
-        choose("gru", "gpu", asked="cudnn")
+        choose("gru", "gpu", requested="cudnn")
     with pytest.raises(UserError, match="native executor cannot run this: .*tpu"):
-        choose("lstm", "tpu", asked="native")
-    with pytest.raises(UserError, match="executor must be one of scan, structured, native, cudnn, not 'fast'"):
+        choose("lstm", "tpu", requested="native")
+    with pytest.raises(UserError, match="`executor` must be one of scan, structured, native, cudnn, not 'fast'"):
         unroll(CELLS["gru"], *random_arrays(CELLS["gru"]), executor="fast")
 
 
@@ -53,14 +53,14 @@ def test_the_one_asked_for_runs_every_part(monkeypatch, remat_chunk):
     """In stacks, in pairs, in chunks; and it gets direction, control and factor."""
     calls = []
 
-    def record(cell, params, state, xs, control, reverse=False, unroll=1):
-        calls.append((cell.spec.kind, reverse, control.mask is not None, unroll))
-        return EXECUTORS["scan"].run(cell, params, state, xs, control, reverse, unroll)
+    def record(cell, params, state, xs, control, *, reverse=False, scan_unroll=1):
+        calls.append((cell.spec.kind, reverse, control.mask is not None, scan_unroll))
+        return EXECUTORS["scan"].run(cell, params, state, xs, control, reverse=reverse, scan_unroll=scan_unroll)
 
     monkeypatch.setitem(EXECUTORS, "structured", dataclasses.replace(EXECUTORS["structured"], run=record))
     cell = cells.stack(cells.bidirectional(make("lstm"), make("gru")), make("elman-tanh"))
     mask = jnp.ones((T, B), bool)
-    options = {"executor": "structured", "remat_chunk": remat_chunk, "unroll": 2}
+    options = {"executor": "structured", "remat_chunk": remat_chunk, "scan_unroll": 2}
     jax.eval_shape(lambda *a: unroll(cell, *a, mask=mask, **options), *random_arrays(cell))
     assert set(calls) == {("lstm", False, True, 2), ("gru", True, True, 2), ("elman", False, True, 2)}
 

@@ -45,7 +45,7 @@ def both(monkeypatch):
         weights = random_weights(cell)
 
         def found(fewest):
-            monkeypatch.setattr(RUNNER, "FEWEST", fewest)
+            monkeypatch.setattr(RUNNER, "FEWEST_LOOPED", fewest)
 
             def loss(params, state, xs):
                 outputs = unroll(cell, params, state, xs, executor="scan", **options)
@@ -97,7 +97,7 @@ def test_a_language_model_draws_the_same_dropout(monkeypatch):
     inputs = np.arange(T * B).reshape(T, B) % 7
 
     def hidden(fewest):
-        monkeypatch.setattr(RUNNER, "FEWEST", fewest)
+        monkeypatch.setattr(RUNNER, "FEWEST_LOOPED", fewest)
         run = functools.partial(model.hidden, params, model.initial_state((B,)), inputs)
         return result_and_loops(run, jax.random.key(1))
 

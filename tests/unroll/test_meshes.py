@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.unroll.control import Control
-from rnnlm_jax.unroll.cudnn import cudnn_refuses
+from rnnlm_jax.unroll.cudnn import why_not_cudnn
 from tests.unroll.programs import (
     CELLS,
     NAMES,
@@ -118,7 +118,7 @@ def test_cudnn_says_what_to_do():
 
     def local(xs):
         params = cell.init(jax.random.key(0), 3)
-        reasons.append(cudnn_refuses(cell, params, xs, Control(None, None), "cuda"))
+        reasons.append(why_not_cudnn(cell, params, xs, Control(None, None), "cuda"))
         return xs
 
     xs = place(jnp.ones((2, 2, 3), jnp.float32), TIME_BATCH)

@@ -11,7 +11,7 @@ from rnnlm_jax import cells, unroll
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.unroll.control import Control
-from rnnlm_jax.unroll.native import native, native_refuses
+from rnnlm_jax.unroll.native import native, why_not_native
 from tests.unroll.programs import (
     CELLS,
     B,
@@ -73,7 +73,7 @@ def test_batch_axes(name, batch):
 def refusal(cell, platform="cpu", steps=T, dtype=None):
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
     xs = jax.ShapeDtypeStruct((steps, B, D), dtype or cell.spec.param_dtype)
-    return native_refuses(cell, params, xs, Control(None, None), platform)
+    return why_not_native(cell, params, xs, Control(None, None), platform)
 
 
 @kernels
@@ -82,16 +82,16 @@ def test_what_it_runs():
 
 
 def test_what_it_refuses():
-    assert "of kind lstm-peephole" in (refusal(make("lstm-peephole")) or "")
-    assert "comes before" in (refusal(make("gru-reset-before")) or "")
+    assert "this lstm-peephole cell does not" in (refusal(make("lstm-peephole")) or "")
+    assert "declare a kernel, and this gru cell does not" in (refusal(make("gru-reset-before")) or "")
     assert "float32" in (refusal(cells.gru(H, dtype="bfloat16")) or "")
     assert "lstm-projected" in (refusal(make("lstm-projected")) or "")
     assert "bfloat16" in (refusal(cells.lstm(H, dtype="bfloat16")) or "")
     assert "float32, float64" in (refusal(CELL, dtype="float32") or "")
     assert "empty" in (refusal(CELL, steps=0) or "")
     assert "gpu" in (refusal(CELL, platform="gpu") or "")
-    assert "this one was changed" in (refusal(dataclasses.replace(cells.lstm(H))) or "")
-    with pytest.raises(UserError, match="the GRU only"):
+    assert "this lstm cell does not" in (refusal(dataclasses.replace(cells.lstm(H))) or "")
+    with pytest.raises(UserError, match="this lstm-coupled cell does not"):
         params, state, xs = random_arrays(make("lstm-coupled"))
         native(make("lstm-coupled"), params, state, jnp.asarray(xs), Control(None, None))
 

@@ -176,8 +176,8 @@ def test_reverse_flips_inputs_and_outputs(cell, name, arrays):
     assert_close(actual, (final, hs[::-1]))
 
 
-def test_the_unroll_factor_changes_nothing(cell, name, arrays):
-    actual = run(cell, *arrays, mask=MASK, resets=RESETS, unroll=3)
+def test_scan_unroll_changes_nothing(cell, name, arrays):
+    actual = run(cell, *arrays, mask=MASK, resets=RESETS, scan_unroll=3)
     assert_close(actual, outputs_and_gradients(cell, name, *arrays, mask=MASK, resets=RESETS)[0], 1e-14)
 
 

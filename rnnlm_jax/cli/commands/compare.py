@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnlm_jax.cli.common_arguments import add_checkpoint, add_data, add_json_file
-from rnnlm_jax.cli.dynamic_options import add_dynamic_options, dynamic_settings, gradient_scale
+from rnnlm_jax.cli.dynamic_options import add_dynamic_options, dynamic_settings, measure_scale
 from rnnlm_jax.cli.output_files import check_files, standard_output, write_json, write_output
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.evaluation.comparison import (
-    Dynamic,
+    ComparisonTable,
+    DynamicRule,
+    NamedText,
     PerWordTable,
     Scorer,
-    Table,
+    TrainedRun,
     compare,
     compare_per_word,
-    names_of,
+    names_from_paths,
     open_scorer,
-    require_comparable,
+    require_same_vocabulary,
     unigram_cache,
 )
-from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun
 from rnnlm_jax.system.progress import token_bar
 
 #: Value of ``--mix`` without names: a mixture of all models.
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Score one text by every model, print a table sorted by perplexity, and write it to the given files."""
     dynamic = dynamic_settings(arguments)
-    names = names_of(arguments.models)
+    names = names_from_paths(arguments.models)
     if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
         raise ConfigError(f"there is no folder {arguments.horizons}: give the --out folder of rnnlm-jax jacobians")
     check_files([arguments.markdown], arguments.json, [*arguments.models, arguments.data, arguments.tune])
@@ -82,27 +83,29 @@ def main(arguments: argparse.Namespace) -> int:
         raise ConfigError("--mix and --cache need models with the same tokens, --per-word does not: choose")
     tune = _tuning_text(arguments)
     scorers: list[Scorer] = [
-        open_scorer(path, name, arguments.checkpoint, arguments.horizons)
+        open_scorer(path, name, checkpoint=arguments.checkpoint, horizons=arguments.horizons)
         for path, name in zip(arguments.models, names, strict=True)
     ]
     if not arguments.per_word:
-        require_comparable(scorers, "train both with the same --vocabulary, or add --per-word")
+        require_same_vocabulary(scorers, "train both with the same --vocabulary, or add --per-word")
     vocabularies = {scorer.vocabulary.content_hash: scorer.vocabulary for scorer in scorers}
     texts = {key: encode_text(arguments.data, each, arguments.data_dir) for key, each in vocabularies.items()}
     if dynamic is not None:
         scorers += _with_dynamic_evaluation(scorers, dynamic, arguments)
     if arguments.per_word:
         encoded = [texts[scorer.vocabulary.content_hash] for scorer in scorers]
-        return _write(arguments, compare_per_word(scorers, arguments.data, encoded, token_bar))
+        return _write(arguments, compare_per_word(scorers, arguments.data, encoded, make_bar=token_bar))
     vocabulary, text = scorers[0].vocabulary, texts[scorers[0].vocabulary.content_hash]
-    tune_text = encode_text(tune, vocabulary, arguments.data_dir) if tune else None
+    tuning = NamedText(tune, encode_text(tune, vocabulary, arguments.data_dir)) if tune else None
     caches: list[Scorer] = [unigram_cache(vocabulary, CACHE)] if arguments.cache else []
     all_names = [scorer.name for scorer in (*scorers, *caches)]
     mixes = [all_names if mix == ALL else mix.split(",") for mix in _mixes(arguments)]
-    return _write(arguments, compare(scorers, arguments.data, text, token_bar, mixes, tune, tune_text, caches))
+    test = NamedText(arguments.data, text)
+    table = compare(scorers, test, make_bar=token_bar, mixtures=mixes, tuning=tuning, mixture_only=caches)
+    return _write(arguments, table)
 
 
-def _write(arguments: argparse.Namespace, table: Table | PerWordTable) -> int:
+def _write(arguments: argparse.Namespace, table: ComparisonTable | PerWordTable) -> int:
     """Print a table, and write it to the given files."""
     with standard_output(arguments.markdown) as out:
         print(table.text(), end="")
@@ -136,7 +139,7 @@ def _tuning_text(arguments: argparse.Namespace) -> str:
 
 
 def _with_dynamic_evaluation(
-    scorers: Sequence[Scorer], dynamic: Dynamic, arguments: argparse.Namespace
+    scorers: Sequence[Scorer], dynamic: DynamicRule, arguments: argparse.Namespace
 ) -> list[Scorer]:
     """Return a second scorer for each trained run, with dynamic evaluation.
 
@@ -146,10 +149,10 @@ def _with_dynamic_evaluation(
     found: list[Scorer] = []
     for scorer in scorers:
         if isinstance(scorer, TrainedRun):
-            about = dataclasses.replace(scorer.about, kind=f"{scorer.about.kind}; {dynamic}", horizon="")
-            scale = gradient_scale(scorer.run, scorer.name, dynamic, arguments)
+            info = dataclasses.replace(scorer.info, kind=f"{scorer.info.kind}; {dynamic}", horizon="")
+            scale = measure_scale(scorer.run, scorer.name, dynamic, arguments)
             name = f"{scorer.name} dynamic"
-            found.append(dataclasses.replace(scorer, name=name, about=about, dynamic=dynamic, scale=scale))
+            found.append(dataclasses.replace(scorer, name=name, info=info, dynamic=dynamic, scale=scale))
     if not found:
         raise ConfigError("--dynamic is for trained runs, and no model is one: leave it out")
     return found

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from rnnlm_jax.cli.common_arguments import add_checkpoint, add_data, add_json, add_run
-from rnnlm_jax.cli.dynamic_options import add_dynamic_options, dynamic_settings, gradient_scale
+from rnnlm_jax.cli.dynamic_options import add_dynamic_options, dynamic_settings, measure_scale
 from rnnlm_jax.cli.output_files import write_json
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.evaluation.comparison import Dynamic, NeuralCache, dynamic_nats, mixture_nats, neural_cache
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate, evaluation_of, text_nats
+from rnnlm_jax.evaluation import Evaluation, evaluate, evaluation_from_nll, text_nll
+from rnnlm_jax.evaluation.comparison import DynamicRule, NeuralCache, dynamic_nll, mixture_nll, neural_cache
 from rnnlm_jax.jobs.run_folder import Run, open_run
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.system.progress import token_bar
@@ -71,17 +71,19 @@ def main(arguments: argparse.Namespace) -> int:
         weight = _or(arguments.cache_weight, CACHE_WEIGHT)
         evaluation = _evaluate_with_cache(run, text, cache, weight)
         about["cache"] = {"window": cache.window, "flatness": cache.flatness, "weight": weight}
-        remark = f"; {cache.about.kind}, weight {weight:g}"
+        remark = f"; {cache.info.kind}, weight {weight:g}"
     else:
         with token_bar("evaluating", len(text)) as bar:
-            evaluation = evaluate(run.model, run.params, text, run.vocabulary, arguments.streams, bar.update)
+            evaluation = evaluate(
+                run.model, run.params, text, run.vocabulary, streams=arguments.streams, progress=bar.update
+            )
         remark = ""
     print(f"{arguments.data}: {evaluation}{remark}")
     write_json(arguments.json, about | evaluation.summary())
     return 0
 
 
-def _check(arguments: argparse.Namespace, dynamic: Dynamic | None) -> None:
+def _check(arguments: argparse.Namespace, dynamic: DynamicRule | None) -> None:
     """Check the combination of options.
 
     Raises:
@@ -103,19 +105,21 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _evaluate_dynamically(run: Run, text: EncodedText, dynamic: Dynamic, arguments: argparse.Namespace) -> Evaluation:
+def _evaluate_dynamically(
+    run: Run, text: EncodedText, dynamic: DynamicRule, arguments: argparse.Namespace
+) -> Evaluation:
     require_finite(run.params, arguments.run)
-    scale = gradient_scale(run, arguments.run, dynamic, arguments)
+    scale = measure_scale(run, arguments.run, dynamic, arguments)
     start = time.perf_counter()
     with token_bar("evaluating", len(text)) as bar:
-        nats = dynamic_nats(run.model, run.params, text, run.vocabulary, dynamic, scale, bar.update)
-    return evaluation_of(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
+        nll = dynamic_nll(run.model, run.params, text, run.vocabulary, rule=dynamic, scale=scale, progress=bar.update)
+    return evaluation_from_nll(nll, text, run.vocabulary.describe(), seconds=time.perf_counter() - start)
 
 
 def _evaluate_with_cache(run: Run, text: EncodedText, cache: NeuralCache, weight: float) -> Evaluation:
     start = time.perf_counter()
     with token_bar("evaluating", 2 * len(text)) as bar:
-        model_nats = text_nats(run.model, run.params, text, run.vocabulary, 1, bar.update)
-        cache_nats = cache.token_nats(text, bar.update)
-    nats = mixture_nats(np.stack([model_nats, cache_nats]), np.array([1 - weight, weight]))
-    return evaluation_of(nats, text, run.vocabulary.describe(), time.perf_counter() - start)
+        model_nll = text_nll(run.model, run.params, text, run.vocabulary, progress=bar.update)
+        cache_nll = cache.token_nll(text, bar.update)
+    nll = mixture_nll(np.stack([model_nll, cache_nll]), np.array([1 - weight, weight]))
+    return evaluation_from_nll(nll, text, run.vocabulary.describe(), seconds=time.perf_counter() - start)

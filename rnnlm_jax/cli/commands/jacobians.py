@@ -13,7 +13,7 @@ from rnnlm_jax.cli.common_arguments import add_checkpoint, add_data, add_json
 from rnnlm_jax.cli.output_files import require_folder_name, write_json
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.evaluation.horizons.report import Options, Report, analyse, check
+from rnnlm_jax.evaluation.horizons import HorizonOptions, HorizonReport, measure_horizons, require_measurable
 from rnnlm_jax.jobs.run_folder import Run, kept_steps, open_run
 from rnnlm_jax.system.progress import token_bar
 
@@ -91,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.positions == 0:
         raise ConfigError("--positions must be 1 or more: it is the number of positions to average over")
     require_folder_name(arguments.out, "--out")
-    options = Options(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
+    options = HorizonOptions(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
     out = Path(arguments.out)
     names = [Path(path).resolve().name for path in arguments.runs]
     if len(set(names)) < len(names):
@@ -99,15 +99,17 @@ def main(arguments: argparse.Namespace) -> int:
     checked = []
     for path in arguments.runs:  # errors of any run are raised before an hour's work on the first
         for name, run in _open(path, arguments.checkpoint):
-            check(run, name, encode_text(arguments.data, run.vocabulary, arguments.data_dir), options)
+            text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
+            require_measurable(run, text, options, name=name)
             checked.append(name)
     for name in checked:
         (out / name).mkdir(parents=True, exist_ok=True)  # likewise errors of the folders
-    reports: dict[str, Report] = {}
+    reports: dict[str, HorizonReport] = {}
     for path in arguments.runs:
         for name, run in _open(path, arguments.checkpoint):
             text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
-            reports[name] = analyse(run, name, arguments.data, text, options, _progress_bars(name))
+            make_bar = _progress_bars(name)
+            reports[name] = measure_horizons(run, text, options, name=name, data=arguments.data, make_bar=make_bar)
             reports[name].write(out / name)
             for array, draw in FIGURES.items():
                 if array in reports[name].arrays:
@@ -136,7 +138,7 @@ def _progress_bars(name: str) -> Any:
     return lambda what, tokens: token_bar(f"{name}: {what}", tokens)
 
 
-def print_table(reports: dict[str, Report], options: Options) -> None:
+def print_table(reports: dict[str, HorizonReport], options: HorizonOptions) -> None:
     """Print the horizons of all runs, their gradient norms by lag, and their perplexities by length of context."""
     width = max(len("run"), *map(len, reports))
     print(f"{'':{width}}  {'gradient of':>11}  {'horizon':^13}  norm relative to the first lag, at lag")
@@ -177,5 +179,5 @@ def print_table(reports: dict[str, Report], options: Options) -> None:
             )
 
 
-def _lag(value: int | None, options: Options) -> str:
+def _lag(value: int | None, options: HorizonOptions) -> str:
     return f">{max(options.lags)}" if value is None else str(value)

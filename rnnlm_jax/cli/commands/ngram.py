@@ -15,9 +15,9 @@ from rnnlm_jax.cli.text_input import encode_text, text_lines
 from rnnlm_jax.data import EncodedText, Vocabulary, build_vocabulary, read_tokenizer, read_vocabulary_file
 from rnnlm_jax.data.vocabulary import LEVELS
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.evaluation.perplexity import evaluation_of
+from rnnlm_jax.evaluation import evaluation_from_nll
 from rnnlm_jax.ngrams.arpa_writing import arpa_names, ngram_total
-from rnnlm_jax.ngrams.discounts import KINDS
+from rnnlm_jax.ngrams.discounts import DISCOUNT_KINDS
 from rnnlm_jax.ngrams.kneser_ney import require_order
 from rnnlm_jax.system.atomic_write import require_file_name
 from rnnlm_jax.system.progress import token_bar
@@ -50,7 +50,7 @@ def add_arguments(parser: Parser) -> None:
     train.add_argument("--order", type=int, default=5, metavar="N", help="length of the longest n-grams (default: 5)")
     train.add_argument(
         "--discounts",
-        choices=KINDS,
+        choices=DISCOUNT_KINDS,
         help="modified: three per order, for counts of 1, 2, and more; or a single one per order (default: modified)",
     )
     train.add_argument(
@@ -131,7 +131,8 @@ def _train(arguments: argparse.Namespace, out: TextIO, start: float) -> None:
 
 def _train_kneser_ney(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> ngrams.NgramModel:
     with token_bar("counting", arguments.order * len(text)) as bar:
-        return ngrams.train(text, vocabulary, arguments.order, arguments.discounts or "modified", bar.update)
+        discounts = arguments.discounts or "modified"
+        return ngrams.train(text, vocabulary, arguments.order, discounts=discounts, progress=bar.update)
 
 
 #: Value of ``--model`` -> its training function.
@@ -191,8 +192,8 @@ def evaluate_model(arguments: argparse.Namespace) -> int:
     text = encode_text(arguments.data, model.vocabulary, arguments.data_dir)
     start = time.perf_counter()
     with token_bar("evaluating", len(text)) as bar:
-        nats = model.token_nats(text, bar.update)
-    evaluation = evaluation_of(nats, text, model.policy, time.perf_counter() - start)
+        nll = model.token_nll(text, bar.update)
+    evaluation = evaluation_from_nll(nll, text, model.policy, seconds=time.perf_counter() - start)
     print(model.describe())
     print(f"{arguments.data}: {evaluation}")
     about = {"model": arguments.model, "data": arguments.data, "parameters": model.parameter_count}

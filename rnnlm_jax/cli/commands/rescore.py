@@ -9,30 +9,30 @@ import numpy as np
 
 from rnnlm_jax.cli import rescore_options
 from rnnlm_jax.cli.output_files import standard_output, write_json, write_output
-from rnnlm_jax.evaluation.comparison import names_of, open_scorer
+from rnnlm_jax.evaluation.comparison import names_from_paths, open_scorer
 from rnnlm_jax.evaluation.rescoring import (
     BASES,
-    Measured,
+    ErrorReport,
     NbestList,
     ScoredList,
     SentenceModel,
     Weights,
-    best,
+    best_hypotheses,
     best_text,
     default_score_weights,
-    fit_shares,
+    error_table,
+    fit_mixture_weights,
     free_weights,
     list_errors,
-    measured,
     nbest_text,
-    ranked,
+    ranked_hypotheses,
     read_nbest,
     read_references,
+    report_errors,
     require_free,
     require_weights,
     score_list,
-    table,
-    totals,
+    total_scores,
     tune_weights,
 )
 from rnnlm_jax.system.progress import token_bar
@@ -66,25 +66,29 @@ def _rescore(arguments: argparse.Namespace, out: TextIO) -> None:
     dev_references = read_references(arguments.tune_references) or references
     errors = list_errors(nbest, references) if _is_measured(arguments, nbest, references) else None
     dev_errors = list_errors(dev, dev_references) if dev is not None else None
-    fixed = (arguments.score_weights, arguments.lm_weight, arguments.word_penalty)
-    free = free_weights(weights.scores, *(each is not None for each in fixed))
+    free = free_weights(
+        weights.scores,
+        scores_given=arguments.score_weights is not None,
+        lm_weight_given=arguments.lm_weight is not None,
+        word_penalty_given=arguments.word_penalty is not None,
+    )
     if dev is not None:
         require_weights(weights, dev)
         require_free(free)
     model = _open(arguments)
     shares = _shares(arguments, model, dev, dev_references)
     about: dict[str, Any] = {}
-    lists: list[Measured] = []
+    lists: list[ErrorReport] = []
     scored: ScoredList | None = None
     if dev is not None and dev_errors is not None:
-        scored = score_list(dev, model, shares, unit, token_bar)
-        weights, tuned = tune_weights(scored, dev_errors[0], weights, free, _search_bar)
-        lists.append(measured(dev, scored.rows, weights, *dev_errors))
+        scored = score_list(dev, model, shares, unit=unit, make_bar=token_bar)
+        weights, tuned = tune_weights(scored, dev_errors, weights, free=free, make_bar=_search_bar)
+        lists.append(report_errors(scored, weights, dev_errors))
         about["development"] = {"list": dev.path, "line_searches": tuned.searches} | lists[0].summary()
     if scored is None or dev is not nbest:
-        scored = score_list(nbest, model, shares, unit, token_bar)
+        scored = score_list(nbest, model, shares, unit=unit, make_bar=token_bar)
     if errors is not None:
-        found = measured(nbest, scored.rows, weights, *errors)
+        found = report_errors(scored, weights, errors)
         about["word_errors"] = found.summary()
         if dev is not nbest:
             lists.append(found)
@@ -92,7 +96,7 @@ def _rescore(arguments: argparse.Namespace, out: TextIO) -> None:
     if not (lists or arguments.out or arguments.out_nbest):
         print(best_text(nbest, chosen), end="")
     if lists:
-        print(table(lists))
+        print(error_table(lists))
     print(_report(scored, model, weights, shares))
     unused = references.keys() - set(nbest.ids) - set(dev.ids if dev is not None else ())
     if unused:
@@ -131,8 +135,8 @@ def _is_measured(arguments: argparse.Namespace, nbest: NbestList, references: Ma
 
 def _open(arguments: argparse.Namespace) -> SentenceModel:
     paths = [arguments.run, *([arguments.ngram] if arguments.ngram else [])]
-    named = zip(paths, names_of(paths), strict=True)
-    return SentenceModel([open_scorer(path, name, arguments.checkpoint) for path, name in named])
+    named = zip(paths, names_from_paths(paths), strict=True)
+    return SentenceModel([open_scorer(path, name, checkpoint=arguments.checkpoint) for path, name in named])
 
 
 def _shares(
@@ -144,7 +148,7 @@ def _shares(
     if arguments.ngram_weight is not None or dev is None:
         share = NGRAM_WEIGHT if arguments.ngram_weight is None else arguments.ngram_weight
         return [1.0 - share, share]
-    return fit_shares(model, dev, references).weights.tolist()
+    return fit_mixture_weights(model, dev, references).weights.tolist()
 
 
 def _search_bar(description: str, total: int) -> Any:
@@ -153,13 +157,13 @@ def _search_bar(description: str, total: int) -> Any:
 
 def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, unit: float, out: TextIO) -> np.ndarray:
     """Write the requested files, and return the index of the best hypothesis of each utterance."""
-    nbest, scores = scored.nbest, totals(scored.rows, weights.vector())
-    chosen = best(scores, nbest.starts)
+    nbest, scores = scored.nbest, total_scores(scored.rows, weights.vector())
+    chosen = best_hypotheses(scores, nbest.starts)
     if arguments.out is not None:
         write_output(arguments.out, best_text(nbest, chosen), out)
     if arguments.out_nbest is not None:
-        order = ranked(scores, nbest.starts)
-        text = nbest_text(nbest, order, scored.rows[:, -2] / unit, scores / unit)
+        order = ranked_hypotheses(scores, nbest.starts)
+        text = nbest_text(nbest, order, lm_scores=scored.lm_log_probs / unit, totals=scores / unit)
         write_output(arguments.out_nbest, text, out)
     return chosen
 

@@ -8,8 +8,7 @@ import numpy as np
 from rnnlm_jax.cli.common_arguments import add_checkpoint, add_data_dir, add_json, add_run
 from rnnlm_jax.cli.output_files import write_json
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.evaluation.perplexity import Evaluation, evaluation_of
-from rnnlm_jax.evaluation.sentence_scores import score_sentences
+from rnnlm_jax.evaluation import Evaluation, evaluation_from_nll, score_sentences
 from rnnlm_jax.jobs.run_folder import open_run
 
 EXAMPLES = """\
@@ -34,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print nats and number of tokens of each sentence, and their sums."""
     run = open_run(arguments.run, arguments.checkpoint)
     text = encode_text(arguments.file, run.vocabulary, arguments.data_dir)
-    scores = score_sentences(run.model, run.params, text, run.vocabulary, arguments.carry)
+    scores = score_sentences(run.model, run.params, text, run.vocabulary, carry_state=arguments.carry)
     lines = list(text.lines())
     print(f"{'nats':>12} {'tokens':>7}  sentence")
     for line, nats in zip(lines, scores, strict=True):
@@ -47,9 +46,9 @@ def main(arguments: argparse.Namespace) -> int:
                 end="",
             )
     how = "one continuous stream" if arguments.carry else "each sentence on its own"
-    found = evaluation_of(np.concatenate(scores), text, run.vocabulary.describe(), 0.0)
+    found = evaluation_from_nll(np.concatenate(scores), text, run.vocabulary.describe())
     print(
-        f"{found.nats:.4f} nats, {found.counts}, perplexity {found.perplexity:.3f}{found.by_other_counts}; {how}; "
+        f"{found.nll:.4f} nats, {found.counts}, perplexity {found.perplexity:.3f}{found.other_perplexities}; {how}; "
         f"{found.remarks}; {found.policy}"
     )
     write_json(arguments.json, _summary(found, [nats.tolist() for nats in scores]))
@@ -58,7 +57,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _summary(found: Evaluation, scores: list[list[float]]) -> dict[str, object]:
     return {
-        "nats": found.nats,
+        "nats": found.nll,
         "tokens": found.tokens,
         "oov": found.oov,
         "perplexity": found.perplexity,

@@ -21,7 +21,7 @@ from rnnlm_jax.data.records import RecordText
 from rnnlm_jax.jobs.distributed import from_first, in_all, is_first
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.jobs.sharding.mesh import describe_mesh
-from rnnlm_jax.jobs.sharding.rules import describe_divisions
+from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
 from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
@@ -132,7 +132,7 @@ def print_start(trainer: Trainer) -> None:
         print(f"the training text stays on disk, read by {texts.train.describe_workers()}")
     model = trainer.model
     if trainer.mesh is not None:
-        divided = describe_divisions(trainer.model, trainer.mesh)
+        divided = describe_shardings(trainer.model, trainer.mesh)
         print(describe_mesh(trainer.mesh) + (f"; {divided}" if divided else ""))
     memory = step_memory(trainer.state, trainer.compiled_step())
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
@@ -184,7 +184,7 @@ def print_results(results: Results) -> None:
         print(f"  test perplexity of the {name} baseline: {value:.3f}")
     if "entropy_rate" in results.facts:
         rate, test = results.facts["entropy_rate"], results.test
-        excess = 100 * (test.nats / test.tokens / rate - 1)
+        excess = 100 * (test.nll / test.tokens / rate - 1)
         print(
-            f"  exact entropy rate {rate:.5f} nats a token; the model's {test.nats / test.tokens:.5f} ({excess:+.2f} %)"
+            f"  exact entropy rate {rate:.5f} nats a token; the model's {test.nll / test.tokens:.5f} ({excess:+.2f} %)"
         )

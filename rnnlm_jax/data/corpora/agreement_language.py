@@ -1,9 +1,9 @@
-"""An English of about 80 words whose verbs agree with subjects across prepositional phrases and relative clauses.
+"""A grammar of about 80 English words with subject-verb agreement across prepositional phrases and relative clauses.
 
 A verb agrees with the head of its subject in number (the dog barks, the dogs bark) and in kind: persons, animals and
-things do different things. The nouns that stand between the two are of any number and kind, so whoever predicts the
-verb from the last noun, or forgets, pays for it. Every noun takes at most one modifier behind it, which has one place
-to attach: each sentence has one derivation, and the entropy of the grammar is the entropy of its text.
+things have different verbs. Nouns between the two are of any number and kind, so a model that predicts the verb from
+the last noun has a higher loss. Each noun has at most one modifier after it, which can attach in one way only:
+every sentence has one derivation, and the entropy of the grammar is that of its sentences.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 from functools import cache
 from itertools import product
 
-from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 
 # S sentence, NP noun with its determiner, VP predicate, PP prepositional phrase, SRC and ORC subject and object
-# relative clause ("that sees a dog", "that a dog chases"); SUBJECT, INNER (subject of an ORC) and OBJECT say where a
-# noun stands, hence how often it is modified. A rule with {a} has an equal alternative for every agreement class,
-# a rule with {h} is one rule of each class, and {n} is the number of {h}.
+# relative clause ("that sees a dog", "that a dog chases"); SUBJECT, INNER (subject of an ORC) and OBJECT are roles of
+# nouns, which determine how often they are modified. A rule with {a} has an equally likely alternative for each
+# agreement class, a rule with {h} is repeated for each class, and {n} is the grammatical number of {h}.
 _STRUCTURE = """
 S           -> {a} SUBJECT_{a} VP_{a}
 ORC         -> {a} that INNER_{a} TRANSITIVE_{a}
@@ -31,7 +31,7 @@ VERB_{h}    -> 0.40 INTRANSITIVE_{h} | 0.50 TRANSITIVE_{h} OBJECT | 0.10 COPULA_
 NP_{h}      -> 0.90 DETERMINER_{n} NOUN_{h} | 0.10 DETERMINER_{n} ADJECTIVE NOUN_{h}
 """
 
-# the most frequent word first; probabilities fall as rank ** -skew
+# class, skew, words: probabilities are proportional to rank ** -skew
 _LEXICON = """
 DETERMINER_sg          3.0 the a every
 DETERMINER_pl          3.0 the some many
@@ -65,7 +65,7 @@ _CLASSES = tuple(f"{kind}_{number}" for kind, number in product(("person", "anim
 
 @cache
 def agreement_grammar() -> Grammar:
-    """Return the grammar of the `grammar` corpus: about 10 words a sentence, 80 types."""
+    """Return the grammar of the `grammar` corpus: about 80 types, and 10 words a sentence."""
     lines: list[str] = []
     for rule in _STRUCTURE.strip().split("\n"):
         left, right = rule.split("->")
@@ -78,12 +78,12 @@ def agreement_grammar() -> Grammar:
             lines.append(rule)
     for entry in _LEXICON.strip().split("\n"):
         word_class, skew, *words = entry.split()
-        shares = _falling(len(words), float(skew))
+        shares = _zipf_probabilities(len(words), float(skew))
         lines.append(f"{word_class} -> " + " | ".join(f"{p!r} {word}" for p, word in zip(shares, words, strict=True)))
     return Grammar.from_text("S", "\n".join(lines))
 
 
-def _falling(count: int, skew: float) -> list[float]:
-    """Return `count` probabilities in proportion to `rank ** -skew`."""
+def _zipf_probabilities(count: int, skew: float) -> list[float]:
+    """Return `count` probabilities proportional to `rank ** -skew`."""
     weights = [rank**-skew for rank in range(1, count + 1)]
     return [weight / sum(weights) for weight in weights]

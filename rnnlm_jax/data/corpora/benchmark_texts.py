@@ -1,7 +1,7 @@
-"""The texts of Penn Treebank and WikiText-2: how they are called, where they are looked for, what they must be.
+"""File names, locations and checksums of the texts of Penn Treebank and WikiText-2.
 
-Neither text is part of this library or downloaded by it. You bring your copy; its checksum says that it is the one on
-which published perplexities were measured.
+The library neither contains nor downloads them. A checksum verifies that your copy is the text on which published
+perplexities were measured.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 DATA_VARIABLE = "RNNLM_JAX_DATA"
-"""The environment variable that names the folder of corpora, used where no `data_dir` is given."""
+"""Environment variable with the folder of corpora, used if no `data_dir` is given."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class BenchmarkText:
     """The files of one benchmark.
 
     Attributes:
-        name: the corpus name, also that of its folder below the folder of corpora.
-        files: split -> file name.
-        sha256: split -> checksum of the file, hexadecimal.
+        name: name of the corpus, and of its folder in the folder of corpora.
+        files: file name of each split.
+        sha256: sha256 of each split's file, hexadecimal.
     """
 
     name: str
@@ -33,10 +33,10 @@ class BenchmarkText:
     sha256: Mapping[str, str]
 
     def verified(self, folder: Path) -> dict[str, Path]:
-        """Return split -> file in a folder, each checked against its checksum.
+        """Return the file of each split in a folder, after verifying its checksum.
 
         Raises:
-            UserError: a file is missing or is another text.
+            DataError: a file is missing or has another checksum.
         """
         found = {split: folder / file for split, file in self.files.items()}
         for split, path in found.items():
@@ -44,31 +44,31 @@ class BenchmarkText:
                 with path.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
             except FileNotFoundError:
-                raise UserError(f"there is no file {path}: put {self._wanted()} there") from None
+                raise DataError(f"cannot find the file {path}: put {self._file_names()} there") from None
             if digest != self.sha256[split]:
-                raise UserError(
+                raise DataError(
                     f"{path} is not the {split} text of {self.name} (its sha256 is {digest[:12]}..., not "
-                    f"{self.sha256[split][:12]}...): get the original, or give the folder as a path corpus"
+                    f"{self.sha256[split][:12]}...): get the original, or name the folder itself as the corpus"
                 )
         return found
 
     def find(self, data_dir: str | Path | None) -> Path:
-        """Return the folder that holds the files: `data_dir` (default: `$RNNLM_JAX_DATA`) or its subfolder `name`.
+        """Return the folder with the files: `data_dir` (default: `$RNNLM_JAX_DATA`) or its subfolder `name`.
 
         Raises:
-            UserError: they are in neither, or no folder is named.
+            DataError: the files are in neither, or no folder is given.
         """
         root = data_dir or os.environ.get(DATA_VARIABLE)
         if not root:
-            wanted = f"put {self._wanted()} in a folder and name it by data_dir or ${DATA_VARIABLE}"
-            raise UserError(f"{self.name} needs its text: {wanted}")
+            remedy = f"put {self._file_names()} in a folder and give it as `data_dir` or ${DATA_VARIABLE}"
+            raise DataError(f"{self.name} needs its text: {remedy}")
         folders = [Path(root) / self.name, Path(root)]
         for folder in folders:
             if all((folder / file).is_file() for file in self.files.values()):
                 return folder
-        raise UserError(f"the text of {self.name} is not in {root}: put {self._wanted()} in {folders[0]}")
+        raise DataError(f"the text of {self.name} is not in {root}: put {self._file_names()} in {folders[0]}")
 
-    def _wanted(self) -> str:
+    def _file_names(self) -> str:
         *first, last = self.files.values()
         return f"{', '.join(first)} and {last}"
 

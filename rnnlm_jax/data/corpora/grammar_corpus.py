@@ -1,18 +1,19 @@
-"""The `grammar` corpus: generated sentences, and what the best possible model would pay for them."""
+"""The `grammar` corpus: generated sentences with known entropy."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from rnnlm_jax.data.corpora.agreement_language import agreement_grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.data.corpora.grammar import Grammar
 from rnnlm_jax.data.corpora.grammar_entropy import entropy_rate, expected_length, sentence_entropy
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ArgumentError
 
 _SPLITS = ("train", "valid", "test")
 
@@ -22,30 +23,30 @@ def grammar_corpus(
 ) -> Corpus:
     """Return a corpus of independent sentences of a grammar, one a line.
 
-    The splits are independent draws from the same distribution, as the entropy demands: short sentences recur in all.
-    `facts` gives, per nats and tokens with one end-of-line token a sentence: `entropy_rate` (nats per token),
-    `perplexity` (its exponential), `sentence_entropy` (nats) and `expected_length` (words a sentence).
-    What the true model pays for the very lines of a split is `grammar_parse.summed_nats`.
+    The splits are independent samples of the same distribution, so short sentences occur in all of them. `facts` has,
+    with one end-of-line token a sentence: `entropy_rate` (nats per token), `perplexity` (its exponential),
+    `sentence_entropy` (nats) and `expected_length` (words a sentence). For the loss of the true model on the lines of
+    a split see `grammar_parse.summed_nats`.
 
     Args:
         grammar: default: `agreement_language.agreement_grammar()`.
         seed: the text is a function of grammar, seed and split.
-        sentences: how many in train, valid and test.
+        sentences: number of sentences in train, valid and test.
 
     Raises:
-        UserError: a negative seed, or a count that is not positive.
+        ArgumentError: `seed` is negative, or a number of sentences is not positive.
     """
     if seed < 0:
-        raise UserError(f"seed={seed} is negative: give 0 or more")
+        raise ArgumentError(f"`seed` must be 0 or more, not {seed}")
     if min(sentences) <= 0:
-        raise UserError(f"sentences={sentences} are not all positive: give each split at least one")
+        raise ArgumentError(f"`sentences` must be at least 1 for each split, not {sentences}")
     grammar = agreement_grammar() if grammar is None else grammar
     rate = entropy_rate(grammar)
     return Corpus(
         "grammar",
         "word",
         {
-            split: partial(_lines, grammar, seed, number, count)
+            split: _Sample(grammar, seed, number, count)
             for number, (split, count) in enumerate(zip(_SPLITS, sentences, strict=True))
         },
         {
@@ -57,12 +58,19 @@ def grammar_corpus(
     )
 
 
-def _lines(grammar: Grammar, seed: int, split: int, count: int) -> Iterator[str]:
-    return iter(_drawn(grammar, seed, split, count))
+@dataclass(frozen=True)
+class _Sample:
+    """The sentences of a split, drawn on first use: 40,000 take about a second."""
 
+    grammar: Grammar
+    seed: int
+    split: int
+    count: int
 
-@lru_cache(maxsize=6)
-def _drawn(grammar: Grammar, seed: int, split: int, count: int) -> tuple[str, ...]:
-    """Return the sentences of a split; kept, because drawing them costs a second and every pass would again."""
-    rng = np.random.default_rng([seed, split])
-    return tuple(" ".join(grammar.sample(rng)) for _ in range(count))
+    @cached_property
+    def _sentences(self) -> tuple[str, ...]:
+        rng = np.random.default_rng([self.seed, self.split])
+        return tuple(" ".join(self.grammar.sample(rng)) for _ in range(self.count))
+
+    def __call__(self) -> Iterator[str]:
+        return iter(self._sentences)

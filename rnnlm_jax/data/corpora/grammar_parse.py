@@ -1,4 +1,4 @@
-"""The exact probability of a sentence under a probabilistic grammar, and how many derivations it has."""
+"""Exact probability and number of derivations of a sentence under a probabilistic grammar."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rnnlm_jax.data.corpora.grammar import Grammar
+from rnnlm_jax.data.corpora.context_free_grammar import Grammar
 from rnnlm_jax.data.white_space import split_words
 
 
 class Parse(NamedTuple):
-    """What all derivations of a sentence come to."""
+    """Sum over the derivations of a sentence."""
 
-    log_probability: float  # nats; minus infinity where there is no derivation
+    log_probability: float  # nats; -inf without a derivation
     derivations: int
 
 
 def log_probability(grammar: Grammar, tokens: Sequence[str]) -> Parse:
     """Return the log probability of a sentence in nats, its end included, and its number of derivations.
 
-    The inside algorithm (Baker 1979), top-down: the spans that a nonterminal covers from a position are found once and
-    remembered, and only rules that can begin with the word there are tried. The grammar has no left recursion, so this
-    ends; where it is nearly deterministic, in time linear in the sentence.
+    The inside algorithm (Baker 1979), top-down with memoisation, trying only rules that can begin with the next word.
+    It terminates because the grammar has no left recursion; for a nearly deterministic grammar it takes linear time.
     """
     chart: dict[tuple[str, int], dict[int, Parse]] = {}
 
     def spans(symbol: str, start: int) -> dict[int, Parse]:
-        """Return end -> all derivations of the words from `start` to `end` from a symbol."""
+        """Return the sum over derivations of `tokens[start:end]` from a symbol, by `end`."""
         if symbol not in grammar.alternatives:
             return {start + 1: Parse(0.0, 1)} if start < len(tokens) and tokens[start] == symbol else {}
         if start == len(tokens):
-            return {}  # nothing is empty in this grammar
+            return {}  # expansions are not empty
         known = chart.get((symbol, start))
         if known is not None:
             return known
         covered: dict[int, Parse] = {}
-        for rule in grammar.predicted.get((symbol, tokens[start]), ()):
+        for rule in grammar.rules_by_first_word.get((symbol, tokens[start]), ()):
             partial = {start: Parse(math.log(rule.probability), 1)}
             for part in rule.right:
                 extended: dict[int, Parse] = {}
@@ -56,13 +55,13 @@ def log_probability(grammar: Grammar, tokens: Sequence[str]) -> Parse:
 
 
 def summed_nats(grammar: Grammar, lines: Iterable[str]) -> tuple[float, int]:
-    """Return what the true model pays for a text: summed nats, and its tokens with one end a line.
+    """Return the summed nats of the true model on a text, and the number of tokens with one end a line.
 
-    Set beside the nats of a trained model on the same text, the difference is free of the sampling noise of the text.
+    The difference to the nats of a trained model on the same text is free of the text's sampling noise.
     """
     nats: list[float] = []
     count = 0
-    known: dict[str, float] = {}  # short sentences recur
+    known: dict[str, float] = {}  # short sentences repeat
     for line in lines:
         tokens = split_words(line)
         if line not in known:

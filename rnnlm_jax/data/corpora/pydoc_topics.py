@@ -1,8 +1,8 @@
-"""The text that every CPython carries: the topics of its language reference, as sentences of words.
+"""The `pydoc` corpus: the help topics of Python's language reference, as sentences of words.
 
-`pydoc_data.topics` holds the chapters that `help("while")` prints. They are imported from the running interpreter, so
-this corpus needs no download and is no file of this library; it changes a little with Python's version, and results on
-it compare only within one. (The text is part of Python and under its licence.)
+They are the chapters that `help("while")` prints, imported from `pydoc_data.topics` of the running interpreter, so the
+corpus needs no download. The text changes a little between versions of Python, and results are comparable only within
+one. (The text is part of Python and under its licence.)
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cached_property, partial
 
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 _ABBREVIATION = r"e\.g\.|i\.e\."
 _TOKEN = re.compile(rf"{_ABBREVIATION}|[^\W\d]\w*(?:'[a-z]+)?|\d\w*(?:\.\d\w*)*|\S")
@@ -27,39 +27,32 @@ _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "�
 
 
 def pydoc_corpus() -> Corpus:
-    """Return the corpus of Python's help topics, lower-cased words, a sentence or heading a line.
+    """Return the corpus of Python's help topics: lower-cased words, one sentence or heading a line.
 
-    The name of a topic says whether it belongs to train, valid or test (about 80 / 10 / 10, see `split_of`). Topics
-    overlap: chapters repeat their sections. A paragraph stays in the shortest topic that has it and nowhere
-    else, so that no paragraph of the test text has been trained on.
+    A hash of a topic's name decides between train, valid and test (about 80 / 10 / 10, see `split_of`). Topics overlap,
+    since chapters repeat their sections; a paragraph is kept only in the shortest topic that has it, so that no
+    paragraph of the test text is in the training text.
 
     Raises:
-        UserError: this Python comes without its help topics.
+        DataError: this Python does not have its help topics; raised on reading.
     """
-    return Corpus(
-        "pydoc",
-        "word",
-        {
-            "train": lambda: iter(_splits()["train"]),
-            "valid": lambda: iter(_splits()["valid"]),
-            "test": lambda: iter(_splits()["test"]),
-        },
-    )
+    topics = _HelpTopics()
+    return Corpus("pydoc", "word", {split: partial(topics.lines, split) for split in ("train", "valid", "test")})
 
 
 def tokenise(sentence: str) -> list[str]:
     """Return the lower-cased tokens of a sentence.
 
-    A token is a word (letters, digits and underscores, with its apostrophe: `don't`, `__init__`), a number with its
-    points (`3.11`), one of `e.g.` and `i.e.`, or any other single character that is no space.
+    A token is a word (letters, digits, underscores and an apostrophe: `don't`, `__init__`), a number with points
+    (`3.11`), `e.g.` or `i.e.`, or any other single character except white space.
     """
     return _TOKEN.findall(sentence.translate(_TYPOGRAPHY).lower())
 
 
 def split_of(topic: str) -> str:
-    """Return the split of a topic, from the sha256 of `rnnlm_jax:` and its name: 0-7 train, 8 valid, 9 test, modulo 10.
+    """Return the split of a topic by the sha256 of `rnnlm_jax:` and its name, modulo 10: 8 valid, 9 test, else train.
 
-    The prefix is there because a few chapters hold most of the text: with it, 82 % of the tokens are train.
+    A few chapters have most of the text; with this prefix, 82 % of the tokens are in train.
     """
     last_digit = int(hashlib.sha256(f"rnnlm_jax:{topic}".encode()).hexdigest(), 16) % 10
     return {8: "valid", 9: "test"}.get(last_digit, "train")
@@ -68,8 +61,8 @@ def split_of(topic: str) -> str:
 def prose(topic: str) -> Iterator[str]:
     """Yield the headings, signatures and paragraphs of a topic, unwrapped.
 
-    Underlines, tables, grammar rules, interpreter sessions and code are left out. Code is what is indented further
-    than a paragraph that ends in a colon, except below a bare word or two ("Note:") and in lists.
+    Underlines, tables, grammar rules, interpreter sessions and code are left out. Code is text indented further than a
+    preceding paragraph that ends in a colon, except after one or two words ("Note:") and in lists.
     """
     code_indent: int | None = None  # blocks indented further than this are code
     for block in re.split(r"\n\s*\n", topic.strip("\n")):
@@ -89,10 +82,10 @@ def prose(topic: str) -> Iterator[str]:
 
 
 def _items(lines: list[str]) -> Iterator[str]:
-    """Yield the joined lines of a block; a list item (without its bullet) and a defined term each on its own."""
+    """Yield the joined lines of a block, with list items (without bullets) and defined terms separately."""
     lines = textwrap.dedent("\n".join(lines)).split("\n")
     if len(lines) > 1 and lines[1].startswith(" ") and not _BULLET.match(lines[0]):
-        yield lines.pop(0).strip()  # its definition hangs below it
+        yield lines.pop(0).strip()  # a term; its definition is indented below
     gathered: list[str] = []
     for line in lines:
         bullet = _BULLET.match(line)
@@ -107,13 +100,22 @@ def _sentences(paragraph: str) -> Iterable[str]:
     return _SENTENCE_END.split(_EMPHASIS.sub(lambda match: match[1] or match[2], paragraph.translate(_TYPOGRAPHY)))
 
 
-@cache
-def _splits() -> dict[str, tuple[str, ...]]:
-    """Return the lines of the three splits; made once, in a fraction of a second."""
+class _HelpTopics:
+    """The lines of the three splits, made on first use."""
+
+    def lines(self, split: str) -> Iterator[str]:
+        return iter(self._splits[split])
+
+    @cached_property
+    def _splits(self) -> dict[str, tuple[str, ...]]:
+        return _make_splits()
+
+
+def _make_splits() -> dict[str, tuple[str, ...]]:
     try:
         from pydoc_data.topics import topics
     except ImportError:
-        raise UserError("this Python comes without pydoc_data, its help topics: choose another corpus") from None
+        raise DataError("this Python does not have pydoc_data, its help topics: choose another corpus") from None
     splits: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
     seen: set[str] = set()
     texts: dict[str, list[str]] = {}

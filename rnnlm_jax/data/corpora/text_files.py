@@ -1,4 +1,4 @@
-"""Text files as corpora: a directory or files with a name a split, or one text cut by position."""
+"""Text files as corpora: files named after splits, or one text split by position."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_cuts import cut_in_three
 from rnnlm_jax.data.corpora.text_reading import TextFiles, read_lines
 from rnnlm_jax.data.text_blocks import TextBlocks
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.system.input_files import reopened
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.system.input_files import file_opener
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
-"""What a split may be called in a file name or data set, and what it is called here."""
+"""The split that each name in a file name or data set stands for."""
 
 _SUFFIXES = (".txt", ".tokens", ".raw")
 _COMPRESSED = ".gz"
 
 
 def is_pattern(name: str | Path) -> bool:
-    """Return whether a name is a pattern of file names, such as `train-*.txt`, and not a file's own."""
+    """Return whether a name is a pattern of file names, such as `train-*.txt`, and not an existing file."""
     return glob.has_magic(str(name)) and not os.path.lexists(name)
 
 
@@ -31,27 +31,27 @@ def read_text(name: str | Path) -> TextBlocks:
     """Return the lines of a text file, as `read_lines`, or of all files of a pattern in the order of their names.
 
     Raises:
-        UserError: as `read_lines`, or no file has such a name.
+        DataError: as `read_lines`, or no file matches the pattern.
     """
     return _text(_matches(str(name))).lines() if is_pattern(name) else read_lines(name)
 
 
 def path_corpus(path: str | Path) -> Corpus:
-    """Return the corpus of a directory, of the files of a pattern such as `news-*.txt`, or of one file.
+    """Return the corpus of a directory, of the files that match a pattern such as `news-*.txt`, or of one file.
 
-    Each file may be plain or gzip. In a directory the split is read off the name of a file or of a subfolder of text
-    files: `train.txt`, `ptb.train.txt`, `wiki.train.tokens`, `wiki.train.raw`, `train/`, in capitals or not; `valid`
-    may be called `validation` or `dev`. Hidden files are not read. Files of a split whose names differ in numbers only
-    (`train-00000-of-00010.txt`) are one text, in the order of their numbers. A directory of text files that are not
-    named after splits is one text, in the same order, and so are the files of a pattern, unless they are named after
+    Each file may be plain or gzip. In a directory the name of a file, or of a subfolder of text files, gives the split:
+    `train.txt`, `ptb.train.txt`, `wiki.train.tokens`, `wiki.train.raw`, `train/`, in any case; `valid` may be called
+    `validation` or `dev`. Hidden files are ignored. Files of a split whose names differ only in numbers
+    (`train-00000-of-00010.txt`) are one text, in the order of the numbers. The text files of a directory without files
+    named after splits are one text, in the same order, and so are the files of a pattern unless they are named after
     several splits.
 
-    One text is cut 90 / 5 / 5 by position in its characters, each cut moved on to the end of its line; a text of one
-    or two lines, at the end of its word.
+    One text is split 90 / 5 / 5 by position in its characters, each cut moved to the end of its line, or in a text of
+    one or two lines to the end of its word.
 
     Raises:
-        UserError: there is no such file, no text in the directory, two different texts for one split, one for two, or a
-            text too short to be cut.
+        DataError: a file cannot be found or read, the directory has no text, a split has two different texts, a file is
+            named after two splits, or the text is too short to be split.
     """
     name = str(path)
     if is_pattern(name):
@@ -60,20 +60,20 @@ def path_corpus(path: str | Path) -> Corpus:
         named = {split for split in splits if split is not None}
         if len(named) > 1 and None in splits:
             other = files[splits.index(None)]
-            raise UserError(f"{name} fits files of several splits, and {other}, which is of none: give another pattern")
+            raise DataError(f"{name} matches files of several splits and {other}, which is of none: give another one")
         return _named(name, list(zip(splits, files, strict=True))) if len(named) > 1 else _cut(name, files)
     if not Path(name).is_dir():
         return _cut(name, [Path(name)])
-    entries = sorted(Path(name).iterdir(), key=_in_order)
+    entries = sorted(Path(name).iterdir(), key=_number_order)
     found = [(split, file) for file in entries for split in [_split_of(file)] if split is not None]
     for folder in filter(Path.is_dir, entries):
         split = SPLIT_NAMES.get(folder.name.lower())
-        found += [(split, file) for file in sorted(folder.iterdir(), key=_in_order) if split and _is_text(file)]
+        found += [(split, file) for file in sorted(folder.iterdir(), key=_number_order) if split and _is_text(file)]
     if found:
         return _named(name, found)
     files = [file for file in entries if _is_text(file)]
     if not files:
-        raise UserError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
+        raise DataError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
     return _cut(name, files)
 
 
@@ -82,66 +82,66 @@ def _cut(name: str, files: Sequence[Path]) -> Corpus:
 
 
 def _named(name: str, found: Sequence[tuple[str | None, Path]]) -> Corpus:
-    """Return the corpus of files of which each has a split."""
+    """Return the corpus of files with the split of each."""
     splits: dict[str, list[Path]] = {"train": [], "valid": [], "test": []}
     for split, file in found:
         splits[split or "train"].append(file)
     for split, files in splits.items():
         for file in files[1:]:
             if file.parent == files[0].parent and SPLIT_NAMES.get(file.parent.name.lower()) == split:
-                continue  # whatever lies in a split's own folder
-            if _without_numbers(file) != _without_numbers(files[0]) or _plain(file) in map(
-                _plain, files[: files.index(file)]
+                continue  # any files in a folder named after the split are one text
+            if _without_numbers(file) != _without_numbers(files[0]) or _uncompressed_name(file) in map(
+                _uncompressed_name, files[: files.index(file)]
             ):
                 names = f"{files[0].name} and {file.name}"
-                raise UserError(f"{name} has two {split} files, {names}: keep one of them there")
+                raise DataError(f"{name} has two {split} files, {names}: keep one of them there")
     if not splits["train"] and not splits["test"]:
-        raise UserError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
+        raise DataError(f"{name} has no splits: put train.txt, valid.txt and test.txt there")
     return Corpus(name, "word", {split: _text(files).lines for split, files in splits.items() if files})
 
 
 def _text(files: Sequence[Path]) -> TextFiles:
-    return TextFiles(files, [reopened(file) for file in files])
+    return TextFiles(files, [file_opener(file) for file in files])
 
 
 def _matches(pattern: str) -> list[Path]:
-    """Return the files whose names fit a pattern, in the order of their numbers."""
+    """Return the files that match a pattern, in the order of their numbers."""
     files = [Path(name) for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)]
     if not files:
-        raise UserError(f"no file has a name like {pattern}: check the pattern, and quote it")
-    return sorted(files, key=_in_order)
+        raise DataError(f"no file matches {pattern}: check the pattern, and quote it")
+    return sorted(files, key=_number_order)
 
 
-def _in_order(file: Path) -> list[tuple[int, str]]:
-    """Return what sorts `part-9` before `part-10`."""
+def _number_order(file: Path) -> list[tuple[int, str]]:
+    """Return a sort key that puts `part-9` before `part-10`."""
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(file))]
 
 
-def _plain(file: Path) -> str:
-    """Return the name of a file that is not compressed."""
+def _uncompressed_name(file: Path) -> str:
+    """Return the name of a file without the suffix of compression."""
     return file.name.removesuffix(_COMPRESSED)
 
 
 def _without_numbers(file: Path) -> str:
-    return re.sub(r"\d+", "0", _plain(file))
+    return re.sub(r"\d+", "0", _uncompressed_name(file))
 
 
 def _is_text(file: Path) -> bool:
-    """Return whether a file has the name of a text."""
+    """Return whether a file is a text file by its name."""
     name = Path(file.name.lower().removesuffix(_COMPRESSED))
     return not name.name.startswith(".") and name.suffix in _SUFFIXES and not file.is_dir()
 
 
 def _split_of(file: Path) -> str | None:
-    """Return the split that a text file is named after; None for other files.
+    """Return the split that a text file is named after, or None.
 
     Raises:
-        UserError: it is named after two.
+        DataError: the file is named after two splits.
     """
     if not _is_text(file):
         return None
     name = Path(file.name.lower().removesuffix(_COMPRESSED))
     splits = dict.fromkeys(SPLIT_NAMES[word] for word in re.split(r"[._-]", name.stem) if word in SPLIT_NAMES)
     if len(splits) > 1:
-        raise UserError(f"{file} is named after two splits, {' and '.join(splits)}: give it the name of one")
+        raise DataError(f"{file} is named after two splits, {' and '.join(splits)}: name it after one")
     return next(iter(splits), None)

@@ -1,4 +1,4 @@
-"""TFDS builders of Penn Treebank and WikiText-2, which TFDS lacks: one example a line, in the order of the text.
+"""TFDS builders of Penn Treebank and WikiText-2, which TFDS does not have: one example a line, in order.
 
 Importing this module registers `penn_treebank` and `wiki_text2` with TFDS; it does not import TensorFlow.
 """
@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 
 from rnnlm_jax.data.corpora.benchmark_texts import PENN_TREEBANK, WIKITEXT_2, BenchmarkText
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.data.corpora.text_files import read_lines
-from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.text_reading import read_lines
+from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_feature
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.system.cache_root import cache_root
 
@@ -28,7 +28,7 @@ class LinesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, *, file_format: str = "array_record", **settings: Any) -> None:
-        """Make the builder; array records are the format that TFDS writes and reads without TensorFlow."""
+        """Default to array records, the format that TFDS reads and writes without TensorFlow."""
         super().__init__(file_format=file_format, **settings)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -37,7 +37,7 @@ class LinesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             description=f"{self.TEXT.name}, one example a line in the order of the text.",
             features=tfds.features.FeaturesDict({"text": tfds.features.Text()}),
             homepage=self.HOMEPAGE,
-            disable_shuffling=True,  # state is carried from line to line
+            disable_shuffling=True,  # models carry state from line to line
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -66,15 +66,15 @@ class WikiText2(LinesBuilder):
 
 
 def benchmark_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
-    """Return `ptb` or `wikitext-2`, prepared on first use in the cache folder from your copy of the text.
+    """Return the corpus `ptb` or `wikitext-2`, prepared in the cache folder from your copy of the text on first use.
 
     Raises:
-        UserError: the text is not where it is looked for, or not the one its checksums name.
+        DataError: the text cannot be found, or its checksums are wrong.
     """
     builder_class = {"ptb": PennTreebank, "wikitext-2": WikiText2}[name]
     builder = builder_class(data_dir=cache_root())
     if not is_prepared(builder):
         prepare(builder, manual_dir=builder_class.TEXT.find(data_dir))
-    splits = {split: partial(read_text, builder, split, "text") for split in builder_class.TEXT.files}
+    splits = {split: partial(read_feature, builder, split, "text") for split in builder_class.TEXT.files}
     records = {split: TextRecords(str(builder.data_path), split, "text") for split in splits}
     return Corpus(name, "word", splits, records=records)

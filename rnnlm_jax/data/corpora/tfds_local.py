@@ -1,6 +1,6 @@
-"""TFDS data sets whose own builders reach their files through TensorFlow: the same examples with `pathlib`.
+"""Replacements for TFDS builders that read their files through TensorFlow: the same examples through `pathlib`.
 
-They keep TFDS's name, version, features and examples, so what they prepare is what TFDS would have prepared.
+They keep the name, version, features and examples of TFDS, and so prepare the same data set.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.registered import skip_registration
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 LM1B_ARCHIVE = "1-billion-word-language-modeling-benchmark-r13output"
-"""The folder that the archive of the One Billion Word benchmark extracts to."""
+"""Folder in the archive of the One Billion Word benchmark."""
 
 LM1B_FILES = {
     "train": ("training-monolingual.tokenized.shuffled/news.en-*", 99),
     "test": ("heldout-monolingual.tokenized.shuffled/news.en.heldout-*", 50),
 }
-"""Split -> the files of the archive, and how many there are: a half-extracted archive is another benchmark."""
+"""Pattern and number of each split's files, to detect an incompletely extracted archive."""
 
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -31,14 +31,14 @@ _TinyShakespeare: Any = tfds.builder_cls("tiny_shakespeare")
 
 
 def has_local_text(builder: Any, folder: Path | None) -> bool:
-    """Return whether a builder of this file finds its text in a folder and so need not download it."""
+    """Return whether a builder of this module finds its text in a folder and so does not download it."""
     return isinstance(builder, Lm1b | TinyShakespeare) and folder is not None and builder.find(folder) is not None
 
 
-with skip_registration():  # they stand in for TFDS's own and do not replace them there
+with skip_registration():  # TFDS's own builders stay registered
 
     class Lm1b(_Lm1b):
-        """The One Billion Word benchmark, from its extracted archive in the manual directory; nothing is downloaded."""
+        """The One Billion Word benchmark, read from its extracted archive in the manual directory."""
 
         name = "lm1b"
         pkg_dir_path = _Lm1b.pkg_dir_path
@@ -46,19 +46,19 @@ with skip_registration():  # they stand in for TFDS's own and do not replace the
 
         @staticmethod
         def find(folder: Path) -> Path | None:
-            """Return the extracted archive in a folder, in its subfolder `lm1b`, or the folder itself."""
+            """Return the extracted archive in a folder or its subfolder `lm1b`, or the folder itself."""
             candidates = (folder, folder / LM1B_ARCHIVE, folder / "lm1b" / LM1B_ARCHIVE)
             return next((path for path in candidates if path.name == LM1B_ARCHIVE and path.is_dir()), None)
 
         def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
             root = self.find(Path(dl_manager.manual_dir))
             if root is None:
-                raise UserError(f"lm1b is not in {dl_manager.manual_dir}: extract its archive there ({LM1B_ARCHIVE})")
+                raise DataError(f"lm1b is not in {dl_manager.manual_dir}: extract its archive there ({LM1B_ARCHIVE})")
             files = {split: sorted(root.glob(pattern)) for split, (pattern, _) in LM1B_FILES.items()}
             for split, (_, count) in LM1B_FILES.items():
                 if len(files[split]) != count:
                     found = f"{len(files[split])} of {count} {split} files"
-                    raise UserError(f"{root} has {found} of lm1b: extract the whole archive there")
+                    raise DataError(f"{root} has {found} of lm1b: extract the whole archive there")
             return {split: self._generate_examples(found) for split, found in files.items()}
 
     class TinyShakespeare(_TinyShakespeare):
@@ -75,11 +75,11 @@ with skip_registration():  # they stand in for TFDS's own and do not replace the
             return next((path for path in candidates if path.is_file()), None)
 
         def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-            manual_dir = dl_manager._manual_dir  # the property of that name insists that it exists
+            manual_dir = dl_manager._manual_dir  # the property of that name fails if it does not exist
             path = None if manual_dir is None else self.find(Path(manual_dir))
             content = Path(path or dl_manager.download(_SHAKESPEARE_URL)).read_bytes()
             if hashlib.sha256(content).hexdigest() != SHAKESPEARE_SHA256:
-                raise UserError(
+                raise DataError(
                     f"{path or _SHAKESPEARE_URL} is not tiny_shakespeare (its sha256 differs): get the original"
                 )
             text = content.decode("utf-8")
@@ -90,4 +90,4 @@ with skip_registration():  # they stand in for TFDS's own and do not replace the
 
 
 LOCAL_BUILDERS = {"lm1b": Lm1b, "tiny_shakespeare": TinyShakespeare}
-"""TFDS name -> the builder that stands in for TFDS's own."""
+"""The replacement builder of each TFDS name."""

@@ -1,4 +1,4 @@
-"""Any text data set of TensorFlow Datasets as a corpus, without TensorFlow."""
+"""Text data sets of TensorFlow Datasets (TFDS) as corpora, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ import tensorflow_datasets as tfds
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import SPLIT_NAMES
-from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_text
+from rnnlm_jax.data.corpora.tfds_cache import is_prepared, prepare, read_feature
 from rnnlm_jax.data.corpora.tfds_local import LOCAL_BUILDERS, has_local_text
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 from rnnlm_jax.system.cache_root import cache_root
 
-_HELD_OUT = "99%"  # where train ends and valid begins, for data sets without a validation split
+_TRAIN_END = "99%"  # end of train and start of valid, for data sets without a validation split
 _CHARACTER_LEVEL = {"tiny_shakespeare"}
 
 
 def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     """Return the corpus of a TFDS text data set, e.g. `tiny_shakespeare`, `lm1b` or `some_dataset/config`.
 
-    A data set that lies prepared as array records in `data_dir` (default: `$RNNLM_JAX_DATA`) or in the cache folder is
-    read from there; otherwise it is prepared into the cache folder. Examples with newlines become several lines.
-    `validation` is called `valid`; where there is none, `valid` is the last 1 % of train, and train the rest.
+    A data set prepared as array records in `data_dir` (default: `$RNNLM_JAX_DATA`) or in the cache folder is read from
+    there; otherwise it is prepared in the cache folder. Examples with newlines become several lines. The split
+    `validation` becomes `valid`; without it, `valid` is the last 1 % of train.
 
     Raises:
-        UserError: an unknown data set, one without a text feature or training split, or one that can be neither found
-            nor prepared.
+        DataError: the data set is unknown, has no text feature or training split, or can be neither found nor prepared.
     """
     root = data_dir or os.environ.get(DATA_VARIABLE)
     folder = None if root is None else Path(root)
@@ -43,7 +42,7 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
     if not is_prepared(builder):
         steps = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
         if steps and folder is None:
-            raise UserError(f"{name} needs a manual directory, given as data_dir: {' '.join(steps.split())}")
+            raise DataError(f"{name} needs a manual directory, given as `data_dir`: {' '.join(steps.split())}")
         if not has_local_text(builder, folder):
             _require_network(builder)
         prepare(builder, manual_dir=folder)
@@ -57,7 +56,7 @@ def tfds_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
 
 
 def _builder(name: str, folder: Path | None) -> Any:
-    """Return the builder of a data set that is prepared in the folder, else of the one in the cache."""
+    """Return the builder of the data set in the folder if it is prepared there, else of that in the cache folder."""
     try:
         make = LOCAL_BUILDERS.get(name) or partial(tfds.builder, name)
         if folder is not None:
@@ -66,18 +65,18 @@ def _builder(name: str, folder: Path | None) -> Any:
                 return builder
         return make(data_dir=cache_root(), file_format="array_record")
     except tfds.core.DatasetNotFoundError:
-        raise UserError(f"TFDS has no data set {name!r}: see the names at tensorflow.org/datasets/catalog") from None
+        raise DataError(f"TFDS has no data set {name!r}: see the names at tensorflow.org/datasets/catalog") from None
     except ImportError as error:
-        raise UserError(f"the TFDS data set {name} needs {error.name}: install it") from error
-    except ValueError as error:  # an unknown configuration, or files of another format
+        raise DataError(f"the TFDS data set {name} needs {error.name}: install it") from error
+    except ValueError as error:  # unknown configuration, or files in another format
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the TFDS data set {name} cannot be used ({reason}): check its name and files") from error
+        raise DataError(f"the TFDS data set {name} cannot be used ({reason}): check its name and files") from error
 
 
 def _require_network(builder: Any) -> None:
-    """Fail at once where the hosts of a download are unknown; TFDS would try again for minutes.
+    """Check that the hosts of a download can be resolved; without network TFDS would retry for minutes.
 
-    Behind a proxy names need not resolve, so nothing is checked there.
+    Nothing is checked behind a proxy, where names need not resolve.
     """
     hosts = {urlsplit(url).hostname for url in builder.url_infos or ()}
     if urllib.request.getproxies():
@@ -86,40 +85,40 @@ def _require_network(builder: Any) -> None:
         try:
             socket.getaddrinfo(host, 443)
         except OSError:
-            raise UserError(
+            raise DataError(
                 f"the TFDS data set {builder.name} must be downloaded from {host}, which cannot be reached: "
-                "prepare it where there is a network and give its TFDS folder as data_dir"
+                "prepare it where there is a network and give its TFDS folder as `data_dir`"
             ) from None
 
 
 def _text_feature(builder: Any) -> str:
-    """Return the name of the feature to read: `text`, or the only text feature."""
+    """Return the name of the text feature: `text`, or the only one."""
     features = builder.info.features
     texts = [name for name, feature in features.items() if isinstance(feature, tfds.features.Text)]
     if "text" in texts:
         return "text"
     if len(texts) != 1:
         found = f"{len(texts)} text features ({', '.join(texts)})" if texts else "no text feature"
-        raise UserError(f"the TFDS data set {builder.name} has {found}: choose one with a feature `text`")
+        raise DataError(f"the TFDS data set {builder.name} has {found}: choose one with a feature `text`")
     return texts[0]
 
 
 def _selections(name: str, available: Iterable[str]) -> dict[str, str]:
-    """Return our split name -> the slice of a TFDS split, train first."""
+    """Return the TFDS split or slice of each of our splits, train first."""
     found: dict[str, str] = {}
     for split in filter(SPLIT_NAMES.__contains__, available):
         ours = SPLIT_NAMES[split]
         if found.setdefault(ours, split) != split:
             both = f"{found[ours]} and {split}"
-            raise UserError(f"the TFDS data set {name} has two {ours} splits, {both}: choose another one")
+            raise DataError(f"the TFDS data set {name} has two {ours} splits, {both}: choose another one")
     if "train" not in found:
-        raise UserError(f"the TFDS data set {name} has no train split: choose another one")
+        raise DataError(f"the TFDS data set {name} has no train split: choose another one")
     if "valid" not in found:
-        found |= {"train": f"train[:{_HELD_OUT}]", "valid": f"train[{_HELD_OUT}:]"}
+        found |= {"train": f"train[:{_TRAIN_END}]", "valid": f"train[{_TRAIN_END}:]"}
     return {split: found[split] for split in ("train", "valid", "test") if split in found}
 
 
 def _lines(builder: Any, selection: str, feature: str) -> Iterator[str]:
-    for text in read_text(builder, selection, feature):
-        # a newline at the end of an example ends its last line and begins no other
+    for text in read_feature(builder, selection, feature):
+        # a newline at the end of an example ends its last line and does not start another
         yield from text.removesuffix("\n").split("\n")

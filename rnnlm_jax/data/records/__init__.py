@@ -1,10 +1,10 @@
-"""Texts too large for memory: read record by record as batches want them, by grain, in processes of its own.
+"""Batches of texts too large for memory, read record by record by grain in worker processes.
 
-Batches are a function of (seed, epoch, number), the same as of the text in memory, and each is had by itself: so a
-run's position is an epoch and a number, whatever the number of processes, and no state of an iterator is kept.
+A batch is a function of (seed, epoch, number), equal to that of the same text in memory. So the position of a training
+run is an epoch and a number, for any number of processes, and no iterator state is saved.
 """
 
-from rnnlm_jax.data.records.batches import RecordBatches
-from rnnlm_jax.data.records.text import RecordText, open_text
+from rnnlm_jax.data.records.record_batches import RecordBatches
+from rnnlm_jax.data.records.record_text import RecordText, open_text
 
 __all__ = ["RecordBatches", "RecordText", "open_text"]

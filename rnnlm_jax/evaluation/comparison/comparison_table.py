@@ -1,4 +1,4 @@
-"""Models side by side: for a terminal, as Markdown, as JSON."""
+"""Table of models on one text, for a terminal, as Markdown and as JSON."""
 
 import dataclasses
 import math
@@ -9,18 +9,19 @@ from typing import Any
 from rnnlm_jax.evaluation.comparison.mixture import MixtureWeights
 from rnnlm_jax.evaluation.perplexity import perplexity
 
-HEAD = ("model", "kind", "perplexity", "parameters", "trained in", "training tok/s", "scoring tok/s", "horizon")
-#: How many columns are words; the rest are numbers, and stand to the right.
-WORDS = 2
+HEADER = ("model", "kind", "perplexity", "parameters", "trained in", "training tok/s", "scoring tok/s", "horizon")
+#: Number of leading columns of text, aligned to the left; the others are numbers, aligned to the right.
+TEXT_COLUMNS = 2
 
 
 @dataclass(frozen=True)
-class Row:
-    """A model's figures; None, or nothing, where they are not known."""
+class ComparisonRow:
+    """Figures of one model; None or "" where unknown."""
 
     name: str
     kind: str
-    nats: float
+    nll: float
+    """Summed over all tokens, in nats."""
     tokens: int
     parameters: int
     training_seconds: float | None
@@ -30,11 +31,11 @@ class Row:
 
     @property
     def perplexity(self) -> float:
-        """``exp(nats / tokens)``."""
-        return perplexity(self.nats, self.tokens)
+        """``exp(nll / tokens)``."""
+        return perplexity(self.nll, self.tokens)
 
     def cells(self) -> tuple[str, ...]:
-        """What stands in the columns of ``HEAD``."""
+        """Return the text of each column of ``HEADER``."""
         rate = self.training_tokens_per_second
         return (
             self.name,
@@ -48,38 +49,41 @@ class Row:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The figures by name."""
-        return dataclasses.asdict(self) | {"perplexity": self.perplexity, "horizon": self.horizon or None}
+        """Return the figures by name."""
+        figures = {"nats" if name == "nll" else name: value for name, value in dataclasses.asdict(self).items()}
+        return figures | {"perplexity": self.perplexity, "horizon": self.horizon or None}
 
 
 @dataclass(frozen=True, eq=False)
 class FittedMixture:
-    """How the weights of a mixture came about."""
+    """Mixture of models and how its weights were fitted."""
 
     name: str
     components: tuple[str, ...]
     fitted: MixtureWeights
-    text: str
-    """That they were fitted on."""
+    tuning_text: str
+    """Name of the text that the weights were fitted on."""
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return the weights and the result of the fit in one line."""
         weights = ", ".join(
             f"{weight:.4f} {name}" for weight, name in zip(self.fitted.weights, self.components, strict=True)
         )
-        trust = f"no weights are better there by {max(self.fitted.gap, 1e-12):.0e} nats a token"
+        optimality = f"no weights are better there by {max(self.fitted.gap, 1e-12):.0e} nats a token"
         if not self.fitted.converged:
-            trust = f"NOT CONVERGED after {self.fitted.steps:,} steps: up to {self.fitted.gap:.1e} nats a token to gain"
-        reached = perplexity(self.fitted.nats_per_token, 1)
-        return f"{self.name}: {weights}; fitted on {self.text}, perplexity {reached:.2f} there; {trust}"
+            optimality = (
+                f"NOT CONVERGED after {self.fitted.steps:,} steps: up to {self.fitted.gap:.1e} nats a token to gain"
+            )
+        reached = perplexity(self.fitted.nll_per_token, 1)
+        return f"{self.name}: {weights}; fitted on {self.tuning_text}, perplexity {reached:.2f} there; {optimality}"
 
     def summary(self) -> dict[str, Any]:
-        """All of it by name."""
+        """Return weights and result by name."""
         return {
             "name": self.name,
             "weights": dict(zip(self.components, self.fitted.weights.tolist(), strict=True)),
-            "tuned_on": self.text,
-            "tuning_perplexity": perplexity(self.fitted.nats_per_token, 1),
+            "tuned_on": self.tuning_text,
+            "tuning_perplexity": perplexity(self.fitted.nll_per_token, 1),
             "gap": self.fitted.gap,
             "steps": self.fitted.steps,
             "converged": self.fitted.converged,
@@ -87,34 +91,35 @@ class FittedMixture:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """Models on one text."""
+class ComparisonTable:
+    """Models on one text, in the order of their perplexities."""
 
     data: str
+    """Name of the text."""
     tokens: int
     oov: int
     policy: str
-    rows: tuple[Row, ...]
-    """The best first."""
+    rows: tuple[ComparisonRow, ...]
+    """The best model first."""
     mixtures: tuple[FittedMixture, ...] = ()
 
     @property
     def caption(self) -> str:
-        """What all of them were measured on, in one line."""
+        """The text and the token policy, in one line."""
         return f"{self.data}: {self.tokens:,} tokens scored, {self.oov:,} OOV; {self.policy}"
 
     def text(self) -> str:
-        """Lines for a terminal."""
-        shown = terminal_table([HEAD, *(row.cells() for row in self.rows)], WORDS)
-        return "\n".join([self.caption, "", *shown, *_notes(self.mixtures, "")]) + "\n"
+        """Return the table for a terminal."""
+        table = terminal_table([HEADER, *(row.cells() for row in self.rows)], TEXT_COLUMNS)
+        return "\n".join([self.caption, "", *table, *_mixture_lines(self.mixtures, "")]) + "\n"
 
     def markdown(self) -> str:
-        """The same as Markdown."""
-        shown = markdown_table([HEAD, *(row.cells() for row in self.rows)], WORDS)
-        return "\n".join([escaped(self.caption), "", *shown, *_notes(self.mixtures, "- ")]) + "\n"
+        """Return the table in Markdown."""
+        table = markdown_table([HEADER, *(row.cells() for row in self.rows)], TEXT_COLUMNS)
+        return "\n".join([escaped(self.caption), "", *table, *_mixture_lines(self.mixtures, "- ")]) + "\n"
 
     def summary(self) -> dict[str, Any]:
-        """All figures by name."""
+        """Return all figures by name."""
         return {
             "data": self.data,
             "tokens": self.tokens,
@@ -126,41 +131,42 @@ class Table:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``41 s``, ``12.3 min``, ``5.1 h``."""
+    """Format a time: ``41 s``, ``12.3 min``, ``5.1 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def best_first(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """By perplexity; what is no number comes last."""
-    return tuple(sorted(rows, key=lambda row: (math.isnan(row.nats), row.nats)))
+def best_first(rows: Sequence[ComparisonRow]) -> tuple[ComparisonRow, ...]:
+    """Sort rows by summed nats; NaN comes last."""
+    return tuple(sorted(rows, key=lambda row: (math.isnan(row.nll), row.nll)))
 
 
-def terminal_table(lines: Sequence[Sequence[str]], words: int) -> list[str]:
-    """The lines of a table for a terminal; the first line is its head, and so many first columns are words."""
+def terminal_table(lines: Sequence[Sequence[str]], text_columns: int) -> list[str]:
+    """Return the lines of an aligned table; the first line is the header, the first ``text_columns`` hold text."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return ["  ".join(_aligned(line, widths, words)).rstrip() for line in lines]
+    return ["  ".join(_aligned(line, widths, text_columns)).rstrip() for line in lines]
 
 
-def markdown_table(lines: Sequence[Sequence[str]], words: int) -> list[str]:
-    """The same lines as Markdown."""
-    head, *rows = lines
-    rule = ["---"] * words + ["---:"] * (len(head) - words)
-    return [f"| {' | '.join(line)} |" for line in (head, rule, *(map(escaped, row) for row in rows))]
+def markdown_table(lines: Sequence[Sequence[str]], text_columns: int) -> list[str]:
+    """Return the lines of the same table in Markdown."""
+    header, *rows = lines
+    rule = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
+    return [f"| {' | '.join(line)} |" for line in (header, rule, *(map(escaped, row) for row in rows))]
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int], words: int) -> list[str]:
+def _aligned(line: Sequence[str], widths: Sequence[int], text_columns: int) -> list[str]:
     left = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
     right = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
-    return left[:words] + right[words:]
+    return left[:text_columns] + right[text_columns:]
 
 
-def _notes(mixtures: Sequence[FittedMixture], mark: str) -> list[str]:
-    lines = [f"{mark}{escaped(str(each)) if mark else each}" for each in mixtures]
+def _mixture_lines(mixtures: Sequence[FittedMixture], bullet: str) -> list[str]:
+    """Return a line for each mixture after an empty line; with a bullet, escaped for Markdown."""
+    lines = [f"{bullet}{escaped(str(each)) if bullet else each}" for each in mixtures]
     return ["", *lines] if lines else []
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is: names hold bars and underscores, tokens angle brackets."""
+    """Escape text for Markdown: names contain bars and underscores, tokens angle brackets."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>|" else letter for letter in text)

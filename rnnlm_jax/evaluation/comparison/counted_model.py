@@ -1,55 +1,86 @@
-"""A model of counts, such as n-grams or a cache, as a scorer."""
+"""N-gram models and unigram caches as scorers."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
+from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.evaluation.comparison.scorer import About, Progress, silent
+from rnnlm_jax.evaluation.comparison.scorer import ModelInfo
+from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.ngrams import UnigramCache, load
+
+
+class NgramModel(Protocol):
+    """Model that ``rnnlm_jax.ngrams.load`` returns."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Predicted tokens."""
+        ...
+
+    @property
+    def policy(self) -> str:
+        """One line on unknown tokens, ends of lines and the context."""
+        ...
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of stored n-grams or features."""
+        ...
+
+    def describe(self) -> str:
+        """Return a description; its first part, up to a semicolon, names the kind of model."""
+        ...
+
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> np.ndarray:
+        """Return ``-ln P`` of every token in nats, float64 ``[N]``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class CountedModel:
-    """What ``rnnlm_jax.ngrams.load`` gives, or a cache, with a name."""
+    """N-gram model or unigram cache with a name."""
 
     name: str
-    model: Any
-    about: About
+    model: NgramModel
+    info: ModelInfo
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The model's own."""
+        """The model's vocabulary."""
         return self.model.vocabulary
 
     @property
     def policy(self) -> str:
-        """Which tokens are scored."""
+        """The model's policy."""
         return self.model.policy
 
     @property
     def parameter_count(self) -> int:
-        """N-grams, or features."""
+        """Number of n-grams or features."""
         return self.model.parameter_count
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
-        """``-log P`` of every token, float64 ``[N]``."""
-        return self.model.token_nats(text, progress)
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> Float[np.ndarray, "N"]:
+        """Return ``-ln P`` of every token in nats."""
+        return self.model.token_nll(text, progress)
 
 
 def open_counted_model(path: str | Path, name: str) -> CountedModel:
-    """A model file.
+    """Open a model file.
 
     Raises:
-        UserError: if there is none, it is damaged, or it holds no model.
+        DataError: if the file is missing or damaged, or does not hold an n-gram model.
     """
-    model = load(path)
-    return CountedModel(name, model, About(model.describe().split(";")[0]))
+    return _named(load(path), name)
 
 
 def unigram_cache(vocabulary: Vocabulary, name: str = "cache") -> CountedModel:
-    """The words of the text so far, recent ones weighing more: for mixtures."""
-    model = UnigramCache(vocabulary)
-    return CountedModel(name, model, About(model.describe().split(";")[0]))
+    """Return a unigram cache: relative frequencies in the text so far, weighted by recency, to be used in mixtures."""
+    return _named(UnigramCache(vocabulary), name)
+
+
+def _named(model: NgramModel, name: str) -> CountedModel:
+    return CountedModel(name, model, ModelInfo(model.describe().split(";")[0]))

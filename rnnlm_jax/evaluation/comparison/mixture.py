@@ -1,62 +1,66 @@
-"""Linear mixtures of any number of models, with weights that maximise the likelihood of a text."""
+"""Linear mixtures of models, with weights that maximise the likelihood of a text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison.comparable import require_comparable
-from rnnlm_jax.evaluation.comparison.scorer import About, Progress, Scorer, silent
+from rnnlm_jax.errors import ArgumentError, DataError
+from rnnlm_jax.evaluation.comparison.same_vocabulary import require_same_vocabulary
+from rnnlm_jax.evaluation.comparison.scorer import ModelInfo, Scorer
+from rnnlm_jax.evaluation.progress import Progress, no_progress
 
-#: EM stops when no weights can be better by more than this, in nats per token, or after so many steps.
-TOLERANCE, MOST_STEPS = 1e-9, 10_000
-#: A weight on its way to 0 stays there, should it have to come back.
-SMALLEST = 1e-12
+#: EM stops when no weights can be better by more than ``TOLERANCE`` nats per token, or after ``MAX_STEPS`` steps.
+TOLERANCE, MAX_STEPS = 1e-9, 10_000
+#: Lower bound of a weight: EM could never raise a weight of exactly 0 again.
+SMALLEST_WEIGHT = 1e-12
 
 
 @dataclass(frozen=True)
 class MixtureWeights:
-    """Weights ``λ`` on the simplex, and what vouches for them."""
+    """Weights ``λ`` on the simplex, with a certificate of optimality."""
 
-    weights: np.ndarray
-    """``[K]``, summing to one."""
-    nats_per_token: float
-    """Of the text that they were fitted on."""
+    weights: Float[np.ndarray, "K"]
+    """Sum to one."""
+    nll_per_token: float
+    """Mean nats per token of the mixture on the text of the fit."""
     gap: float
-    """No weights are better there by more than this, in nats per token."""
+    """Upper bound of what any other weights gain on that text, in nats per token."""
     steps: int
     converged: bool
-    """Whether ``gap`` came down to the tolerance."""
+    """Whether ``gap`` reached the tolerance."""
 
 
-def fit_weights(nats: np.ndarray, tolerance: float = TOLERANCE, most_steps: int = MOST_STEPS) -> MixtureWeights:
-    """The weights that maximise ``L(λ) = 1/N Σ_n log Σ_k λ_k P_k(n)``, by EM from equal weights.
+def fit_weights(
+    nll: Float[np.ndarray, "K N"], tolerance: float = TOLERANCE, max_steps: int = MAX_STEPS
+) -> MixtureWeights:
+    """Maximise ``L(λ) = 1/N Σ_n ln Σ_k λ_k P_k(n)`` by EM from equal weights.
 
     With ``g_k = ∂L/∂λ_k = 1/N Σ_n P_k(n) / P(n)``, a step of EM (Dempster, Laird & Rubin 1977; Jelinek & Mercer 1980)
-    is ``λ_k ← λ_k g_k``, and L never falls. L is concave, so ``L(λ*) - L(λ) ≤ Σ_k λ*_k g_k - 1 ≤ max_k g_k - 1``: that
-    is the gap, and a certificate of optimality, not a guess from how far the last step went. A step that did not
-    lower L is followed by a longer one, ``λ_k g_k^η`` with η doubled (Salakhutdinov & Roweis 2003): a weight on its
-    way to 0 would take EM alone thousands of steps.
+    is ``λ_k ← λ_k g_k``, and L never decreases. L is concave, so ``L(λ*) - L(λ) ≤ Σ_k λ*_k g_k - 1 ≤ max_k g_k - 1``:
+    this bound is the gap that ends the iteration. After a step that did not lower L, the next is longer,
+    ``λ_k g_k^η`` with η doubled (Salakhutdinov & Roweis 2003), because EM alone takes thousands of steps to bring a
+    weight to 0.
 
     Args:
-        nats: ``-log P_k(n)``, ``[K, N]``; infinity where a model gives no probability.
-        tolerance: of the gap.
-        most_steps: of EM.
+        nll: ``-ln P_k(n)`` of K models for N tokens; infinite where a model gives no probability.
+        tolerance: largest gap, in nats per token.
+        max_steps: largest number of steps.
 
     Raises:
-        UserError: if there is no token or no model, nats are NaN or minus infinity, or some token has no probability
-            in any model.
+        DataError: if tokens or models are missing, nats are NaN or minus infinity, or a token has probability 0 in
+            every model.
     """
-    relative, least = _relative_probabilities(nats)
-    weights = np.full(len(nats), 1.0 / len(nats))
+    relative, least = _relative_probabilities(nll)
+    weights = np.full(len(nll), 1.0 / len(nll))
     total = weights @ relative
     likelihood, power, step = float(np.log(total).mean()), 1.0, 0
     while True:
         slopes = relative @ (1.0 / total) / total.size
         gap = max(float(slopes.max()) - 1.0, 0.0)
-        if gap <= tolerance or step == most_steps:
+        if gap <= tolerance or step == max_steps:
             break
         while True:
             tried = _moved(weights, slopes, power)
@@ -70,48 +74,49 @@ def fit_weights(nats: np.ndarray, tolerance: float = TOLERANCE, most_steps: int 
 
 
 def _moved(weights: np.ndarray, slopes: np.ndarray, power: float) -> np.ndarray:
-    """``λ_k g_k^η``, normalised: in logarithms, and never 0, which would be for good."""
+    """Return ``λ_k g_k^η``, normalised; computed in logarithms, and at least ``SMALLEST_WEIGHT`` before."""
     with np.errstate(divide="ignore"):
         logs = np.log(weights) + power * np.log(slopes)
-    moved = np.maximum(np.exp(logs - logs.max()), SMALLEST)
+    moved = np.maximum(np.exp(logs - logs.max()), SMALLEST_WEIGHT)
     return moved / moved.sum()
 
 
-def mixture_nats(nats: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """``-log Σ_k λ_k P_k(n)`` of every token, ``[N]``; a model of weight 0 counts for nothing.
+def mixture_nll(nll: Float[np.ndarray, "K N"], weights: Float[np.ndarray, "K"]) -> Float[np.ndarray, "N"]:
+    """Return ``-ln Σ_k λ_k P_k(n)`` of every token; models of weight 0 are ignored.
 
     Args:
-        nats: of each model, ``[K, N]``.
-        weights: ``[K]``.
+        nll: nats of each token by each model.
+        weights: mixture weights ``λ``.
 
-    A single model's nats come back to the last bit.
+    Returns:
+        Nats. With a single model of weight 1 they equal its nats bit for bit.
     """
     used = weights > 0
-    nats, weights = nats[used], weights[used]
-    least = nats.min(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):  # all infinite: no probability at all, or NaN
-        mixed = least - np.log(weights @ np.exp(least - nats))
+    nll, weights = nll[used], weights[used]
+    least = nll.min(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # infinite in every model, or NaN
+        mixed = least - np.log(weights @ np.exp(least - nll))
     return np.where(np.isposinf(least), np.inf, mixed)
 
 
-def _relative_probabilities(nats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities over the largest of each token, so that nothing underflows, and the nats of that largest."""
-    if nats.size == 0:
-        raise UserError("there is nothing to fit mixture weights on: give models, and a text that is not empty")
-    if np.isnan(nats).any() or np.isneginf(nats).any():
-        raise UserError("a model gives nats that are not finite: mixture weights cannot be fitted with it")
-    least = nats.min(axis=0)
+def _relative_probabilities(nll: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities relative to the largest of each token, so that none underflows, and its nats."""
+    if nll.size == 0:
+        raise DataError("there is nothing to fit mixture weights on: give models, and a text that is not empty")
+    if np.isnan(nll).any() or np.isneginf(nll).any():
+        raise DataError("a model gives nats that are not finite: mixture weights cannot be fitted with it")
+    least = nll.min(axis=0)
     if np.isposinf(least).any():
-        raise UserError(
+        raise DataError(
             f"token {int(np.isposinf(least).argmax()) + 1} of the text that mixture weights are fitted on has "
             "probability 0 in every model: add a model that gives every word some"
         )
-    return np.exp(least - nats), least
+    return np.exp(least - nll), least
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """``P(w | past) = Σ_k λ_k P_k(w | past)``: a model like its components. Make one with ``mixture``."""
+    """Scorer ``P(w | context) = Σ_k λ_k P_k(w | context)``. Make one with ``mixture``, which checks the weights."""
 
     name: str
     components: tuple[Scorer, ...]
@@ -119,46 +124,46 @@ class Mixture:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The components' own."""
+        """Vocabulary of all components."""
         return self.components[0].vocabulary
 
     @property
     def policy(self) -> str:
-        """What the components agree on."""
+        """Policy of all components."""
         return self.vocabulary.describe()
 
     @property
     def parameter_count(self) -> int:
-        """All components together."""
+        """Number of parameters of all components together."""
         return sum(component.parameter_count for component in self.components)
 
     @property
-    def about(self) -> About:
-        """Kind and weights; the time to train is the sum of all, where all are known."""
-        seconds = [component.about.training_seconds for component in self.components]
-        known = [each for each in seconds if each is not None]
-        total = sum(known) if len(known) == len(seconds) else None
-        return About(f"mixture of {len(self.components)}", total)
+    def info(self) -> ModelInfo:
+        """Kind, and the summed training time if it is known for all components."""
+        seconds = [component.info.training_seconds for component in self.components]
+        known_seconds = [each for each in seconds if each is not None]
+        total = sum(known_seconds) if len(known_seconds) == len(seconds) else None
+        return ModelInfo(f"mixture of {len(self.components)}", total)
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
-        """``-log P`` of every token, float64 ``[N]``."""
-        nats = np.stack([component.token_nats(text, progress) for component in self.components])
-        return mixture_nats(nats, np.array(self.weights))
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> Float[np.ndarray, "N"]:
+        """Return ``-ln P`` of every token in nats."""
+        nll = np.stack([component.token_nll(text, progress) for component in self.components])
+        return mixture_nll(nll, np.array(self.weights))
 
 
 def mixture(components: Sequence[Scorer], weights: Sequence[float], name: str = "mixture") -> Mixture:
-    """A mixture of models with given weights.
+    """Return a mixture of models with given weights.
 
     Raises:
-        UserError: if there is no component, they cannot be compared, or the weights are not one a component, 0 or more,
-            and 1 in all.
+        ArgumentError: if components are missing, or the weights are not one per component, at least 0, with sum 1.
+        DataError: if the vocabularies differ.
     """
     if not components:
-        raise UserError("a mixture needs at least one model")
+        raise ArgumentError("a mixture needs at least one model")
     if len(weights) != len(components):
-        raise UserError(f"{len(components)} models need as many mixture weights, not {len(weights)}")
-    require_comparable(components)
-    given = np.array(weights, np.float64)
-    if not ((given >= 0).all() and abs(given.sum() - 1.0) < 1e-6):
-        raise UserError(f"mixture weights must be 0 or more and sum to 1, not {', '.join(map(str, weights))}")
-    return Mixture(name, tuple(components), tuple((given / given.sum()).tolist()))
+        raise ArgumentError(f"{len(components)} models need as many mixture weights, not {len(weights)}")
+    require_same_vocabulary(components)
+    values = np.array(weights, np.float64)
+    if not ((values >= 0).all() and abs(values.sum() - 1.0) < 1e-6):
+        raise ArgumentError(f"mixture weights must be 0 or more and sum to 1, not {', '.join(map(str, weights))}")
+    return Mixture(name, tuple(components), tuple((values / values.sum()).tolist()))

@@ -1,65 +1,64 @@
-"""What a model must be to stand in the comparison: something that gives nats to every token of a text."""
+"""``Scorer``, the contract of a model that can be compared: it gives ``-ln P`` of every token of a text."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
-
-#: Told the number of tokens scored since its last call.
-Progress = Callable[[int], object]
-
-
-def silent(tokens: int) -> None:
-    """Progress that nobody watches."""
+from rnnlm_jax.evaluation.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
-class About:
-    """What is known of a model besides its scores; None, or nothing, where it is not."""
+class ModelInfo:
+    """Facts about a model for tables; None or "" where unknown."""
 
     kind: str
-    """What it is, in a few words."""
+    """Type of the model, in a few words."""
     training_seconds: float | None = None
     training_tokens_per_second: float | None = None
     horizon: str = ""
-    """Words back at which the gradient has fallen to 1 %, or how many words back a model reads at all."""
+    """Number of words back at which the gradient has fallen to 1 %, or the number of words that the model reads."""
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A language model of any sort, ``P(w_1 … w_N) = Π_t P(w_t | w_<t)``, as far as a comparison needs it."""
+    """Language model of any kind, ``P(w_1 … w_N) = Π_t P(w_t | w_<t)``."""
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """Name in tables."""
         ...
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Which tokens it predicts, unknown tokens and ends of lines included."""
+        """Predicted tokens, including the unknown token and the end of line."""
         ...
 
     @property
     def policy(self) -> str:
-        """One line: what happens to unknown tokens, ends of lines and the past."""
+        """One line on unknown tokens, ends of lines and the context."""
         ...
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers it keeps."""
+        """Number of stored parameters."""
         ...
 
     @property
-    def about(self) -> About:
-        """What else is known of it."""
+    def info(self) -> ModelInfo:
+        """Other facts for tables."""
         ...
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
-        """``-log P(w_t | w_<t)`` of every token of a text in nats, float64 ``[N]``, in order, ends of lines included.
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> Float[np.ndarray, "N"]:
+        """Return ``-ln P(w_t | w_<t)`` of every token of a text, ends of lines included.
 
-        The nats of a token depend on no token after it.
+        Args:
+            text: text encoded by ``vocabulary``.
+            progress: called with the number of tokens scored since its last call.
+
+        Returns:
+            Nats, float64 ``[N]``, in the order of the text. They do not depend on later tokens.
         """
         ...

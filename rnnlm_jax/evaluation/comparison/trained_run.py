@@ -1,4 +1,4 @@
-"""A trained run as a scorer, with what its folder says about it."""
+"""Trained runs as scorers, with the facts that their folders record."""
 
 import dataclasses
 import json
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm_jax.array_types import Float
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import EncodedText, Vocabulary, require_in_vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.comparison.dynamic_evaluation import Dynamic, dynamic_nats
-from rnnlm_jax.evaluation.comparison.gradient_scale import gradient_scale
-from rnnlm_jax.evaluation.comparison.scorer import About, Progress, silent
-from rnnlm_jax.evaluation.perplexity import text_nats
+from rnnlm_jax.errors import CheckpointError
+from rnnlm_jax.evaluation.comparison.dynamic_evaluation import DynamicRule, dynamic_nll
+from rnnlm_jax.evaluation.comparison.scorer import ModelInfo
+from rnnlm_jax.evaluation.perplexity import text_nll
+from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.jobs.run_folder import Run, RunFolder, newest_position, open_run
 from rnnlm_jax.jobs.run_identity import RunIdentity, require_own_id
 from rnnlm_jax.language_model.finite_parameters import require_finite
@@ -22,153 +23,157 @@ from rnnlm_jax.registry.user_source import shown
 from rnnlm_jax.training.metrics import complete_lines, written_before
 from rnnlm_jax.training.texts import corpus_of_run, require_same_texts
 
-#: Where ``rnnlm-jax jacobians`` may have been told to write, below the folder of a run.
-HORIZONS = ("jacobians.json", "*/jacobians.json", "*/*/jacobians.json")
-#: What a run's training text is given with that lies elsewhere now.
-_MOVED = "say with --dynamic-text where it lies now"
+#: Files of ``rnnlm-jax jacobians`` below a run's folder.
+HORIZON_FILES = ("jacobians.json", "*/jacobians.json", "*/*/jacobians.json")
+#: Advice if a run's training text is not where its configuration says.
+MOVED = "give `data`, the path where it lies now"
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
-    """A trained model read as one continuous stream: the state is carried from the first token to the last."""
+    """Trained model that reads a text as one continuous stream, with the state carried from token to token."""
 
     name: str
     run: Run
-    about: About
-    dynamic: Dynamic | None = None
-    """How it goes on learning from what it has scored; None: it does not."""
+    info: ModelInfo
+    dynamic: DynamicRule | None = None
+    """Rule of dynamic evaluation; None for fixed parameters."""
     scale: LanguageModelParams | None = None
-    """Of its gradients, for the rule rms."""
+    """Result of ``gradient_scale``, for the rule rms."""
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The run's own."""
+        """The run's vocabulary."""
         return self.run.vocabulary
 
     @property
     def policy(self) -> str:
-        """Which tokens are scored."""
+        """The vocabulary's policy."""
         return self.vocabulary.describe()
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the parameters are."""
+        """Number of parameters."""
         return parameter_count(self.run.params)
 
-    def token_nats(self, text: EncodedText, progress: Progress = silent) -> np.ndarray:
-        """``-log P`` of every token, float64 ``[N]``."""
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> Float[np.ndarray, "N"]:
+        """Return ``-ln P`` of every token in nats."""
         run = self.run
         if self.dynamic is None:
-            return text_nats(run.model, run.params, text, run.vocabulary, 1, progress)
-        return dynamic_nats(run.model, run.params, text, run.vocabulary, self.dynamic, self.scale, progress)
+            return text_nll(run.model, run.params, text, run.vocabulary, progress=progress)
+        return dynamic_nll(
+            run.model,
+            run.params,
+            text,
+            run.vocabulary,
+            rule=self.dynamic,
+            scale=self.scale,
+            progress=progress,
+        )
 
 
 def open_trained_run(
-    path: str | Path, name: str, checkpoint: str = "best", horizons: str | Path | None = None
+    path: str | Path, name: str, *, checkpoint: str = "best", horizons: str | Path | None = None
 ) -> TrainedRun:
-    """A run's model, and what is known of it.
+    """Open the run in a folder, with its training time and its horizon.
 
     Args:
-        path: the folder of the run.
-        name: how tables call it.
+        path: folder of the run.
+        name: name in tables.
         checkpoint: "best" or "last".
-        horizons: a folder that ``rnnlm-jax jacobians`` wrote; without one, or without this run in it, what lies below
-            the run's own folder is taken.
+        horizons: folder that ``rnnlm-jax jacobians`` wrote; if it is None or does not contain this run, the run's own
+            folder is searched.
 
     Raises:
-        UserError: if there is no run, a part of it is missing or damaged, or its parameters are not finite.
+        CheckpointError: if the run is missing, incomplete or damaged, or its parameters are not finite.
     """
     run = open_run(path, checkpoint)
     require_finite(run.params, name)
     folder = RunFolder(Path(path))
     seconds, rate = (None, None) if run.identity is None else training_speed(folder, run.identity)
-    measured = [] if horizons is None else [Path(horizons) / Path(path).resolve().name]
-    lag = next(filter(None, (horizon(folder, run) for folder in (*measured, Path(path)))), "")
-    about = About(model_kind(run.config.model), seconds, rate, lag)
-    return TrainedRun(name, run, about)
+    folders = [] if horizons is None else [Path(horizons) / Path(path).resolve().name]
+    horizon = next(filter(None, (recorded_horizon(each, run) for each in (*folders, Path(path)))), "")
+    return TrainedRun(name, run, ModelInfo(model_kind(run.config.model), seconds, rate, horizon))
 
 
-def training_text(run: Run, data_dir: str | None = None, data: str | None = None) -> EncodedText:
-    """What a run was trained on, in its vocabulary.
+def training_text(
+    run: Run, data_dir: str | None = None, data: str | None = None, *, remedy: str = MOVED
+) -> EncodedText:
+    """Return the training text of a run, encoded by its vocabulary.
 
     Args:
-        run: the run.
-        data_dir: in place of the folder of corpora that its configuration names.
-        data: in place of the corpus or path that its configuration names, where the text lies elsewhere now.
+        run: trained run.
+        data_dir: folder of corpora, in place of the one in the run's configuration.
+        data: corpus or path, in place of the one in the run's configuration.
+        remedy: advice that ends the error message if the corpus is missing.
 
     Raises:
-        UserError: if the corpus is not there, has nothing in the vocabulary, or is another than the run was trained on.
+        DataError: if the corpus is missing, contains no known token, or differs from the one that the run was trained
+            on.
     """
-    was = run.config.data
-    where = dataclasses.replace(was, corpus=data or was.corpus, data_dir=data_dir or was.data_dir)
-    corpus = corpus_of_run(where, _MOVED)
+    config = run.config.data
+    moved = dataclasses.replace(config, corpus=data or config.corpus, data_dir=data_dir or config.data_dir)
+    corpus = corpus_of_run(moved, remedy)
     text = require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, corpus.name)
     if run.identity is not None:
-        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, f"restore it, or {_MOVED}")
+        require_same_texts({"train": text.digest}, run.identity.texts, corpus.name, f"restore it, or {remedy}")
     return text
 
 
-def scale_of(
-    run: Run, text: EncodedText, how: Dynamic, most_batches: int | None = None, progress: Progress = silent
-) -> LanguageModelParams | None:
-    """What the rule of dynamic evaluation divides by: of rms the scale of gradients on a text, of sgd nothing."""
-    if how.rule == "sgd":
-        return None
-    return gradient_scale(run.model, run.params, text, run.vocabulary, how.segment, most_batches, progress)
-
-
 def model_kind(config: ModelConfig) -> str:
-    """A model in a few words: cells, units, and what is unusual about its input and output."""
+    """Return a short description of a model: layers, cell, units, and an unusual input or output."""
     layers = f"{config.layers} x " if config.layers > 1 else ""
-    words = [f"{layers}{shown(config.cell)} {config.hidden_size}"]
+    parts = [f"{layers}{shown(config.cell)} {config.hidden_size}"]
     if config.input != "embedding":
-        words.append(config.input)
+        parts.append(config.input)
     if config.output != "softmax":
-        words.append(shown(config.output))
-    return ", ".join(words)
+        parts.append(shown(config.output))
+    return ", ".join(parts)
 
 
 def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | None, float | None]:
-    """Seconds spent training up to the last epoch, and tokens a second over all of them, from ``metrics.jsonl``.
+    """Return the seconds of training up to the last epoch, and the tokens per second, from ``metrics.jsonl``.
 
     Raises:
-        UserError: if it is damaged, or of another run.
+        CheckpointError: if the file is damaged or belongs to another run.
     """
     if not folder.metrics.exists():
         return None, None
     newest = newest_position(folder, identity)
     if newest is not None:
-        written_before(folder.metrics, newest)  # a file that was cut off has the times of an earlier epoch
+        written_before(folder.metrics, newest)  # a truncated file would give the times of an earlier epoch
     remedy = "restore it from a copy, or delete it to compare without training times"
     try:
         records = [json.loads(line) for line in complete_lines(folder.metrics)]
-        of = {str(record["run_id"]) for record in records}
+        run_ids = {str(record["run_id"]) for record in records}
         epochs = [(record["seconds"], record["tokens_per_second"]) for record in records if record["kind"] == "epoch"]
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{folder.metrics} is damaged ({error}): {remedy}") from error
-    for run_id in of:
+        raise CheckpointError(f"{folder.metrics} is damaged ({error}): {remedy}") from error
+    for run_id in run_ids:
         require_own_id(run_id, identity, str(folder.metrics), remedy)
     return epochs[-1] if epochs else (None, None)
 
 
-def horizon(path: Path, run: Run) -> str:
-    """Words back at which the gradient has fallen to 1 %, where a folder holds that of a run and its checkpoint.
+def recorded_horizon(folder: Path, run: Run) -> str:
+    """Return the lag at which the gradient has fallen to 1 %, from files of ``rnnlm-jax jacobians``; "" without one.
 
-    It is of the input words, or of the first part of the state that was measured, which is then named. Of several
-    measurements the newest counts.
+    Only files of the same run and checkpoint count, the newest first. The horizon is that of the input words, or of the
+    first measured part of the state, which is then named.
     """
-    found = sorted((file for pattern in HORIZONS for file in path.glob(pattern)), key=lambda file: file.stat().st_mtime)
-    for file in reversed(found):
+    files = sorted(
+        (file for pattern in HORIZON_FILES for file in folder.glob(pattern)), key=lambda file: file.stat().st_mtime
+    )
+    for file in reversed(files):
         try:
             summary = json.loads(file.read_text())
-            own = run.identity is None or summary["run_id"] == run.identity.run_id
-            if not own or summary["step"] != run.position.step:
+            same_run = run.identity is None or summary["run_id"] == run.identity.run_id
+            if not same_run or summary["step"] != run.position.step:
                 continue
             horizons: dict[str, dict[str, int | None]] = summary["horizons"]
             part = "inputs" if "inputs" in horizons else next(iter(horizons))
             lag = horizons[part]["1%"]
-            shown = f">{summary['largest_lag']}" if lag is None else str(lag)
+            text = f">{summary['largest_lag']}" if lag is None else str(lag)
         except (ValueError, KeyError, TypeError, StopIteration):
-            continue  # no summary of this version
-        return shown if part == "inputs" else f"{shown} ({part})"
+            continue  # not a summary of this version
+        return text if part == "inputs" else f"{text} ({part})"
     return ""

@@ -1,16 +1,23 @@
-"""From curves of norms by lag to one number: how far back the gradient, or the information, reaches."""
+"""From a curve by lag to one number: the lag at which a gradient has decayed, or the context that is enough."""
 
 import numpy as np
 
-#: What "fallen" means, by name.
+from rnnlm_jax.array_types import Float, Int
+
+#: Name -> fraction of the norm at the first lag at which a gradient counts as decayed.
 FRACTIONS = {"1/e": np.exp(-1.0), "1%": 0.01}
 
 
-def mean_log_norms(log_norms: np.ndarray) -> np.ndarray:
-    """The mean norm over places relative to that at the first lag that anything arrives at, in nats, ``[L+1]``.
+def mean_log_norms(log_norms: Float[np.ndarray, "N L"]) -> Float[np.ndarray, "L"]:
+    """Return the log of the mean norm over positions, relative to the first lag with a gradient, in nats, float64.
 
-    The mean is that of the norms, not of their logarithms: what training sees of the past is a sum of gradients. All of
-    it is -inf if nothing arrives at any lag, and NaN where a norm is.
+    The norms are averaged, not their logarithms, because training sums gradients.
+
+    Args:
+        log_norms: natural logs of the norms at N positions by lag 0 … L - 1; -inf for a norm of zero.
+
+    Returns:
+        Curve by lag; -inf everywhere if all norms are zero, NaN where a norm is NaN.
     """
     log_norms = np.asarray(log_norms, np.float64)
     largest = log_norms.max(axis=0)
@@ -21,34 +28,36 @@ def mean_log_norms(log_norms: np.ndarray) -> np.ndarray:
     return mean if start == -np.inf else mean - start
 
 
-def first_lag(log_norms: np.ndarray) -> int:
-    """The least lag at which anything arrives: 0, or 1 for a cell's c, which the output does not read."""
-    alive = np.flatnonzero(np.isfinite(log_norms))
-    return int(alive[0]) if alive.size else 0
+def first_lag(log_norms: Float[np.ndarray, "L"]) -> int:
+    """Return the smallest lag with a finite value: 0, or 1 for an LSTM's cell state, which the output does not read."""
+    finite = np.flatnonzero(np.isfinite(log_norms))
+    return int(finite[0]) if finite.size else 0
 
 
-def horizon(curve: np.ndarray, fraction: float) -> int | None:
-    """The least lag from which on a relative curve (nats, by lag) stays at or below a fraction; None if it never does.
+def horizon(curve: Float[np.ndarray, "L"], fraction: float) -> int | None:
+    """Return the smallest lag from which on a relative curve stays at or below a fraction; None if there is none.
 
     Args:
-        curve: ``mean_log_norms``.
+        curve: result of ``mean_log_norms``, in nats.
         fraction: such as 1/e or 0.01.
     """
-    above = np.flatnonzero(~(curve <= np.log(fraction)))  # NaN has not fallen
+    above = np.flatnonzero(~(curve <= np.log(fraction)))  # NaN counts as above
     if not above.size:
         return 0
     return None if above[-1] + 1 >= curve.size else int(above[-1]) + 1
 
 
-def context_horizon(contexts: np.ndarray, nats: np.ndarray, full_nats: float, tolerance: float) -> int | None:
-    """The least context with which, and with any longer one, perplexity is within a tolerance of the full context's.
+def context_horizon(
+    contexts: Int[np.ndarray, "K"], nll: Float[np.ndarray, "K"], *, full_nll: float, tolerance: float
+) -> int | None:
+    """Return the shortest context from which on perplexity is within a tolerance of the full context's; None if none.
 
     Args:
-        contexts: numbers of words read, ascending.
-        nats: mean nats a token with each.
-        full_nats: the same with the whole past.
-        tolerance: such as 0.01 for one per cent.
+        contexts: context lengths in words, ascending.
+        nll: mean nats per token with each context.
+        full_nll: mean nats per token with the full context.
+        tolerance: relative excess of perplexity, such as 0.01.
     """
-    beyond = np.flatnonzero(~(nats - full_nats <= np.log1p(tolerance)))
+    beyond = np.flatnonzero(~(nll - full_nll <= np.log1p(tolerance)))
     first = 0 if not beyond.size else int(beyond[-1]) + 1
     return None if first >= contexts.size else int(contexts[first])

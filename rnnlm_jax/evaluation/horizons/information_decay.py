@@ -1,4 +1,4 @@
-"""What a language model loses when it may read the last k words only: how much of its past it uses.
+"""Perplexity with a context of k words: how much of the past a language model uses.
 
 Khandelwal et al. 2018, "Sharp Nearby, Fuzzy Far Away: How Neural Language Models Use Context", section 4.
 """
@@ -11,30 +11,30 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array
+from rnnlm_jax.array_types import Array, Float, Int
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.horizons import positions as places
+from rnnlm_jax.errors import DataError
+from rnnlm_jax.evaluation.horizons.positions import evenly_spaced, position_batches
+from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.evaluation.sentence_scores import score_sentences
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 #: Context lengths, in words.
 CONTEXTS = (1, 2, 5, 7, 10, 20, 50, 100, 200, 500)
-
-#: Places scored at a time.
-BATCH = 100
+#: Positions scored at a time.
+BATCH_SIZE = 100
 
 
 class InformationDecay(NamedTuple):
-    """Mean nats a token, of the same tokens whatever the context."""
+    """Mean nats per token of the same tokens with each of K context lengths."""
 
-    contexts: np.ndarray  # int [K]
-    nats: np.ndarray  # float64 [K]
-    standard_errors: np.ndarray  # float64 [K]
-    """Of ``nats``, from the scatter over the tokens: they stand far apart in the text."""
-    full_nats: float
-    """With everything read from the beginning of the text."""
+    contexts: Int[np.ndarray, "K"]
+    nll: Float[np.ndarray, "K"]
+    standard_errors: Float[np.ndarray, "K"]
+    """Standard errors of ``nll``, with tokens taken as independent, since they are far apart in the text."""
+    full_nll: float
+    """With the full context, from the beginning of the text."""
     full_standard_error: float
     tokens: int
 
@@ -44,62 +44,64 @@ def information_decay(
     params: LanguageModelParams,
     text: EncodedText,
     vocabulary: Vocabulary,
+    *,
     count: int,
     contexts: Sequence[int] = CONTEXTS,
-    progress: Callable[[int], object] = lambda tokens: None,
+    progress: Progress = no_progress,
 ) -> InformationDecay:
-    """Mean nats of the same tokens with contexts of k words, ``-ln P(w_i | w_{i-k} … w_{i-1})`` from initial state.
+    """Return the mean of ``-ln P(w_i | w_{i-k} … w_{i-1})`` over the same tokens, each read from the initial state.
 
     Args:
-        model: the model.
+        model: language model.
         params: its parameters.
-        text: the text.
-        vocabulary: for the token before the first.
-        count: how many tokens, evenly spaced over the text, none of them without the longest context.
+        text: text.
+        vocabulary: gives the input before the first token.
+        count: number of tokens, evenly spaced over the part of the text that has the longest context.
         contexts: values of k; those as long as the text are left out.
-        progress: told the number of tokens read since its last call.
+        progress: called with the number of tokens read since its last call.
 
     Raises:
-        UserError: if the text is as short as the shortest context, or of another vocabulary.
+        DataError: if the text is not longer than the shortest context, or is of another vocabulary.
     """
     text.require_ids_below(model.vocab_size)
-    possible = [k for k in sorted(set(contexts)) if k < len(text)]
-    if not possible:
-        raise UserError(f"a text of {len(text):,} tokens is too short for any context: give more text")
-    longest = max(possible)
-    chosen = places.evenly(text.tokens, vocabulary.start_id, longest, count)
-    tokens = chosen.targets.size
-    batches = places.batches(chosen, min(BATCH, tokens))
-    score, rows = _score(model), []
-    for k in possible:
+    lengths = [k for k in sorted(set(contexts)) if k < len(text)]
+    if not lengths:
+        raise DataError(f"a text of {len(text):,} tokens is too short for any context: give more text")
+    longest = max(lengths)
+    positions = evenly_spaced(text.tokens, start_id=vocabulary.start_id, steps=longest, count=count)
+    tokens = positions.targets.size
+    batches = position_batches(positions, min(BATCH_SIZE, tokens))
+    score, rows = _scoring_function(model), []
+    for k in lengths:
         parts = []
         for batch in batches:
-            nats = np.asarray(score(params, batch.inputs[longest - k :], batch.targets), np.float64)
-            parts.append(nats)
-            progress(k * nats.size)
+            nll = np.asarray(score(params, batch.inputs[longest - k :], batch.targets), np.float64)
+            parts.append(nll)
+            progress(k * nll.size)
         rows.append(np.concatenate(parts)[:tokens])
-    rows.append(np.concatenate(score_sentences(model, params, text, vocabulary, carry=True))[chosen.indices])
+    with_full_context = score_sentences(model, params, text, vocabulary, carry_state=True)
+    rows.append(np.concatenate(with_full_context)[positions.indices])
     progress(len(text))
     means, errors = zip(*map(_mean_and_error, rows), strict=True)
     return InformationDecay(
-        contexts=np.array(possible),
-        nats=np.array(means[:-1]),
+        contexts=np.array(lengths),
+        nll=np.array(means[:-1]),
         standard_errors=np.array(errors[:-1]),
-        full_nats=means[-1],
+        full_nll=means[-1],
         full_standard_error=errors[-1],
         tokens=tokens,
     )
 
 
-def _mean_and_error(nats: np.ndarray) -> tuple[float, float]:
-    """The mean, and its standard error, infinite from a single number."""
-    error = float(np.std(nats, ddof=1)) / math.sqrt(nats.size) if nats.size > 1 else math.inf
-    return math.fsum(nats) / nats.size, error
+def _mean_and_error(nll: np.ndarray) -> tuple[float, float]:
+    """Return the mean and its standard error, which is infinite for a single number."""
+    error = float(np.std(nll, ddof=1)) / math.sqrt(nll.size) if nll.size > 1 else math.inf
+    return math.fsum(nll) / nll.size, error
 
 
 @functools.lru_cache(maxsize=8)
-def _score(model: LanguageModel) -> Callable[..., Array]:
-    """Nats of each target after its inputs, from initial state."""
+def _scoring_function(model: LanguageModel) -> Callable[..., Array]:
+    """Compile ``(params, inputs[T, B], targets[B]) -> nll[B]``, with the inputs read from the initial state."""
 
     def score(params: LanguageModelParams, inputs: Array, targets: Array) -> Array:
         _, hs = model.hidden(params, model.initial_state(targets.shape), jnp.asarray(inputs), None)

@@ -1,54 +1,80 @@
-"""N-best lists: read, scored by language models, rescored with weights tuned for word errors, measured."""
+"""Rescore n-best lists of a recogniser or translator with language models, and tune the weights for word errors.
 
-from rnnlm_jax.evaluation.rescoring.alignment import Alignments, WordErrors, list_errors, total_errors, word_errors
-from rnnlm_jax.evaluation.rescoring.choose_weights import (
+    nbest = read_nbest("dev.nbest")                                       # tabs, Moses, JSON lines or Kaldi
+    model = SentenceModel([open_scorer("runs/lstm")])
+    scored = score_list(nbest, model, [1.0], make_bar=token_bar)          # ln P of each distinct text
+    errors = list_errors(nbest, read_references(["dev.ref"]))
+    weights, _ = tune_weights(scored, errors, Weights((1.0,)), free=free_weights((1.0,)), make_bar=token_bar)
+    chosen = best_hypotheses(total_scores(scored.rows, weights.vector()), nbest.starts)
+    print(best_text(nbest, chosen), error_table([report_errors(scored, weights, errors)]))
+
+Scores and log-probabilities are in nats and higher is better.
+"""
+
+from rnnlm_jax.evaluation.rescoring.alignment import (
+    Alignments,
+    ListErrors,
+    WordErrors,
+    list_errors,
+    total_errors,
+    word_errors,
+)
+from rnnlm_jax.evaluation.rescoring.error_report import ErrorReport, error_table, report_errors
+from rnnlm_jax.evaluation.rescoring.nbest import Hypothesis, NbestList, collect
+from rnnlm_jax.evaluation.rescoring.nbest_reading import read_nbest, read_references
+from rnnlm_jax.evaluation.rescoring.nbest_writing import best_text, nbest_text
+from rnnlm_jax.evaluation.rescoring.score_weights import (
     BASES,
     Weights,
-    best,
+    best_hypotheses,
     default_score_weights,
-    features,
-    ranked,
+    feature_rows,
+    ranked_hypotheses,
     require_weights,
-    totals,
+    total_scores,
 )
-from rnnlm_jax.evaluation.rescoring.language_scores import SentenceModel
-from rnnlm_jax.evaluation.rescoring.nbest import Hypothesis, NbestList, collect
-from rnnlm_jax.evaluation.rescoring.outcome import Measured, measured, table
-from rnnlm_jax.evaluation.rescoring.reading import read_nbest, read_references
-from rnnlm_jax.evaluation.rescoring.scored_list import ScoredList, fit_shares, free_weights, score_list, tune_weights
-from rnnlm_jax.evaluation.rescoring.tuning import Tuned, require_free, tune
-from rnnlm_jax.evaluation.rescoring.writing import best_text, nbest_text
+from rnnlm_jax.evaluation.rescoring.scored_list import (
+    ScoredList,
+    fit_mixture_weights,
+    free_weights,
+    score_list,
+    tune_weights,
+)
+from rnnlm_jax.evaluation.rescoring.sentence_model import SentenceModel
+from rnnlm_jax.evaluation.rescoring.weight_tuning import DevelopmentSet, TunedWeights, require_free, tune
 
 __all__ = [
     "BASES",
     "Alignments",
+    "DevelopmentSet",
+    "ErrorReport",
     "Hypothesis",
-    "Measured",
+    "ListErrors",
     "NbestList",
     "ScoredList",
     "SentenceModel",
-    "Tuned",
+    "TunedWeights",
     "Weights",
     "WordErrors",
-    "best",
+    "best_hypotheses",
     "best_text",
     "collect",
     "default_score_weights",
-    "features",
-    "fit_shares",
+    "error_table",
+    "feature_rows",
+    "fit_mixture_weights",
     "free_weights",
     "list_errors",
-    "measured",
     "nbest_text",
-    "ranked",
+    "ranked_hypotheses",
     "read_nbest",
     "read_references",
+    "report_errors",
     "require_free",
     "require_weights",
     "score_list",
-    "table",
     "total_errors",
-    "totals",
+    "total_scores",
     "tune",
     "tune_weights",
     "word_errors",

@@ -1,4 +1,4 @@
-"""N-best lists: for each utterance some hypotheses, each a text with scores."""
+"""N-best lists: several hypotheses for each utterance, each a text with scores."""
 
 from array import array
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import split_words
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError
 
 
 class Hypothesis(NamedTuple):
@@ -22,67 +22,78 @@ class Hypothesis(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NbestList:
-    """N hypotheses of U utterances; those of an utterance stand together, in the order of the file.
+    """N hypotheses for U utterances; the hypotheses of an utterance are adjacent, in the order of the file.
 
     Attributes:
-        path: the file, for messages.
-        format: how it was written; see ``reading``.
-        score_names: K names of scores.
-        ids: of the utterances, in the order in which the file first names them.
-        starts: int64 ``[U + 1]``, where the hypotheses of each begin, and N.
-        texts: the distinct texts, in the order of the file.
-        text: int32 ``[N]``, which text each hypothesis is.
-        scores: float64 ``[N, K]``, as the file has them.
+        path: file, for messages.
+        format: format of the file; see ``nbest_reading``.
+        score_names: names of the K scores.
+        ids: names of the utterances, in the order in which the file first mentions them.
+        starts: int64 ``[U + 1]``, index of the first hypothesis of each utterance, and N.
+        texts: distinct texts, in the order of the file.
+        text: int32 ``[N]``, index of the text of each hypothesis.
+        scores: float64 ``[N, K]``, as in the file.
     """
 
     path: str
     format: str
     score_names: tuple[str, ...]
     ids: tuple[str, ...]
-    starts: Int[np.ndarray, "U+1"]
+    starts: Int[np.ndarray, "offsets"]
     texts: tuple[str, ...]
     text: Int[np.ndarray, "N"]
     scores: Float[np.ndarray, "N K"]
 
     def __len__(self) -> int:
-        """The number of hypotheses."""
+        """Return the number of hypotheses."""
         return self.text.size
 
     @property
     def utterances(self) -> Int[np.ndarray, "N"]:
-        """Which utterance each hypothesis is of."""
+        """Index of the utterance of each hypothesis."""
         return np.repeat(np.arange(len(self.ids)), np.diff(self.starts))
 
-    def words(self) -> Int[np.ndarray, "N"]:
-        """How many words, which white space separates, each hypothesis has."""
+    def word_counts(self) -> Int[np.ndarray, "N"]:
+        """Return the number of words, which white space separates, of each hypothesis."""
         lengths = np.fromiter((len(split_words(text)) for text in self.texts), np.int64, len(self.texts))
         return lengths[self.text]
 
 
 def collect(
-    hypotheses: Iterable[Hypothesis], path: str, list_format: str, score_names: Iterable[str] | None = None
+    hypotheses: Iterable[Hypothesis], path: str, list_format: str, *, score_names: Iterable[str] | None = None
 ) -> NbestList:
-    """A list out of its lines; the hypotheses of an utterance may stand apart in the file.
+    """Return the list of given hypotheses; those of an utterance need not be adjacent.
+
+    Args:
+        hypotheses: at least one, with equally many scores.
+        path: file, for messages.
+        list_format: format of the file.
+        score_names: names of the scores; "score 1" … by default.
 
     Raises:
-        UserError: if there is none.
+        DataError: if ``hypotheses`` is empty.
     """
-    numbers: dict[str, int] = {}
-    places: dict[str, int] = {}
-    utterance, text, scores = array("i"), array("i"), array("d")
+    utterance_ids: dict[str, int] = {}
+    text_ids: dict[str, int] = {}
+    utterances, texts, scores = array("i"), array("i"), array("d")
     width = 0
-    for each in hypotheses:
-        utterance.append(numbers.setdefault(each.utterance, len(numbers)))
-        text.append(places.setdefault(each.text, len(places)))
-        scores.extend(each.scores)
-        width = len(each.scores)
-    if not utterance:
-        raise UserError(f"{path} holds no hypotheses: give a file with one a line")
-    of = np.array(utterance, np.int32)
-    order = np.argsort(of, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(of, minlength=len(numbers)))])
-    names = tuple(score_names or ()) or tuple(f"score {k}" for k in range(1, width + 1))
-    table = np.array(scores).reshape(of.size, width)
+    for hypothesis in hypotheses:
+        utterances.append(utterance_ids.setdefault(hypothesis.utterance, len(utterance_ids)))
+        texts.append(text_ids.setdefault(hypothesis.text, len(text_ids)))
+        scores.extend(hypothesis.scores)
+        width = len(hypothesis.scores)
+    if not utterances:
+        raise DataError(f"{path} holds no hypotheses: give a file with one a line")
+    utterance = np.array(utterances, np.int32)
+    order = np.argsort(utterance, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(utterance, minlength=len(utterance_ids)))])
     return NbestList(
-        path, list_format, names, tuple(numbers), starts, tuple(places), np.array(text, np.int32)[order], table[order]
+        path=path,
+        format=list_format,
+        score_names=tuple(score_names or ()) or tuple(f"score {k}" for k in range(1, width + 1)),
+        ids=tuple(utterance_ids),
+        starts=starts,
+        texts=tuple(text_ids),
+        text=np.array(texts, np.int32)[order],
+        scores=np.array(scores).reshape(utterance.size, width)[order],
     )

@@ -1,92 +1,108 @@
-"""A list with what a language model makes of it, and weights for the two tuned on it."""
+"""N-best list with the log-probabilities of its texts, and weights tuned on it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from rnnlm_jax.array_types import Bool, Float
 from rnnlm_jax.evaluation.comparison import MixtureWeights, fit_weights
-from rnnlm_jax.evaluation.rescoring.alignment import Alignments
-from rnnlm_jax.evaluation.rescoring.choose_weights import Weights, features
-from rnnlm_jax.evaluation.rescoring.language_scores import SentenceModel
+from rnnlm_jax.evaluation.progress import MakeProgressBar
+from rnnlm_jax.evaluation.rescoring.alignment import ListErrors
 from rnnlm_jax.evaluation.rescoring.nbest import NbestList
-from rnnlm_jax.evaluation.rescoring.tuning import Tuned, tune
-
-#: (what, how much there is to do) -> a progress bar
-Bar = Callable[[str, int], AbstractContextManager[Any]]
+from rnnlm_jax.evaluation.rescoring.score_weights import Weights, feature_rows
+from rnnlm_jax.evaluation.rescoring.sentence_model import SentenceModel
+from rnnlm_jax.evaluation.rescoring.weight_tuning import DevelopmentSet, TunedWeights, tune
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredList:
-    """A list, and for each hypothesis the row that weights multiply: see ``features``."""
+    """N-best list with the features of each hypothesis; see ``feature_rows``."""
 
     nbest: NbestList
     rows: Float[np.ndarray, "N F"]
     tokens: int
-    """Of its distinct texts, ends of lines included."""
+    """Number of tokens of its distinct texts, ends of lines included."""
     oov: int
-    """How many of these are not in the vocabulary."""
+    """Number of unknown tokens among them."""
     seconds: float
-    """That scoring took."""
+    """Time of scoring."""
+
+    @property
+    def lm_log_probs(self) -> Float[np.ndarray, "N"]:
+        """``ln P`` of each hypothesis by the language model, in nats."""
+        return self.rows[:, -2]
 
     @property
     def impossible(self) -> int:
-        """How many hypotheses the model gives no probability at all."""
-        return int(np.count_nonzero(np.isneginf(self.rows[:, -2])))
+        """Number of hypotheses with probability 0."""
+        return int(np.count_nonzero(np.isneginf(self.lm_log_probs)))
 
 
-def score_list(nbest: NbestList, model: SentenceModel, shares: Sequence[float], unit: float, bar: Bar) -> ScoredList:
-    """Each distinct text scored once.
+def score_list(
+    nbest: NbestList,
+    model: SentenceModel,
+    mixture_weights: Sequence[float],
+    *,
+    unit: float = 1.0,
+    make_bar: MakeProgressBar,
+) -> ScoredList:
+    """Score each distinct text of a list once.
 
     Args:
-        nbest: the list.
-        model: the models.
-        shares: of each model in their mixture.
-        unit: see ``features``.
-        bar: makes a progress bar, which counts tokens.
+        nbest: n-best list.
+        model: language models.
+        mixture_weights: weight of each language model in their mixture.
+        unit: factor that turns the list's scores into nats; see ``feature_rows``.
+        make_bar: makes a progress bar, which counts tokens.
     """
     start = time.perf_counter()
     text = model.encode(nbest.texts)
-    with bar(f"scoring {nbest.path}", len(text) * len(model.scorers)) as progress:
-        log_probs = model.log_probs(text, shares, progress.update)
-    rows = features(nbest, log_probs, unit)
+    with make_bar(f"scoring {nbest.path}", len(text) * len(model.scorers)) as bar:
+        log_probs = model.log_probs(text, mixture_weights, bar.update)
+    rows = feature_rows(nbest, log_probs, unit)
     return ScoredList(nbest, rows, len(text), text.oov, time.perf_counter() - start)
 
 
-def fit_shares(model: SentenceModel, nbest: NbestList, references: Mapping[str, str]) -> MixtureWeights:
-    """The shares of models that give the references of a list the highest likelihood."""
-    return fit_weights(model.token_nats(model.encode([references[name] for name in nbest.ids])))
+def fit_mixture_weights(model: SentenceModel, nbest: NbestList, references: Mapping[str, str]) -> MixtureWeights:
+    """Fit the mixture weights of language models to the references of a list, by maximum likelihood."""
+    return fit_weights(model.token_nll(model.encode([references[name] for name in nbest.ids])))
 
 
 def free_weights(
-    scores: Sequence[float], given_scores: bool, given_lm_weight: bool, given_penalty: bool
+    scores: Sequence[float],
+    *,
+    scores_given: bool = False,
+    lm_weight_given: bool = False,
+    word_penalty_given: bool = False,
 ) -> Bool[np.ndarray, "F"]:
-    """Which weights to tune: none that was given, and not that of the first score that counts, which is the unit.
+    """Return which weights to tune: those that are not given, except the first score's, which sets the unit.
 
     Args:
-        scores: weights of scores; one of weight 0 is left out for good.
-        given_scores: whether those of the scores were given.
-        given_lm_weight: whether that of the language model was.
-        given_penalty: whether that of words was.
+        scores: weights of the scores; scores of weight 0 are never used.
+        scores_given: whether the weights of the scores are given.
+        lm_weight_given: whether the weight of the language model is given.
+        word_penalty_given: whether the word penalty is given.
     """
-    counts = np.flatnonzero(scores)
+    used = np.flatnonzero(scores)
     tuned = np.zeros(len(scores), bool)
-    if not given_scores:
-        tuned[counts[1:]] = True
-    return np.array([*tuned, not given_lm_weight, not given_penalty])
+    if not scores_given:
+        tuned[used[1:]] = True
+    return np.array([*tuned, not lm_weight_given, not word_penalty_given])
 
 
 def tune_weights(
-    scored: ScoredList, alignments: Alignments, start: Weights, free: Bool[np.ndarray, "F"], bar: Bar
-) -> tuple[Weights, Tuned]:
-    """The free weights that make the fewest word errors on a list; only that of words may fall below 0."""
+    scored: ScoredList,
+    errors: ListErrors,
+    start: Weights,
+    *,
+    free: Bool[np.ndarray, "F"],
+    make_bar: MakeProgressBar,
+) -> tuple[Weights, TunedWeights]:
+    """Tune the free weights for the fewest word errors on a list; only the word penalty may become negative."""
     positive = np.array([True] * (free.size - 1) + [False])
-    with bar("tuning", 0) as progress:
-        found = tune(
-            scored.rows, alignments.errors, scored.nbest.starts, start.vector(), free, positive, progress.update
-        )
-    return Weights.of_vector(found.weights), found
+    development = DevelopmentSet(scored.rows, errors.alignments.errors, scored.nbest.starts)
+    with make_bar("tuning", 0) as bar:
+        tuned = tune(development, start.vector(), free=free, positive=positive, progress=bar.update)
+    return Weights.of_vector(tuned.weights), tuned

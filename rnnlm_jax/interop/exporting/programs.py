@@ -12,7 +12,7 @@ from jax import export
 from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.evaluation.perplexity import LOGITS_AT_ONCE
 from rnnlm_jax.jobs.checkpoints.digests import named_leaves
-from rnnlm_jax.kernels.operation import by_meaning
+from rnnlm_jax.kernels.operation import reference_only
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 #: Rows of hidden states that the output layer reads at a time: a power of two, so that their logits fit comfortably.
@@ -61,7 +61,7 @@ def export_programs(model: LanguageModel, params: LanguageModelParams, platforms
         after, hs = model.hidden(own, unnamed(state, state_structure), inputs, None)
         return named_leaves(after), nats_by_rows(model, own, hs, targets)
 
-    with by_meaning(), own_types(model), _no_paths(), jax.disable_jit(False):  # what leaves is compiled elsewhere
+    with reference_only(), own_types(model), _no_paths(), jax.disable_jit(False):  # what leaves is compiled elsewhere
         t, b = export.symbolic_shape("T, B")
         weights = {name: _described(leaf, leaf.shape) for name, leaf in named_leaves(params).items()}
         state = {name: _described(leaf, (b, *leaf.shape[1:])) for name, leaf in initial_state(model).items()}

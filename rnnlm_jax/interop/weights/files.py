@@ -12,7 +12,7 @@ from safetensors.numpy import load, load_file, save_file
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.interop.weights.arrays import flatten
 from rnnlm_jax.system.atomic_write import written_whole
-from rnnlm_jax.system.input_files import is_plain, read_input, told_errors
+from rnnlm_jax.system.input_files import as_data_errors, is_uncompressed_file, read_input
 
 _WHAT = "safetensors file"
 
@@ -33,12 +33,12 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         UserError: as ``read_safetensors``.
     """
     try:
-        if not is_plain(path, _WHAT):
+        if not is_uncompressed_file(path, _WHAT):
             content = read_input(path, _WHAT)
             arrays = load(content)
             header = content[8 : 8 + int.from_bytes(content[:8], "little")]
             return arrays, dict(json.loads(header).get("__metadata__") or {})
-        with told_errors(path, _WHAT), safe_open(path, framework="np") as file:
+        with as_data_errors(path, _WHAT), safe_open(path, framework="np") as file:
             return load_file(path), dict(file.metadata() or {})
     except SafetensorError as error:
         raise UserError(f"{path} is no safetensors file, or cut off ({error}): write or copy it again") from error

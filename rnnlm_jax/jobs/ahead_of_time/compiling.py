@@ -15,11 +15,11 @@ from rnnlm_jax.jobs.ahead_of_time.report import Memory, StepReport, count_collec
 from rnnlm_jax.jobs.ahead_of_time.topology import Topology
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.jobs.sharding.mesh import check_divides, make_mesh, parse_mesh
-from rnnlm_jax.jobs.sharding.placing import batch_sharding, everywhere
-from rnnlm_jax.jobs.sharding.rules import describe_divisions
-from rnnlm_jax.language_model.flops import token_flops
+from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
+from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
+from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel, parameter_count
-from rnnlm_jax.outputs.settle_cutoffs import are_open
+from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.step import initial_train_state, make_train_step, state_shardings
 from rnnlm_jax.unroll import describe_executor
@@ -52,7 +52,7 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology) ->
     state = _placed(shapes, state_shardings(model, config.optimizer, mesh))
     tokens: Any = [jax.ShapeDtypeStruct((steps, batch_size), kind) for kind in ("int32", "int32", "bool")]
     batch = Batch(*(_placed(part, batch_sharding(mesh)) for part in tokens))
-    rate = _placed(jax.ShapeDtypeStruct((), np.float32), everywhere(mesh))
+    rate = _placed(jax.ShapeDtypeStruct((), np.float32), replicated(mesh))
     carries_state = config.data.batching == "stream"
     one_device = mesh.size == 1  # for which training has no mesh
     step: Any = make_train_step(model, config.optimizer, seed, carries_state, None if one_device else mesh)
@@ -64,12 +64,12 @@ def compile_step(name: str, config: Config, words: Words, topology: Topology) ->
         device_kind=topology.devices[0].device_kind,
         devices=len(topology.devices),
         mesh=dict(mesh.shape),
-        divided=describe_divisions(model, mesh),
+        divided=describe_shardings(model, mesh),
         vocabulary=words.size,
         parameters=parameter_count(shapes.params),
         batch_size=batch_size,
         bptt=steps,
-        flops_per_token=token_flops(model, config.model, words, steps * batch_size).training,
+        flops_per_token=training_flops(model, words, steps * batch_size),
         parameter_bytes=_bytes_a_device(state.params),
         optimizer_bytes=_bytes_a_device(state.opt_state),
         memory=memory,
@@ -92,7 +92,7 @@ def _placed(shapes: Any, shardings: Any) -> Any:
 
 def _model(config: Config, words: Words) -> LanguageModel:
     """The model as a TPU would run it, whatever this machine is."""
-    if config.model.output == "adaptive" and are_open(config.model.output_options):
+    if has_automatic_cutoffs(config.model.output, config.model.output_options):
         raise UserError(
             "the cut-offs of an adaptive softmax are measured on the device: give --output-options cutoffs=…"
         )

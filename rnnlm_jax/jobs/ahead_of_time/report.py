@@ -50,8 +50,8 @@ class StepReport:
     parameters: int
     batch_size: int
     bptt: int
-    flops_per_token: float
-    """Of training, forward and backward, see ``rnnlm_jax.language_model.flops``."""
+    flops_per_token: float | None
+    """Of training, forward and backward, see ``rnnlm_jax.language_model.flops``; None if a layer does not declare them."""
     parameter_bytes: int
     """On each device, as are those of the optimiser."""
     optimizer_bytes: int
@@ -75,6 +75,13 @@ def count_collectives(program: str) -> dict[str, int]:
     return {kind: found[kind] for kind in COLLECTIVES if found[kind]}
 
 
+def _operations(report: StepReport) -> str:
+    if report.flops_per_token is None:
+        return "FLOPs not declared by the input or output layer"
+    flops = report.flops_per_token * report.bptt * report.batch_size
+    return f"{flops / 1e12:.3g} TFLOP a step, forward and backward"
+
+
 def describe(report: StepReport) -> str:
     """The report as a table."""
     axes = ", ".join(f"{name}={length}" for name, length in report.mesh.items())
@@ -84,7 +91,7 @@ def describe(report: StepReport) -> str:
         *([report.divided] if report.divided else []),
         _line("parameters", f"{report.parameters:,}, vocabulary of {report.vocabulary:,}"),
         _line("batch", f"{tokens:,} tokens, {report.batch_size} x {report.bptt}"),
-        _line("operations", f"{report.flops_per_token * tokens / 1e12:.3g} TFLOP a step, forward and backward"),
+        _line("operations", _operations(report)),
         "memory of each device",
         _line("  parameters", size_text(report.parameter_bytes)),
         _line("  optimiser", size_text(report.optimizer_bytes)),

@@ -1,1 +1,1 @@
-"""One program over many devices: the mesh, who holds what on it, the division of a batch, several processes."""
+"""One program over many devices: the mesh, placement and sharding of parameters, state and batches."""

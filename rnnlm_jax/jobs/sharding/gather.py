@@ -1,4 +1,4 @@
-"""The whole value of an array of which each process holds a part."""
+"""The whole value of an array that is sharded over processes."""
 
 import functools
 from typing import Any
@@ -11,15 +11,15 @@ from jax.sharding import Mesh, PartitionSpec
 from rnnlm_jax.array_types import Array
 from rnnlm_jax.compilation import jit
 
-#: So much of an array is brought to every device at a time.
+#: Bytes of an array that are gathered on every device at a time.
 BLOCK_BYTES = 2**26
 
 
 def host_value(array: Any) -> np.ndarray:
-    """The value of an array as every process would see it, whatever devices it lies on.
+    """Return the value of an array, on whatever devices it is.
 
-    Where other processes hold a part, all processes must ask at the same time. It then comes in blocks of rows, so that
-    no device has to hold a table that was divided because none could.
+    Where other processes hold a part, all processes must call this at the same time. The array is then gathered in
+    blocks of rows, so that no device has to hold a whole table that was sharded for its size.
     """
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
@@ -27,7 +27,7 @@ def host_value(array: Any) -> np.ndarray:
 
 
 def in_blocks(array: jax.Array, block_bytes: int) -> np.ndarray:
-    """The value of an array that is divided along one axis, brought to every device in blocks of about that size."""
+    """Return the value of an array that is sharded along one axis, gathered in blocks of about that size."""
     mesh, spec = array.sharding.mesh, array.sharding.spec  # pyright: ignore[reportAttributeAccessIssue]
     axis = next(k for k, name in enumerate(spec) if name is not None)
     parts = mesh.shape[spec[axis]]
@@ -44,12 +44,11 @@ def in_blocks(array: jax.Array, block_bytes: int) -> np.ndarray:
 
 @functools.partial(jit, static_argnames=("mesh", "spec", "axis", "rows"))
 def _block(array: Array, first: Array, *, mesh: Mesh, spec: PartitionSpec, axis: int, rows: int) -> Array:
-    """Some rows of what each device along the divided axis has, ``[devices, rows, ...]``, on every device."""
+    """Return some rows of each device's shard, ``[devices, rows, ...]``, replicated."""
 
     def gather(part: Array, first: Array) -> Array:
         return lax.all_gather(lax.dynamic_slice_in_dim(part, first, rows), spec[axis])
 
-    everywhere = PartitionSpec()
-    return jax.shard_map(gather, mesh=mesh, in_specs=(spec, everywhere), out_specs=everywhere, check_vma=False)(
-        array, first
-    )
+    replicated = PartitionSpec()
+    gathered = jax.shard_map(gather, mesh=mesh, in_specs=(spec, replicated), out_specs=replicated, check_vma=False)
+    return gathered(array, first)

@@ -1,4 +1,4 @@
-// What the functions that XLA calls have as parameters. Their types are all that a call is bound by.
+// Parameter types of the functions that XLA calls; XLA binds arguments by type.
 #pragma once
 #include "xla/ffi/api/ffi.h"
 

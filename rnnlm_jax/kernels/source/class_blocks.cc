@@ -11,7 +11,7 @@ namespace {
 using rnnlm::Matrix, rnnlm::Number, rnnlm::Numbers;
 
 constexpr char kWidth[] = "width", kWords[] = "words";
-using Width = ffi::Attr<int64_t, kWidth>;  // of a line of logits
+using Width = ffi::Attr<int64_t, kWidth>;  // length of a row of logits
 
 rnnlm::Tiles tiles_of(Numbers order, Numbers first, Numbers rows, Numbers start, Numbers size, Numbers bounds) {
   return {order.typed_data(), first.typed_data(), rows.typed_data(),
@@ -41,7 +41,7 @@ ffi::Error rows_of(ffi::ThreadPool pool, Matrix<type> slopes, Matrix<type> w, Nu
   return ffi::Error::Success();
 }
 
-// Tiles of one class add to the same rows, so threads share columns: each sum is in the order of the tiles.
+// Tiles of one class add to the same rows, so threads divide the columns: every sum is in the order of the tiles.
 template <ffi::DataType type>
 ffi::Error matrix(ffi::ThreadPool pool, Matrix<type> slopes, Matrix<type> h, Numbers order, Numbers first,
                   Numbers rows, Numbers start, Numbers size, Numbers bounds, ffi::Result<Matrix<type>> out,

@@ -1,7 +1,7 @@
-// Products of rows with a block of a matrix each: the rows of the class that the row belongs to.
+// Products of rows, each with one block of a matrix: the matrix rows of the row's class.
 //
-// A tile is a few rows of one class. Classes have a few to a few hundred words and tiles a few rows: too little to pack
-// for, so the matrix is read where it lies, once for four rows.
+// A tile is a few rows of one class. Classes have a few to a few hundred words and tiles a few rows: too little for
+// packing, so the matrix is read in place, once for four rows.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace rnnlm {
 
-// Which rows are taken together, and where their class lies; see class_products.py.
+// The rows of each tile, and the place of their class; see class_products.py.
 struct Tiles {
   const int32_t *order, *first, *rows, *start, *size;
   int64_t count;

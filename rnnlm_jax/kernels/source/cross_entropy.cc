@@ -11,8 +11,8 @@ namespace {
 using rnnlm::Matrix, rnnlm::Number, rnnlm::Numbers, rnnlm::Row;
 
 constexpr char kByWord[] = "by_word", kChunk[] = "rows";
-using ByWord = ffi::Attr<bool, kByWord>;  // one row of w a word, as in an embedding, not one column
-using Rows = ffi::Attr<int64_t, kChunk>;  // of a chunk
+using ByWord = ffi::Attr<bool, kByWord>;  // whether w has a row, not a column, for each word
+using Rows = ffi::Attr<int64_t, kChunk>;  // rows of a chunk
 
 template <ffi::DataType type>
 ffi::Error run(ffi::ThreadPool pool, Matrix<type> h, Matrix<type> w, Row<type> b, Numbers targets,

@@ -1,7 +1,7 @@
-// The output layer at once: logits, cross-entropy and all its gradients, chunk by chunk of rows.
+// The softmax output layer in one pass: logits, cross-entropy and all its gradients, by chunks of rows.
 //
-// Logits lie in panels, [columns / kColumns][rows][kColumns]. A panel is what the product that makes it writes, what
-// the product of the gradient of w reads as it is, and what exponentials run over in order; nothing is packed again.
+// Logits lie in panels, [columns / kColumns][rows][kColumns]. The product of the logits writes whole panels,
+// exponentials run over them in order, and the product of the gradient of w reads them as they are, without packing.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -31,7 +31,7 @@ __attribute__((always_inline)) inline void with_height(int64_t height, F&& f) {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// `size` things cut into `parts` of nearly equal size.
+// `size` items divided into `parts` of nearly equal size.
 struct Cut {
   int64_t size, parts;
   Cut(int64_t size, int64_t parts) : size(size), parts(std::max<int64_t>(1, std::min(size, parts))) {}
@@ -54,7 +54,7 @@ struct OutputLayer {
   int64_t unit_stride() const { return by_word ? 1 : vocabulary; }
 };
 
-// What comes out; the gradients are null where only the loss is asked for. `dh` is [rows, hidden].
+// Results; the gradients are null if only the loss is computed. `dh` is [rows, hidden].
 template <typename T>
 struct LossAndGradients {
   T *nats, *dh, *dw, *db;
@@ -63,16 +63,16 @@ struct LossAndGradients {
 template <typename T, typename Parallel>
 class CrossEntropy {
   static constexpr int64_t NC = kColumns<T>, L = kLanes<T>;
-  static constexpr int64_t kGroup = 4;        // panels that a task takes: a matrix's rows are then read by whole pages
+  static constexpr int64_t kGroup = 4;        // panels of a task: rows of a matrix are then read by whole pages
   static constexpr int64_t kDepth = 256 / NC;  // panels over which a tile of dh stays in registers
-  static constexpr int64_t kSpan = 4;         // such blocks between two meetings of all threads
+  static constexpr int64_t kSpan = 4;         // such blocks between two barriers
 
  public:
   CrossEntropy(const OutputLayer<T>& layer, const LossAndGradients<T>& out, const Parallel& parallel)
       : layer_(layer), out_(out), parallel_(parallel), H(layer.hidden), V(layer.vocabulary), panels_(layer.panels()),
         groups_(ceil_div(panels_, kGroup)), wide_(ceil_div(H + 1, NC)) {}
 
-  // Rows of weight 0 are passed over: nothing of them is read, and their gradients are 0.
+  // Rows of weight 0 are skipped: they are not read, and their gradients are 0.
   void run(int64_t rows, const T* h, const int32_t* targets, const T* weights, int64_t chunk, T* logits) {
     std::vector<int64_t> counted;
     for (int64_t n = 0; n < rows; ++n)
@@ -197,7 +197,7 @@ class CrossEntropy {
   }
 
   void backward(const T* h) {
-    const int64_t units = wide_ * NC;  // of a scaled row: h, then the 1 that makes the bias's gradient, then zeros
+    const int64_t units = wide_ * NC;  // of a scaled row: h, then a 1 for the gradient of the bias, then zeros
     const Cut unit_tiles = tiles_of(H + 1);
     T* const scaled = scaled_memory().get(n_ * (layer_.by_word ? units : unit_tiles.parts * kRows));
     scale_rows(h, scaled, unit_tiles);
@@ -306,7 +306,7 @@ class CrossEntropy {
     }
   }
 
-  // Sets the first `count` entries of a row of results, or adds to them if a chunk was there before.
+  // Sets the first `count` entries of a row of results, or adds to them after the first chunk.
   void put(T* out, const Vector<T> (&row)[2], int count) const {
     if (count == NC) {
       store(out, first_ ? row[0] : load(out) + row[0]);
@@ -356,7 +356,7 @@ class CrossEntropy {
 
   T* entry(int64_t m, int64_t v) const { return panel(v / NC) + m * NC + v % NC; }
 
-  // Negative targets count from the end, as in NumPy; -1 stands for one that is no word.
+  // Negative targets count from the end, as in NumPy; -1 stands for a target that is not a word.
   int64_t target(int64_t v) const {
     if (v < 0) v += V;
     return v >= 0 && v < V ? v : -1;
@@ -364,7 +364,7 @@ class CrossEntropy {
 
   static Vector<T> broadcast(T x) { return x - Vector<T>{}; }
 
-  // exp, and no probability at all for a logit of minus infinity.
+  // exp; zero for a logit of minus infinity.
   static Vector<T> exp_or_zero(Vector<T> x) { return x < -ExpConstants<T>::largest ? Vector<T>{} : exp<T>(x); }
 
   static T largest_lane(Vector<T> v) {
@@ -392,7 +392,7 @@ class CrossEntropy {
   const LossAndGradients<T> out_;
   const Parallel& parallel_;
   const int64_t H, V, panels_, groups_;
-  const int64_t wide_;  // panels of units, one more place among them for the bias
+  const int64_t wide_;  // panels of units, with one more place for the bias
   T* logits_ = nullptr;
   const int64_t* ids_ = nullptr;
   int64_t n_ = 0;

@@ -11,7 +11,7 @@ using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Reverse, rnn
 constexpr char kActivation[] = "activation";
 using Activation = ffi::Attr<int64_t, kActivation>;
 
-// f of the activation of that number: their order is that of ACTIVATIONS in elman.py.
+// Calls f with the activation of a number, in the order of ACTIVATIONS in elman.py.
 template <typename F>
 ffi::Error with_activation(int64_t number, F&& f) {
   switch (number) {
@@ -25,12 +25,12 @@ ffi::Error with_activation(int64_t number, F&& f) {
 
 template <ffi::DataType type>
 ffi::Error forward_loop(ffi::ThreadPool& pool, Matrix<type>& zs, Matrix<type>& w_h, Row<type>& b, Matrix<type>& h0,
-                        Matrix<type>& counts, Matrix<type>& carries, Matrix<type>& hs, Number<type>* before,
+                        Matrix<type>& step_mask, Matrix<type>& keep_state, Matrix<type>& hs, Number<type>* before,
                         Reverse reverse, Activation activation) {
   return with_activation(*activation, [&](auto phi) {
     rnnlm::ElmanForward<Number<type>, decltype(phi)>{
-        {recurrence_shape<type>(zs, h0, counts, carries, reverse), w_h.typed_data(), h0.typed_data(), hs.typed_data(),
-         before},
+        {recurrence_shape<type>(zs, h0, step_mask, keep_state, reverse), w_h.typed_data(), h0.typed_data(),
+        hs.typed_data(), before},
         zs.typed_data(),
         b.typed_data()}
         .run(rnnlm::Parallel(pool));
@@ -39,25 +39,26 @@ ffi::Error forward_loop(ffi::ThreadPool& pool, Matrix<type>& zs, Matrix<type>& w
 
 template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
-                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Matrix<type>> hs, Reverse reverse,
+                 Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Matrix<type>> hs, Reverse reverse,
                  Activation activation) {
-  return forward_loop<type>(pool, zs, w_h, b, h0, counts, carries, *hs, nullptr, reverse, activation);
+  return forward_loop<type>(pool, zs, w_h, b, h0, step_mask, keep_state, *hs, nullptr, reverse, activation);
 }
 
 template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
-                   Matrix<type> counts, Matrix<type> carries, ffi::Result<Matrix<type>> hs,
+                   Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Matrix<type>> hs,
                    ffi::Result<Matrix<type>> before, Reverse reverse, Activation activation) {
-  return forward_loop<type>(pool, zs, w_h, b, h0, counts, carries, *hs, before->typed_data(), reverse, activation);
+  return forward_loop<type>(pool, zs, w_h, b, h0, step_mask, keep_state, *hs, before->typed_data(), reverse,
+  activation);
 }
 
 template <ffi::DataType type>
-ffi::Error backward(ffi::ThreadPool pool, Matrix<type> hs, Matrix<type> w_h, Matrix<type> counts,
-                    Matrix<type> carries, Matrix<type> g_hs, Matrix<type> g_h, ffi::Result<Matrix<type>> du,
+ffi::Error backward(ffi::ThreadPool pool, Matrix<type> hs, Matrix<type> w_h, Matrix<type> step_mask,
+                    Matrix<type> keep_state, Matrix<type> g_hs, Matrix<type> g_h, ffi::Result<Matrix<type>> du,
                     ffi::Result<Matrix<type>> dh0, Reverse reverse, Activation activation) {
   return with_activation(*activation, [&](auto phi) {
     rnnlm::ElmanBackward<Number<type>, decltype(phi)>{
-        {recurrence_shape<type>(hs, g_h, counts, carries, reverse), w_h.typed_data(), g_hs.typed_data(),
+        {recurrence_shape<type>(hs, g_h, step_mask, keep_state, reverse), w_h.typed_data(), g_hs.typed_data(),
          g_h.typed_data(), du->typed_data(), dh0->typed_data()},
         hs.typed_data()}
         .run(rnnlm::Parallel(pool));

@@ -1,11 +1,11 @@
-// The simple recurrent network over time, and its gradient: what is elementwise of it.
+// The elementwise part of the simple recurrent network over time, and of its gradient.
 #pragma once
 #include "recurrence.h"
 #include "vector_math.h"
 
 namespace rnnlm {
 
-// A nonlinearity, and its derivative where its value is h.
+// An activation, and its derivative as a function of its value h.
 struct Identity {
   template <typename T>
   static Vector<T> value(Vector<T> x) { return x; }
@@ -36,7 +36,7 @@ struct Relu {
 
 template <typename T, typename Activation>
 struct ElmanForward {
-  ForwardLoop<T, 1, 1> loop;  // its hs perhaps in the memory of zs
+  ForwardLoop<T, 1, 1> loop;  // hs may share the memory of zs
   const T *zs, *b;            // [T, B, H], [H]
 
   template <typename Parallel>
@@ -54,7 +54,7 @@ struct ElmanForward {
   void update(int64_t step, int64_t first, int height, int64_t unit, int64_t n, T* sums) const {
     const int64_t H = loop.shape.units, begin = loop.shape.at(step) * loop.shape.batch;
     const Vector<T> bias = load_some(b + unit, n);
-    // Two loops: the first has rows that know nothing of each other, so the processor works on several at once.
+    // Two loops: rows of the first are independent, so that the processor overlaps them.
     for (int64_t row = first; row < first + height; ++row) {
       T* sum = sums + (row - first) * kLanes<T>;
       store(sum, Activation::template value<T>(load(sum) + load_some(zs + (begin + row) * H + unit, n) + bias));

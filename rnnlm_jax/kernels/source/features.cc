@@ -1,4 +1,4 @@
-// Windows of a table of n-gram features: their sums, and the gradient of the table by line.
+// Sums over windows of a table of n-gram features, and the gradient of the table by line.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -18,7 +18,7 @@ using Starts = ffi::Buffer<ffi::S32, 2>;
 constexpr int64_t kRowsATask = 64;
 constexpr char kWidth[] = "width";
 
-// Where windows begin: lines[n, o], and which weight of it.
+// Where windows begin: line lines[n, o] of the table, and a weight in it.
 struct Places {
   Places(const Starts& lines, const Starts& offsets, int64_t line)
       : lines_(lines.typed_data()), offsets_(offsets.typed_data()), orders_(lines.dimensions()[1]), line_(line) {}
@@ -54,7 +54,7 @@ ffi::Error sums(ffi::ThreadPool pool, Matrix<type> table, Starts lines, Starts o
   return ffi::Error::Success();
 }
 
-// Lines of a table, each with a slot of its own in the order in which they are first seen.
+// A slot for each distinct line of a table, in order of first occurrence.
 class Slots {
  public:
   explicit Slots(int64_t most) {

@@ -10,8 +10,8 @@ using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Reverse, rnn
 
 template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Row<type> b_n, Matrix<type> h0,
-                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs, Reverse reverse) {
-  rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, counts, carries, reverse), w_h.typed_data(),
+                 Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Sequence<type>> hs, Reverse reverse) {
+  rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, step_mask, keep_state, reverse), w_h.typed_data(),
                                    h0.typed_data(), hs->typed_data()},
                                   zs.typed_data(), b.typed_data(), b_n.typed_data()}
       .run(rnnlm::Parallel(pool));
@@ -20,10 +20,10 @@ ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<ty
 
 template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Row<type> b_n,
-                   Matrix<type> h0, Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs,
+                   Matrix<type> h0, Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Sequence<type>> hs,
                    ffi::Result<Matrix<type>> gates, ffi::Result<Sequence<type>> products,
                    ffi::Result<Sequence<type>> before, Reverse reverse) {
-  rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, counts, carries, reverse), w_h.typed_data(),
+  rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, step_mask, keep_state, reverse), w_h.typed_data(),
                                    h0.typed_data(), hs->typed_data(), before->typed_data()},
                                   zs.typed_data(), b.typed_data(), b_n.typed_data(), gates->typed_data(),
                                   products->typed_data()}
@@ -33,11 +33,12 @@ ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<
 
 template <ffi::DataType type>
 ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> products, Sequence<type> before,
-                    Matrix<type> w_h, Matrix<type> counts, Matrix<type> carries, Sequence<type> g_hs, Matrix<type> g_h,
+                    Matrix<type> w_h, Matrix<type> step_mask, Matrix<type> keep_state, Sequence<type> g_hs,
+                    Matrix<type> g_h,
                     ffi::Result<Matrix<type>> dz, ffi::Result<Matrix<type>> du, ffi::Result<Matrix<type>> dh0,
                     Reverse reverse) {
-  rnnlm::GruBackward<Number<type>>{{recurrence_shape<type>(gates, g_h, counts, carries, reverse), w_h.typed_data(),
-                                    g_hs.typed_data(), g_h.typed_data(), du->typed_data(), dh0->typed_data()},
+  rnnlm::GruBackward<Number<type>>{{recurrence_shape<type>(gates, g_h, step_mask, keep_state, reverse),
+  w_h.typed_data(), g_hs.typed_data(), g_h.typed_data(), du->typed_data(), dh0->typed_data()},
                                    gates.typed_data(), products.typed_data(), before.typed_data(), dz->typed_data()}
       .run(rnnlm::Parallel(pool));
   return ffi::Error::Success();

@@ -1,16 +1,16 @@
-// The GRU over time, its reset gate after the recurrent product, and its gradient: what is elementwise of it.
+// The elementwise part of the GRU over time, reset gate after the recurrent product, and of its gradient.
 #pragma once
 #include "recurrence.h"
 #include "vector_math.h"
 
 namespace rnnlm {
 
-// Gates lie in the order r, u, n: reset, update, candidate.
+// Gates are in the order r, u, n: reset, update, candidate.
 template <typename T>
 struct GruForward {
   ForwardLoop<T, 3, 3> loop;
   const T *zs, *b, *b_n;  // [T, B, 3H], [3H], [H]
-  // For the backward pass, or null: [T, B, 3H], perhaps the memory of zs, and h U_n + b_n, [T, B, H].
+  // For the backward pass, or null: [T, B, 3H], may share the memory of zs; and h U_n + b_n, [T, B, H].
   T *gates = nullptr, *products = nullptr;
 
   template <typename Parallel>
@@ -30,7 +30,7 @@ struct GruForward {
     Vector<T> bias[3];
     for (int64_t gate = 0; gate < 3; ++gate) bias[gate] = load_some(b + gate * H + unit, n);
     const Vector<T> inner_bias = load_some(b_n + unit, n);
-    // Two loops, each over rows that know nothing of each other: the processor works on several at once.
+    // Two loops, each over independent rows, so that the processor overlaps them.
     for (int64_t row = first; row < first + height; ++row) {
       const T* z = zs + (begin + row) * 3 * H + unit;
       T* sum = sums + (row - first) * 3 * kLanes<T>;
@@ -59,7 +59,7 @@ template <typename T>
 struct GruBackward {
   BackwardLoop<T, 3> loop;
   const T *gates, *products, *before;  // [T, B, 3H], [T, B, H], and the h that a step reads, [T, B, H]
-  T* dz;                               // cotangents of the projected inputs [T, B, 3H], perhaps the gates' memory
+  T* dz;                               // cotangents of the projected inputs [T, B, 3H], may share the memory of gates
 
   template <typename Parallel>
   void run(const Parallel& parallel) {

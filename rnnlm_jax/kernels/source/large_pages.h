@@ -1,4 +1,4 @@
-// Fresh memory of many megabytes by large pages: one fault for each two megabytes instead of five hundred.
+// Large pages for fresh memory of many megabytes: one page fault for each two megabytes instead of five hundred.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace rnnlm {
 
-// A hint for memory about to be written; without effect where pages are there already, or where it is not known.
+// A hint for memory about to be written; without effect if the pages exist already or the system does not support it.
 inline void prefer_large_pages(void* memory, size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t large = uintptr_t{1} << 21;

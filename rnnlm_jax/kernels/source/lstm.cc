@@ -10,9 +10,9 @@ using rnnlm::Matrix, rnnlm::Number, rnnlm::recurrence_shape, rnnlm::Reverse, rnn
 
 template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0, Matrix<type> c0,
-                 Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs,
+                 Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Sequence<type>> hs,
                  ffi::Result<Matrix<type>> c, Reverse reverse) {
-  rnnlm::LstmForward<Number<type>>{{recurrence_shape<type>(zs, c0, counts, carries, reverse), w_h.typed_data(),
+  rnnlm::LstmForward<Number<type>>{{recurrence_shape<type>(zs, c0, step_mask, keep_state, reverse), w_h.typed_data(),
                                     h0.typed_data(), hs->typed_data()},
                                    zs.typed_data(), b.typed_data(), c0.typed_data(), c->typed_data()}
       .run(rnnlm::Parallel(pool));
@@ -21,10 +21,10 @@ ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<ty
 
 template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
-                   Matrix<type> c0, Matrix<type> counts, Matrix<type> carries, ffi::Result<Sequence<type>> hs,
+                   Matrix<type> c0, Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Sequence<type>> hs,
                    ffi::Result<Matrix<type>> c, ffi::Result<Matrix<type>> gates, ffi::Result<Sequence<type>> cs,
                    ffi::Result<Sequence<type>> before, Reverse reverse) {
-  rnnlm::LstmForward<Number<type>>{{recurrence_shape<type>(zs, c0, counts, carries, reverse), w_h.typed_data(),
+  rnnlm::LstmForward<Number<type>>{{recurrence_shape<type>(zs, c0, step_mask, keep_state, reverse), w_h.typed_data(),
                                     h0.typed_data(), hs->typed_data(), before->typed_data()},
                                    zs.typed_data(), b.typed_data(), c0.typed_data(), c->typed_data(),
                                    gates->typed_data(), cs->typed_data()}
@@ -34,11 +34,12 @@ ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<
 
 template <ffi::DataType type>
 ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> cs, Matrix<type> c0, Matrix<type> w_h,
-                    Matrix<type> counts, Matrix<type> carries, Sequence<type> g_hs, Matrix<type> g_h, Matrix<type> g_c,
+                    Matrix<type> step_mask, Matrix<type> keep_state, Sequence<type> g_hs, Matrix<type> g_h,
+                    Matrix<type> g_c,
                     ffi::Result<Matrix<type>> du, ffi::Result<Matrix<type>> dh0, ffi::Result<Matrix<type>> dc0,
                     Reverse reverse) {
-  rnnlm::LstmBackward<Number<type>>{{recurrence_shape<type>(gates, c0, counts, carries, reverse), w_h.typed_data(),
-                                     g_hs.typed_data(), g_h.typed_data(), du->typed_data(), dh0->typed_data()},
+  rnnlm::LstmBackward<Number<type>>{{recurrence_shape<type>(gates, c0, step_mask, keep_state, reverse),
+  w_h.typed_data(), g_hs.typed_data(), g_h.typed_data(), du->typed_data(), dh0->typed_data()},
                                     gates.typed_data(), cs.typed_data(), c0.typed_data(), g_c.typed_data(),
                                     dc0->typed_data()}
       .run(rnnlm::Parallel(pool));

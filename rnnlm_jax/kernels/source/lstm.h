@@ -1,17 +1,17 @@
-// The LSTM over time, and its gradient: what is elementwise of it.
+// The elementwise part of the LSTM over time, and of its gradient.
 #pragma once
 #include "recurrence.h"
 #include "vector_math.h"
 
 namespace rnnlm {
 
-// Gates lie in the order i, f, g, o.
+// Gates are in the order i, f, g, o.
 template <typename T>
 struct LstmForward {
   ForwardLoop<T, 4, 2> loop;
   const T *zs, *b, *c0;  // [T, B, 4H], [4H], [B, H]
   T* c;                  // [B, H], the last c
-  // For the backward pass, or null: [T, B, 4H], perhaps the memory of zs, and c, [T, B, H].
+  // For the backward pass, or null: [T, B, 4H], may share the memory of zs; and c, [T, B, H].
   T *gates = nullptr, *cs = nullptr;
 
   template <typename Parallel>
@@ -34,7 +34,7 @@ struct LstmForward {
     const int64_t H = shape.units, t = shape.at(step);
     Vector<T> bias[4];
     for (int64_t gate = 0; gate < 4; ++gate) bias[gate] = load_some(b + gate * H + unit, n);
-    // Two loops, each over rows that know nothing of each other: the processor works on several at once.
+    // Two loops, each over independent rows, so that the processor overlaps them.
     for (int64_t row = first; row < first + height; ++row) {
       const int64_t gate = (t * shape.batch + row) * 4 * H + unit;
       T* sum = sums + (row - first) * 4 * kLanes<T>;
@@ -53,17 +53,17 @@ struct LstmForward {
     for (int64_t row = first; row < first + height; ++row) {
       const int64_t at = row * H + unit;
       const T* sum = sums + (row - first) * 4 * kLanes<T>;
-      const Vector<T> carousel = shape.kept(t, row) ? load_some(c + at, n) : load(sum);
-      store_some(c + at, carousel, n);
-      if (cs != nullptr) store_some(cs + t * shape.batch * H + at, carousel, n);
-      loop.show(step, row, unit, n, load(sum + kLanes<T>) * tanh<T>(carousel));
+      const Vector<T> cell = shape.kept(t, row) ? load_some(c + at, n) : load(sum);
+      store_some(c + at, cell, n);
+      if (cs != nullptr) store_some(cs + t * shape.batch * H + at, cell, n);
+      loop.show(step, row, unit, n, load(sum + kLanes<T>) * tanh<T>(cell));
     }
   }
 };
 
 template <typename T>
 struct LstmBackward {
-  BackwardLoop<T, 4> loop;  // its du perhaps in the gates' memory
+  BackwardLoop<T, 4> loop;  // du may share the memory of gates
   const T *gates, *cs, *c0;  // [T, B, 4H], [T, B, H], [B, H]
   const T* g_c;              // cotangent of the last c [B, H]
   T* dc0;                    // of c0 [B, H]
@@ -84,7 +84,7 @@ struct LstmBackward {
     for (int64_t gate = 0; gate < 4; ++gate) store_some(du + gate * H, Vector<T>{}, n);
   }
 
-  // dc0 holds what comes down along c.
+  // dc0 holds the gradient of c while the loop goes back in time.
   Vector<T> pull(int64_t t, int64_t step, int64_t row, int64_t unit, int64_t n, Vector<T> dh) const {
     const auto& shape = loop.shape;
     const int64_t H = shape.units, at = row * H + unit, gate = (t * shape.batch + row) * 4 * H + unit;

@@ -6,11 +6,11 @@ namespace rnnlm {
 
 namespace {
 
-// For R rows: that many sums are kept in registers.
+// Sums for R rows, kept in registers.
 template <typename T, int V, int R>
 __attribute__((noinline)) void tile_sums(int64_t depth, const T* a, int64_t a_stride, const T* panel, T* sums,
                                          int64_t sums_stride) {
-  constexpr int chains = R * V >= 8 ? 1 : 8 / (R * V);  // enough sums for multiplications not to wait for each other
+  constexpr int chains = R * V >= 8 ? 1 : 8 / (R * V);  // enough sums to hide the latency of multiplications
   Vector<T> s[chains][R][V] = {};
   const auto add = [&](int64_t k, Vector<T>(&into)[R][V]) __attribute__((always_inline)) {
     Vector<T> b[V];

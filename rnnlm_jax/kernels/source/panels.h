@@ -1,4 +1,4 @@
-// What recurrences are made of: panels of a matrix and the sums along them, and the rows of a batch in tiles.
+// Building blocks of recurrences: panels of a matrix, sums along them, and tiles of the rows of a batch.
 //
 // A panel is a few vectors wide, [depth][width]. The sums of a tile of rows are kept in registers over all its depth.
 #pragma once
@@ -31,7 +31,7 @@ inline void store_some(T* p, Vector<T> v, int64_t count) {
   }
 }
 
-// Ask for what is to be updated after a product while it is computed: `count` vectors, `stride` apart.
+// Prefetches `count` vectors, `stride` apart, that are updated after the current product.
 template <typename T>
 inline void prefetch_vectors(const T* first, int64_t stride, int64_t count) {
   for (int64_t k = 0; k < count; ++k) __builtin_prefetch(first + k * stride, 1);
@@ -42,7 +42,7 @@ inline void prefetch_vectors(const T* first, int64_t stride, int64_t count) {
 template <typename T, int V>
 void panel_sums(int rows, int64_t depth, const T* a, int64_t a_stride, const T* panel, T* sums, int64_t sums_stride);
 
-// How the rows of a batch are divided: into `groups` of them, the fewest that let every thread have as much to do.
+// Division of the rows of a batch into `groups`, the fewest that give every thread as much to do.
 struct RowGroups {
   RowGroups(int64_t rows, int64_t panels, int64_t threads, int64_t tile_rows)
       : rows(rows), groups(1), tile_rows(tile_rows) {

@@ -1,4 +1,4 @@
-// Work shared by XLA's own threads and the calling one.
+// Parallel loops on XLA's threads and the calling one.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -18,7 +18,7 @@ inline void pause_briefly() {
 #endif
 }
 
-// Waits for a condition that another core is about to make true; gives the core up if it takes long.
+// Spins until a condition holds that another core is about to make true; yields the core if it takes long.
 template <typename Condition>
 void spin_until(Condition&& holds) {
   for (int spins = 0; !holds(); ++spins) {
@@ -37,11 +37,11 @@ class Parallel {
   // The calling thread included.
   int threads() const { return static_cast<int>(std::max<int64_t>(1, pool_.num_threads())); }
 
-  // Runs `task` on another thread some time; perhaps after the caller has gone on.
+  // Runs `task` on another thread at some time, perhaps after the caller has returned.
   void schedule(std::function<void()> task) const { pool_.Schedule(std::move(task)); }
 
-  // f(0), ..., f(count - 1), in any order, each once, all done on return. A thread that comes late finds nothing to
-  // do and touches nothing of the caller's: no thread is waited for that has not begun.
+  // Calls f(0), ..., f(count - 1), in any order, each once; all are done on return. A thread that starts late finds
+  // nothing to do and touches nothing of the caller's, so that the caller need not wait for it.
   template <typename F>
   void operator()(int64_t count, F&& f) const {
     const int64_t helpers = std::min<int64_t>(threads(), count) - 1;

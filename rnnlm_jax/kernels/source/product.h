@@ -1,4 +1,4 @@
-// C[M, N] = A[M, K] B[K, N], either operand perhaps stored transposed: B packed in panels, A in tiles of rows, and a
+// C[M, N] = A[M, K] B[K, N], either operand may be stored transposed: B packed in panels, A in tiles of rows, and a
 // tile of C kept in registers over a block of K (Goto & van de Geijn 2008).
 #pragma once
 #include <algorithm>
@@ -68,7 +68,7 @@ void rows(int64_t count, int64_t depth, const T* a, int64_t row_stride, int64_t 
   }
 }
 
-// out[k * width + i] = in[i * stride + k * depth_stride], for i < count; by squares, so that lines read are used whole.
+// out[k * width + i] = in[i * stride + k * depth_stride], for i < count; by squares, so that whole cache lines are used.
 template <typename T, int width>
 void interleave(int64_t depth, int64_t count, const T* in, int64_t stride, int64_t depth_stride, T* out) {
   if (stride == 1) {
@@ -104,7 +104,7 @@ void product(int64_t M, int64_t N, int64_t K, const T* a, bool a_transposed, con
   const int64_t panels = (N + kColumns<T> - 1) / kColumns<T>, tiles = (M + kRows - 1) / kRows;
   if (K == 0) std::memset(c, 0, M * N * sizeof(T));
 
-  // Few rows are read where they lie: to copy them would cost as much as the product.
+  // A few rows are read in place: copying them would cost as much as the product.
   const bool copied = tiles > 4;
   static thread_local Scratch<T> rows_memory;
   T* const packed = copied ? rows_memory.get(tiles * kRows * K) : nullptr;
@@ -117,7 +117,7 @@ void product(int64_t M, int64_t N, int64_t K, const T* a, bool a_transposed, con
       }
     });
   }
-  // A task is a few panels, packed as it goes; where there are few of them, all rows are divided as well.
+  // A task is a few panels, which it packs itself; if there are few panels, rows are divided as well.
   const int64_t width = std::max<int64_t>(1, std::min<int64_t>(4, panels / 8));
   const int64_t across = (panels + width - 1) / width;
   const int64_t down = copied ? std::min<int64_t>(tiles, (15 + across) / across) : 1;

@@ -1,37 +1,38 @@
-// A recurrence over time and its gradient, but for what is elementwise: the recurrent product of each step, with a
-// cell's own work done on its result while that is at hand.
+// A recurrence over time and its gradient, without the elementwise part: the recurrent product of each step, whose
+// result is passed to the cell's elementwise part while it is in registers or cache.
 //
 // The recurrent matrix is packed once into panels. In the forward pass a panel holds all gates of one vector of units;
 // in the backward pass a panel of the transposed matrix holds one or two vectors of units. A task is a panel and a
-// group of rows, that is of sequences. Masks and resets, of which a cell need know little, are dealt with here.
+// group of rows, that is of sequences. Most of masks and resets is handled here.
 #pragma once
 #include "panels.h"
 #include "steps.h"
 
 namespace rnnlm {
 
-// Of a call. Steps are run from the last to the first if `reverse`.
+// The shape of a call. Steps run from the last to the first if `reverse`.
 template <typename T>
 struct RecurrenceShape {
   int64_t steps, batch, units;
   bool reverse;
-  const T* counts;   // [T, B], 0 where a step keeps the state, or null
-  const T* carries;  // [T, B], 0 where the state is zero before a step, or null
+  const T* step_mask;   // [T, B], 0 where a step keeps the state, or null
+  const T* keep_state;  // [T, B], 0 where the state is zero before a step, or null
 
   int64_t at(int64_t step) const { return reverse ? steps - 1 - step : step; }
-  bool kept(int64_t t, int64_t row) const { return counts != nullptr && counts[t * batch + row] == 0; }
-  bool reset(int64_t t, int64_t row) const { return carries != nullptr && carries[t * batch + row] == 0; }
+  bool kept(int64_t t, int64_t row) const { return step_mask != nullptr && step_mask[t * batch + row] == 0; }
+  bool reset(int64_t t, int64_t row) const { return keep_state != nullptr && keep_state[t * batch + row] == 0; }
 };
 
-// Of a cell with `gates` gates. A panel is cut into `gates / width` parts, each multiplied at once. The cell has
-//   begin(row, unit, n)                         its state beyond h before the first step, n units of it
-//   update(step, row, height, unit, n, sums)    `show` for `height` rows from `row`, by the products [height][gates]
+// The forward loop of a cell with `gates` gates. A panel has `gates / width` parts, multiplied one after the other. The
+// cell has
+//   begin(row, unit, n)                         sets n units of its state beyond h before the first step
+//   update(step, row, height, unit, n, sums)    calls `show` for `height` rows from `row`, given the products
 template <typename T, int gates, int width>
 struct ForwardLoop {
   RecurrenceShape<T> shape;
   const T *w_h, *h0;    // [H, gates * H], [B, H]
   T* hs;                // [T, B, H]
-  T* before = nullptr;  // [T, B, H], the h that a step reads; or null, if nobody asks for it
+  T* before = nullptr;  // [T, B, H], the h that each step reads; or null
 
   template <typename Parallel, typename Cell>
   void run(const Parallel& parallel, const Cell& cell) {
@@ -64,7 +65,7 @@ struct ForwardLoop {
     });
   }
 
-  // A row's new h after a step, unless the step keeps the one it has.
+  // Stores the h of a row after a step: the given one, or the old one if the step keeps the state.
   void show(int64_t step, int64_t row, int64_t unit, int64_t n, Vector<T> hidden) const {
     const int64_t at = row * shape.units + unit, size = shape.batch * shape.units, t = shape.at(step);
     if (shape.kept(t, row)) hidden = load_some((step > 0 ? hs + shape.at(step - 1) * size : h0) + at, n);
@@ -72,7 +73,7 @@ struct ForwardLoop {
     if (step + 1 < shape.steps) write_read(step + 1, row, unit, n, hidden);
   }
 
-  // [B, H], the h that a step reads: zero where the state is reset.
+  // Returns the h that a step reads, [B, H]: zero where the state is reset.
   T* read_at(int64_t step) const {
     return read_ + (before != nullptr ? shape.at(step) : step % slots_) * shape.batch * shape.units;
   }
@@ -102,10 +103,11 @@ struct ForwardLoop {
   }
 };
 
-// Back in time. The cell has
-//   begin(row, unit, n)             the gradient of its state beyond h after the last step
-//   pull(t, step, row, unit, n, dh) du of a step by the gradient of its h; what of dh goes around the product
-//   keep(t, row, unit, n)           du of a step that keeps the state: zeros
+// The loop back in time. The cell has
+//   begin(row, unit, n)             sets the gradient of its state beyond h after the last step
+//   pull(t, step, row, unit, n, dh) stores du of a step, given the gradient of its h; returns what of dh reaches
+//                                   the old h without the product
+//   keep(t, row, unit, n)           stores du of a step that keeps the state: zeros
 template <typename T, int gates>
 struct BackwardLoop {
   RecurrenceShape<T> shape;
@@ -131,7 +133,7 @@ struct BackwardLoop {
   }
 
   // Set by `run`.
-  int64_t width_ = 0;  // of all panels but perhaps the last, in vectors
+  int64_t width_ = 0;  // in vectors; the last panel may be narrower
   T* packed_ = nullptr;
 
  private:
@@ -150,7 +152,7 @@ struct BackwardLoop {
     }
   }
 
-  // In phase p the gradient comes down from the p-th step from the end, and into the one before.
+  // Phase p takes the gradient from the p-th step from the end to the one before.
   template <typename Cell>
   void tile(const Cell& cell, int64_t phase, int64_t panel, int width, int64_t first, int height) const {
     alignas(64) T sums[kRows * 2 * kLanes<T>];
@@ -171,7 +173,8 @@ struct BackwardLoop {
       }
   }
 
-  // dh0 holds what comes down past a step: all of it at a step that keeps the state, nothing at one that is reset.
+  // dh0 holds the gradient that reaches the h before a step without the product: all of it if the step keeps the state,
+  // none if the state is reset.
   template <typename Cell>
   void pass(const Cell& cell, int64_t phase, int64_t row, int64_t unit, int64_t n, const T* sum) const {
     const int64_t H = shape.units, at = row * H + unit, step = shape.steps - 1 - phase;

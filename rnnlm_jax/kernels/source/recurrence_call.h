@@ -1,4 +1,4 @@
-// What the calls of recurrences by XLA share.
+// Arguments that all XLA calls of recurrences share.
 #pragma once
 #include "call.h"
 #include "parallel.h"
@@ -10,13 +10,13 @@ namespace rnnlm {
 inline constexpr char kReverse[] = "reverse";
 using Reverse = xla::ffi::Attr<bool, kReverse>;
 
-// `gates` is [T*B, ...], a state [B, H]; `counts` and `carries` are [T, B], or empty for all ones.
+// `gates` is [T*B, ...], a state [B, H]; `step_mask` and `keep_state` are [T, B], or empty for all ones.
 template <xla::ffi::DataType type>
-RecurrenceShape<Number<type>> recurrence_shape(Matrix<type>& gates, Matrix<type>& state, Matrix<type>& counts,
-                                               Matrix<type>& carries, Reverse reverse) {
+RecurrenceShape<Number<type>> recurrence_shape(Matrix<type>& gates, Matrix<type>& state, Matrix<type>& step_mask,
+                                               Matrix<type>& keep_state, Reverse reverse) {
   const auto given = [](Matrix<type>& a) { return a.element_count() > 0 ? a.typed_data() : nullptr; };
   const int64_t batch = state.dimensions()[0];
-  return {gates.dimensions()[0] / batch, batch, state.dimensions()[1], *reverse, given(counts), given(carries)};
+  return {gates.dimensions()[0] / batch, batch, state.dimensions()[1], *reverse, given(step_mask), given(keep_state)};
 }
 
 }  // namespace rnnlm

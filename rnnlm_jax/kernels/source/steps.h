@@ -1,9 +1,9 @@
-// Work that goes step by step: all tasks of a step are done before the next one begins.
+// Work in steps: all tasks of a step are done before the next one begins.
 //
-// One parallel region spans all steps: threads meet at the end of each step by spinning, which takes a fraction of a
-// microsecond, and are not woken anew. Every thread has tasks of its own, the same at each step, so that what they read
-// stays in its cache; when it has done them it takes from the others. So nobody waits for a thread that was never
-// started: whoever is there does the work, alone if need be.
+// One parallel region spans all steps: threads synchronise at the end of each step by spinning, which takes a fraction
+// of a microsecond, and are not woken again. Every thread has its own tasks, the same at each step, so that their data
+// stays in its cache; after them it takes tasks of the others. So the threads that run do all the work and do not wait
+// for threads that were never started.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -14,7 +14,7 @@
 
 namespace rnnlm {
 
-// f(step, task) for all tasks of step 0, then of step 1, ...
+// Calls f(step, task) for all tasks of step 0, then of step 1, ...
 template <typename Parallel, typename F>
 void in_steps(int64_t steps, int64_t tasks, int64_t participants, const Parallel& parallel, F&& f) {
   participants = std::min(participants, tasks);
@@ -53,7 +53,7 @@ void in_steps(int64_t steps, int64_t tasks, int64_t participants, const Parallel
   });
 }
 
-// How many threads a step is worth, if each is to have some ten thousand operations to do between meetings.
+// Returns how many threads to use, so that each has about a hundred thousand operations between two barriers.
 inline int64_t worthwhile(int64_t threads, int64_t operations) {
   return std::clamp<int64_t>(operations / 100000, 1, threads);
 }

@@ -5,8 +5,8 @@
 //
 //     e^y = 2^n e^r,    e^r - 1 = r + r^2 q(r),    |r| <= ln 2 / 2,
 //
-// q the polynomial with the least greatest relative error of e^r - 1. For tanh, e^y - 1 is taken without ever forming
-// e^y (as in fdlibm, s_tanh.c), so that small arguments lose nothing:
+// q the polynomial with the least greatest relative error of e^r - 1. For tanh, e^y - 1 is computed without forming e^y
+// (as in fdlibm, s_tanh.c), so that small arguments keep all digits:
 //
 //     tanh |x| = -m / (m + 2),    m = e^(-2|x|) - 1 = 2^n (e^r - 1) + (2^n - 1).
 #pragma once
@@ -66,7 +66,7 @@ struct Exponential {
     const Vector<T> shifted = y * C::log2e + C::rounder, n = shifted - C::rounder;
     const Vector<T> r = (y - n * C::ln2_high) - n * C::ln2_low;
     const Vector<T> square = r * r;
-    // odd and even powers side by side: two short chains in place of a long one
+    // odd and even powers in parallel: two short dependency chains instead of a long one
     constexpr int last = sizeof(C::q) / sizeof(T) - 1;
     Vector<T> q = C::q[last & 1] + (last & 1 ? r * C::q[0] : Vector<T>{});
 #pragma GCC unroll 8
@@ -77,7 +77,7 @@ struct Exponential {
   Vector<T> fraction, scale;
 };
 
-// 1 / x for x neither tiny nor huge: a division keeps the machine busy for as long as a dozen multiplications.
+// 1 / x for x neither tiny nor huge: a division takes as long as a dozen multiplications.
 template <typename T>
 inline Vector<T> inverse(Vector<T> x) {
   return 1 / x;
@@ -90,13 +90,13 @@ inline Vector<float> inverse<float>(Vector<float> x) {
 }
 #endif
 
-// Not below `low`; NaN stays (no comparison with it holds).
+// max(low, x); NaN stays NaN, since no comparison with it holds.
 template <typename T>
 inline Vector<T> at_least(T low, Vector<T> x) {
   return x < low ? low - Vector<T>{} : x;
 }
 
-// For x up to `largest`; what lies below -largest counts as that.
+// For x up to `largest`; smaller x than -largest count as -largest.
 template <typename T>
 inline Vector<T> exp(Vector<T> x) {
   const Exponential<T> e(at_least(-ExpConstants<T>::largest, x));

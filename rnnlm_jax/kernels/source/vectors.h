@@ -1,4 +1,4 @@
-// Vectors of the machine's own width, by the extension that GCC and clang share, and a thread's scratch memory.
+// Vectors of the machine's width, by the vector extension of GCC and clang, and scratch memory of a thread.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -37,7 +37,7 @@ inline void store(T* p, Vector<T> v) {
   *reinterpret_cast<Vector<T>*>(p) = v;
 }
 
-// Memory aligned to cache lines that grows and is used again.
+// Reused memory, aligned to cache lines, that grows.
 template <typename T>
 class Scratch {
  public:

@@ -1,11 +1,11 @@
-"""The maximum entropy n-gram model: one weight for each n-gram that was seen, trained to the optimum.
+"""Maximum entropy n-gram models: one weight for each n-gram of the text, trained to the optimum.
 
-model = maxent.train(text, vocabulary, order=5)                            # an NgramModel, as Kneser-Ney's
-priors = maxent.choose_priors(text, vocabulary, 5, held_out)              # discounts and variances, on other text
+model = maxent.train(text, vocabulary, order=5)                            # an NgramModel, as for Kneser-Ney
+priors = maxent.choose_priors(text, vocabulary, 5, held_out=other)        # discounts and variances, on other text
 """
 
-from rnnlm_jax.ngrams.maxent.choose_prior import choose_priors
+from rnnlm_jax.ngrams.maxent.maxent_training import train
+from rnnlm_jax.ngrams.maxent.prior_selection import choose_priors
 from rnnlm_jax.ngrams.maxent.priors import Priors
-from rnnlm_jax.ngrams.maxent.training import train
 
 __all__ = ["Priors", "choose_priors", "train"]

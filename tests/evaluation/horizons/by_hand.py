@@ -1,4 +1,4 @@
-"""A language model on a tanh network once more, in NumPy, and its derivatives as the books have them."""
+"""Language model on a tanh network in NumPy, and its textbook derivatives."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ class ElmanByHand:
     """One sequence: ``h_t = tanh(x_t W_x + h_{t-1} W_h + b)``, ``ŷ_t = softmax(h_t W + a)``, all in float64."""
 
     def __init__(self, params):
-        """Take the parameters of a ``LanguageModel`` whose cell is an Elman cell with tanh."""
+        """Convert the parameters of a ``LanguageModel`` whose cell is an Elman cell with tanh."""
         self.embedding = np.asarray(params.embedding, np.float64)
         self.w_x, self.w_h, self.b = (np.asarray(part, np.float64) for part in params.cell)
         self.w, self.a = (np.asarray(part, np.float64) for part in params.output)
@@ -24,8 +24,8 @@ class ElmanByHand:
         logits = h @ self.w + self.a
         return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 
-    def nats(self, inputs, target):
-        """Of the token after the inputs, which are all that is read."""
+    def nll(self, inputs, target):
+        """Nats of the token after the inputs, which are read from the initial state."""
         return -np.log(self.probabilities(self.states(inputs)[-1])[target])
 
     def jacobian(self, after):
@@ -45,5 +45,5 @@ class ElmanByHand:
 
 
 def read_before(tokens, start_id, index, steps):
-    """The inputs that lead to a token: so many, the last one just before it."""
+    """The last ``steps`` inputs before a token."""
     return np.concatenate([[start_id], tokens])[: index + 1][-steps:]

@@ -1,11 +1,12 @@
-"""From curves to one number: made by hand, with bumps, gaps, and numbers that no type holds."""
+"""Horizons of curves made by hand: with bumps, gaps, and values beyond the range of float64."""
 
 import warnings
 
 import numpy as np
 import pytest
 
-from rnnlm_jax.evaluation.horizons.horizon import FRACTIONS, context_horizon, first_lag, horizon, mean_log_norms
+from rnnlm_jax.evaluation.horizons import context_horizon, first_lag, horizon, mean_log_norms
+from rnnlm_jax.evaluation.horizons.horizon import FRACTIONS
 
 INF = np.inf
 
@@ -18,31 +19,31 @@ def _no_warnings():
 
 
 @pytest.mark.parametrize(
-    ("curve", "far", "further"),
+    ("curve", "e_fold", "one_percent"),
     [
         ([0, -0.5, -0.9, -1.1, -2, -4.7, -5], 3, 5),  # falls
-        ([0, -2, -5, -0.5, -3, -6, -7], 4, 5),  # rises again after it fell: what counts is where it stays below
+        ([0, -2, -5, -0.5, -3, -6, -7], 4, 5),  # rises again: the lag from which on it stays below counts
         ([0, -1.5, -1, -1, -1, -1, -1], 1, None),  # reaches 1/e exactly, and no further
         ([0, 0.1, 2, 5, 9, 3, 1], None, None),  # grows
-        ([0, -5, -5, -5, -5, -5, -0.9], None, None),  # is back at the end: nobody knows where it will stay
+        ([0, -5, -5, -5, -5, -5, -0.9], None, None),  # is above at the end
         ([0, -INF, -INF, -INF], 1, 1),  # a cell without memory
-        ([-INF, 0, -0.5, -2, -5], 3, 4),  # an LSTM's c, which the output does not read
-        ([-INF] * 4, 0, 0),  # nothing arrives at any lag
-        ([0, -2, -5, np.nan, -5], 4, 4),  # unknown is not fallen
+        ([-INF, 0, -0.5, -2, -5], 3, 4),  # an LSTM's cell state, which the output does not read
+        ([-INF] * 4, 0, 0),  # no gradient at any lag
+        ([0, -2, -5, np.nan, -5], 4, 4),  # NaN counts as above
         ([0, -2, -5, -5, np.nan], None, None),
         ([0], None, None),
     ],
 )
-def test_horizons(curve, far, further):
+def test_the_horizon_is_the_lag_from_which_on_the_curve_stays_below(curve, e_fold, one_percent):
     curve = np.array(curve, float)
-    assert [horizon(curve, fraction) for fraction in FRACTIONS.values()] == [far, further]
+    assert [horizon(curve, fraction) for fraction in FRACTIONS.values()] == [e_fold, one_percent]
 
 
-def test_fractions_are_what_their_names_say():
+def test_fractions_have_the_values_of_their_names():
     assert {"1/e": pytest.approx(np.exp(-1)), "1%": 0.01} == FRACTIONS
 
 
-def test_the_mean_is_that_of_the_norms():
+def test_norms_are_averaged_not_their_logarithms():
     norms = np.array([[2.0, 1.0, 0.5], [6.0, 1.0, 0.0], [1.0, 4.0, 1.0]])
     with np.errstate(divide="ignore"):
         logs = np.log(norms)
@@ -50,8 +51,8 @@ def test_the_mean_is_that_of_the_norms():
 
 
 @pytest.mark.parametrize("shift", [-5000.0, 0.0, 5000.0])
-def test_numbers_beyond_the_type(shift):
-    """Norms of e^±5000, side by side with zeros: only what is relative to the first lag is left."""
+def test_norms_beyond_the_range_of_float64(shift):
+    """Norms near e^±5000 and zeros: the curve is relative to the first lag."""
     logs = np.array([[0.0, -1.0, -2000.0, -INF], [1.0, 0.0, -INF, -INF]]) + shift
     first = np.log((1 + np.e) / 2)
     wanted = [0, -1, -2000 - np.log(2) - first, -INF]
@@ -60,18 +61,18 @@ def test_numbers_beyond_the_type(shift):
 
 
 def test_float32_is_averaged_in_float64():
-    logs = np.full((3, 2), [0, -110], np.float32)  # e^-110 is no float32
+    logs = np.full((3, 2), [0, -110], np.float32)  # e^-110 underflows in float32
     found = mean_log_norms(logs)
     assert found.dtype == np.float64
     np.testing.assert_allclose(np.exp(found), [1, np.exp(-110.0)], rtol=1e-12)
 
 
-def test_nothing_and_nan_stay_what_they_are():
+def test_zero_norms_and_nan_are_kept():
     assert mean_log_norms(np.full((2, 3), -INF)).tolist() == [-INF] * 3
     np.testing.assert_array_equal(mean_log_norms(np.array([[0.0, np.nan], [0.0, 1.0]])), [0, np.nan])
 
 
-def test_first_lags():
+def test_first_lag_is_the_first_finite_value():
     assert [first_lag(np.array(curve)) for curve in ([0.0, -1], [-INF, 0.0], [-INF, -INF])] == [0, 1, 0]
 
 
@@ -79,19 +80,19 @@ CONTEXTS = np.array([1, 2, 5, 10])
 
 
 @pytest.mark.parametrize(
-    ("excess", "near"),
+    ("excess", "expected"),
     [
         ([0.5, 0.02, 0.005, 0.0], 5),
-        ([0.5, 0.005, 0.02, 0.001], 10),  # too far off again with five
+        ([0.5, 0.005, 0.02, 0.001], 10),  # above the tolerance again with five
         ([0.5, 0.4, 0.3, 0.2], None),
         ([0.005, 0.004, 0.0, 0.0], 1),
-        ([0.3, 0.2, -0.5, -0.5], 5),  # better than with everything
+        ([0.3, 0.2, -0.5, -0.5], 5),  # better than with the full context
         ([0.5, np.log(1.01) + 1e-9, np.log(1.01) - 1e-9, 0.0], 5),
         ([900.0, 0.0, 0.0, 0.0], 2),
         ([0.0, 0.0, 0.0, np.nan], None),
     ],
 )
-def test_contexts_that_are_enough(excess, near):
-    found = context_horizon(CONTEXTS, 3 + np.array(excess), 3.0, 0.01)
-    assert found == near
-    assert found is None or type(found) is int  # JSON has no NumPy
+def test_the_context_horizon_is_within_the_tolerance_from_there_on(excess, expected):
+    found = context_horizon(CONTEXTS, 3 + np.array(excess), full_nll=3.0, tolerance=0.01)
+    assert found == expected
+    assert found is None or type(found) is int  # serialisable as JSON

@@ -16,7 +16,7 @@ import pytest
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.config import replace
 from rnnlm_jax.errors import UserError
-from rnnlm_jax.evaluation.perplexity import text_nats
+from rnnlm_jax.evaluation.perplexity import text_nll
 from rnnlm_jax.interop.exporting import export_run, load_safetensors, score
 from rnnlm_jax.jobs.run_folder import build_model
 from tests.training.tiny import random_params
@@ -64,7 +64,7 @@ def test_it_scores_a_text_with_jax_and_numpy_alone(small_run, artefact, corpus, 
     figures = json.loads(last)
     text = encode_text(str(corpus), small_run.vocabulary)
     with jax.enable_x64(False):
-        wanted = text_nats(small_run.model, small_run.params, text, small_run.vocabulary)
+        wanted = text_nll(small_run.model, small_run.params, text, small_run.vocabulary)
     np.testing.assert_allclose(figures["token_nats"], wanted, rtol=1e-5)
     assert figures["nats"] == pytest.approx(wanted.sum(), rel=1e-6)
     assert (figures["tokens"], figures["oov"]) == (len(text), text.oov) == (len(shown), 1)

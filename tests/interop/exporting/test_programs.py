@@ -19,7 +19,7 @@ from tests.training.tiny import random_params
 V = 50
 WORDS = Words([f"w{i}" for i in range(V)], np.arange(V, 0, -1) % 17 + 1)
 MAXENT = {"order": 3, "table_size": 2000}
-FEW = {"samples": 5}
+FEW = {"num_samples": 5}
 #: Every output layer, each over another kind of cell.
 CASES = {
     "softmax": {"cell": "lstm"},
@@ -77,7 +77,7 @@ def test_programs_mean_the_model(case):
 
     (inputs, targets), state = tokens(5, 3), model.initial_state((3,))
     after, nats = score.call(named, start_of(model, 3), inputs, targets)
-    wanted_after, wanted = jax.jit(model.token_nats)(params, state, inputs, targets)
+    wanted_after, wanted = jax.jit(model.token_nll)(params, state, inputs, targets)
     np.testing.assert_allclose(nats, wanted, **close)
     for name, leaf in named_leaves(wanted_after).items():
         np.testing.assert_allclose(after[name], leaf, **close)

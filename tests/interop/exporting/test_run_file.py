@@ -152,7 +152,7 @@ def test_where_a_file_cannot_be(small_run, tmp_path):
         save_safetensors(small_run, "/dev/null")
     with pytest.raises(UserError, match="is a directory"):
         load_safetensors(tmp_path)
-    with pytest.raises(UserError, match="there is no safetensors file"):
+    with pytest.raises(UserError, match="cannot find the safetensors file"):
         load_safetensors(tmp_path / "nothing")
     assert list(tmp_path.iterdir()) == []
 

@@ -18,11 +18,11 @@ from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import StreamBatches
 from rnnlm_jax.jobs import distributed
 from rnnlm_jax.jobs.run_folder import build_model
-from rnnlm_jax.jobs.sharding.divided_scoring import divided_scoring_function, stream_sharding
 from rnnlm_jax.jobs.sharding.gather import in_blocks
-from rnnlm_jax.jobs.sharding.mesh import divided_executor, make_mesh
-from rnnlm_jax.jobs.sharding.placing import everywhere, own_columns, placed, placed_batch, placed_tree
-from rnnlm_jax.jobs.sharding.rules import parameter_shardings
+from rnnlm_jax.jobs.sharding.mesh import executor_on_mesh, make_mesh
+from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
+from rnnlm_jax.jobs.sharding.placement import own_columns, placed, placed_batch, placed_tree, replicated
+from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step, state_shardings
@@ -32,7 +32,7 @@ STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
 #: Output layer, its options, optimiser: dense gradients, and gradients by row of both tables.
 CASES = {
     "softmax": ((), "adam", 0.01),
-    "importance": ((("samples", 16),), "adagrad", 0.2),
+    "importance": ((("num_samples", 16),), "adagrad", 0.2),
     "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
 }
 
@@ -58,10 +58,10 @@ def losses(output, mesh):
         dropout_input=0.1,
         dropout_output=0.2,
     )
-    model = build_model(shape, WORDS, None if mesh is None else divided_executor(None, mesh), words())
+    model = build_model(shape, WORDS, None if mesh is None else executor_on_mesh(None, mesh), words())
     # More text than steps, and padding in the last window.
     tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
-    batches = StreamBatches(tokens, BATCH, WINDOW, 0, None if mesh is None else own_columns(mesh, BATCH))
+    batches = StreamBatches(tokens, BATCH, WINDOW, columns=None if mesh is None else own_columns(mesh, BATCH))
     state = fresh_state(model, config, BATCH)  # almost without compilations; tests of whole jobs have the usual one
     state = state._replace(opt_state=make_optimizer(config, 0.0).init(state.params))
     if mesh is not None:
@@ -98,14 +98,14 @@ def scoring(mesh, streams):
     """
     count = WORDS + 1
     shape = ModelConfig(cell="lstm", hidden_size=8, init_scale=0.3)
-    model = build_model(shape, count, divided_executor(None, mesh))
+    model = build_model(shape, count, executor_on_mesh(None, mesh))
     params, state = model.init(jax.random.key(0)), model.initial_state((streams,))
     ids = np.random.default_rng(0).integers(0, count, (16, streams)).astype(np.int32)
-    _, wanted = model.token_nats(params, state, ids, ids)
+    _, wanted = model.token_nll(params, state, ids, ids)
     on_mesh = jax.tree.map(placed, params, parameter_shardings(model, mesh))
     state = placed_tree(state, stream_sharding(mesh, streams))
-    tokens = placed(ids, everywhere(mesh))
-    score = divided_scoring_function(mesh, model, streams)
+    tokens = placed(ids, replicated(mesh))
+    score = sharded_scoring_function(mesh, model, streams)
     computations = score.lower(on_mesh, state, tokens, tokens).compile().as_text().split("\n\n")
     within = sum(len(COLLECTIVE.findall(each)) for each in computations if "ENTRY" not in each)
     _, nats = score(on_mesh, state, tokens, tokens)

@@ -1,0 +1,70 @@
+"""Gradient flossing: a regulariser that draws Lyapunov exponents towards zero (Engelken 2023)."""
+
+import jax.numpy as jnp
+from numpy.typing import ArrayLike
+
+from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.jacobians.arguments import check_at_least_32_bits, inputs_over_time
+from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.state_vector import state_size
+from rnnlm_jax.jacobians.tangent_frames import (
+    cell_push,
+    check_count,
+    check_time,
+    mean_exponents,
+    push_frame,
+    random_frame,
+)
+
+
+def gradient_flossing(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T D"] | ArrayLike,
+    *,
+    count: int,
+    key: Key,
+    qr_interval: int = 1,
+) -> Float[Array, ""]:
+    """Return the sum of the squares of the ``count`` largest Lyapunov exponents, to be added to a loss.
+
+        Σ_{k ≤ count} λ_k²,    λ_k = 1/T Σ_t ln|r_kk(t)|
+
+    It is the regulariser of Engelken (2023), which keeps gradients from vanishing and exploding. It is differentiable
+    through the QR decompositions, the states and the Jacobians. The exponents are those of T steps from a random
+    frame, which has had no time to align with the dynamics: use a new key for each call.
+
+    The cost is O(T n² count) for a cell that splits, see ``lyapunov_spectrum``.
+
+    Args:
+        cell: any cell that can be stepped.
+        params: its parameters.
+        state: the state before the first step, unbatched; ``vmap`` for more.
+        xs: the inputs, one sequence.
+        count: number of exponents; only those above -inf have a gradient.
+        key: random key of the first frame.
+        qr_interval: steps between QR decompositions, see ``lyapunov_spectrum``.
+
+    Returns:
+        a scalar in nats² per step².
+
+    Raises:
+        ArgumentError: if ``count`` is out of range, ``qr_interval`` does not divide T, or the inputs have batch axes.
+    """
+    check_at_least_32_bits(cell)
+    xs = inputs_over_time(cell, state, xs, batched=False)
+    check_time(xs.shape[0], qr_interval=qr_interval)
+    count = check_count(count, state_size(cell))
+    return _gradient_flossing(cell, params, state, xs, count=count, key=key, qr_interval=qr_interval)
+
+
+@compiled("cell", "count", "qr_interval")
+def _gradient_flossing(
+    cell: Cell, params: Tree, state: Tree, xs: Array, *, count: int, key: Key, qr_interval: int
+) -> Float[Array, ""]:
+    frame = random_frame(key, state_size(cell), count, cell.spec.param_dtype)
+    zs = cell.input_projection(params, xs)
+    log = push_frame(cell_push(cell, params), state, frame, inputs=zs, qr_interval=qr_interval)
+    return jnp.square(mean_exponents(log, qr_interval)).sum()

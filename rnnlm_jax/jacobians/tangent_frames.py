@@ -1,0 +1,135 @@
+"""Orthonormal frames of tangent vectors, pushed through time and orthonormalised by QR, for Lyapunov exponents."""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
+from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.jacobians.arithmetic.power_of_two import scale_by_power_of_two
+from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
+from rnnlm_jax.jacobians.step_jacobian import recurrent_projection_matrix, structured_jacobian
+
+
+class Push(Protocol):
+    """One step of a state, and of a frame of tangent vectors at it."""
+
+    def __call__(self, state: Tree, frame: Float[Array, "n k"], inputs: Array, /) -> tuple[Tree, Float[Array, "n k"]]:
+        """Return the next state and ``J · frame``, J the Jacobian of the step.
+
+        Args:
+            state: the state before the step.
+            frame: tangent vectors in its columns.
+            inputs: what else the step depends on: a projected input, or J itself.
+        """
+        ...
+
+
+class FrameLog(NamedTuple):
+    """The diagonals of R of N successive QR decompositions of a frame; of one, without a leading axis."""
+
+    log_r: Float[Array, "*N k"]
+    """``ln|r_kk|`` in nats."""
+    rounded: Bool[Array, "*N k"]
+    """Whether ``r_kk`` is not above the rounding error of its row."""
+
+
+def random_frame(key: Key, n: int, count: int, dtype: jnp.dtype) -> Float[Array, "n k"]:
+    """Return ``count`` orthonormal columns in uniformly random directions."""
+    return jnp.linalg.qr(jax.random.normal(key, (n, count), dtype))[0]
+
+
+def cell_push(cell: Cell, params: Tree) -> Push:
+    """Return the ``Push`` of a cell.
+
+    Where the cell splits, its Jacobian is formed, O(n²), and multiplied; otherwise each column is pushed through the
+    step as a tangent.
+    """
+    unravel = from_vector(cell)
+    matrix = recurrent_projection_matrix(cell, params) if cell.splits else None
+
+    def push(state: Tree, frame: Array, z: Array) -> tuple[Tree, Array]:
+        if matrix is not None:
+            j = structured_jacobian(cell, params, state, z, recurrent_matrix=matrix)
+            return cell.step(params, state, z), jnp.matmul(j, frame, precision="highest")
+        after, jvp = jax.linearize(lambda s: to_vector(cell.step(params, unravel(s), z)), to_vector(state))
+        return unravel(after), jax.vmap(jvp, in_axes=1, out_axes=1)(frame)
+
+    return push
+
+
+def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], *, inputs: Array, qr_interval: int) -> FrameLog:
+    """Push a frame along all inputs ``[T, ...]``, with a QR decomposition every ``qr_interval`` steps.
+
+    In between, the frame is divided by powers of two, so that it neither overflows nor underflows.
+    """
+    intervals = inputs.reshape(-1, qr_interval, *inputs.shape[1:])
+
+    def interval(carry: tuple[Tree, Array], inputs: Array) -> tuple[tuple[Tree, Array], FrameLog]:
+        def step(carry: tuple[Tree, Array, Array], each: Array) -> tuple[tuple[Tree, Array, Array], None]:
+            state, frame, exponent = carry
+            state, frame = push(state, frame, each)
+            scaled = scale_by_power_of_two(frame)
+            return (state, scaled.matrix, exponent + scaled.exponent), None
+
+        (state, frame, exponent), _ = jax.lax.scan(step, (*carry, jnp.zeros((), jnp.int32)), inputs)
+        frame, log = orthonormalise(frame)
+        log_scale = exponent.astype(frame.dtype) * jnp.log(jnp.full((), 2, frame.dtype))
+        return (state, frame), log._replace(log_r=log.log_r + log_scale)
+
+    return jax.lax.scan(interval, (state, frame), intervals)[1]
+
+
+def orthonormalise(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], FrameLog]:
+    """Return Q of the QR decomposition of a frame, and the diagonal of R.
+
+    Rows are sorted by size, the largest first, which keeps the relative accuracy of small rows (Cox & Higham 1998): a
+    saturated gate makes its row very small. A row of zeros gives an ``r_kk`` of zero.
+    """
+    n, count = frame.shape
+    sizes = jnp.abs(frame).max(axis=1)
+    order = jnp.argsort(-sizes)
+    q, r = jnp.linalg.qr(frame[order])
+    pivots = jnp.abs(jnp.diagonal(r))
+    rounded = pivots <= n * jnp.finfo(frame.dtype).eps * sizes[order][:count]
+    return q[jnp.argsort(order)], FrameLog(jnp.log(pivots), rounded)
+
+
+def mean_exponents(log: FrameLog, qr_interval: int) -> Float[Array, " k"]:
+    """Return ``mean(ln|r_kk|) / s`` with s = ``qr_interval``: nats per step, -inf for the null directions of Jacobians.
+
+    An ``r_kk`` of zero makes the mean -inf by itself. If it is rounding error in more than half of the decompositions,
+    the Jacobians are taken to be singular too. If it rarely is, it is small by chance and enters the mean as computed.
+    """
+    means = log.log_r.mean(axis=0) / qr_interval
+    return jnp.where(log.rounded.mean(axis=0, dtype=means.dtype) > 0.5, -jnp.inf, means)
+
+
+def check_count(count: int, n: int) -> int:
+    """Return ``count`` after checking that it is a number of exponents.
+
+    Raises:
+        ArgumentError: unless ``1 <= count <= n``.
+    """
+    if not 1 <= count <= n:
+        raise ArgumentError(f"`count` must be between 1 and the {n} dimensions of the state, not {count}")
+    return count
+
+
+def check_time(steps: int, *, burn_in: int = 0, qr_interval: int, blocks: int | None = None) -> None:
+    """Check that a sequence can be divided into burn-in, intervals between QR decompositions, and blocks.
+
+    Raises:
+        ArgumentError: if ``qr_interval`` does not divide burn-in and steps, or a number is out of range.
+    """
+    if not 0 <= burn_in < steps:
+        raise ArgumentError(f"`burn_in` must be at least 0 and below the {steps} steps of the inputs, not {burn_in}")
+    if qr_interval < 1:
+        raise ArgumentError(f"`qr_interval` must be at least 1 step, not {qr_interval}")
+    if burn_in % qr_interval or steps % qr_interval:
+        raise ArgumentError(f"`qr_interval` {qr_interval} must divide both `burn_in` {burn_in} and the {steps} steps")
+    intervals = (steps - burn_in) // qr_interval
+    if blocks is not None and not 2 <= blocks <= intervals:
+        raise ArgumentError(f"`blocks` must be between 2 and the {intervals} intervals between QRs, not {blocks}")

@@ -1,0 +1,101 @@
+"""Facts that cells declare, held to the cells themselves: Jacobian structure, linearity, and what is dropped."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnlm_jax import cells, unroll
+from rnnlm_jax.cells.cell_facts import CellFacts, JacobianStructure, Recurrence
+from rnnlm_jax.jacobians.state_vector import to_vector
+from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
+from tests.unroll.programs import CELLS, ZOO, H, assert_close, example, jit, make, random_arrays
+
+JACOBIAN = jit(autodiff_jacobian, static_argnums=0)
+#: Registered cells, stacks, and options that change what a cell declares.
+CASES = {**CELLS, "bigram": make("feed-forward", order=2), "positive-mingru": make("mingru", candidate="positive")}
+
+
+def step_jacobian(name):
+    """The Jacobian of one step at random parameters, state and input: rows are outputs."""
+    cell = CASES[name]
+    params, state, xs = random_arrays(cell, name)
+    return np.asarray(JACOBIAN(cell, params, example(state, 0), cell.input_projection(params, xs[0, 0])))
+
+
+def allowed(structure, size):
+    """Which entries of a Jacobian may differ from zero; the state's parts have H units each."""
+    numbers = np.arange(size)
+    if structure is JacobianStructure.DIAGONAL:
+        return np.equal.outer(numbers, numbers)
+    if structure is JacobianStructure.BLOCK:
+        return np.equal.outer(numbers % H, numbers % H)
+    return np.ones((size, size), bool)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_step_jacobian_has_the_declared_structure(name):
+    matrix = step_jacobian(name)
+    assert np.all(matrix[~allowed(CASES[name].facts.jacobian, len(matrix))] == 0)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_registered_cell_has_a_simpler_structure_than_it_declares(name):
+    matrix = step_jacobian(name)
+    simpler = {JacobianStructure.DENSE: JacobianStructure.BLOCK, JacobianStructure.BLOCK: JacobianStructure.DIAGONAL}
+    declared = CASES[name].facts.jacobian
+    if declared in simpler:
+        assert np.any(matrix[~allowed(simpler[declared], len(matrix))] != 0)
+
+
+def deviation_from_affine(name):
+    """The largest entry of ``step(s + t) - step(s) - step(t) + step(0)``, which is zero for an affine step."""
+    cell = CASES[name]
+    params, state, xs = random_arrays(cell, name)
+    z = cell.input_projection(params, xs[0])
+    step = functools.partial(jit(cell.step), params)
+    other = jax.tree.map(lambda a: a[::-1], state)
+    states = (jax.tree.map(jnp.add, state, other), state, other, jax.tree.map(jnp.zeros_like, state))
+    both, one, two, neither = (jax.tree.leaves(step(s, z)) for s in states)
+    return max(float(jnp.abs(a - b - c + d).max()) for a, b, c, d in zip(both, one, two, neither, strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_cell_is_declared_linear_if_and_only_if_its_step_is_affine_in_the_state(name):
+    is_affine = deviation_from_affine(name) < 1e-13
+    declared = CASES[name].recurrence is Recurrence.LINEAR
+    assert declared == is_affine or name == "bigram"  # whose step does not depend on the state at all
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_replaced_cell_declares_nothing_and_computes_the_same(name):
+    """Whatever ``dataclasses.replace`` changes, facts of the old cell may not hold of the new one."""
+    cell = make(name)
+    replaced = dataclasses.replace(cell)
+    assert replaced.facts == CellFacts()
+    assert replaced.recurrence is (Recurrence.SEPARABLE if cell.splits else Recurrence.WHOLE_STEP)
+    arrays = random_arrays(cell, name)
+    assert_close(jit(unroll, static_argnums=0)(replaced, *arrays), jit(unroll, static_argnums=0)(cell, *arrays))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_registered_cell_is_a_factory_of_the_package(name):
+    assert getattr(cells, name.replace("-", "_"))(hidden_size=H) is cells.make(name, H)
+
+
+def test_flops_of_a_stack_are_those_of_its_layers_as_declared():
+    lstm = cells.lstm(H)
+    free = dataclasses.replace(lstm).with_facts(CellFacts(token_flops=lambda params: 7.0))
+    stack = cells.stack(lstm, free)
+    params = stack.init(jax.random.key(0), H)
+    assert stack.token_flops(params) == 2 * (H * 4 * H + H * 4 * H) + 7.0
+
+
+def test_the_state_vector_orders_parts_before_units():
+    """What ``allowed`` takes for granted."""
+    cell = make("lstm")
+    state = cell.initial_state(())._replace(cell=jnp.arange(H, dtype=jnp.float64))
+    np.testing.assert_array_equal(to_vector(state), [*np.zeros(H), *np.arange(H)])
