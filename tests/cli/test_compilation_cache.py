@@ -22,7 +22,7 @@ SAID = re.compile(r"^rnnlm-jax: (\d+) compiled programs read from (.+), (\d+) co
 
 @pytest.fixture
 def misses():
-    """The number of programs so far that jax compiled and handed to the cache."""
+    """Return a function that counts the programs that jax has compiled and given to the cache."""
     events = []
 
     def listen(event, **_):
@@ -73,7 +73,7 @@ def test_sampling_again_compiles_nothing(trained, tmp_path, rnnlm, misses):
 
 
 def use(number):
-    """Compile a program that no other test has, as at a first start."""
+    """Compile a program that no other test compiles, and run it."""
     jax.clear_caches()
     return float(jax.jit(lambda x: x * number + 1)(np.float32(2)))
 
