@@ -110,7 +110,9 @@ def _parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
                 compilation_cache.add_argument(subparser)
             subparser.finish(modules[name].EXAMPLES)
     parser.finish()
-    parsed = parser.parse_args(words)
+    parsed, unknown = parser.parse_known_args(words)
+    if unknown:
+        subparsers.choices[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return modules[parsed.command], parsed
 
 
