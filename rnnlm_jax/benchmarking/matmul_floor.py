@@ -74,7 +74,7 @@ def forward(layer: LayerMatrices, xs: Float[Array, "T B D"]) -> tuple[Array, tup
 
 
 def backward(
-    layer: LayerMatrices, xs: Array, factors: Sequence[Array], cotangent: Array
+    layer: LayerMatrices, xs: Array, factors: Sequence[Array], *, cotangent: Array
 ) -> tuple[LayerMatrices, Array]:
     """Compute the products of a layer's backward pass.
 
@@ -119,7 +119,7 @@ def layer_pass(layer: LayerMatrices, xs: Array) -> Any:
 def layer_gradient(layer: LayerMatrices, xs: Array) -> Any:
     """Compute a layer's products, forward and backward."""
     hs, factors = forward(layer, xs)
-    return backward(layer, xs, factors, hs)
+    return backward(layer, xs, factors, cotangent=hs)
 
 
 def model_pass(layers: tuple[LayerMatrices, ...], w_out: Array, xs: Array) -> Any:
@@ -140,7 +140,7 @@ def model_gradient(layers: tuple[LayerMatrices, ...], w_out: Array, xs: Array) -
     gradients: list[Any] = [_rows(xs).T @ logits]
     cotangent = (logits @ w_out.T).reshape(xs.shape)
     for layer, layer_inputs, of_layer in zip(reversed(layers), reversed(inputs), reversed(factors), strict=True):
-        gradient, cotangent = backward(layer, layer_inputs, of_layer, cotangent)
+        gradient, cotangent = backward(layer, layer_inputs, of_layer, cotangent=cotangent)
         gradients.append(gradient)
     return gradients, cotangent
 

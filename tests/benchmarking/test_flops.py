@@ -89,6 +89,8 @@ def test_the_backward_products_equal_the_gradient_of_the_forward_products(name):
         matrices, xs
     )
     for want, have in zip(
-        jax.tree.leaves(expected), jax.tree.leaves(matmul_floor.backward(matrices, xs, factors, hs)), strict=True
+        jax.tree.leaves(expected),
+        jax.tree.leaves(matmul_floor.backward(matrices, xs, factors, cotangent=hs)),
+        strict=True,
     ):
         np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
