@@ -1,1 +1,1 @@
-"""Running the benchmarks from a checkout, and their records."""
+"""Benchmarks that run from a checkout, and their records; ``rnnlm_jax.benchmarking`` is the main one."""

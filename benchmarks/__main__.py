@@ -1,4 +1,4 @@
-"""The same as ``rnnlm-jax bench``: ``python -m benchmarks [options]``."""
+"""``python -m benchmarks [options]`` is the same as ``rnnlm-jax bench [options]``."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""What checkpoints cost beside training: ``python -m benchmarks.checkpoints [--repeats N]``.
+"""The cost of writing checkpoints during training: ``python -m benchmarks.checkpoints [--repeats N]``.
 
-Training steps of the medium model of Zaremba et al. (2014: two LSTM layers of 650 units, 19.8 million parameters) in
-turns of ten: without a checkpoint, and with one that is written in the background meanwhile. What a turn takes longer
-is what a checkpoint costs; every 100 steps it is that over the time of 100 steps.
+The medium model of Zaremba et al. (2014: two LSTM layers of 650 units, 19.8 million parameters) trains in turns of ten
+steps, alternately without a checkpoint and with one that is written in the background. The difference is the cost of a
+checkpoint; its share is that of a checkpoint every 100 steps.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import START, build_model, write_json
@@ -30,25 +30,25 @@ from rnnlm_jax.training.results import environment
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state, split_state
 
-#: Of Penn Treebank; steps of a turn; and between two checkpoints of a run.
+#: Vocabulary size of Penn Treebank; steps of a turn; steps between two checkpoints of a run.
 VOCABULARY, TURN, EVERY = 10_000, 10, 100
 
 
 def cpu_seconds() -> float:
-    """Of this process, all threads."""
+    """Return the processor time of this process, all threads together."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def timed(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of the clock, and of all processors."""
+    """Run a function; return its wall time and its processor time in seconds."""
     wall, cpu = time.perf_counter(), cpu_seconds()
     work()
     return time.perf_counter() - wall, cpu_seconds() - cpu
 
 
 def measure(repeats: int) -> dict[str, Any]:
-    """Medians over ``repeats`` pairs of turns, in seconds; shares of ``EVERY`` steps."""
+    """Return medians over ``repeats`` pairs of turns, in seconds, and shares of the time of ``EVERY`` steps."""
     config = preset("zaremba/medium")
     model = build_model(config.model, VOCABULARY)
     shape = (config.data.bptt, config.data.batch_size)
@@ -100,14 +100,14 @@ def measure(repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the figures and record them."""
+    """Measure, print the results, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, metavar="N", help="pairs of turns (default: 7)")
     figures = measure(parser.parse_args().repeats)
     for name, value in figures.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     about = environment()
-    write_json(FOLDER / f"checkpoints-{file_name()}", {"environment": about, **figures})
+    write_json(FOLDER / f"checkpoints-{record_name()}", {"environment": about, **figures})
 
 
 if __name__ == "__main__":

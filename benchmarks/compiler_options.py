@@ -1,7 +1,8 @@
-"""What compiler options cost under which float64 is right: ``python -m benchmarks.compiler_options [--repeats N]``.
+"""The cost of compiler options that make float64 right: ``python -m benchmarks.compiler_options [--repeats N]``.
 
-Layers by executor, the gradient of a language model's loss, and a Jacobian spectrum are compiled by default and with
-each option that avoids the fault of ``rnnlm_jax.compilation.float64_fault``, and timed in turn, in both types.
+Layers by executor, the gradient of a language model's loss, and a Jacobian spectrum are compiled with default options
+and with each option that avoids the fault of ``rnnlm_jax.compilation.float64_fault``, and timed in turn, in float64 and
+float32.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from benchmarks.timed_programs import Workload, jacobian_spectrum, layer
 from rnnlm_jax import cells
 from rnnlm_jax.benchmarking.measure.timing import interleave
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.compilation import float64_is_miscompiled
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import write_json
@@ -33,7 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "no optimisation": {"xla_backend_optimization_level": 0},
 }
 
-#: T, B, H of the layers.
+#: Shape T, B, H of the layers.
 SHAPE = (35, 20, 200)
 
 LAYERS = (
@@ -48,7 +49,7 @@ LAYERS = (
 
 
 def step(dtype: str) -> Workload:
-    """Loss and gradient of a two-layer LSTM language model, V = 10,000."""
+    """Return loss and gradient of a two-layer LSTM language model, V = 10,000."""
     steps, batch, hidden = SHAPE
     layers = (cells.lstm(hidden, param_dtype=dtype), cells.lstm(hidden, param_dtype=dtype))
     model = language_model(cells.stack(*layers), 10_000)
@@ -62,13 +63,13 @@ def step(dtype: str) -> Workload:
 
 
 def workloads(dtype: str) -> dict[str, Workload]:
-    """What is timed, by name."""
-    layers = {f"{name}, {executor}": layer(name, executor, SHAPE, dtype) for name, executor in LAYERS}
-    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum("lstm", 50, 50, dtype)}
+    """Return the functions to time, by name."""
+    layers = {f"{name}, {executor}": layer(name, executor, SHAPE, dtype=dtype) for name, executor in LAYERS}
+    return layers | {"step": step(dtype), "spectrum": jacobian_spectrum("lstm", 50, 50, dtype=dtype)}
 
 
 def measure(work: Workload, repeats: int) -> dict[str, dict[str, float]]:
-    """Times of one workload under each option that this jaxlib has."""
+    """Time one workload with each option that this jaxlib has."""
     function, arguments = work
     runs = {}
     for name, options in OPTIONS.items():
@@ -83,7 +84,7 @@ def measure(work: Workload, repeats: int) -> dict[str, dict[str, float]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Time, print, record."""
+    """Time the workloads, print the table, and write the record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compiler_options", description=__doc__)
     parser.add_argument("--repeats", type=int, default=31, help="timed calls of each, after the first (default: 31)")
     options = parser.parse_args(arguments)
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> int:
             shown = "".join(f"{'-' if ratio is None else format(ratio, '.3f'):>20s}" for ratio in ratios)
             bar.write(f"{dtype} {name:<28s}{1e3 * default:9.2f}{shown}", file=sys.stdout)
             bar.update()
-    file = FOLDER / f"compiler-options-{file_name()}"
+    file = FOLDER / f"compiler-options-{record_name()}"
     write_json(file, {"environment": about | {"cpu_count": os.cpu_count() or 1}, **record})
     print(f"recorded in {file}")
     return 0

@@ -1,10 +1,11 @@
-"""Random programs as users compile them, against the unoptimised program: ``python -m benchmarks.compiler_sweep``.
+"""Random programs compiled by default, against unoptimised programs: ``python -m benchmarks.compiler_sweep``.
 
-Cells of the zoo over time by every executor, losses of language models and functions of ``jacobians``, of random shapes
-and options, in float32 and float64: values, gradients, tangents and second derivatives, with and without ``vmap``. Each
-is compiled by ``jax.jit`` with its defaults, and by the plain scan without optimisation; the compiler is at fault where
-they differ by more than rounding. Where ``rnnlm_jax.compilation`` finds the float64 fault of some jaxlib releases, the
-program is compiled with the options that it chooses, too. What still differs is printed, and the exit code is 1.
+Programs are cells over time by every executor, losses of language models and functions of ``jacobians``, of random
+shapes and options, in float32 and float64: values, gradients, tangents and second derivatives, with and without
+``vmap``. Each is compiled by ``jax.jit`` with its defaults, and by the plain scan without optimisation; a difference
+beyond rounding is a fault of the compiler. Where ``rnnlm_jax.compilation`` finds the float64 fault of some jaxlib
+releases, the program is also compiled with the options that it chooses. Remaining differences are printed, and the exit
+code is 1.
 
     python -m benchmarks.compiler_sweep --processes 2            # 2000 programs, some 50 minutes on two cores
     python -m benchmarks.compiler_sweep --minutes 60 --seed 7    # as many as fit into an hour
@@ -36,10 +37,10 @@ UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_sp
 if tuple(map(int, jaxlib.version.__version__.split(".")[:2])) < (0, 11):  # later releases have no such option
     UNOPTIMISED["xla_cpu_use_fusion_emitters"] = False
 
-#: The largest difference that is rounding, relative to the largest entry of an array. The fault gives 1 % and more.
+#: Largest difference due to rounding, relative to the largest entry of an array. The fault causes 1 % and more.
 TOLERANCE = {"float32": 2e-3, "float64": 1e-8}
 
-#: Entries of an array that is this small beside the largest of all are what rounding left of them.
+#: An array this small, relative to the largest entry of all arrays, may consist of rounding errors.
 SMALL = 1e-3
 
 
@@ -49,18 +50,18 @@ class Mismatch:
 
     seed: int
     number: int
-    """Of the programs that the seed draws."""
+    """Index among the programs that the seed draws."""
     what: str
     default: float | None
-    """The difference by default, relative to the largest entry; None where it was not examined."""
+    """Difference with default options, relative to what rounding explains; None if not examined."""
     with_right_options: float | None
-    """The same with the options that the library chooses; None where it chooses the defaults."""
+    """The same with the options that the library chooses; None if it chooses the defaults."""
 
 
 def difference(found: Any, expected: Any) -> float:
-    """Return the largest difference of two trees, relative to the largest entry of each array, over what is rounding.
+    """Return the largest difference of two trees, relative to the largest entry of each array and to ``TOLERANCE``.
 
-    1 is the most that passes. An entry that is not finite in one tree alone is a difference without limit.
+    Up to 1 it is due to rounding. An entry that is finite in one tree only makes the difference infinite.
     """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(expected)]
     leaves = [(np.asarray(a), b) for a, b in zip(jax.tree.leaves(found), leaves, strict=True)]
@@ -78,9 +79,9 @@ def difference(found: Any, expected: Any) -> float:
 
 
 def examine(program: Program, only_chosen: bool = False) -> tuple[float | None, float | None]:
-    """Compile and run one program by default and, if the library would, with the right options; their differences.
+    """Return the differences of one program with default options, and with the right options if the library uses them.
 
-    With ``only_chosen`` the defaults are left out where the library would choose the right options.
+    With ``only_chosen``, the default options are left out where the library uses the right options.
     """
     expected = jax.jit(program.plain, compiler_options=UNOPTIMISED)(*program.arguments)
     miscompiled = float64_is_miscompiled()
@@ -95,7 +96,7 @@ def examine(program: Program, only_chosen: bool = False) -> tuple[float | None, 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What one process found."""
+    """The results of one process."""
 
     seed: int
     by_kind: collections.Counter[str]
@@ -104,7 +105,7 @@ class Sweep:
 
 
 def sweep(seed: int, programs: int | None, minutes: float | None, only_chosen: bool) -> Sweep:
-    """Examine the random programs of a seed until there are ``programs`` of them or the time is over."""
+    """Examine the random programs of a seed, up to ``programs`` of them or until the time is over."""
     jax.config.update("jax_enable_x64", True)
     rng, start, number = random.Random(seed), time.monotonic(), 0
     found = Sweep(seed, collections.Counter(), [], float64_is_miscompiled())
@@ -116,18 +117,18 @@ def sweep(seed: int, programs: int | None, minutes: float | None, only_chosen: b
             found.by_kind[kind] += 1
             if max(default or 0.0, right or 0.0) > 1:
                 found.mismatches.append(Mismatch(seed, number, program.what, default, right))
-                bar.write(f"{number}: {program.what}: {default} times what is rounding, {right}", file=sys.stderr)
+                bar.write(f"{number}: {program.what}: {default} times the tolerance, {right}", file=sys.stderr)
             number += 1
             bar.update()
             if number % 50 == 0:
-                jax.clear_caches()  # programs that never run again
+                jax.clear_caches()  # frees programs that never run again
     return found
 
 
 def sweep_in_processes(
     processes: int, seed: int, programs: int | None, minutes: float | None, only_chosen: bool
 ) -> list[Sweep]:
-    """Sweep in several processes at once, each with a seed of its own, from ``seed`` on."""
+    """Sweep in several processes, with consecutive seeds from ``seed`` on."""
     if processes == 1:
         return [sweep(seed, programs, minutes, only_chosen)]
     shares = [None if programs is None else len(range(k, programs, processes)) for k in range(processes)]
@@ -139,7 +140,7 @@ def sweep_in_processes(
 
 
 def summary(sweeps: list[Sweep]) -> dict[str, Any]:
-    """Add up what the processes found."""
+    """Return the sums of the results of all processes."""
     mismatches = [mismatch for each in sweeps for mismatch in each.mismatches]
     by_kind = sum((each.by_kind for each in sweeps), collections.Counter())
     wrong = (found.default if found.with_right_options is None else found.with_right_options for found in mismatches)
@@ -155,14 +156,14 @@ def summary(sweeps: list[Sweep]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Sweep, print what was found, and record it if asked to."""
+    """Sweep, print the results, and write the record if ``--out`` is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, metavar="N", help="how many (default: 2000, or as --minutes allows)")
-    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share the programs (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the programs (default: 0)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of processes (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the programs (default: 0)")
     parser.add_argument(
-        "--only-chosen", action="store_true", help="only with the options that the library chooses here"
+        "--only-chosen", action="store_true", help="compile only with the options that the library chooses here"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the record, as JSON")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Ways to the singular values of nearly defective products: ``python -m benchmarks.defective_products``.
+"""Singular values of nearly defective products by several methods: ``python -m benchmarks.defective_products``.
 
 Jordan blocks, delay lines and other products whose values cancel out of entries far larger than themselves, computed
 
@@ -37,8 +37,8 @@ from rnnlm_jax.training.results import environment
 #: Digits of the arithmetic around the steps that are rounded.
 DIGITS = 700
 
-#: What another version is asked.
-QUESTION = """
+#: The program that computes the values with another version.
+PROGRAM = """
 import sys, jax, numpy as np
 jax.config.update("jax_enable_x64", True)
 from rnnlm_jax.jacobians import product_spectrum
@@ -50,12 +50,12 @@ np.savez(sys.argv[2], **{name: each.log_singular_values for name, each in found.
 
 
 def jordan(value: float, n: int, steps: int) -> np.ndarray:
-    """A power of a Jordan block."""
+    """Return copies of a Jordan block, whose product is its power."""
     return np.broadcast_to(value * np.eye(n) + np.eye(n, k=1), (steps, n, n))
 
 
 def delay_line(n: int, steps: int) -> np.ndarray:
-    """Step Jacobians of tanh units that keep half of their value and hand it on, under inputs of 1e-6 to the first."""
+    """Return step Jacobians of tanh units that keep half of their value and pass it on; inputs are about 1e-6."""
     cell = cells.elman(n, param_dtype="float64")
     params = cell.init(jax.random.key(0), 1)
     params = jax.tree.map(jnp.zeros_like, params)._replace(
@@ -66,13 +66,13 @@ def delay_line(n: int, steps: int) -> np.ndarray:
 
 
 def hilbert(n: int, steps: int) -> np.ndarray:
-    """1 / (i + j + 1), in float64."""
+    """Return copies of the Hilbert matrix, 1 / (i + j + 1), in float64."""
     index = np.arange(n)
     return np.broadcast_to(1 / (index[:, None] + index[None, :] + 1), (steps, n, n))
 
 
 def graded_rows() -> np.ndarray:
-    """Rows of sizes from 1e200 to 1e-200."""
+    """Return random matrices with rows of sizes from 1e200 to 1e-200."""
     return np.random.default_rng(0).normal(size=(4, 5, 5)) * 10.0 ** np.linspace(200, -200, 5)[:, None]
 
 
@@ -92,17 +92,17 @@ CASES: dict[str, Callable[[], np.ndarray]] = {
 
 
 def in_float64(matrices: np.ndarray) -> np.ndarray:
-    """Graded QR steps."""
+    """Return log singular values by graded QR steps."""
     return np.asarray(product_spectrum(matrices).log_singular_values)
 
 
 def transposed(matrices: np.ndarray) -> np.ndarray:
-    """The same of the transposed product."""
+    """Return the same of the transposed product."""
     return in_float64(np.swapaxes(matrices, 1, 2)[::-1])
 
 
 def in_double_double(matrices: np.ndarray) -> np.ndarray:
-    """QR steps of 106 bits, the triangles multiplied exactly."""
+    """Return log singular values by QR steps of 106 bits, with an exact product of the triangles."""
     n = matrices.shape[1]
     with mpmath.workdps(DIGITS):
         q, product = mpmath.eye(n), mpmath.eye(n)
@@ -114,7 +114,7 @@ def in_double_double(matrices: np.ndarray) -> np.ndarray:
 
 
 def by_plain_product(matrices: np.ndarray) -> np.ndarray:
-    """A product in float64, rescaled by powers of two, and its singular values to all digits."""
+    """Return exact log singular values of a product computed in float64, rescaled by powers of two."""
     product, exponent = np.eye(matrices.shape[1]), 0
     for matrix in matrices:
         product = matrix @ product
@@ -125,16 +125,16 @@ def by_plain_product(matrices: np.ndarray) -> np.ndarray:
 
 
 def in_multiprecision(matrices: np.ndarray) -> np.ndarray:
-    """As many bits as it takes."""
+    """Return log singular values in as many bits as they need."""
     return np.asarray(product_spectrum(matrices, arithmetic="multiprecision").log_singular_values)
 
 
 def logs(matrix: Any) -> np.ndarray:
-    """Log singular values, -inf for zeros."""
+    """Return log singular values, -inf for zeros."""
     return np.array([float(mpmath.log(v)) if v else -np.inf for v in mpmath.svd_r(matrix, compute_uv=False)])
 
 
-WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "float64": in_float64,
     "transposed": transposed,
     "double-double": in_double_double,
@@ -144,18 +144,20 @@ WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def by_another_version(folder: Path, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Its values, and how many of them it trusts."""
+    """Return the log singular values of another version, and how many of them it trusts."""
     with tempfile.TemporaryDirectory() as name:
-        asked, answer = Path(name) / "asked.npz", Path(name) / "answer.npz"
-        np.savez(asked, allow_pickle=False, **given)
+        given_file, found_file = Path(name) / "given.npz", Path(name) / "found.npz"
+        np.savez(given_file, allow_pickle=False, **given)
         search = {"PYTHONPATH": str(folder.resolve())}
-        subprocess.run([sys.executable, "-c", QUESTION, asked, answer], check=True, cwd=name, env=os.environ | search)
-        with np.load(answer) as found:
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, given_file, found_file], check=True, cwd=name, env=os.environ | search
+        )
+        with np.load(found_file) as found:
             return dict(found)
 
 
 def main() -> int:
-    """Compute, compare, record; exit code 1 if a bound does not hold."""
+    """Compute, compare and write the record; return 1 if a bound does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another version of this project")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "defective-products.json")
@@ -163,8 +165,12 @@ def main() -> int:
     jax.config.update("jax_enable_x64", True)
     given = {name: make() for name, make in CASES.items()}
     earlier = by_another_version(arguments.before, given) if arguments.before else {}
-    ways = [*(["before"] if earlier else []), *WAYS]
-    print(f"{'largest error in nats':<28}" + "".join(f"{way:>16}" for way in ways) + f"{'bound':>10}{'trusted':>9}")
+    methods = [*(["before"] if earlier else []), *METHODS]
+    print(
+        f"{'largest error in nats':<28}"
+        + "".join(f"{method:>16}" for method in methods)
+        + f"{'bound':>10}{'trusted':>9}"
+    )
     record: dict[str, Any] = {}
     wrong = 0
     for name, matrices in given.items():
@@ -173,18 +179,18 @@ def main() -> int:
         if earlier:
             row["error"]["before"] = float(np.abs(earlier[name] - wanted).max())
             row["trusted_before"] = int(earlier[f"{name}, trusted"])
-        for way, run in WAYS.items():
+        for method, run in METHODS.items():
             start = time.perf_counter()
             values = run(matrices)
-            row["seconds"][way] = time.perf_counter() - start
+            row["seconds"][method] = time.perf_counter() - start
             with np.errstate(invalid="ignore"):
-                row["error"][way] = float(np.where(values == wanted, 0, np.abs(values - wanted)).max())
+                row["error"][method] = float(np.where(values == wanted, 0, np.abs(values - wanted)).max())
         found = product_spectrum(matrices)
         off, bounds = np.abs(np.asarray(found.log_singular_values) - wanted), np.asarray(found.error)
         wrong += int((~(off <= bounds)).sum())
         row |= {"bound": bounds.tolist(), "off": off.tolist(), "trusted": int(found.trusted.sum()), "n": off.size}
         record[name] = row
-        errors = "".join(f"{row['error'][way]:>16.1e}" for way in ways)
+        errors = "".join(f"{row['error'][method]:>16.1e}" for method in methods)
         print(f"{name:<28}{errors}{bounds.max():>10.0e}{row['trusted']:>4} of {off.size:>2}", flush=True)
     write_json(arguments.out, {"cases": record, "environment": environment()})
     print(f"{wrong} values exceed their bound; recorded in {arguments.out}")

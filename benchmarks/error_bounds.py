@@ -1,7 +1,7 @@
-"""Bounds on singular values against exact arithmetic: ``python -m benchmarks.error_bounds [--products N]``.
+"""Error bounds of singular values against exact arithmetic: ``python -m benchmarks.error_bounds [--products N]``.
 
-Products of twenty families and more, in float64 and in float32: an error beyond its bound is a failure, and the exit
-code is 1. Progress is kept in the record after every hundred products, from which a stopped run goes on.
+Products of more than twenty families are computed in float64 and in float32; if an error exceeds its bound, the exit
+code is 1. The record is written after every hundred products, and a stopped run goes on from it.
 """
 
 import argparse
@@ -21,49 +21,49 @@ from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.results import environment
 
-#: Factors of the long products, and their rows and columns: one shape, one compilation.
+#: Number of factors of the long products, and their rows; one shape, so that one compilation serves all.
 STEPS, SIZE = 40, 5
 
 Long = Callable[[np.random.Generator], np.ndarray]  # random numbers -> factors [STEPS, SIZE, SIZE]
 
 
 def repeated(matrix: np.ndarray) -> np.ndarray:
-    """One factor at all steps."""
+    """Return copies of one factor for all steps."""
     return np.broadcast_to(matrix, (STEPS, SIZE, SIZE)).copy()
 
 
 def shift(values: np.ndarray, k: int = 1) -> np.ndarray:
-    """Values beside the diagonal."""
+    """Return a matrix with values on the k-th diagonal."""
     return np.diag(values, k)
 
 
 def hilbert() -> np.ndarray:
-    """1 / (i + j + 1)."""
+    """Return the Hilbert matrix, 1 / (i + j + 1)."""
     index = np.arange(SIZE)
     return 1 / (index[:, None] + index[None, :] + 1)
 
 
 def kahan(angle: float) -> np.ndarray:
-    """Kahan's upper triangular matrix."""
+    """Return Kahan's upper triangular matrix."""
     rows = np.diag(np.sin(angle) ** np.arange(SIZE))
     return rows @ (np.eye(SIZE) - np.cos(angle) * np.triu(np.ones((SIZE, SIZE)), 1))
 
 
 def with_identities(rng: np.random.Generator, matrix: np.ndarray) -> np.ndarray:
-    """One to four times, then identities."""
+    """Return one to four copies of a matrix, then identities."""
     found = repeated(np.eye(SIZE))
     found[: rng.integers(1, 5)] = matrix
     return found
 
 
 def delay_line(rng: np.random.Generator) -> np.ndarray:
-    """Tanh units that hand their values on, and keep a part of them."""
+    """Return Jacobians of tanh units that pass their values on and keep a part of them."""
     line = np.eye(SIZE) * rng.uniform(0.2, 0.9) + shift(rng.uniform(0.5, 1.2, SIZE - 1), -1)
     return rng.uniform(0.8, 1.0, (STEPS, SIZE, 1)) * line
 
 
 def conditioned(rng: np.random.Generator, steps: int) -> np.ndarray:
-    """Factors with singular values between 1 and 10⁻¹⁵ at the least."""
+    """Return factors with singular values between 1 and 10⁻¹⁵ or more."""
     turns = np.linalg.qr(rng.normal(size=(2, steps, SIZE, SIZE)))[0]
     return turns[0] * 10.0 ** -rng.uniform(0, rng.uniform(0, 15), (steps, 1, SIZE)) @ turns[1]
 
@@ -98,14 +98,14 @@ LONG: dict[str, Long] = {
     "saturated": lambda rng: np.exp(-rng.uniform(0, 20, (STEPS, SIZE, 1))) * repeated(rng.normal(size=(SIZE, SIZE))),
 }
 
-#: Those whose singular values rounding moves little.
+#: Families whose singular values change little by rounding.
 WELL_CONDITIONED = ("gaussian", "gaussian_long", "orthogonal", "orthogonal_long", "graded", "nilpotent")
 
 
 def main() -> int:
-    """Draw, compute, compare, record."""
+    """Draw the products, compare their values with exact ones, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--products", type=int, default=20_000, metavar="N", help="how many (default: 20000)")
+    parser.add_argument("--products", type=int, default=20_000, metavar="N", help="number of products (default: 20000)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "error-bounds.json")
     arguments = parser.parse_args()
     jax.config.update("jax_enable_x64", True)

@@ -1,4 +1,7 @@
-"""What can happen to a training run: the faults of ``benchmarks.faults``, each drawn from a random generator."""
+"""The faults of ``benchmarks.faults``, each brought about at a place or time drawn from a random generator.
+
+A fault of files returns a description of what it changed; a fault of a process, of when it happened.
+"""
 
 import random
 import shutil
@@ -10,20 +13,20 @@ from pathlib import Path
 
 from rnnlm_jax.jobs.stopping import STOPPED
 
-#: Begins a command of the run, its files limited to so many bytes where a number is given.
+#: Starts the command that trains a run; the argument limits the size of its files in bytes, None does not.
 Start = Callable[[int | None], subprocess.Popen]
 
 
 class Missed(Exception):
-    """The fault could not be brought about, and is drawn again."""
+    """The fault could not be brought about: it is drawn again."""
 
 
 class WrongExit(Exception):
-    """A process that was hit ended as none should."""
+    """A process ended with a wrong exit code or message after a fault."""
 
 
 def flipped_bit(run: Path, rng: random.Random) -> str:
-    """One bit of one file is another."""
+    """Flip one bit of one file."""
     path = _file(run, rng)
     content = bytearray(path.read_bytes())
     place, bit = rng.randrange(len(content)), rng.randrange(8)
@@ -33,7 +36,7 @@ def flipped_bit(run: Path, rng: random.Random) -> str:
 
 
 def truncated_file(run: Path, rng: random.Random) -> str:
-    """A file ends too early."""
+    """Truncate a file."""
     path = _file(run, rng)
     length = rng.randrange(path.stat().st_size)
     path.write_bytes(path.read_bytes()[:length])
@@ -41,33 +44,33 @@ def truncated_file(run: Path, rng: random.Random) -> str:
 
 
 def missing_file(run: Path, rng: random.Random) -> str:
-    """A file is gone."""
+    """Delete a file."""
     path = _file(run, rng)
     path.unlink()
     return str(path.relative_to(run))
 
 
 def deleted_newest_step(run: Path, rng: random.Random) -> str:
-    """The newest checkpoint of a kind is gone."""
+    """Delete the newest checkpoint of a kind."""
     path = _newest(run, rng)
     shutil.rmtree(path)
     return str(path.relative_to(run))
 
 
 def emptied_newest_step(run: Path, rng: random.Random) -> str:
-    """The newest checkpoint of a kind is an empty folder."""
+    """Delete the files of the newest checkpoint of a kind, leaving an empty folder."""
     path = _newest(run, rng)
     shutil.rmtree(path)
     path.mkdir()
     return str(path.relative_to(run))
 
 
-#: What two runs of the same text and sizes may have in each other's place: no reader stumbles over its form.
+#: Parts that two runs of the same text and sizes have in the same format, so that one can replace the other.
 PARTS = ("config.json", "vocabulary.json", "counts.json", "metrics.jsonl", "results.json", "best", "last", "step")
 
 
 def file_of_another_run(run: Path, rng: random.Random, other: Path) -> str:
-    """A file, all checkpoints of a kind or one of them have been copied from a run with another learning rate."""
+    """Replace a file, all checkpoints of a kind, or one, by those of a run with another learning rate."""
     part = rng.choice(PARTS)
     if part == "step":
         part = str(_newest(run, rng).relative_to(run))
@@ -84,7 +87,7 @@ def file_of_another_run(run: Path, rng: random.Random, other: Path) -> str:
     return part
 
 
-#: Faults of files, which need no process.
+#: Faults of files of one run.
 DAMAGE = {
     "flipped bit": flipped_bit,
     "truncated file": truncated_file,
@@ -95,7 +98,7 @@ DAMAGE = {
 
 
 def sigkill(run: Path, rng: random.Random, start: Start) -> str:
-    """The process is killed at a random instant, often amid a save."""
+    """Kill the process at a random instant, often during a save."""
     process = start(None)
     where = _wait(process, run, rng)
     process.kill()
@@ -105,21 +108,21 @@ def sigkill(run: Path, rng: random.Random, start: Start) -> str:
 
 
 def sigterm(run: Path, rng: random.Random, start: Start) -> str:
-    """The process is asked to stop at a random instant."""
+    """Send the process SIGTERM at a random instant."""
     process = start(None)
     where = _wait(process, run, rng)
-    asked = time.monotonic()
+    signalled = time.monotonic()
     process.terminate()
     code = process.wait()
-    if code in (0, -signal.SIGTERM):  # it was done; or still loading Python's modules
+    if code in (0, -signal.SIGTERM):  # it had ended, or was still importing modules
         raise Missed
     if code != STOPPED:
         raise WrongExit(f"exit code {code} after SIGTERM")
-    return f"{where}; it took {time.monotonic() - asked:.1f} s"
+    return f"{where}; it took {time.monotonic() - signalled:.1f} s"
 
 
 def full_disk(run: Path, rng: random.Random, start: Start) -> str:
-    """No file can grow beyond so many bytes, as on a full disk."""
+    """Limit the size of files, as on a full disk."""
     limit = rng.randrange(200, 6000)
     process = start(limit)
     _, errors = process.communicate()
@@ -133,10 +136,10 @@ def full_disk(run: Path, rng: random.Random, start: Start) -> str:
 #: Faults of processes.
 PROCESS = {"SIGKILL": sigkill, "SIGTERM": sigterm, "full disk": full_disk}
 
-#: Faults of files of which another run is needed.
+#: Faults that need the files of another run.
 MIXED = {"file of another run": file_of_another_run}
 
-#: Of 100 faults so many are of a kind.
+#: Number of faults of each kind among 100.
 SHARES = {
     "SIGKILL": 23,
     "SIGTERM": 9,
@@ -151,7 +154,7 @@ SHARES = {
 
 
 def _file(run: Path, rng: random.Random) -> Path:
-    """Any file, or in three cases of four one that is read: many of a checkpoint's are not, or can be done without."""
+    """Draw a file; in three of four cases one that resuming reads, since it does not need most of a checkpoint's."""
     found = [path for path in run.rglob("*") if path.is_file() and path.stat().st_size]
     if rng.random() < 0.75:
         newest = _newest(run, rng)
@@ -161,23 +164,23 @@ def _file(run: Path, rng: random.Random) -> Path:
 
 
 def _newest(run: Path, rng: random.Random) -> Path:
-    """The newest checkpoint of a kind, mostly of the last ones."""
+    """Return the newest checkpoint of a kind, drawn with 30 % best and 70 % last."""
     kind = "best" if rng.random() < 0.3 and any((run / "checkpoints" / "best").glob("[0-9]*")) else "last"
     found = (path for path in (run / "checkpoints" / kind).iterdir() if path.name.isdigit())
     return max(found, key=lambda path: int(path.name))
 
 
 def _wait(process: subprocess.Popen, run: Path, rng: random.Random) -> str:
-    """Wait for some lines of metrics more, or for the start of a save, and then a little."""
+    """Wait for some more lines of metrics, or the start of a save, and then up to 50 ms; return a description."""
     metrics, checkpoints = run / "metrics.jsonl", run / "checkpoints"
-    lines, amid = rng.randrange(1, 25), rng.random() < 0.4
+    lines, during = rng.randrange(1, 25), rng.random() < 0.4
     pause = rng.uniform(0.0, 0.05)
     before = None
     while process.poll() is None:
         written = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
         before = written if before is None else min(before, written)  # resuming drops some
-        if written - before >= lines and (not amid or any(checkpoints.glob("*/*tmp*"))):
+        if written - before >= lines and (not during or any(checkpoints.glob("*/*tmp*"))):
             break
         time.sleep(0.001)
     time.sleep(pause)
-    return f"{lines} lines on{', amid a save' if amid else ''}, after {1000 * pause:.0f} ms"
+    return f"{lines} lines on{', during a save' if during else ''}, after {1000 * pause:.0f} ms"

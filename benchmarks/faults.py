@@ -1,8 +1,8 @@
-"""Random faults of a training run, one after the other: ``python -m benchmarks.faults [--faults N] [--seed N]``.
+"""Random faults of a training run: ``python -m benchmarks.faults [--faults N] [--seed N]``.
 
-A small model is trained through the command line, once undisturbed. Each fault then hits a copy of a run that was
-killed half way, or is complete, and ``train --resume`` must either come to the very same parameters, losses and
-results, or stop with one line and exit code 2. Anything else is printed, and the exit code is 1.
+A small model is trained through the command line, once without faults. Then each fault hits a copy of a complete run or
+of one that was killed half way, and ``train --resume`` must either give exactly the same parameters, losses and
+results, or stop with an error of one line and exit code 2. Anything else is printed, and the exit code is 1.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from rnnlm_jax.training.interval_metrics import TIMING_PREFIXES
 from rnnlm_jax.training.results import environment
 from rnnlm_jax.training.run_lock import LOCK
 
-#: The command, in a process whose files may be limited; without the figure, which takes longer than a run's steps.
+#: The command, with an optional limit on the size of files, and without the figure, which takes longer than the steps.
 PROGRAM = """
 import resource, sys
 if sys.argv[1] != "None":
@@ -38,7 +38,7 @@ results.learning_curve = lambda metrics, names, path: None
 run()
 """
 
-#: A run of a second or two: some sixty steps, a checkpoint every fourth.
+#: Options of a run of a second or two: about sixty steps, and a checkpoint every fourth.
 MODEL = (
     *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3", "--batch-size=2", "--bptt=10", "--epochs=4"),
     *("--no-tie-embeddings", "--dropout-output=0.1", "--optimizer=adam", "--learning-rate=0.02", "--decay=1"),
@@ -48,25 +48,34 @@ MODEL = (
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a fault came to."""
+    """The result of one fault."""
 
     kind: str
-    what: str
-    came_to: str
-    """"went on rightly", "went on rightly without earlier records", "stopped with one line"; else what was wrong."""
-    said: str
+    detail: str
+    """What was changed, or when the process was hit."""
+    result: str
+    """"went on rightly", "went on rightly without earlier records", "stopped with one line", or what was wrong."""
+    messages: str
+    """What the resumed command printed on standard error."""
 
     @property
     def fine(self) -> bool:
-        """Whether nothing was lost without a word, and nothing is wrong."""
-        return self.came_to.startswith(("went on rightly", "stopped with one line"))
+        """Whether the run went on correctly, or stopped with an error."""
+        return self.result.startswith(("went on rightly", "stopped with one line"))
+
+    def as_json(self, *folders: str) -> dict[str, str]:
+        """Return the outcome for a record, without the paths of ``folders`` and of this checkout."""
+        found = {"kind": self.kind, "what": self.detail, "came_to": self.result, "said": self.messages}
+        for folder in (*folders, str(Path(__file__).parents[1])):
+            found = {name: text.replace(folder, "") for name, text in found.items()}
+        return found
 
 
 class Laboratory:
-    """A folder with a text, a run that nothing happened to, some that were killed, and one of another learning rate."""
+    """A folder with a text, a complete run, some that were killed, and one with another learning rate."""
 
     def __init__(self, folder: Path, snapshots: int = 3):
-        """Train the undisturbed run, and kill some others at moments spread over their steps."""
+        """Train the complete run, and kill some others at moments spread over their steps."""
         self.folder, self.text = folder, folder / "text.txt"
         self.text.write_text(sentences())
         self.whole = folder / "whole"
@@ -89,7 +98,7 @@ class Laboratory:
     def start(
         self, run: Path, limit: int | None = None, resume: bool = True, options: Sequence[str] = ()
     ) -> subprocess.Popen:
-        """Begin to train, or to go on."""
+        """Start training, or resuming."""
         words = ["--resume"] if resume else [*MODEL, f"--data={self.text}", *options]
         cache = f"--compilation-cache={self.folder / 'compiled'}"
         return subprocess.Popen(
@@ -101,24 +110,24 @@ class Laboratory:
         )
 
     def train(self, run: Path, resume: bool = False, options: Sequence[str] = ()) -> subprocess.CompletedProcess:
-        """Train to the end."""
+        """Train, or resume, to the end."""
         process = self.start(run, resume=resume, options=options)
         _, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, "", errors)
 
     def hit(self, kind: str, rng: random.Random) -> Outcome:
-        """Have one fault hit a copy of a run, and resume it."""
+        """Bring about one fault in a copy of a run, and resume it."""
         run = self.folder / "hit"
         while True:
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(rng.choice(self.snapshots[kind in PROCESS :]), run)
             try:
                 if kind in DAMAGE:
-                    what = DAMAGE[kind](run, rng)
+                    detail = DAMAGE[kind](run, rng)
                 elif kind in MIXED:
-                    what = MIXED[kind](run, rng, self.other)
+                    detail = MIXED[kind](run, rng, self.other)
                 else:
-                    what = PROCESS[kind](run, rng, lambda limit: self.start(run, limit))
+                    detail = PROCESS[kind](run, rng, lambda limit: self.start(run, limit))
                 break
             except Missed:
                 continue
@@ -126,49 +135,49 @@ class Laboratory:
                 return Outcome(kind, "", str(error), "")
         before = content(run)
         done = self.train(run, resume=True)
-        return Outcome(kind, what, *self.judge(run, before, done))
+        return Outcome(kind, detail, *self.judge(run, before, done))
 
     def judge(self, run: Path, before: dict[Path, bytes], done: subprocess.CompletedProcess) -> tuple[str, str]:
-        """What a resumed run came to, and what it said."""
+        """Return the result of a resumed run, and its messages."""
         lines = [line for line in done.stderr.replace("\r", "\n").split("\n") if line.startswith("rnnlm-jax")]
-        said, errors = " | ".join(lines), [line for line in lines if "error: " in line]
+        messages, errors = " | ".join(lines), [line for line in lines if "error: " in line]
         if "Traceback" in done.stderr:
             return "a traceback", done.stderr[done.stderr.index("Traceback") :].strip()
         if done.returncode == 2:
             if len(errors) != 1 or content(run) != before:
-                return "stopped, but not with one line, or it changed files", said
-            return "stopped with one line", said
+                return "stopped, but not with one line, or it changed files", messages
+            return "stopped with one line", messages
         if done.returncode:
-            return f"exit code {done.returncode}", said
+            return f"exit code {done.returncode}", messages
         theirs, ours = records(self.whole), records(run)
         if final(run) != final(self.whole):
-            return "other parameters or results", said
+            return "other parameters or results", messages
         if ours == theirs:
-            return "went on rightly", said
-        if "metrics.jsonl is missing" in said and ours == theirs[len(theirs) - len(ours) :]:
-            return "went on rightly without earlier records", said
-        return "other records", said
+            return "went on rightly", messages
+        if "metrics.jsonl is missing" in messages and ours == theirs[len(theirs) - len(ours) :]:
+            return "went on rightly without earlier records", messages
+        return "other records", messages
 
 
 def sentences() -> str:
-    """A text of 50 lines of a few words."""
+    """Return a text of 50 lines of a few words."""
     rng, words = random.Random(0), list("abcdefghijkl")
     return "\n".join(" ".join(rng.choices(words, k=rng.randrange(3, 9))) for _ in range(50)) + "\n"
 
 
 def lines_of(run: Path) -> int:
-    """How many lines of metrics a run has written."""
+    """Return the number of lines of metrics that a run has written."""
     path = run / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def records(run: Path) -> list[dict[str, Any]]:
-    """The metrics of a run without what depends on the clock."""
+    """Return the metrics of a run without those that depend on the clock."""
     return [timeless(json.loads(line)) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def final(run: Path) -> list[Any]:
-    """The last step, the digests of all that it saved, and the figures of the best parameters."""
+    """Return the last step, the digests of its checkpoint, and the results of the best parameters."""
     step = max(int(path.name) for path in (run / "checkpoints" / "last").iterdir())
     about = json.loads((run / "checkpoints" / "last" / str(step) / "about" / "metadata").read_text())
     results = json.loads((run / "results.json").read_text())
@@ -176,17 +185,17 @@ def final(run: Path) -> list[Any]:
 
 
 def timeless(figures: dict[str, Any]) -> dict[str, Any]:
-    """Figures without those of the clock, and without the name of the run."""
+    """Return metrics without those of the clock, and without the identifier of the run."""
     return {name: value for name, value in figures.items() if not name.startswith((*TIMING_PREFIXES, "run_id"))}
 
 
 def content(run: Path) -> dict[Path, bytes]:
-    """Every file of a run but the lock, which says who trained last."""
+    """Return the content of every file of a run except its lock."""
     return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != LOCK}
 
 
 def draws(count: int, rng: random.Random) -> Iterator[str]:
-    """Kinds of faults, in their shares."""
+    """Draw kinds of faults, in their shares."""
     kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
     while count > 0:
         rng.shuffle(kinds)
@@ -195,18 +204,18 @@ def draws(count: int, rng: random.Random) -> Iterator[str]:
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
-    """How many of each kind came to what."""
+    """Count the results of each kind of fault."""
     table: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for outcome in outcomes:
-        table[outcome.kind][outcome.came_to] += 1
+        table[outcome.kind][outcome.result] += 1
     return {kind: dict(table[kind]) for kind in SHARES if kind in table}
 
 
 def main() -> int:
-    """Bring about the faults, and record what they came to."""
+    """Bring about the faults, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", type=int, default=100, metavar="N", help="how many (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the faults (default: 0)")
+    parser.add_argument("--faults", type=int, default=100, metavar="N", help="number of faults (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the faults (default: 0)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "faults-cpu.json")
     arguments = parser.parse_args()
     rng, outcomes = random.Random(arguments.seed), []
@@ -215,13 +224,11 @@ def main() -> int:
         for number, kind in enumerate(draws(arguments.faults, rng)):
             outcomes.append(laboratory.hit(kind, rng))
             last = outcomes[-1]
-            print(
-                f"{number + 1:4d} {last.kind}: {last.what}: {last.came_to.upper() if not last.fine else last.came_to}"
-            )
-            print(f"     {last.said.replace(folder, '')}", flush=True)
+            print(f"{number + 1:4d} {last.kind}: {last.detail}: {last.result if last.fine else last.result.upper()}")
+            print(f"     {last.messages.replace(folder, '')}", flush=True)
     table = summary(outcomes)
     print(json.dumps(table, indent=2))
-    wrong = [dataclasses.asdict(outcome) for outcome in outcomes if not outcome.fine]
+    wrong = [outcome.as_json(folder) for outcome in outcomes if not outcome.fine]
     record = {"faults": len(outcomes), "seed": arguments.seed, "came_to": table, "wrong": wrong}
     write_json(arguments.out, record | {"environment": environment()})
     return 1 if wrong else 0

@@ -1,8 +1,8 @@
-"""Tokens a second of text read from disk, beside those that training uses: ``python -m benchmarks.input_pipeline``.
+"""The speed of reading text from disk, beside that of training: ``python -m benchmarks.input_pipeline``.
 
-Texts of ``$RNNLM_JAX_DATA`` are written as array records to a temporary folder, and read as ``--input-workers`` reads
-them: records at random access, words to ids, batches of int32 ``[T, B]``. Nothing else runs meanwhile. Then steps of
-Zaremba et al. 2014's small model (200 units) are timed in the same process.
+Texts of ``$RNNLM_JAX_DATA`` are written as array records to a temporary folder, and read as with ``--input-workers``:
+records at random access, words to ids, batches of int32 ``[T, B]``. Nothing else runs meanwhile. Then training steps of
+the small model of Zaremba et al. 2014 (200 units) are timed in the same process.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
 
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch, Corpus, build_vocabulary, load_corpus, read_lines
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.records import RecordBatches, open_text
@@ -31,16 +31,16 @@ from rnnlm_jax.training.results import environment
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state
 
-#: Name, and file below the folder of texts: paragraphs, and sentences like those of ``tfds:lm1b``.
+#: Name -> file in the folder of texts: one of paragraphs, and one of sentences like those of ``tfds:lm1b``.
 TEXTS = {"wikitext-2": "wikitext-2/train.txt", "lm1b-sample": "lm1b-sample/news.dev.txt"}
 WORKERS = (0, 2)
 SENTENCES = 128
-VOCABULARY = 10_000  # of the model; that of the pipeline is the text's
-STEPS = 20  # of training, that are timed together
+VOCABULARY = 10_000  # of the model; the pipeline uses the vocabulary of the text
+STEPS = 20  # training steps that are timed together
 
 
 class TextLines(tfds.core.GeneratorBasedBuilder):
-    """A text file, one record a line, as the only split; ``PATH`` says which."""
+    """A TFDS builder of the text file ``PATH``, with one record per line and one split."""
 
     VERSION = tfds.core.Version("1.0.0")
     PATH = Path()
@@ -58,21 +58,21 @@ class TextLines(tfds.core.GeneratorBasedBuilder):
 
 
 def prepared(path: Path, folder: Path) -> Corpus:
-    """A text file as array records in a folder."""
+    """Write a text file as array records to a folder, and return it as a corpus."""
     TextLines.PATH = path
-    with contextlib.redirect_stdout(sys.stderr):  # standard output is the table's
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for the table
         TextLines(data_dir=folder, file_format="array_record").download_and_prepare()
     return load_corpus("tfds:text_lines", data_dir=folder)
 
 
 def tokens_per_second(batches: RecordBatches, repeats: int, seconds: float) -> tuple[float, float]:
-    """The median of some turns, and how long the first batch took to come."""
+    """Return the median speed of several turns, and the seconds until the first batch."""
     begun = time.perf_counter()
     every = (batch for epoch in range(1_000_000) for batch in batches.epoch(epoch).after(0))
     next(every)
     first = time.perf_counter() - begun
     warming = time.perf_counter()
-    while time.perf_counter() - warming < seconds:  # what was made before the clock starts
+    while time.perf_counter() - warming < seconds:  # batches prepared before the clock starts
         next(every)
     rates = []
     for _ in range(repeats):
@@ -85,7 +85,7 @@ def tokens_per_second(batches: RecordBatches, repeats: int, seconds: float) -> t
 
 
 def training_rate(repeats: int) -> float:
-    """Tokens a second of the small model's steps, the median of some turns."""
+    """Return the tokens per second of the small model's training steps, the median of several turns."""
     config = preset("zaremba/small")
     model, shape = build_model(config.model, VOCABULARY), (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
@@ -102,7 +102,7 @@ def training_rate(repeats: int) -> float:
 
 
 def measure(texts: Path, repeats: int, seconds: float) -> dict[str, Any]:
-    """A row for each text, kind of batches, and number of workers."""
+    """Return a row for each text, kind of batches, and number of workers."""
     data, rows = preset("zaremba/small").data, []
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["RNNLM_JAX_CACHE"] = str(Path(temporary) / "cache")
@@ -126,14 +126,14 @@ def measure(texts: Path, repeats: int, seconds: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print a table and record it."""
+    """Measure, print a table, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns of each (default: 5)")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a turn (default: 2)")
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="duration of a turn (default: 2)")
     arguments = parser.parse_args()
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
-        parser.error(f"there is no text to read: set ${DATA_VARIABLE} to the folder of {', '.join(TEXTS)}")
+        parser.error(f"no texts to read: set ${DATA_VARIABLE} to the folder of {', '.join(TEXTS)}")
     figures = measure(Path(folder), arguments.repeats, arguments.seconds)
     print(f"training, zaremba/small: {figures['training_tokens_per_second']:,.0f} tokens/s\n")
     print("| text | batches | workers | tokens/s | of training | first batch s |")
@@ -143,7 +143,7 @@ def main() -> None:
             f"| {row['text']} | {row['batches']} | {row['workers']} | {row['tokens_per_second']:,.0f} | "
             f"{row['times_training']:.0f} × | {row['first_batch_seconds']:.1f} |"
         )
-    write_json(FOLDER / f"input-pipeline-{file_name()}", {"environment": environment(), **figures})
+    write_json(FOLDER / f"input-pipeline-{record_name()}", {"environment": environment(), **figures})
 
 
 if __name__ == "__main__":

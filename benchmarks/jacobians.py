@@ -1,7 +1,7 @@
-"""What Jacobians cost, as ratios to what they are made of: ``python -m benchmarks.jacobians [--repeats N]``.
+"""The cost of Jacobians, relative to that of their parts: ``python -m benchmarks.jacobians [--repeats N]``.
 
-A full spectrum against bare QR factorisations and products of its size, the gradient by lag against a training step of
-the same batch, and the memory of the largest singular values of a state of thousands.
+A full spectrum is compared with QR factorisations and products of the same size, and the gradient by lag with a
+training step of the same batch; and the memory of the largest singular values of a state of thousands is measured.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm_jax import cells
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.data import Batch
 from rnnlm_jax.evaluation.horizons.gradient_decay import norms_function
 from rnnlm_jax.jacobians import spectrum, top_singular
@@ -31,15 +31,15 @@ from rnnlm_jax.training.results import environment
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state
 
-#: Hidden units and steps of the spectrum; of the largest singular values.
+#: Hidden units and steps: of the full spectrum, and of the largest singular values.
 SPECTRUM, TOP = (200, 100), (2048, 100)
 
-#: Of Penn Treebank.
+#: Vocabulary size of Penn Treebank.
 VOCABULARY = 10_000
 
 
 def full_spectrum() -> dict[str, Callable[[], Any]]:
-    """The log spectrum of an LSTM over 100 steps, without bounds, and as many QRs and products, all in float64."""
+    """Return the log spectrum of an LSTM over 100 steps, without bounds, and as many QRs and products, in float64."""
     hidden, steps = SPECTRUM
     with jax.enable_x64(True):
         cell = cells.lstm(hidden, param_dtype="float64")
@@ -70,7 +70,7 @@ def full_spectrum() -> dict[str, Callable[[], Any]]:
 
 
 def gradient_by_lag() -> dict[str, Callable[[], Any]]:
-    """The gradient of the last words' losses by lag, and a training step on the same batch (Zaremba's small LSTM)."""
+    """Return the gradient by lag of the last words' losses, and a training step on the same batch (zaremba/small)."""
     config = preset("zaremba/small")
     model = build_model(config.model, VOCABULARY)
     params = jax.jit(model.init)(jax.random.key(0))
@@ -89,7 +89,7 @@ def gradient_by_lag() -> dict[str, Callable[[], Any]]:
 
 
 def largest_values() -> None:
-    """The eight largest singular values of an LSTM of 2048 units after 100 steps; prints time and peak memory."""
+    """Compute the eight largest singular values of an LSTM of 2048 units over 100 steps; print time and memory."""
     hidden, steps = TOP
     cell = cells.lstm(hidden, recurrent_init=jax.nn.initializers.normal(hidden**-0.5))
     params = jax.jit(cell.init, static_argnums=1)(jax.random.key(0), 64)
@@ -110,14 +110,14 @@ def largest_values() -> None:
 
 
 def pair(runs: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, Timing], float]:
-    """Times of two subjects in turn, and the ratio of the second's median to the first's."""
+    """Time two functions in turn; return their times, and the second's median divided by the first's."""
     timings = interleave(runs, repeats)
     first, second = timings.values()
     return timings, second.median / first.median
 
 
 def main(arguments: list[str]) -> int:
-    """Time, print, record."""
+    """Measure, print the results, and write the record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.jacobians", description=__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each, after the first")
     parser.add_argument("--largest-values", action="store_true", help=argparse.SUPPRESS)
@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> int:
             "ratio": ratio,
             "timings": {name: dataclasses.asdict(timing) for name, timing in timings.items()},
         }
-    # A process of its own, so that the peak is that of this alone.
+    # In a process of its own, which has its own peak memory.
     words = [sys.executable, "-m", "benchmarks.jacobians", "--largest-values"]
     printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     ratios["largest_values"] = top = json.loads(printed.splitlines()[-1])
@@ -146,7 +146,7 @@ def main(arguments: list[str]) -> int:
         f"top 8 of {2 * top['hidden']} singular values over {top['steps']} steps: {top['seconds']:.1f} s, "
         f"peak memory {top['peak_memory_gib']:.2f} GiB, largest residual {top['largest_residual']:.1e}"
     )
-    file = FOLDER / f"jacobians-{file_name()}"
+    file = FOLDER / f"jacobians-{record_name()}"
     write_json(file, {"environment": about, **ratios})
     print(f"recorded in {file}")
     return 0

@@ -1,7 +1,7 @@
-"""What output layers cost as the vocabulary grows: ``python -m benchmarks.output_layers [--repeats N]``.
+"""The cost of output layers by vocabulary size: ``python -m benchmarks.output_layers [--repeats N]``.
 
-Each layer's training loss with all its gradients, and a whole training step of an LSTM with it, at several sizes of
-vocabulary, targets drawn by Zipf's law. Layers run in turn, in one process.
+Each layer's training loss with all its gradients, and a whole training step of an LSTM with it, are timed at several
+vocabulary sizes, with targets drawn by Zipf's law. Layers are timed in turn, in one process.
 """
 
 import argparse
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, outputs
-from rnnlm_jax.benchmarking.facts import facts
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.benchmarking.record_environment import record_environment
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import write_json
@@ -30,7 +30,7 @@ from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state
 
-#: What is timed: a line in the table, the layer's name, its options. The first is what the others are divided into.
+#: Line of the table -> the layer's name and options. Times of the others are compared with the first.
 LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax": ("softmax", {}),
     "class-factorised": ("class", {}),
@@ -42,32 +42,32 @@ LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 VOCABULARIES = (10_000, 50_000, 200_000)
-#: Units; steps and sequences of a batch.
-HIDDEN, WINDOW = 512, (35, 20)
-#: Tokens of the text that counts are expected of.
+#: Hidden units; steps and sequences of a batch.
+HIDDEN, BATCH_SHAPE = 512, (35, 20)
+#: Number of tokens of the text whose expected counts are used.
 TEXT = 10**8
 
 
 def zipf(size: int) -> tuple[Words, np.ndarray]:
-    """Words whose counts fall as 1 / rank, and inputs and targets of one batch, ``[T + 1, B]``."""
+    """Return words with counts proportional to 1 / rank, and the tokens ``[T + 1, B]`` of one batch."""
     p = 1 / np.arange(1, size + 1)
     p /= p.sum()
-    steps, batch = WINDOW
+    steps, batch = BATCH_SHAPE
     tokens = np.random.default_rng(0).choice(size, (steps + 1, batch), p=p).astype(np.int32)
     return Words([f"w{v}" for v in range(size)], np.maximum(np.rint(TEXT * p), 1).astype(np.int64)), tokens
 
 
 def make(line: str, words: Words, cost: ProductCost) -> tuple[outputs.OutputLayer, dict[str, Any]]:
-    """A layer of the table, and its options; those that are chosen by measurement are settled."""
+    """Return a layer of the table and its options, cut-offs chosen by measurement included."""
     name, options = LAYERS[line]
     if name == "adaptive":
-        rows = WINDOW[0] * WINDOW[1]
+        rows = BATCH_SHAPE[0] * BATCH_SHAPE[1]
         options = dict(resolve_cutoffs(tuple(options.items()), words, HIDDEN, rows=rows, cost=cost))
     return outputs.make(name, words, **options), options
 
 
 def loss_and_gradients(layer: outputs.OutputLayer, words: Words, targets: np.ndarray) -> Callable[[], Any]:
-    """The training loss of a batch and its gradients by parameters, of rows where the layer reads few, and by h."""
+    """Return the computation of a batch's loss and its gradients, row-sparse if the layer reads few rows."""
     params = jax.jit(layer.init, static_argnums=(1, 2))(jax.random.key(0), HIDDEN, words.size)
     hs = jax.random.normal(jax.random.key(1), (*targets.shape, HIDDEN), jnp.float32)
     weights = jnp.full(targets.shape, 1 / targets.size, jnp.float32)
@@ -84,12 +84,12 @@ def loss_and_gradients(layer: outputs.OutputLayer, words: Words, targets: np.nda
 
 
 def training_step(layer: outputs.OutputLayer, words: Words, tokens: np.ndarray) -> Callable[[], Any]:
-    """A step of plain gradient descent of a one-layer LSTM, the update included."""
+    """Return a training step of a one-layer LSTM by gradient descent, including the update."""
     model = language_model(cells.lstm(HIDDEN), words.size, output=layer)
     config = OptimizerConfig(optimizer="sgd", learning_rate=0.1)
     step = make_train_step(model, config, seed=0, carries_state=True)
-    state = [initial_train_state(model, config, WINDOW[1], seed=0)]
-    batch = Batch(tokens[:-1], tokens[1:], np.ones(WINDOW, bool))
+    state = [initial_train_state(model, config, BATCH_SHAPE[1], seed=0)]
+    batch = Batch(tokens[:-1], tokens[1:], np.ones(BATCH_SHAPE, bool))
 
     def run() -> Any:
         state[0], info = step(state[0], batch, jnp.float32(0.1))
@@ -98,15 +98,15 @@ def training_step(layer: outputs.OutputLayer, words: Words, tokens: np.ndarray) 
     return run
 
 
-#: What is measured of each layer, by the name in the record.
+#: Name in the record -> function that prepares what is timed.
 MEASURES: dict[str, Callable[[outputs.OutputLayer, Words, np.ndarray], Callable[[], Any]]] = {
     "loss_and_gradients": lambda layer, words, tokens: loss_and_gradients(layer, words, tokens[1:]),
     "training_step": training_step,
 }
 
 
-def measure(size: int, lines: list[str], what: str, cost: ProductCost, repeats: int) -> list[dict[str, Any]]:
-    """One row a layer."""
+def measure(size: int, lines: list[str], what: str, *, cost: ProductCost, repeats: int) -> list[dict[str, Any]]:
+    """Time the layers at one vocabulary size; print and return one row per layer."""
     words, tokens = zipf(size)
     made = {line: make(line, words, cost) for line in lines}
     timings = interleave({line: MEASURES[what](layer, words, tokens) for line, (layer, _) in made.items()}, repeats)
@@ -126,11 +126,11 @@ def _row(what: str, size: int, line: str, timing: Timing, times: float) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Time, print, record."""
+    """Time the layers, print the table, and write the record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.output_layers", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="timed calls of each, after the first")
     parser.add_argument(
-        "--layers", type=lambda s: s.split(";"), default=list(LAYERS), help="lines, with ; between them"
+        "--layers", type=lambda s: s.split(";"), default=list(LAYERS), help="lines of the table, with ; between them"
     )
     parser.add_argument("--vocabularies", type=lambda s: [int(v) for v in s.split(",")], default=list(VOCABULARIES))
     parser.add_argument("--what", choices=tuple(MEASURES), nargs="+", default=tuple(MEASURES))
@@ -138,15 +138,19 @@ def main(arguments: list[str]) -> int:
         "--out", type=Path, default=None, help="the record (default: benchmarks/results/output-layers-DEVICE.json)"
     )
     options = parser.parse_args(arguments)
-    about = facts((), "float32", options.repeats) | {"hidden": HIDDEN, "steps": WINDOW[0], "sequences": WINDOW[1]}
+    about = record_environment((), "float32", options.repeats) | {
+        "hidden": HIDDEN,
+        "steps": BATCH_SHAPE[0],
+        "sequences": BATCH_SHAPE[1],
+    }
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     cost = measure_cost()
     rows: list[dict[str, Any]] = []
     for what in options.what:
         for size in options.vocabularies:
-            rows += measure(size, options.layers, what, cost, options.repeats)
+            rows += measure(size, options.layers, what, cost=cost, repeats=options.repeats)
             gc.collect()
-    file = options.out or FOLDER / f"output-layers-{file_name()}"
+    file = options.out or FOLDER / f"output-layers-{record_name()}"
     write_json(file, {"environment": about, "product_cost": dataclasses.asdict(cost), "rows": rows})
     print(f"recorded in {file}")
     return 0

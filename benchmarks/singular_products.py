@@ -1,10 +1,10 @@
 """Trusted singular values against exact arithmetic: ``python -m benchmarks.singular_products [--products N]``.
 
-Random products that are singular, nearly so, or neither, of every type of numbers. Each is multiplied in whole numbers
-without rounding; its rank is found by elimination without fractions, its singular values by mpmath with as many digits
-as they need. A value that ``product_spectrum`` trusts is wrong if it is off by more than the documented tolerance,
-``n √ε`` of the arithmetic, and the rounding of the result's own type. One such value, or one that is off by more than
-its bound, and the exit code is 1.
+Random products of every dtype are singular, nearly singular, or neither. Each is multiplied in whole numbers without
+rounding; its rank is found by elimination without fractions, its singular values by mpmath with as many digits as they
+need. A value that ``product_spectrum`` trusts is wrong if its error is larger than the documented tolerance, ``n √ε``
+of the arithmetic plus the rounding of the result's dtype. If a trusted value is wrong, or an error exceeds its bound,
+the exit code is 1.
 """
 
 import argparse
@@ -29,37 +29,37 @@ from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.results import environment
 
 Matrices = np.ndarray
-Family = Callable[[np.random.Generator, int], Matrices]  # (random numbers, n) -> factors [STEPS, n, n]
+Family = Callable[[np.random.Generator, int], Matrices]  # (random generator, n) -> factors [STEPS, n, n]
 
-#: Factors of each product; fewer are filled up with identities, so that one compilation serves all.
+#: Number of factors of each product; identities are added to shorter ones, so that one compilation serves all.
 STEPS = 4
 
-#: Rows and columns.
+#: Numbers of rows.
 SIZES = (2, 3, 4)
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 ARITHMETIC = ("float64", "float32")
 
-#: Steps of trained and random networks' Jacobians, whose products have no small rank and no small type.
+#: Number of steps of networks' Jacobians, whose products are of full rank and of wide dtypes.
 NETWORK_STEPS = 60
 
 
 def filled(matrices: Matrices) -> Matrices:
-    """The factors, and identities after them."""
+    """Return the factors, followed by identities."""
     n = matrices.shape[-1]
     rest = np.broadcast_to(np.eye(n, dtype=matrices.dtype), (STEPS - len(matrices), n, n))
     return np.concatenate([matrices, rest])
 
 
 def small_numbers(rng: np.random.Generator, n: int) -> Matrices:
-    """Whole numbers up to 2, 5, 10 or 60."""
+    """Return matrices of whole numbers up to 2, 5, 10 or 60."""
     largest = int(rng.choice([2, 5, 10, 60]))
     return rng.integers(-largest, largest + 1, size=(int(rng.integers(1, STEPS + 1)), n, n))
 
 
 def dependent_rows(rng: np.random.Generator, n: int) -> Matrices:
-    """One factor with a row that is a multiple, or the sum, of others."""
+    """Return factors of which one has a row that is a multiple or a sum of others."""
     matrices = small_numbers(rng, n)
     which, (i, j) = rng.integers(len(matrices)), rng.permutation(n)[:2]
     matrices[which, i] = rng.choice([-2, -1, 1, 2]) * matrices[which, j]
@@ -70,18 +70,18 @@ def dependent_rows(rng: np.random.Generator, n: int) -> Matrices:
 
 
 def dependent_columns(rng: np.random.Generator, n: int) -> Matrices:
-    """The same of columns."""
+    """Return the same with columns in place of rows."""
     return np.swapaxes(dependent_rows(rng, n), 1, 2)[::-1]
 
 
 def low_rank(rng: np.random.Generator, n: int) -> Matrices:
-    """Factors of rank n - 1 or less, each a product of two narrow ones."""
+    """Return factors of rank n - 1 or less, each a product of two narrow matrices."""
     steps, rank = int(rng.integers(1, STEPS + 1)), int(rng.integers(1, n))
     return filled(rng.integers(-3, 4, size=(steps, n, rank)) @ rng.integers(-3, 4, size=(steps, rank, n)))
 
 
 def zeros(rng: np.random.Generator, n: int) -> Matrices:
-    """Zero rows and columns, and other zeros in random places."""
+    """Return factors with zero rows, and other zeros at random positions."""
     matrices = small_numbers(rng, n)
     matrices *= rng.random(matrices.shape) < 0.7
     matrices *= (rng.random(matrices.shape[:2]) < 0.8)[:, :, None]
@@ -89,7 +89,7 @@ def zeros(rng: np.random.Generator, n: int) -> Matrices:
 
 
 def nearly_singular(rng: np.random.Generator, n: int) -> Matrices:
-    """Whole numbers with a determinant of 1 or so beside entries of hundreds."""
+    """Return matrices of whole numbers in the hundreds with a determinant of about 1."""
     matrices = np.stack([np.eye(n, dtype=np.int64)] * STEPS)
     for matrix in matrices:
         for _ in range(2 * n):
@@ -101,7 +101,7 @@ def nearly_singular(rng: np.random.Generator, n: int) -> Matrices:
 
 
 def almost_dependent(rng: np.random.Generator, n: int) -> Matrices:
-    """A row that is a multiple of another up to one part in 10² to 10²⁰."""
+    """Return factors of which one has a row that is a multiple of another up to one part in 10² to 10²⁰."""
     matrices = rng.normal(size=(STEPS, n, n))
     which, (i, j) = rng.integers(STEPS), rng.permutation(n)[:2]
     off = 10.0 ** -rng.uniform(2, 20)
@@ -110,34 +110,34 @@ def almost_dependent(rng: np.random.Generator, n: int) -> Matrices:
 
 
 def any_size(rng: np.random.Generator, n: int) -> Matrices:
-    """Singular and regular whole numbers times powers of ten from -30 to 30 (to ±200 in float64)."""
+    """Return singular and regular matrices times powers of ten from -30 to 30 (to ±200 in float64)."""
     return dependent_rows(rng, n) * 10.0 ** rng.integers(-30, 31) if rng.random() < 0.5 else extreme(rng, n)
 
 
 def extreme(rng: np.random.Generator, n: int) -> Matrices:
-    """Random matrices whose sizes differ by hundreds of powers of ten."""
+    """Return random matrices whose sizes differ by hundreds of powers of ten."""
     return rng.normal(size=(STEPS, n, n)) * 10.0 ** rng.uniform(-200, 200, size=(STEPS, 1, 1))
 
 
 def gaussian(rng: np.random.Generator, n: int) -> Matrices:
-    """Independent normal entries."""
+    """Return matrices of independent normal entries."""
     return rng.normal(size=(STEPS, n, n))
 
 
 def orthogonal(rng: np.random.Generator, n: int) -> Matrices:
-    """Rotations."""
+    """Return random orthogonal matrices."""
     return np.linalg.qr(rng.normal(size=(STEPS, n, n)))[0]
 
 
 def graded(rng: np.random.Generator, n: int) -> Matrices:
-    """Rotations and diagonals, each entry of which has another size."""
+    """Return orthogonal matrices and a diagonal one with entries of very different sizes."""
     q = orthogonal(rng, n)
     diagonals = np.exp(rng.uniform(-40, 40, size=(STEPS, n)))[:, :, None] * np.eye(n)
     return np.where(np.arange(STEPS)[:, None, None] == 1, diagonals, q)
 
 
 def nilpotent(rng: np.random.Generator, n: int) -> Matrices:
-    """Weighted shifts, in a random order of the units."""
+    """Return weighted shifts in a random order of the units."""
     order = rng.permutation(n)
     matrices = np.eye(n, k=1) * rng.uniform(0.5, 2, size=(int(rng.integers(1, STEPS + 1)), n, n))
     return filled(matrices[:, order][:, :, order])
@@ -151,7 +151,7 @@ HEALTHY: dict[str, Family] = {each.__name__: each for each in (gaussian, orthogo
 
 
 def networks(rng: np.random.Generator) -> dict[str, Matrices]:
-    """Jacobians of cells with random weights along random inputs."""
+    """Return step Jacobians of cells with random weights along random inputs."""
     made = {"elman-tanh": cells.elman(6), "lstm": cells.lstm(3), "gru": cells.gru(6)}
     found = {}
     for name, cell in made.items():
@@ -163,7 +163,7 @@ def networks(rng: np.random.Generator) -> dict[str, Matrices]:
 
 
 def exact_product(matrices: Matrices) -> tuple[list[list[int]], int]:
-    """The product as whole numbers, and the power of two that they are multiples of."""
+    """Return the product as whole numbers, and the power of two to multiply them with."""
     n, power = matrices.shape[-1], 0
     product = np.array([[int(i == j) for j in range(n)] for i in range(n)], object)
     for matrix in matrices:
@@ -177,7 +177,7 @@ def exact_product(matrices: Matrices) -> tuple[list[list[int]], int]:
 
 
 def rank(product: list[list[int]]) -> int:
-    """By elimination without fractions (Bareiss 1968)."""
+    """Return the rank, by elimination without fractions (Bareiss 1968)."""
     rows, pivot, found = [list(row) for row in product], 1, 0
     for column in range(len(rows)):
         chosen = next((i for i in range(found, len(rows)) if rows[i][column]), None)
@@ -193,7 +193,7 @@ def rank(product: list[list[int]]) -> int:
 
 
 def exact_values(matrices: Matrices) -> np.ndarray:
-    """Log singular values of the product, -inf for zeros."""
+    """Return the exact log singular values of the product, -inf for zeros."""
     product, power = exact_product(matrices)
     live, n = rank(product), len(product)
     digits = 60
@@ -207,9 +207,9 @@ def exact_values(matrices: Matrices) -> np.ndarray:
 
 
 def judge(found: Any, wanted: np.ndarray, arithmetic: str) -> dict[str, int]:
-    """How many values there are, are right, are trusted, are trusted but wrong, and are off by more than their bound.
+    """Count values: all, right, trusted, bounded by 1e-9 nats, trusted but wrong, and with an error beyond the bound.
 
-    A value is right within ``n √ε`` of the arithmetic, and the rounding of the result's own type.
+    A value is right if its error is at most ``n √ε`` of the arithmetic plus the rounding of the result's dtype.
     """
     values, error = (np.asarray(part, np.float64) for part in (found.log_singular_values, found.error))
     trusted = np.asarray(found.trusted)
@@ -229,7 +229,7 @@ def judge(found: Any, wanted: np.ndarray, arithmetic: str) -> dict[str, int]:
 
 
 def cast(matrices: Matrices, dtype: str) -> Matrices | None:
-    """The factors in a type; None if one is beyond its range. Unsigned and boolean ones lose their signs first."""
+    """Return the factors in a dtype, without signs for unsigned and boolean ones; None if one is out of its range."""
     if dtype.startswith(("uint", "bool")):
         matrices = np.abs(matrices)
     if dtype in INTEGERS:
@@ -242,12 +242,12 @@ def cast(matrices: Matrices, dtype: str) -> Matrices | None:
     with np.errstate(over="ignore"):
         narrow = matrices.astype(jnp.dtype(dtype))
     finite = np.isfinite(narrow.astype(np.float64)).all()
-    normal = (np.abs(narrow) >= jnp.finfo(dtype).tiny) | (matrices == 0)  # denormal numbers may be flushed to zero
+    normal = (np.abs(narrow) >= jnp.finfo(dtype).tiny) | (matrices == 0)  # subnormal numbers may be flushed to zero
     return narrow if finite and normal.all() else None
 
 
 def draws(rng: np.random.Generator, count: int, healthy_only: bool) -> list[tuple[str, str, Matrices]]:
-    """(family, type, factors) of each product; families and types by turns."""
+    """Draw (family, dtype, factors) of each product, families in turn."""
     kinds = [(name, family, INTEGERS + FLOATS) for name, family in SINGULAR.items()]
     kinds += [(name, family, FLOATS) for name, family in OF_FLOATS.items()]
     if healthy_only:
@@ -267,7 +267,7 @@ def draws(rng: np.random.Generator, count: int, healthy_only: bool) -> list[tupl
 
 
 def table(counts: dict[str, collections.Counter[str]]) -> None:
-    """Print the counts of each family or type."""
+    """Print the counts of each family or dtype."""
     print(f"{'':<24}{'products':>9}{'values':>9}{'right':>9}{'trusted':>9}{'1e-9':>9}{'wrong':>7}{'beyond':>7}")
     for name, row in counts.items():
         shares = "".join(f"{row[key]:>9,}" for key in ("products", "values", "right", "trusted", "bounded"))
@@ -275,15 +275,15 @@ def table(counts: dict[str, collections.Counter[str]]) -> None:
 
 
 def main() -> int:
-    """Draw, compute, compare, record."""
+    """Draw the products, compare their values with exact ones, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--products", type=int, default=6000, metavar="N", help="how many (default: 6000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the products (default: 0)")
-    parser.add_argument("--healthy", action="store_true", help="only families that are well conditioned")
-    parser.add_argument("--types", help="count products of these types only, separated by commas")
+    parser.add_argument("--products", type=int, default=6000, metavar="N", help="number of products (default: 6000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the products (default: 0)")
+    parser.add_argument("--healthy", action="store_true", help="only well-conditioned families")
+    parser.add_argument("--types", help="only products of these dtypes, separated by commas")
     parser.add_argument("--jit", action="store_true", help="call the function under jax.jit")
     results = Path(__file__).parent / "results"
-    parser.add_argument("--before", type=Path, help="the record of another version, kept beside this one's")
+    parser.add_argument("--before", type=Path, help="the record of another version, to include in this one")
     parser.add_argument("--out", type=Path, default=results / "singular-products.json")
     arguments = parser.parse_args()
     jax.config.update("jax_enable_x64", True)

@@ -1,4 +1,4 @@
-"""Random programs of the library: what ``benchmarks.compiler_sweep`` compiles in two ways and compares."""
+"""Random programs of the library, which ``benchmarks.compiler_sweep`` compiles in two ways and compares."""
 
 import dataclasses
 import random
@@ -34,11 +34,11 @@ OUTPUT_OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A function with arguments to call it with, and the same function in its plainest form."""
+    """A function with its arguments, and the same function by the plain scan."""
 
     family: str
     what: str
-    """Everything that was drawn, for a person who repeats it."""
+    """Description of everything that was drawn."""
     function: Function
     plain: Function
     """The same mathematics by the ``scan`` executor."""
@@ -73,7 +73,7 @@ def draw_cell(rng: random.Random, dtype: str) -> tuple[str, Cell]:
 
 
 def draw_unroll(rng: random.Random) -> Program:
-    """Draw a transformed ``unroll`` of a loss that sees every output and the final state."""
+    """Draw a transformed ``unroll`` with a loss that depends on every output and the final state."""
     dtype = rng.choice(["float32", "float64", "float64"])
     name, cell = draw_cell(rng, dtype)
     steps, size = rng.choice([1, 2, 3, 5, 8, 8, 11]), rng.choice([1, 2, 3, 4, 5])
@@ -103,7 +103,7 @@ def draw_unroll(rng: random.Random) -> Program:
 
 
 def draw_options(rng: random.Random, steps: int, batch: tuple[int, ...]) -> dict[str, Any]:
-    """Draw what ``unroll`` may be asked for besides."""
+    """Draw options of ``unroll``."""
     generator = np.random.default_rng(rng.getrandbits(32))
     options: dict[str, Any] = {}
     if rng.random() < 0.2:
@@ -122,7 +122,7 @@ def draw_options(rng: random.Random, steps: int, batch: tuple[int, ...]) -> dict
 
 
 def runs_natively(cell: Cell, params: Any, xs: Any) -> bool:
-    """Return whether the kernels run the cell, which a stack or a pair leaves to its parts."""
+    """Return whether a kernel runs the cell; stacks and pairs have none of their own."""
     control: Any = None
     return not isinstance(cell, cells.Stack | cells.Bidirectional) and not why_not_native(
         cell, params, xs, control, jax.default_backend()
@@ -147,37 +147,37 @@ Transformed = tuple[Callable[[Function], Function], tuple[Any, ...]]
 
 
 def value(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """The loss itself."""
+    """Leave the loss as it is."""
     return lambda loss: loss, arguments
 
 
 def gradient(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """The gradient with respect to parameters, state and inputs."""
+    """Take the gradient with respect to parameters, state and inputs."""
     return lambda loss: jax.grad(loss, argnums=(0, 1, 2)), arguments
 
 
 def ensemble_gradient(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """The gradients of several sets of parameters."""
+    """Take the gradients of several sets of parameters, by ``vmap``."""
     copies = rng.choice([2, 3, 4])
     params = random_like(rng, arguments[0], 0.5, (copies,))
     return lambda loss: jax.vmap(jax.grad(loss, argnums=(0, 1, 2)), (0, None, None)), (params, *arguments[1:])
 
 
 def gradient_by_example(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """The gradients of several sequences, each by itself."""
+    """Take the gradients of several sequences, by ``vmap``."""
     copies = rng.choice([2, 3, 4])
     state, xs = random_like(rng, arguments[1:], 0.5, (copies,))
     return lambda loss: jax.vmap(jax.grad(loss, argnums=(0, 1, 2)), (None, 0, 0)), (arguments[0], state, xs)
 
 
 def tangent(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """The directional derivative, in forward mode."""
+    """Take the directional derivative, in forward mode."""
     direction = random_like(rng, arguments)
     return lambda loss: lambda *arguments: jax.jvp(loss, arguments, direction), arguments
 
 
 def hessian_product(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """A Hessian times a vector, forward over reverse."""
+    """Multiply the Hessian with a vector, forward over reverse."""
     direction = random_like(rng, arguments)
 
     def transform(loss: Function) -> Function:
@@ -187,7 +187,7 @@ def hessian_product(rng: random.Random, arguments: tuple[Any, ...]) -> Transform
 
 
 def hessian_products(rng: random.Random, arguments: tuple[Any, ...]) -> Transformed:
-    """A Hessian times several vectors at once."""
+    """Multiply the Hessian with several vectors, by ``vmap``."""
     directions = random_like(rng, arguments, 1.0, (rng.choice([2, 3]),))
 
     def transform(loss: Function) -> Function:
@@ -214,12 +214,12 @@ def draw_loss(rng: random.Random) -> Program:
     """Draw the loss of a language model with any output layer, and its gradient."""
     dtype = rng.choice(["float32", "float64"])
     name, cell = draw_cell(rng, dtype)
-    while isinstance(cell, cells.Bidirectional):  # it reads what it would have to predict
+    while isinstance(cell, cells.Bidirectional):  # it reads the tokens that it would predict
         name, cell = draw_cell(rng, dtype)
     output_name = rng.choice(list(OUTPUT_OPTIONS))
     options = dict(OUTPUT_OPTIONS[output_name])
     if output_name == "adaptive":
-        options["div_value"] = 2 if cell.spec.output_size >= 4 else 1  # the rarest words keep a unit
+        options["div_value"] = 2 if cell.spec.output_size >= 4 else 1  # the rarest cluster keeps at least one unit
     words = Words([f"w{k}" for k in range(VOCABULARY)], [100 // (k + 1) + 1 for k in range(VOCABULARY)])
     output = output_zoo.make(output_name, words, dtype=dtype, param_dtype=dtype, **options)
     size = rng.choice([2, 3, 5])

@@ -1,4 +1,4 @@
-"""Step Jacobians of small cells that have learnt something: to repeat what they have read some steps before."""
+"""Step Jacobians of small trained cells; the task is to repeat the input of one or two steps before."""
 
 import functools
 
@@ -11,14 +11,14 @@ from rnnlm_jax import cells, unroll
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians.products import step_jacobians
 
-#: The cells, with states of five numbers, and how far back each has to look.
+#: Cell -> delay in steps of the input that it has to repeat; all have five units.
 CELLS = {"elman-tanh": 1, "elman-sigmoid": 1, "gru": 2, "elman-relu": 1}
 UNITS, INPUTS, UPDATES, LENGTH, BATCH = 5, 2, 400, 40, 32
 
 
 @functools.cache
 def trained(name: str, seed: int) -> tuple[Cell, object]:
-    """A cell and its parameters, after some hundred updates of Adam."""
+    """Return a cell and its parameters after ``UPDATES`` updates by Adam."""
     cell, delay = cells.make(name, UNITS), CELLS[name]
     key = jax.random.key(seed)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.02))
@@ -42,7 +42,7 @@ def trained(name: str, seed: int) -> tuple[Cell, object]:
 
 
 def jacobians_of_trained(rng: np.random.Generator, steps: int) -> np.ndarray:
-    """``[steps, 5, 5]``, along random inputs; gains of one and of five, at which units saturate."""
+    """Return step Jacobians ``[steps, 5, 5]`` along random inputs of size 1, or of 5, at which units saturate."""
     cell, params = trained(str(rng.choice(list(CELLS))), int(rng.integers(3)))
     gain = float(rng.choice([1.0, 5.0]))
     xs = jnp.asarray(gain * rng.choice([-1.0, 1.0], size=(steps, INPUTS)), jnp.float32)

@@ -1,8 +1,8 @@
-"""What lines of metrics and checkpoints cost a small model: ``python -m benchmarks.training_loop [--repeats N]``.
+"""The cost of metrics and checkpoints for a small model: ``python -m benchmarks.training_loop [--repeats N]``.
 
-An LSTM of 32 units over 500 words, whose step takes a few ms, is trained for three epochs by the command's own loop:
-with a line of metrics every thousand steps, with one at every step, and with a checkpoint every 50 steps, in turn. The
-rate is that of the last two epochs by the clock, with all that lies between two steps.
+An LSTM of 32 units over 500 words, whose step takes a few ms, is trained for three epochs by the training loop: with a
+line of metrics every thousand steps, with one at every step, and with a checkpoint every 50 steps, in turn. The speed
+is that of the last two epochs by the clock, everything between two steps included.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm_jax.cli.commands.bench import FOLDER, file_name
+from rnnlm_jax.cli.commands.bench import FOLDER, record_name
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 from rnnlm_jax.training.results import environment
@@ -23,7 +23,7 @@ from rnnlm_jax.training.train import train
 
 EPOCHS, LINES = 3, 6000
 
-#: What differs between the runs that are compared, by name.
+#: Name of each kind of run -> its settings.
 LOOPS = {
     "every 1000 steps": {"log_every": 1000, "checkpoint_every": 1_000_000},
     "a line at every step": {"log_every": 1, "checkpoint_every": 1_000_000},
@@ -32,13 +32,13 @@ LOOPS = {
 
 
 def write_text(path: Path) -> None:
-    """A text of random words, ``LINES`` lines of twenty."""
+    """Write a text of random words, ``LINES`` lines of twenty."""
     words = np.random.default_rng(0).integers(0, 500, (LINES, 20))
     path.write_text("".join(" ".join(f"w{word}" for word in line) + "\n" for line in words))
 
 
 def config_of(text: Path, **loop: int) -> Config:
-    """The run."""
+    """Return the configuration of a run."""
     return replace(
         Config(),
         data={"corpus": str(text), "batch_size": 20, "bptt": 35},
@@ -48,7 +48,7 @@ def config_of(text: Path, **loop: int) -> Config:
 
 
 def tokens_per_second(text: Path, **loop: int) -> float:
-    """Train once; the rate of all epochs but the first, which compiles."""
+    """Train once; return the tokens per second of all epochs but the first, which compiles."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         train(config_of(text, **loop), Path(folder) / "run", quiet=True)
         lines = map(json.loads, RunFolder(Path(folder) / "run").metrics.read_text().splitlines())
@@ -57,7 +57,7 @@ def tokens_per_second(text: Path, **loop: int) -> float:
 
 
 def main() -> None:
-    """Print the figures and record them."""
+    """Measure, print the results, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs of each kind, in turn (default: 5)")
     repeats = parser.parse_args().repeats
@@ -73,7 +73,7 @@ def main() -> None:
     for name, rate in medians.items():
         print(f"{name}: {rate:,.0f} tokens/s, {rate / first:.2f} of the first")
     record = {"environment": environment(), "repeats": repeats, "tokens_per_second": rates, "medians": medians}
-    write_json(FOLDER / f"training-loop-{file_name()}", record)
+    write_json(FOLDER / f"training-loop-{record_name()}", record)
 
 
 if __name__ == "__main__":

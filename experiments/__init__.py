@@ -1,1 +1,1 @@
-"""Studies: each folder has its question, its command, the published figures beside ours, and its results."""
+"""Studies: each folder has a README with the question, the commands and the figures, and its recorded results."""

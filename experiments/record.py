@@ -1,37 +1,41 @@
-"""Gather the results of runs into a study's ``results.json``, and print them as a table.
+"""Write the results of runs into a study's ``results.json``, and print them as a table.
 
 python -m experiments.record experiments/zaremba small=runs/zaremba-small
+
+Paths of this machine are left out of the record: of a configuration's files and folders, only the last part is kept.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.config import Config, options
+from rnnlm_jax.errors import CheckpointError, UserError
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 
-#: What is kept of a run's results: figures, and what they were measured on.
+#: Entries of a run's results that are recorded.
 KEPT = ("test_perplexity", "valid_perplexity", "steps", "seconds", "parameters", "test", "valid", "baselines")
 
 
 def record(study: Path, runs: dict[str, Path]) -> dict[str, dict]:
-    """Write ``results.json`` of a study, adding to the runs that it already holds.
+    """Add runs to the ``results.json`` of a study, and return all its runs.
 
     Raises:
-        UserError: if a run has not finished.
+        CheckpointError: if a run has not finished.
     """
     file = study / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     for name, path in runs.items():
         folder = RunFolder(path)
         if not folder.results.exists():
-            raise UserError(f"{path} has no results yet: let the run finish")
+            raise CheckpointError(f"{path} has no results yet: let the run finish")
         found = json.loads(folder.results.read_text())
         epochs = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
         results[name] = {key: found[key] for key in KEPT} | {
             "corpus_facts": found["corpus_facts"],
             "environment": found["environment"],
-            "config": json.loads(folder.config.read_text()),
+            "config": without_folders(json.loads(folder.config.read_text())),
             "epochs": [
                 {key: line[key] for key in ("epoch", "learning_rate", "train_perplexity", "valid_perplexity")}
                 for line in epochs
@@ -42,8 +46,28 @@ def record(study: Path, runs: dict[str, Path]) -> dict[str, dict]:
     return results
 
 
+def without_folders(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration, read from JSON, with the last part only of each path, and without ``data_dir``."""
+    paths = {(group, spec.name) for group, spec, _ in options(Config()) if spec.metadata["path"]}
+
+    def shortened(group: str, name: str, value: Any) -> Any:
+        if (group, name) not in paths or not isinstance(value, str):
+            return value
+        return None if name == "data_dir" else without_folder(value)
+
+    return {
+        group: {name: shortened(group, name, value) for name, value in part.items()} if isinstance(part, dict) else part
+        for group, part in config.items()
+    }
+
+
+def without_folder(path: str) -> str:
+    """Return the last part of a path; names of corpora, which have no slash, stay as they are."""
+    return path.rpartition("/")[2]
+
+
 def main(arguments: list[str]) -> int:
-    """Record the runs given as ``name=folder`` and print the study's table."""
+    """Record the runs given as ``name=folder``, and print the study's table."""
     try:
         study, *pairs = arguments
         runs = {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}

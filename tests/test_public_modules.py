@@ -1,4 +1,4 @@
-"""What a user's editor sees of the package."""
+"""The modules that the package lists, as editors see them."""
 
 import importlib
 

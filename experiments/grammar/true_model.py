@@ -1,4 +1,4 @@
-"""What the grammar itself makes of the test text: the least that a model can be expected to reach.
+"""The nats per token of the grammar itself on the test text: a lower bound for models of it.
 
 python -m experiments.grammar.true_model
 """
@@ -11,7 +11,7 @@ from rnnlm_jax.data.corpora.grammar_parse import summed_nats
 
 
 def main() -> int:
-    """Parse every sentence, sum over derivations, print nats per token."""
+    """Parse every sentence, sum over its derivations, and print nats per token."""
     corpus = load_corpus("grammar")
     nats, tokens = summed_nats(agreement_grammar(), corpus.lines("test"))
     print(f"true model on the test text: {nats / tokens:.5f} nats a token over {tokens:,} tokens")

@@ -1,0 +1,1 @@
+"""Eight systems of language modelling, built here and measured by one evaluator."""

@@ -1,10 +1,9 @@
-"""What the One Billion Word models take at full size: parameters beside the published ones, memory, operations.
+"""Parameters, memory and FLOPs of the One Billion Word models at full size, beside the published numbers.
 
 python -m experiments.perplexity_table.full_size [NAME …]
 
-Nothing is trained and nothing of that size is allocated: the training step is compiled for abstract arrays. Words are
-given counts by Zipf's law, on which the operations of the adaptive softmax, of word classes and of a character network
-depend.
+The training step is compiled for abstract arrays; nothing is trained, and no array of that size is allocated. Word
+counts follow Zipf's law; the FLOPs of the adaptive softmax, of word classes and of a character network depend on them.
 """
 
 import sys
@@ -24,7 +23,7 @@ from rnnlm_jax.presets import lm1b, preset
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state
 
-#: Of the papers, where they say: millions of parameters, and of how many words.
+#: Preset -> millions of parameters in its paper, None if it does not say; and the number of words.
 PUBLISHED: dict[str, tuple[float | None, int]] = {
     # Jozefowicz et al. 2016 quote 4.1 billion: two tables of a million words.
     "lm1b/rnn-blackout": (4100, 1_000_000),
@@ -39,7 +38,7 @@ PUBLISHED: dict[str, tuple[float | None, int]] = {
 
 @dataclass(frozen=True)
 class FullSize:
-    """One model's figures: parameters, bytes of a training step on one device, floating-point operations of it."""
+    """Parameters of a model, and memory and FLOPs of its training step on one device."""
 
     parameters: int
     published_parameters: float | None
@@ -51,14 +50,14 @@ class FullSize:
 
 
 def parameters(name: str) -> int:
-    """How many numbers the parameters of a preset are."""
+    """Return the number of parameters of a preset."""
     words = zipf_words(PUBLISHED[name][1])
     model = build_model(preset(name).model, words.size, words=words)
     return parameter_count(jax.eval_shape(model.init, jax.random.key(0)))
 
 
 def measure(name: str) -> FullSize:
-    """Compile the training step of a preset for arrays that are not there, and count."""
+    """Compile the training step of a preset for abstract arrays, and return its memory and FLOPs."""
     config = preset(name)
     published, vocabulary = PUBLISHED[name]
     words = zipf_words(vocabulary)
@@ -81,10 +80,10 @@ def measure(name: str) -> FullSize:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table and write ``full_size.json``."""
+    """Print the table, and write ``full_size.json`` if it has all models."""
     unknown = [name for name in arguments if name not in PUBLISHED]
     if unknown:
-        print(f"error: {unknown[0]} is no full-size model: choose among {', '.join(PUBLISHED)}", file=sys.stderr)
+        print(f"error: {unknown[0]} is not a full-size model: choose among {', '.join(PUBLISHED)}", file=sys.stderr)
         return 2
     heads = f"{'published':>10} {'state GiB':>10} {'temp GiB':>9} {'GFLOP/step':>11}"
     print(f"{'model':<26} {'words':>9} {'parameters':>14} {heads}")

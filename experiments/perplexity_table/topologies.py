@@ -1,4 +1,4 @@
-"""The One Billion Word models on slices of TPUs: each training step compiled for the slice that it is meant for.
+"""Whether the One Billion Word models fit on TPU slices: each training step is compiled for its slice.
 
 python -m experiments.perplexity_table.topologies [NAME …]
 
@@ -15,7 +15,7 @@ from rnnlm_jax.jobs.ahead_of_time import StepReport, compile_step, open_topology
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.presets import lm1b, preset
 
-#: Model, slice and mesh.
+#: Preset -> TPU slice and mesh.
 CLAIMS: dict[str, tuple[str, str]] = {
     "lm1b/rnn-blackout": ("v5e:4x4", "data=4,model=4"),
     "lm1b/lstm-2048": ("v5e:4x4", "data=4,model=4"),
@@ -27,17 +27,17 @@ CLAIMS: dict[str, tuple[str, str]] = {
 
 
 def compiled(name: str) -> StepReport:
-    """The training step of a model for its slice."""
+    """Compile the training step of a model for its slice."""
     topology, mesh = CLAIMS[name]
     config = replace(preset(name), parallel={"mesh": mesh})
     return compile_step(name, config, zipf_words(lm1b.VOCABULARY), topology=open_topology(topology))
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table and write ``topologies.json``; 1 if any does not fit."""
+    """Print the table, and write ``topologies.json`` if it has all models; return 1 if one does not fit."""
     unknown = [name for name in arguments if name not in CLAIMS]
     if unknown:
-        print(f"error: no slice is claimed for {unknown[0]}: choose among {', '.join(CLAIMS)}", file=sys.stderr)
+        print(f"error: {unknown[0]} has no slice: choose among {', '.join(CLAIMS)}", file=sys.stderr)
         return 2
     jax.config.update("jax_platforms", "cpu")
     print(f"{'model':<26} {'slice':<9} {'mesh':<17} {'GiB a device':>18} {'fits':>5}  collectives")

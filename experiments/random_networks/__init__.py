@@ -1,1 +1,1 @@
-"""Lyapunov exponents of random networks beside what mean-field theory says of infinitely large ones."""
+"""Lyapunov exponents of random networks, beside mean-field theory for infinitely large ones."""

@@ -1,4 +1,4 @@
-"""Measure the exponents of ``x ← J tanh x``, J_ij ~ N(0, g²/N), into ``results.json``, beside mean-field theory.
+"""Measure the Lyapunov exponents of ``x ← J tanh x``, J_ij ~ N(0, g²/N), and compare with mean-field theory.
 
 python -m experiments.random_networks.exponents
 """
@@ -22,12 +22,12 @@ from rnnlm_jax.training.results import environment
 RESULTS = Path(__file__).parent / "results.json"
 GAINS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 
-#: Units, and steps after a tenth of them for burn-in: of the largest exponents; of a whole spectrum at g = 3.
+#: Units and steps, after a tenth as many for burn-in: for the largest exponents; for the whole spectrum at g = 3.
 LARGEST, WHOLE = (1000, 3000), (512, 600)
 
 
 def mean_field(gain: float) -> dict[str, float]:
-    """``λ_1 = ½ ln(g²⟨φ'²⟩)`` and the mean of all exponents, ``ln g - ½ + ⟨ln φ'⟩``, N → ∞.
+    """Return ``λ_1 = ½ ln(g²⟨φ'²⟩)`` and the mean of all exponents, ``ln g - ½ + ⟨ln φ'⟩``, for N → ∞.
 
     The averages are over ``x ~ N(0, σ²)`` with ``σ² = g²⟨tanh² x⟩``: successive states are independent in this limit.
     """
@@ -45,8 +45,8 @@ def mean_field(gain: float) -> dict[str, float]:
     }
 
 
-def measured(gain: float, units: int, steps: int, count: int | None, seed: int = 0) -> LyapunovSpectrum:
-    """Exponents of one network; ``h' = tanh(J h)`` has those of ``x' = J tanh x``."""
+def measured(gain: float, units: int, steps: int, *, count: int | None, seed: int = 0) -> LyapunovSpectrum:
+    """Return the exponents of one network; ``h' = tanh(J h)`` has the same as ``x' = J tanh x``."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(seed)
         weights = jnp.asarray(gain * rng.normal(size=(units, units)) / math.sqrt(units))
@@ -63,7 +63,7 @@ def measured(gain: float, units: int, steps: int, count: int | None, seed: int =
 
 
 def main() -> int:
-    """Measure, record, print."""
+    """Measure the exponents, print the table, and write ``results.json``."""
     rows = []
     print(f"{'g':>5} {'λ_1':>9} {'±':>8} {'theory':>9}   {'mean of all':>11} {'theory':>9}   N = {LARGEST[0]}")
     for gain in tqdm(GAINS, leave=False):

@@ -1,1 +1,1 @@
-"""How far back do recurrent networks look, by gradient and by context? And what explodes without clipping."""
+"""How far back recurrent networks look, by gradient and by context; and a gradient that explodes."""

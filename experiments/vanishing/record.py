@@ -1,9 +1,10 @@
-"""Gather what the study measured into ``results.json``, draw its figures, and print its tables.
+"""Write the measurements of the study into ``results.json``, draw its figures, and print its tables.
 
 python -m experiments.vanishing.record RUNS TRAINED INITIAL
 
-RUNS holds the trained runs (lstm, gru, elman-tanh, elman-sigmoid, exploding, clipped); TRAINED and INITIAL are what
-``rnnlm-jax jacobians`` wrote of the first four, at their best checkpoint and before training. The README says how.
+RUNS contains the trained runs (lstm, gru, elman-tanh, elman-sigmoid, exploding, clipped); TRAINED and INITIAL are the
+output folders of ``rnnlm-jax jacobians`` for the first four, at their best checkpoint and before training. The README
+has the commands.
 """
 
 import json
@@ -15,14 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.record import without_folder, without_folders
 from rnnlm_jax import cells, plotting
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.jacobians import decay_rates, state_product
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 
 STUDY = Path(__file__).parent
 MODELS = ("elman-sigmoid", "elman-tanh", "gru", "lstm")
-#: What is kept of the command's summaries.
+#: Entries of the summaries of ``rnnlm-jax jacobians`` that are recorded.
 KEPT = (
     "step",
     "horizons",
@@ -41,10 +43,10 @@ KEPT = (
 
 
 def model_results(run: Path, trained: Path, initial: Path) -> dict[str, Any]:
-    """Figures of one model: its training, and its past before and after it.
+    """Return the results of one model: its training, and its horizons after and before training.
 
     Raises:
-        UserError: if a part of it has not been made yet.
+        DataError: if one of its files is missing.
     """
     found = _read(RunFolder(run).results)
     return {
@@ -53,19 +55,14 @@ def model_results(run: Path, trained: Path, initial: Path) -> dict[str, Any]:
         "valid_perplexity": found["valid_perplexity"],
         "seconds": found["seconds"],
         "environment": found["environment"],
-        "config": _without_folders(_read(RunFolder(run).config)),
+        "config": without_folders(_read(RunFolder(run).config)),
         "trained": _kept(_read(trained / "jacobians.json")),
         "initial": _kept(_read(initial / "jacobians.json")),
     }
 
 
-def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without the folder of the machine that the texts lay in."""
-    return config | {"data": config["data"] | {"data_dir": None}}
-
-
 def descent(run: Path) -> dict[str, Any]:
-    """The first steps of a run under gradient descent: losses and gradient norms, None where they are not finite."""
+    """Return losses and gradient norms of the first steps of a run; None where they are not finite."""
     records = [record for record in plotting.read_metrics(RunFolder(run).metrics) if record["kind"] == "step"]
     finished = RunFolder(run).results
     return {
@@ -78,7 +75,10 @@ def descent(run: Path) -> dict[str, Any]:
 
 
 def sigmoid_quarter() -> dict[str, float]:
-    """Three steps of a scalar sigmoid network at its steepest, w = 1 and every pre-activation 0: 0.25³."""
+    """Return the Jacobian of three steps of a scalar sigmoid network at its steepest point, 0.25³, and its bound.
+
+    The weight is 1, and every pre-activation is 0.
+    """
     cell = cells.elman(1, activation="sigmoid", bias=True)
     params = cell.init(jax.random.key(0), 1)._replace(
         w_h=jnp.ones((1, 1)), w_x=jnp.ones((1, 1)), b=jnp.zeros(1, jnp.float32)
@@ -95,7 +95,7 @@ def sigmoid_quarter() -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> int:
-    """Record, draw, print."""
+    """Write the record, draw the figures, and print the tables."""
     try:
         runs, trained, initial = map(Path, arguments)
     except ValueError:
@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> int:
 
 
 def print_tables(results: dict[str, Any]) -> None:
-    """The tables of the README, as Markdown."""
+    """Print the tables of the README, as Markdown."""
     head = ("model", "parameters", "test ppl", "inputs 1/e", "inputs 1 %", "hidden 1 %", "cell 1 %", "5 %", "1 %")
     print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
     for when in ("trained", "initial"):
@@ -147,12 +147,13 @@ def _shown(lag: int | None) -> str:
 
 
 def _kept(summary: dict[str, Any]) -> dict[str, Any]:
-    return {key: summary[key] for key in KEPT if key in summary}
+    kept = {key: summary[key] for key in KEPT if key in summary}
+    return kept | ({"data": without_folder(kept["data"])} if "data" in kept else {})
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise UserError(f"there is no {path}: the README of this study says how it is made")
+        raise DataError(f"there is no file {path}: the README of this study has the command that makes it")
     return json.loads(path.read_text())
 
 

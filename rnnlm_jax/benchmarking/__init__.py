@@ -1,4 +1,6 @@
-"""The benchmark: cells over time, training steps and inference, beside other libraries in the same run.
+"""The benchmark: layers, training steps and inference, timed beside other libraries in the same process.
 
-``measure`` times and compares, ``peers`` holds each library's way of doing the same, the rest says what is measured.
+``run`` is the whole benchmark. ``layers``, ``training_steps`` and ``inference`` define what is timed; ``measure``
+compares results and takes times; ``peers`` does the same work with each other library; ``matmul_floor`` is the lower
+bound, the matrix products alone; ``scaling`` measures how the cost grows with each size.
 """

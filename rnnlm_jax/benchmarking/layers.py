@@ -9,25 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax import cells, unroll
-from rnnlm_jax.benchmarking import floor, flops, memory, peers
-from rnnlm_jax.benchmarking.measure.compare import tolerance
+from rnnlm_jax.benchmarking import matmul_floor, peers, torch_memory
+from rnnlm_jax.benchmarking.measure.agreement import tolerance
+from rnnlm_jax.benchmarking.measure.candidate import OURS, Candidate, Comparison, WriteLine
 from rnnlm_jax.benchmarking.measure.jax_layer import BACKWARD, FORWARD, JaxLayer
-from rnnlm_jax.benchmarking.measure.subject import OURS, Contest, Say, Subject
-from rnnlm_jax.benchmarking.weights import cell_weights
+from rnnlm_jax.benchmarking.random_weights import cell_weights
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll import EXECUTORS
 
 
 class Shape(NamedTuple):
-    """Steps, sequences, and hidden units, which are also the inputs' width."""
+    """Steps, sequences, and hidden units; inputs are as wide as the hidden state."""
 
     steps: int
     batch: int
     hidden: int
 
     def __str__(self) -> str:
-        """As on the command line."""
+        """Return the shape as on the command line."""
         return f"{self.steps}x{self.batch}x{self.hidden}"
 
 
@@ -35,63 +35,79 @@ SHAPES = (Shape(35, 20, 200), Shape(35, 20, 650), Shape(64, 64, 256), Shape(128,
 CELLS = ("lstm", "gru", "elman-tanh")
 JOBS = (FORWARD, BACKWARD)
 
-#: Of every cell of the zoo, ours alone.
+#: Shapes of the group ``zoo``, which times every cell of this library.
 ZOO_SHAPES = (SHAPES[0], SHAPES[2])
 
 
-def contests(
-    group: str, cells: Iterable[str], shapes: Sequence[Shape], dtype: str, names: Sequence[str]
-) -> Iterator[Contest]:
-    """A contest for each shape, cell and pass, with the peers of these names."""
+class LayerCase(NamedTuple):
+    """One layer to time: its cell by name, its sizes, the pass, and the dtype of its matrix products."""
+
+    cell_name: str
+    shape: Shape
+    job: str
+    dtype: str
+
+    def cell(self) -> Cell:
+        """Return the cell."""
+        return cells.make(self.cell_name, self.shape.hidden, dtype=self.dtype)
+
+
+def comparisons(
+    group: str, cell_names: Iterable[str], shapes: Sequence[Shape], *, dtype: str, names: Sequence[str]
+) -> Iterator[Comparison]:
+    """Yield a comparison for each shape, cell and pass, with the peers of these names."""
     for shape in shapes:
-        for cell in cells:
+        for cell_name in cell_names:
             for job in JOBS:
-                yield _contest(group, cell, shape, job, dtype, names)
+                yield _comparison(group, LayerCase(cell_name, shape, job, dtype), names)
 
 
-def _contest(group: str, name: str, shape: Shape, job: str, dtype: str, names: Sequence[str]) -> Contest:
-    cell = cells.make(name, shape.hidden, dtype=dtype)
+def _comparison(group: str, case: LayerCase, names: Sequence[str]) -> Comparison:
+    cell, shape = case.cell(), case.shape
     shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), shape.hidden))
-    return Contest(
+    return Comparison(
         group=group,
-        cell=name,
-        job=job,
+        cell=case.cell_name,
+        job=case.job,
         sizes={"T": shape.steps, "B": shape.batch, "H": shape.hidden},
         tokens=shape.steps * shape.batch,
-        flops=flops.layer(cell, shapes, shape.steps * shape.batch, backward=job == BACKWARD),
-        tolerance=tolerance(dtype, jax.default_backend()),
-        build=functools.partial(_build, name, cell, shape, job, dtype, names),
-        torch_memory=functools.partial(memory.of_torch, group, name, job, str(shape), dtype)
-        if "torch" in names and name in peers.load("torch").layers.CELLS
+        flops=matmul_floor.layer_flops(cell, shapes, shape.steps * shape.batch, backward=case.job == BACKWARD),
+        tolerance=tolerance(case.dtype, jax.default_backend()),
+        build=functools.partial(_build, case, names),
+        torch_memory=functools.partial(
+            torch_memory.measure_torch, group, case.cell_name, case.job, str(shape), case.dtype
+        )
+        if "torch" in names and case.cell_name in peers.load("torch").layers.CELLS
         else None,
     )
 
 
-def arrays(cell: Cell, shape: Shape) -> tuple[Any, np.ndarray]:
-    """The parameters and inputs that everyone gets."""
+def random_inputs(cell: Cell, shape: Shape) -> tuple[Any, np.ndarray]:
+    """Return the parameters and inputs ``[T, B, H]`` that every library gets."""
     xs = np.random.default_rng(7).standard_normal(shape[:2] + (shape.hidden,), np.float32)
     return cell_weights(cell, shape.hidden), xs
 
 
-def _build(name: str, cell: Cell, shape: Shape, job: str, dtype: str, names: Sequence[str], say: Say) -> list[Subject]:
-    params, xs = arrays(cell, shape)
-    subjects = [_ours(OURS, cell, params, xs).subject(job)]
+def _build(case: LayerCase, names: Sequence[str], write_line: WriteLine) -> list[Candidate]:
+    cell, name = case.cell(), case.cell_name
+    params, xs = random_inputs(cell, case.shape)
+    candidates = [_ours(OURS, cell, params, xs=xs).candidate(case.job)]
     for executor in EXECUTORS:
         try:
-            subjects.append(_ours(f"{OURS}, {executor}", cell, params, xs, executor=executor).subject(job))
+            candidates.append(_ours(f"{OURS}, {executor}", cell, params, xs=xs, executor=executor).candidate(case.job))
         except UserError as error:
-            say(f"{OURS}, {executor} is left out for {name}: {error}")
-    if hasattr(params, "w_h"):  # the floor is a chain of recurrent products
-        matrices = floor.layer_matrices(params, dtype)
-        alone = floor.layer_pass if job == FORWARD else floor.layer_gradient
-        subjects.append(floor.subject(alone, matrices, jnp.asarray(xs, dtype)))
+            write_line(f"{OURS}, {executor} is left out for {name}: {error}")
+    matrices = matmul_floor.layer_matrices(params, case.dtype)
+    products = matmul_floor.layer_pass if case.job == FORWARD else matmul_floor.layer_gradient
+    candidates.append(matmul_floor.candidate(products, matrices, jnp.asarray(xs, case.dtype)))
     for peer in names:
         if name in peers.load(peer).layers.CELLS:
-            subjects.append(peers.load(peer).layers.layer(name, params._asdict(), xs, dtype).subject(job))
-    return subjects
+            layer = peers.load(peer).layers.layer(name, params._asdict(), xs, dtype=case.dtype)
+            candidates.append(layer.candidate(case.job))
+    return candidates
 
 
-def _ours(name: str, cell: Cell, params: Any, xs: np.ndarray, **options: Any) -> JaxLayer:
+def _ours(name: str, cell: Cell, params: Any, *, xs: np.ndarray, **options: Any) -> JaxLayer:
     def apply(params: Any, xs: jax.Array) -> jax.Array:
         return unroll(cell, params, cell.initial_state(xs.shape[1:-1]), xs, **options)[1]
 

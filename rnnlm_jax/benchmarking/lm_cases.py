@@ -1,4 +1,4 @@
-"""The language models that are trained, scored with and sampled from, and the arrays that everyone gets."""
+"""The language models that are trained, scored and sampled, and the random arrays that every library gets."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.benchmarking import floor
+from rnnlm_jax.benchmarking import matmul_floor
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.jobs.run_folder import build_model
@@ -15,7 +15,7 @@ from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 @dataclass(frozen=True)
 class LMCase:
-    """An LSTM language model, its embedding as wide as its layers, and the windows it reads."""
+    """An LSTM language model, with embeddings as wide as its layers, and the shape of its batches."""
 
     name: str
     layers: int
@@ -28,23 +28,23 @@ class LMCase:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What a table says of it."""
+        """The sizes by letter, as in tables."""
         return {"T": self.steps, "B": self.batch, "H": self.hidden, "layers": self.layers, "V": self.vocabulary}
 
     def model(self, dtype: str) -> LanguageModel:
-        """Ours, without dropout."""
+        """Return this library's model, without dropout."""
         config = ModelConfig(
             cell="lstm", hidden_size=self.hidden, layers=self.layers, tie_embeddings=self.tied, dtype=dtype
         )
         return build_model(config, self.vocabulary)
 
     def tokens(self) -> np.ndarray:
-        """Ids ``[T + 1, B]``: inputs but for the last row, targets but for the first."""
+        """Return random ids ``[T + 1, B]``: the inputs are all but the last row, the targets all but the first."""
         shape = (self.steps + 1, self.batch)
         return np.random.default_rng(3).integers(0, self.vocabulary, shape).astype(np.int32)
 
 
-#: Training: Zaremba et al. (2014), small and medium; the demo (words of Python 3.11); a hundred thousand words.
+#: Models of training steps: small and medium of Zaremba et al. (2014); the demo; one with a hundred thousand words.
 STEPS = (
     LMCase("small", 2, 200, 10_000, 20, 20),
     LMCase("medium", 2, 650, 10_000, 35, 20),
@@ -52,25 +52,25 @@ STEPS = (
     LMCase("large-vocabulary", 1, 512, 100_000, 20, 20),
 )
 
-#: One text alone, read and written.
+#: The model that scores and samples one text.
 INFERENCE = LMCase("small", 2, 200, 10_000, 256, 1)
 
 
 def vocabulary(size: int) -> Vocabulary:
-    """Words without meaning; the first ends a line."""
+    """Return a vocabulary of artificial words; the first ends a line."""
     return Vocabulary("word", ("</s>", *(f"w{k}" for k in range(1, size))), None, "</s>")
 
 
-def floor_matrices(params: LanguageModelParams, dtype: str) -> tuple[tuple[floor.LayerMatrices, ...], Any]:
-    """The floor's matrices of every layer, and of the output layer."""
+def floor_matrices(params: LanguageModelParams, dtype: str) -> tuple[tuple[matmul_floor.LayerMatrices, ...], Any]:
+    """Return random matrices for the floor: those of every layer, and the output matrix ``[H, V]``."""
     cells = (params.cell,) if hasattr(params.cell, "_fields") else params.cell
-    layers = tuple(floor.layer_matrices(cell, dtype, seed) for seed, cell in enumerate(cells))
+    layers = tuple(matmul_floor.layer_matrices(cell, dtype, seed) for seed, cell in enumerate(cells))
     size, hidden = params.embedding.shape
     w_out = np.random.default_rng(5).standard_normal((hidden, size), np.float32) / np.float32(np.sqrt(hidden))
     return layers, jnp.asarray(w_out, dtype)
 
 
 def floor_inputs(case: LMCase, dtype: str) -> Any:
-    """What stands for embedded tokens, ``[T, B, H]``."""
+    """Return random inputs for the floor, ``[T, B, H]``, in place of embedded tokens."""
     shape = (case.steps, case.batch, case.hidden)
     return jnp.asarray(np.random.default_rng(6).standard_normal(shape, np.float32), dtype)

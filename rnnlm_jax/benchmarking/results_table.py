@@ -1,10 +1,10 @@
-"""What is printed: a table a shape, with one line a subject; geometric means; how cost grows."""
+"""The printed tables: one per shape, with a line per candidate; geometric means; scaling."""
 
 from collections.abc import Sequence
 
-from rnnlm_jax.benchmarking.growth import Growth
-from rnnlm_jax.benchmarking.measure.subject import Contest
-from rnnlm_jax.benchmarking.rows import Mean, Row
+from rnnlm_jax.benchmarking.measure.candidate import Comparison
+from rnnlm_jax.benchmarking.result_rows import Mean, Row
+from rnnlm_jax.benchmarking.scaling import Sweep
 
 HEADINGS = (
     *("compile s", "first ms", "median ms", "quartiles ms", "tokens/s", "GFLOP/s", "of floor", "MiB", "time / ours"),
@@ -13,14 +13,17 @@ WIDTHS = (9, 9, 10, 21, 11, 8, 8, 8, 11)
 NAME = 22
 
 
-def shape_heading(contest: Contest) -> list[str]:
-    """The line that begins a shape, and the names of the columns."""
-    return ["", f"{contest.group}: {contest.where}", _line("", HEADINGS)]
+def shape_heading(comparison: Comparison) -> list[str]:
+    """Return the heading of a shape, and the names of the columns."""
+    return ["", f"{comparison.group}: {comparison.where}", _line("", HEADINGS)]
 
 
-def contest_lines(contest: Contest, rows: Sequence[Row]) -> list[str]:
-    """A contest: what is done, and its subjects, ours first."""
-    return [f"  {contest.title} ({_flops(contest.flops)})", *(_line(f"    {row.name}", _cells(row)) for row in rows)]
+def comparison_lines(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
+    """Return the lines of a comparison: its title, and its candidates, ours first."""
+    return [
+        f"  {comparison.title} ({_flops(comparison.flops)})",
+        *(_line(f"    {row.name}", _cells(row)) for row in rows),
+    ]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -48,7 +51,7 @@ def _flops(count: float) -> str:
 
 
 def mean_lines(means: Sequence[Mean]) -> list[str]:
-    """Geometric means, a line a group and kind."""
+    """Return the geometric means, one line per group and kind."""
     if not means:
         return []
     lines = ["", "time / ours, geometric means over shapes"]
@@ -58,25 +61,25 @@ def mean_lines(means: Sequence[Mean]) -> list[str]:
     return lines
 
 
-def growth_lines(growth: Growth) -> list[str]:
-    """A sweep: a line a size, and exponents below."""
-    remat = any(growth.temporary_bytes_sqrt)
+def sweep_lines(sweep: Sweep) -> list[str]:
+    """Return a table of a sweep: one line per size, and the exponents below."""
+    remat = any(sweep.temporary_bytes_sqrt)
     headings = ["ms", "compile s", "temporary MiB", *(["with remat sqrt"] if remat else [])]
     columns = [
-        [f"{1e3 * value:.2f}" for value in growth.seconds],
-        [f"{value:.2f}" for value in growth.compile_seconds],
-        [_mib(value) for value in growth.temporary_bytes],
-        *([[_mib(value) for value in growth.temporary_bytes_sqrt]] if remat else []),
+        [f"{1e3 * value:.2f}" for value in sweep.seconds],
+        [f"{value:.2f}" for value in sweep.compile_seconds],
+        [_mib(value) for value in sweep.temporary_bytes],
+        *([[_mib(value) for value in sweep.temporary_bytes_sqrt]] if remat else []),
     ]
     exponents = [
-        f"{growth.exponents[name]:.2f}" if name in growth.exponents else ""
+        f"{sweep.exponents[name]:.2f}" if name in sweep.exponents else ""
         for name in ("seconds", "compile_seconds", "temporary_bytes", *(["temporary_bytes_sqrt"] if remat else []))
     ]
     return [
         "",
-        f"growth: lstm forward+backward, {growth.others}",
-        _wide(f"  {growth.what}", headings),
-        *(_wide(f"  {size:,}", cells) for size, *cells in zip(growth.sizes, *columns, strict=True)),
+        f"growth: lstm forward+backward, {sweep.others}",
+        _wide(f"  {sweep.what}", headings),
+        *(_wide(f"  {size:,}", cells) for size, *cells in zip(sweep.sizes, *columns, strict=True)),
         _wide("  exponent", exponents),
     ]
 

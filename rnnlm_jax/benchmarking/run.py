@@ -1,4 +1,4 @@
-"""The whole benchmark: what is asked for, contest after contest, each compared before it is timed, and the record."""
+"""The whole benchmark: measures the chosen comparisons one after the other, prints tables and writes the record."""
 
 import dataclasses
 import gc
@@ -10,15 +10,15 @@ from typing import Any
 from tqdm import tqdm
 
 from rnnlm_jax import cells
-from rnnlm_jax.benchmarking import growth, inference, layers, lm_cases, peers, steps
+from rnnlm_jax.benchmarking import inference, layers, lm_cases, peers, scaling, training_steps
 from rnnlm_jax.benchmarking import results_table as table
-from rnnlm_jax.benchmarking.facts import facts
-from rnnlm_jax.benchmarking.measure.compare import check_equal
-from rnnlm_jax.benchmarking.measure.program import without_cache
-from rnnlm_jax.benchmarking.measure.subject import Contest, Say, Subject
+from rnnlm_jax.benchmarking.measure.agreement import check_equal
+from rnnlm_jax.benchmarking.measure.candidate import Candidate, Comparison, WriteLine
+from rnnlm_jax.benchmarking.measure.compiled_program import without_compilation_cache
 from rnnlm_jax.benchmarking.measure.timing import interleave, timed
-from rnnlm_jax.benchmarking.rows import Row, means, rows_of
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.benchmarking.record_environment import record_environment
+from rnnlm_jax.benchmarking.result_rows import Row, means, rows_of
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.run_folder import write_json
 
 LAYERS, ZOO, STEPS, SCORING, SAMPLING, GROWTH = (
@@ -30,24 +30,24 @@ GROUPS = (LAYERS, ZOO, STEPS, SCORING, SAMPLING, GROWTH)
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.
+    """The options of a benchmark: what to measure.
 
     Raises:
-        UserError: for an unknown group, cell, model or peer.
+        ArgumentError: for an unknown group, cell, model or peer.
     """
 
     what: tuple[str, ...] = GROUPS
     peers: tuple[str, ...] = tuple(peers.PEERS)
     cells: tuple[str, ...] | None = None
-    """None: those that most libraries have, and in the group ``zoo`` all."""
+    """Names of cells; None: those that most libraries have, and in the group ``zoo`` all."""
     shapes: tuple[layers.Shape, ...] | None = None
-    """Of layers and zoo; None: theirs."""
+    """Shapes of the groups ``layers`` and ``zoo``; None: their defaults."""
     models: tuple[str, ...] | None = None
     """The models of the training steps, by name; None: all."""
     dtype: str = "float32"
     repeats: int = 15
     memory: bool = False
-    """Whether the peak memory of torch is measured, in processes of its own."""
+    """Whether to measure the peak memory of torch, in processes of its own."""
 
     def __post_init__(self) -> None:
         """Check the names."""
@@ -59,138 +59,143 @@ class Options:
         ):
             for name in given:
                 if name not in known:
-                    raise UserError(f"unknown {what} {name!r}: choose among {', '.join(known)}")
+                    raise ArgumentError(f"unknown {what} {name!r}: choose among {', '.join(known)}")
         if self.repeats < 1:
-            raise UserError(f"repeats must be 1 or more, not {self.repeats}")
+            raise ArgumentError(f"`repeats` must be 1 or more, not {self.repeats}")
 
 
-def run(options: Options, out: Path, say: Say = tqdm.write) -> dict[str, Any]:
-    """Measure, print, and record in ``out`` after each contest.
+def run(options: Options, out: Path, write_line: WriteLine = tqdm.write) -> dict[str, Any]:
+    """Measure, print, and record in ``out`` after each comparison.
 
     Args:
         options: what to measure.
-        out: the JSON file.
-        say: prints a line.
+        out: the JSON file to write.
+        write_line: prints one line.
 
     Returns:
-        the record: ``environment``, ``rows``, ``means``, ``growth``.
+        The record: ``environment``, ``rows``, ``means``, ``growth``.
 
     Raises:
-        UserError: if a peer's numbers are not ours.
+        WeightsError: if the numbers of a candidate differ from ours.
     """
-    names = present(options.peers, say)
-    record: dict[str, Any] = {"environment": facts(names, options.dtype, options.repeats)}
-    say(", ".join(f"{name} {value}" for name, value in record["environment"].items()))
-    _say_who_is_left_out(options, names, say)
+    names = installed(options.peers, write_line)
+    record: dict[str, Any] = {"environment": record_environment(names, options.dtype, options.repeats)}
+    write_line(", ".join(f"{name} {value}" for name, value in record["environment"].items()))
+    _write_peers_without_cell(options, names, write_line)
     out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
-    with without_cache():
-        todo = list(contests(options, names))
+    with without_compilation_cache():
+        todo = list(comparisons(options, names))
         shown: tuple[str, str] | None = None
-        note = once(say)
-        for contest in tqdm(todo, desc="benchmark", leave=False, disable=None):
-            if shown != (shown := (contest.group, contest.where)):
-                _say_all(table.shape_heading(contest), say)
-            found = hold(contest, options, note)
+        note = without_repetition(write_line)
+        for comparison in tqdm(todo, desc="benchmark", leave=False, disable=None):
+            if shown != (shown := (comparison.group, comparison.where)):
+                _write_lines(table.shape_heading(comparison), write_line)
+            found = measure(comparison, options, note)
             rows += found
-            _say_all(table.contest_lines(contest, found), say)
+            _write_lines(table.comparison_lines(comparison, found), write_line)
             record |= {"rows": [row.as_json() for row in rows]}
             write_json(out, record)
         record["means"] = [dataclasses.asdict(mean) for mean in means(rows)]
         if GROWTH in options.what:
             record["growth"] = []
-            for sweep in growth.sweeps(growth.SIZES, options.dtype, options.repeats):
-                _say_all(table.growth_lines(sweep), say)
+            for sweep in scaling.sweeps(scaling.SIZES, options.dtype, options.repeats):
+                _write_lines(table.sweep_lines(sweep), write_line)
                 record["growth"].append(dataclasses.asdict(sweep) | {"exponents": sweep.exponents})
                 write_json(out, record)
-    _say_all(table.mean_lines(means(rows)), say)
+    _write_lines(table.mean_lines(means(rows)), write_line)
     write_json(out, record)
     return record
 
 
-def contests(options: Options, names: Sequence[str]) -> Iterator[Contest]:
-    """All that is asked for, in the order of the groups."""
+def comparisons(options: Options, names: Sequence[str]) -> Iterator[Comparison]:
+    """Yield the comparisons of the chosen groups, in the order of the groups."""
     dtype, shapes = options.dtype, options.shapes
     if LAYERS in options.what:
-        yield from layers.contests(LAYERS, options.cells or layers.CELLS, shapes or layers.SHAPES, dtype, names)
+        yield from layers.comparisons(
+            LAYERS, options.cells or layers.CELLS, shapes or layers.SHAPES, dtype=dtype, names=names
+        )
     if ZOO in options.what:
-        yield from layers.contests(ZOO, options.cells or cells.names(), shapes or layers.ZOO_SHAPES, dtype, ())
+        yield from layers.comparisons(
+            ZOO, options.cells or cells.names(), shapes or layers.ZOO_SHAPES, dtype=dtype, names=()
+        )
     if STEPS in options.what:
         cases = [case for case in lm_cases.STEPS if options.models is None or case.name in options.models]
-        yield from steps.contests(cases, dtype, with_part(names, "training_step"))
+        yield from training_steps.comparisons(cases, dtype, with_model_part(names, "training_step"))
     for group in (SCORING, SAMPLING):
         if group in options.what:
-            yield from inference.contests(group, lm_cases.INFERENCE, dtype, with_part(names, group))
+            yield from inference.comparisons(group, lm_cases.INFERENCE, dtype, names=with_model_part(names, group))
 
 
-def once(say: Say) -> Say:
-    """``say``, which does not repeat itself."""
-    said: set[str] = set()
+def without_repetition(write_line: WriteLine) -> WriteLine:
+    """Return a function that writes each line the first time only."""
+    written: set[str] = set()
 
-    def say_new(line: str) -> None:
-        if line not in said:
-            said.add(line)
-            say(line)
+    def write_new_line(line: str) -> None:
+        if line not in written:
+            written.add(line)
+            write_line(line)
 
-    return say_new
+    return write_new_line
 
 
-def hold(contest: Contest, options: Options, say: Say) -> list[Row]:
-    """One contest: first calls, whose numbers must agree, then all in turn.
+def measure(comparison: Comparison, options: Options, write_line: WriteLine) -> list[Row]:
+    """Measure one comparison: first calls, whose numbers must agree, then timed calls in turn.
 
     Raises:
-        UserError: if the numbers of some subject are not ours.
+        WeightsError: if the numbers of a candidate differ from ours.
     """
-    subjects = contest.build(say)
-    firsts = first_calls(contest, subjects)
-    timings = interleave({subject.name: subject.call for subject in subjects}, options.repeats, firsts)
-    if options.memory and contest.torch_memory is not None:
-        peak = contest.torch_memory()
-        subjects = [dataclasses.replace(s, memory_bytes=peak) if s.name == "torch" else s for s in subjects]
-    rows = rows_of(contest, subjects, timings)
-    del subjects
-    gc.collect()  # a model of a hundred thousand words must be gone before the next is made
+    candidates = comparison.build(write_line)
+    firsts = first_calls(comparison, candidates)
+    timings = interleave({candidate.name: candidate.call for candidate in candidates}, options.repeats, firsts)
+    if options.memory and comparison.torch_memory is not None:
+        peak = comparison.torch_memory()
+        candidates = [dataclasses.replace(s, memory_bytes=peak) if s.name == "torch" else s for s in candidates]
+    rows = rows_of(comparison, candidates, timings)
+    del candidates
+    gc.collect()  # frees a model of a hundred thousand words before the next one is made
     return rows
 
 
-def first_calls(contest: Contest, subjects: Sequence[Subject]) -> dict[str, float]:
-    """Seconds of the first call of each, whose numbers are compared with those of the first subject.
+def first_calls(comparison: Comparison, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Call each candidate once, compare its numbers with the first candidate's, and return the seconds of each call.
 
     Raises:
-        UserError: if they are not the same.
+        WeightsError: if they differ.
     """
     firsts, ours = {}, None
-    for subject in subjects:
-        firsts[subject.name], result = timed(subject.call)
-        if subject.numbers is None:
+    for candidate in candidates:
+        firsts[candidate.name], result = timed(candidate.call)
+        if candidate.numbers is None:
             continue
-        numbers = subject.numbers(result)
+        numbers = candidate.numbers(result)
         if ours is None:
             ours = numbers
-        check_equal(subject.name, f"{contest.title} ({contest.where})", ours, numbers, contest.tolerance)
+        work = f"{comparison.title} ({comparison.where})"
+        check_equal(candidate.name, work, ours, theirs=numbers, allowed=comparison.tolerance)
     return firsts
 
 
-def present(names: Sequence[str], say: Say) -> tuple[str, ...]:
-    """Those peers that are installed; the others are left out, and said to be."""
+def installed(names: Sequence[str], write_line: WriteLine) -> tuple[str, ...]:
+    """Return the peers that are installed; print the others."""
     for name in names:
         if not peers.load(name).installed:
-            say(f"{name} is left out: it is not installed (pip install 'rnnlm_jax[bench]')")
+            write_line(f"{name} is left out: it is not installed (pip install 'rnnlm_jax[bench]')")
     return tuple(name for name in names if peers.load(name).installed)
 
 
-def with_part(names: Sequence[str], part: str) -> tuple[str, ...]:
-    """Those peers whose language model has a training step, scoring or sampling."""
+def with_model_part(names: Sequence[str], part: str) -> tuple[str, ...]:
+    """Return the peers whose language model has the function ``part``: training_step, scoring or sampling."""
     return tuple(name for name in names if hasattr(peers.load(name).models, part))
 
 
-def _say_who_is_left_out(options: Options, names: Sequence[str], say: Say) -> None:
+def _write_peers_without_cell(options: Options, names: Sequence[str], write_line: WriteLine) -> None:
     if LAYERS in options.what:
         for cell in options.cells or layers.CELLS:
             if without := [name for name in names if cell not in peers.load(name).layers.CELLS]:
-                say(f"no {cell} that computes what ours does: {', '.join(without)}")
+                write_line(f"no {cell} that computes what ours does: {', '.join(without)}")
 
 
-def _say_all(lines: Sequence[str], say: Say) -> None:
+def _write_lines(lines: Sequence[str], write_line: WriteLine) -> None:
     for line in lines:
-        say(line)
+        write_line(line)

@@ -1,4 +1,4 @@
-"""The folder of compiled programs: where it lies, and how large it may grow."""
+"""The default folder of compiled programs: its path, a subfolder per kind of processor, and its largest size."""
 
 import contextlib
 import hashlib
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from rnnlm_jax.system.cache_root import user_cache_root
 
-#: Bytes that the command's own folder may grow to; what was used longest ago goes first.
+#: Largest size of the folder in bytes; the files that were used longest ago are deleted first.
 LIMIT = 2**30
 
-#: What of ``/proc/cpuinfo`` decides which programs a processor can run, on x86 and on ARM.
-ABILITIES = {"flags", "Features", "vendor_id", "cpu family", "model", "CPU implementer", "CPU part"}
+#: Entries of ``/proc/cpuinfo`` that decide which programs a processor can run, on x86 and on ARM.
+PROCESSOR_FEATURES = {"flags", "Features", "vendor_id", "cpu family", "model", "CPU implementer", "CPU part"}
 
 
-def own_folder() -> Path:
-    """``compiled`` in the folder of all that is kept between starts.
+def compiled_folder() -> Path:
+    """Return the folder of compiled programs in the user's cache of this library.
 
     Raises:
         NoCacheError: if the user has no home directory and names no folder.
@@ -23,21 +23,21 @@ def own_folder() -> Path:
     return user_cache_root() / "compiled"
 
 
-def processor() -> str:
-    """A short name for what this processor can do: machines share homes, but not compiled programs."""
+def processor_id() -> str:
+    """Return a short identifier of the processor's instruction set: machines that share a home may differ in it."""
     about = {"machine": platform.machine(), "processor": platform.processor()}
     with contextlib.suppress(OSError):
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
         pairs = ([part.strip() for part in line.split(":", 1)] for line in first.splitlines() if ":" in line)
-        about |= {key: " ".join(sorted(value.split())) for key, value in pairs if key in ABILITIES}
+        about |= {key: " ".join(sorted(value.split())) for key, value in pairs if key in PROCESSOR_FEATURES}
     return hashlib.sha256(repr(sorted(about.items())).encode()).hexdigest()[:12]
 
 
 def prune(folder: Path, limit: int = LIMIT) -> None:
-    """Delete the files that were read or written longest ago, until all below the folder are within ``limit`` bytes."""
+    """Delete the files of a folder that were used longest ago, until the others take at most ``limit`` bytes."""
     found = []
     for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # another start may be pruning too
+        with contextlib.suppress(OSError):  # another process may be pruning too
             if path.is_file():
                 status = path.stat()
                 found.append((max(status.st_atime, status.st_mtime), status.st_size, path))

@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk between starts: the same command compiles nothing the second time."""
+"""Compiled programs kept on disk: the same command compiles nothing when it is started again."""
 
 import argparse
 import contextlib
@@ -14,7 +14,8 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from rnnlm_jax.cli.cache_folder import own_folder, processor, prune
+from rnnlm_jax.cli.cache_folder import compiled_folder, processor_id, prune
+from rnnlm_jax.cli.parser import Parser
 from rnnlm_jax.errors import warn
 from rnnlm_jax.jobs.distributed import is_primary
 from rnnlm_jax.system.cache_root import NoCacheError, require_writable, warn_unkept
@@ -23,23 +24,27 @@ OFF = "off"
 
 ENABLED, FOLDER = "jax_enable_compilation_cache", "jax_compilation_cache_dir"
 
-#: A program is kept however small, and however quickly compiled: a start compiles thirty such.
+#: Settings of jax that keep every program, however small or quickly compiled: a command compiles thirty of those.
 KEEP_ALL = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
 
+#: Events that jax records: a program was looked up in the cache; it was found.
 REQUEST, HIT = "/jax/compilation_cache/compile_requests_use_cache", "/jax/compilation_cache/cache_hits"
 
-#: How jax begins to tell that it could not read or write a program, and which one.
-TROUBLE = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': (.*)", re.DOTALL)
+#: jax's warning that a program could not be read or written, with the name of the program.
+CACHE_WARNING = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': (.*)", re.DOTALL)
 
 
-def add_argument(parser: argparse.ArgumentParser) -> None:
-    """The option of every command that compiles."""
+def add_argument(parser: Parser) -> None:
+    """Add ``--compilation-cache``, for every command that compiles; an advanced option where there are others."""
+    help = (
+        "folder that keeps compiled programs for the next start, or off [$JAX_COMPILATION_CACHE_DIR] "
+        "(default: compiled in $RNNLM_JAX_CACHE or ~/.cache/rnnlm_jax, at most 1 GiB)"
+    )
     parser.add_argument(
         "--compilation-cache",
         type=_folder_or_off,
         metavar="DIR",
-        help="folder that keeps compiled programs for the next start, or off [$JAX_COMPILATION_CACHE_DIR] "
-        "(default: compiled in $RNNLM_JAX_CACHE or ~/.cache/rnnlm_jax, at most 1 GiB)",
+        help=parser.advanced(help) if parser.has_advanced else help,
     )
 
 
@@ -51,22 +56,26 @@ def _folder_or_off(word: str) -> str:
 
 @contextlib.contextmanager
 def kept_programs(choice: str | None) -> Iterator[None]:
-    """Read compiled programs from a folder and keep there what has to be compiled; afterwards, say how many of each.
+    """Within, read compiled programs from a folder and write newly compiled ones there; at the end, print the counts.
 
-    That line goes to standard error, unless something was raised. Where the folder cannot be written a warning goes
-    there, and nothing is kept. Afterwards the settings of jax are as they were.
+    The counts go to standard error, unless an error was raised. If the folder cannot be written, a warning is printed
+    and nothing is kept. Afterwards jax's settings are as before.
 
     Args:
-        choice: the folder, or "off"; None for what jax is told by ``JAX_COMPILATION_CACHE_DIR`` and
-            ``JAX_ENABLE_COMPILATION_CACHE``, or else a folder among the user's caches.
+        choice: the folder, or "off"; None for the folder of ``JAX_COMPILATION_CACHE_DIR`` unless
+            ``JAX_ENABLE_COMPILATION_CACHE`` is off, or else a folder in the user's cache.
     """
-    folder = _ready_folder(choice)
+    folder = _writable_folder(choice)
     if folder is None:
-        with _settings({ENABLED: False}):
+        with _jax_settings({ENABLED: False}):
             yield
         return
     unset = {name: value for name, value in KEEP_ALL.items() if name.upper() not in os.environ}
-    with _settings({ENABLED: True, FOLDER: folder} | unset), _counted() as counts, _troubles(folder) as unwritten:
+    with (
+        _jax_settings({ENABLED: True, FOLDER: folder} | unset),
+        _counted_lookups() as counts,
+        _handled_warnings(folder) as unwritten,
+    ):
         yield
     if unwritten:
         warn(f"not all compiled programs could be kept in {folder} ({unwritten[0]})")
@@ -75,21 +84,21 @@ def kept_programs(choice: str | None) -> Iterator[None]:
         print(f"rnnlm-jax: {counts[HIT]} compiled programs read from {folder}, {anew} compiled anew", file=sys.stderr)
 
 
-def _ready_folder(choice: str | None) -> str | None:
-    """The folder, made and known to be writable; None for no folder."""
+def _writable_folder(choice: str | None) -> str | None:
+    """Make the chosen folder, and return it; None if programs are not or cannot be kept."""
     if choice == OFF or (choice is None and not getattr(jax.config, ENABLED)):
         return None
-    told = choice or getattr(jax.config, FOLDER)
-    if told and "://" in told:  # jax also writes to buckets
-        return told
+    named = choice or getattr(jax.config, FOLDER)
+    if named and "://" in named:  # jax also writes to buckets
+        return named
     try:
-        if not told:
-            prune(own_folder())
-        folder = Path(told).expanduser().absolute() if told else own_folder() / processor()
+        if not named:
+            prune(compiled_folder())
+        folder = Path(named).expanduser().absolute() if named else compiled_folder() / processor_id()
         require_writable(folder)
     except (OSError, RuntimeError, NoCacheError) as error:  # RuntimeError: ~ of a user without a home
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        if told:
+        if named:
             warn(f"compiled programs cannot be kept ({reason}): give a folder, or off, with --compilation-cache")
         else:
             warn_unkept(reason)
@@ -98,8 +107,8 @@ def _ready_folder(choice: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def _settings(values: dict[str, Any]) -> Iterator[None]:
-    """Settings of jax, for a while."""
+def _jax_settings(values: dict[str, Any]) -> Iterator[None]:
+    """Within, change settings of jax."""
     before = {name: getattr(jax.config, name) for name in values}
     _set(values)
     try:
@@ -113,12 +122,12 @@ def _set(values: dict[str, Any]) -> None:
     for name, value in changed.items():
         jax.config.update(name, value)
     if changed:
-        compilation_cache.reset_cache()  # jax looks at its settings when it first compiles, and then no more
+        compilation_cache.reset_cache()  # jax reads its settings at the first compilation only
 
 
 @contextlib.contextmanager
-def _counted() -> Iterator[dict[str, int]]:
-    """How often jax asked for a compiled program, and how often it found one."""
+def _counted_lookups() -> Iterator[dict[str, int]]:
+    """Count how often jax looks up a compiled program, and how often it finds one."""
     counts = {REQUEST: 0, HIT: 0}
 
     def count(event: str, **_: Any) -> None:
@@ -133,26 +142,26 @@ def _counted() -> Iterator[dict[str, int]]:
 
 
 @contextlib.contextmanager
-def _troubles(folder: str) -> Iterator[list[str]]:
-    """Why programs could not be written, in place of a warning each; what cannot be read is deleted, to be made anew.
+def _handled_warnings(folder: str) -> Iterator[list[str]]:
+    """Collect the reasons of jax's warnings on writing; delete programs that it cannot read, so that they are replaced.
 
     A full disk, or a process that is killed while it writes, leaves damaged files, and jax never replaces a file.
     """
     unwritten: list[str] = []
     with warnings.catch_warnings():
-        warnings.filterwarnings("always", TROUBLE.pattern)
+        warnings.filterwarnings("always", CACHE_WARNING.pattern)
         show = warnings.showwarning
 
-        def look(message: Warning | str, *where: Any, **options: Any) -> None:
-            trouble = TROUBLE.match(str(message))
-            if trouble is None:
+        def handle(message: Warning | str, *where: Any, **options: Any) -> None:
+            found = CACHE_WARNING.match(str(message))
+            if found is None:
                 show(message, *where, **options)
-            elif trouble[1] == "writing":
-                unwritten.append(" ".join(trouble[3].split()))
+            elif found[1] == "writing":
+                unwritten.append(" ".join(found[3].split()))
             else:
-                for path in glob.glob(f"{glob.escape(folder)}/{glob.escape(trouble[2])}-*-cache"):
+                for path in glob.glob(f"{glob.escape(folder)}/{glob.escape(found[2])}-*-cache"):
                     with contextlib.suppress(OSError):
                         os.unlink(path)
 
-        warnings.showwarning = look
+        warnings.showwarning = handle
         yield unwritten

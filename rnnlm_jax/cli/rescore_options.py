@@ -1,53 +1,62 @@
-"""The options of ``rnnlm-jax rescore``, and what does not go together."""
+"""Options of ``rnnlm-jax rescore``, and the checks of their combinations."""
 
 import argparse
 import math
 
-from rnnlm_jax.cli.written_files import add_json_option, check_files
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.cli.common_arguments import add_checkpoint, add_json_file, add_run
+from rnnlm_jax.cli.output_files import check_files
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.evaluation.rescoring import BASES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options, by what they are about."""
-    parser.add_argument("run", metavar="RUN", help="folder of a trained model, or file of an n-gram model")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="of a run (default: best)")
+    """Add the options, in groups."""
+    add_run(parser, "folder of a trained model, or file of an n-gram model")
+    add_checkpoint(parser)
     lists = parser.add_argument_group("lists")
     lists.add_argument(
         "--nbest",
         required=True,
         metavar="FILE",
-        help="one hypothesis a line: id<TAB>score[,score…]<TAB>text; or Moses, id ||| text ||| name= score ||| total; "
-        "or JSON lines with id, scores, text; or Kaldi, id-1 text, with --scores",
+        help="one hypothesis per line: id<TAB>score[,score…]<TAB>text; or Moses, id ||| text ||| name= score ||| "
+        "total; or JSON lines with id, scores, text; or Kaldi, id-1 text, with --scores",
     )
     lists.add_argument(
-        "--scores", action="append", default=[], metavar="FILE", help="of a Kaldi list: id-1 score; may be repeated"
+        "--scores", action="append", default=[], metavar="FILE", help="scores of a Kaldi list: id-1 score; repeatable"
     )
-    lists.add_argument("--score-base", choices=tuple(BASES), default="e", help="of the list's logarithms (default: e)")
+    lists.add_argument(
+        "--score-base", choices=tuple(BASES), default="e", help="base of the list's logarithms (default: e)"
+    )
     lists.add_argument("--costs", action="store_true", help="the list's scores are costs: lower is better")
     lists.add_argument(
-        "--references", action="append", default=[], metavar="FILE", help="id<TAB>text: measure word error rates"
+        "--references",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="correct texts, id<TAB>text: measure word error rates; repeatable",
     )
     weights = parser.add_argument_group("weights", "total = Σ weight · score + X · log P(text) + Y · words, in nats")
     weights.add_argument(
         "--score-weights",
         metavar="=A,…",
-        help="of the list's scores (default: 1 each; of a Moses list its total alone)",
+        help="weights of the list's scores (default: 1 each; for a Moses list, of its total only)",
     )
-    weights.add_argument("--lm-weight", type=float, metavar="X", help="of the language model, 0 or more (default: 1)")
+    weights.add_argument(
+        "--lm-weight", type=float, metavar="X", help="weight of the language model, 0 or more (default: 1)"
+    )
     weights.add_argument("--word-penalty", type=float, metavar="Y", help="added for each word (default: 0)")
     weights.add_argument("--ngram", metavar="MODEL", help="a second model to interpolate with, token by token")
     weights.add_argument(
         "--ngram-weight",
         type=float,
         metavar="L",
-        help="P = (1 - L) P_RUN + L P_MODEL (default: 0.5; with --tune, what makes its references most likely)",
+        help="P = (1 - L) P_RUN + L P_MODEL (default: 0.5; with --tune, the L that makes its references most likely)",
     )
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument(
         "--tune",
         metavar="FILE",
-        help="a development list: weights that are not given make the fewest word errors on it",
+        help="development list: weights that are not given are chosen for the fewest word errors on it",
     )
     tuning.add_argument(
         "--tune-references", action="append", default=[], metavar="FILE", help="its references (default: --references)"
@@ -60,42 +69,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE", help="write the best hypothesis of each id, id<TAB>text; -: to standard output"
     )
     output.add_argument(
-        "--out-nbest", metavar="FILE", help="write the list, ranked anew, with log P as one more score; likewise"
+        "--out-nbest",
+        metavar="FILE",
+        help="write the list in its new order, with log P as one more score; -: to standard output",
     )
-    add_json_option(output)
+    add_json_file(output)
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuse what does not go together, or cannot be, before any work is done.
+    """Check the options and their combinations before any work is done.
 
     Raises:
-        UserError: for such options.
+        ConfigError: if a value or a combination is impossible.
     """
     for name in ("lm_weight", "word_penalty", "ngram_weight"):
         value = getattr(arguments, name)
         if value is not None and not math.isfinite(value):
-            raise UserError(f"--{name.replace('_', '-')} must be a finite number, not {value}")
+            raise ConfigError(f"--{name.replace('_', '-')} must be a finite number, not {value}")
     if arguments.lm_weight is not None and arguments.lm_weight < 0:
-        raise UserError(f"--lm-weight must be 0 or more, not {arguments.lm_weight}")
+        raise ConfigError(f"--lm-weight must be 0 or more, not {arguments.lm_weight}")
     if arguments.ngram_weight is not None:
         if arguments.ngram is None:
-            raise UserError("--ngram-weight needs --ngram: say which model to interpolate with")
+            raise ConfigError("--ngram-weight needs --ngram: give the model to interpolate with")
         if not 0 <= arguments.ngram_weight <= 1:
-            raise UserError(f"--ngram-weight must be between 0 and 1, not {arguments.ngram_weight}")
+            raise ConfigError(f"--ngram-weight must be between 0 and 1, not {arguments.ngram_weight}")
     if arguments.tune is None and (arguments.tune_references or arguments.tune_scores):
-        raise UserError("--tune-references and --tune-scores are of a development list: give it with --tune")
+        raise ConfigError("--tune-references and --tune-scores are of a development list: give it with --tune")
     if arguments.tune is not None and not (arguments.references or arguments.tune_references):
-        raise UserError("--tune needs to know what was said: give --references, or --tune-references")
+        raise ConfigError("--tune needs the correct texts: give --references, or --tune-references")
     read = [arguments.run, arguments.ngram, arguments.nbest, arguments.tune]
     read += arguments.scores + arguments.references + arguments.tune_scores + arguments.tune_references
     check_files([arguments.out, arguments.out_nbest], arguments.json, read)
 
 
 def score_weights(arguments: argparse.Namespace) -> tuple[float, ...] | None:
-    """The weights given with ``--score-weights``.
+    """Return the weights of ``--score-weights``; None if it is not given.
 
     Raises:
-        UserError: if one is no finite number.
+        ConfigError: if one is not a finite number.
     """
     if arguments.score_weights is None:
         return None
@@ -104,5 +115,7 @@ def score_weights(arguments: argparse.Namespace) -> tuple[float, ...] | None:
     except ValueError:
         values = (math.nan,)
     if not all(map(math.isfinite, values)):
-        raise UserError(f"--score-weights must be finite numbers with commas between, not {arguments.score_weights!r}")
+        raise ConfigError(
+            f"--score-weights must be finite numbers with commas between, not {arguments.score_weights!r}"
+        )
     return values

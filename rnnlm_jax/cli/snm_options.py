@@ -1,4 +1,4 @@
-"""``rnnlm-jax ngram train --model snm``: sparse non-negative matrices."""
+"""Options of sparse non-negative matrix models: ``rnnlm-jax ngram train --model snm``."""
 
 import argparse
 
@@ -9,25 +9,27 @@ from rnnlm_jax.system.progress import token_bar
 
 
 def add_snm_options(parser: argparse.ArgumentParser) -> None:
-    """The options that only a sparse non-negative matrix has."""
+    """Add the options that only a sparse non-negative matrix model has."""
     group = parser.add_argument_group("with --model snm")
-    group.add_argument("--skip-grams", action="store_true", help="features that skip words too")
+    group.add_argument("--skip-grams", action="store_true", help="also use features that skip words")
     group.add_argument(
-        "--lexical", action="store_true", help="meta-features that name words and features too (default: counts alone)"
+        "--lexical",
+        action="store_true",
+        help="also use meta-features of the words and features themselves (default: of counts only)",
     )
     group.add_argument(
         "--epochs",
         type=int,
         metavar="N",
-        help=f"passes over it; 0: no adjustment (default: {snm.Adjustment().epochs})",
+        help=f"passes that train the adjustment; 0: none (default: {snm.Adjustment().epochs})",
     )
 
 
 def check_snm_options(arguments: argparse.Namespace) -> None:
-    """Check the options before there is a text.
+    """Check the options before the text is read.
 
     Raises:
-        UserError: if one cannot be.
+        ConfigError: if one is impossible.
     """
     if arguments.skip_grams:
         snm.skip_types(arguments.order)
@@ -35,7 +37,7 @@ def check_snm_options(arguments: argparse.Namespace) -> None:
 
 
 def train_snm(arguments: argparse.Namespace, text: EncodedText, vocabulary: Vocabulary) -> snm.SnmModel:
-    """Count features of the text and learn their adjustment."""
+    """Count the features of the text and train their adjustment."""
     types = snm.ngram_types(arguments.order)
     if arguments.skip_grams:
         types += snm.skip_types(arguments.order)

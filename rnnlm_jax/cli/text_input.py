@@ -1,4 +1,4 @@
-"""The text that a command reads, encoded with the vocabulary of a run."""
+"""The text that a command reads, encoded with a model's vocabulary."""
 
 from collections.abc import Iterable
 
@@ -6,19 +6,24 @@ from rnnlm_jax.data import CORPORA, EncodedText, Vocabulary, load_corpus, read_t
 
 
 def encode_text(name: str, vocabulary: Vocabulary, data_dir: str | None = None) -> EncodedText:
-    """A text: a file, files by a pattern (``news-*.txt``), or a split of a corpus (``ptb:test``, ``tfds:lm1b:test``).
+    """Return the text of a file, of files by a pattern, or of a corpus split, encoded with ``vocabulary``.
+
+    Args:
+        name: path of a file, pattern such as ``news-*.txt``, or ``CORPUS:SPLIT`` such as ``ptb:test``.
+        vocabulary: the vocabulary of the model.
+        data_dir: the folder that contains the corpora.
 
     Raises:
-        UserError: if the text is missing, empty, not UTF-8, or has nothing in the vocabulary.
+        DataError: if the text is missing, empty or not UTF-8, or has no token of the vocabulary.
     """
     return require_in_vocabulary(vocabulary.encode(text_lines(name, data_dir)), vocabulary, name)
 
 
 def text_lines(name: str, data_dir: str | None = None) -> Iterable[str]:
-    """The lines of a text file, of the files of a pattern, or of a split of a corpus as ``CORPUS:SPLIT``.
+    """Return the lines of a text; arguments as of ``encode_text``.
 
     Raises:
-        UserError: if the text is missing or empty, or, on reaching it, not UTF-8.
+        DataError: if the text is missing or empty, or, while it is read, not UTF-8.
     """
     corpus, colon, split = name.rpartition(":")
     if colon and (corpus in CORPORA or corpus.startswith("tfds:")):

@@ -1,4 +1,4 @@
-"""What a function multiplies, counted in its program: an independent check of counts on paper."""
+"""FLOPs of a function's matrix products, counted in its program: an independent check of analytic counts."""
 
 import math
 
@@ -7,7 +7,7 @@ from jax.extend.core import jaxprs_in_params
 
 
 def products(function, *arguments):
-    """Floating-point operations of all matrix products, those of a scan as often as it runs."""
+    """Return the floating-point operations of all matrix products, times the number of steps for those in a scan."""
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 

@@ -1,10 +1,11 @@
-"""A few random faults of ``benchmarks.faults``: none of them does harm."""
+"""A few random faults of ``benchmarks.faults``: a run goes on correctly after each, or stops with an error."""
 
 import random
 
 import pytest
 
-from benchmarks.faults import Laboratory, draws, summary
+from benchmarks import faults
+from benchmarks.faults import Laboratory, Outcome, draws, summary
 
 
 @pytest.fixture(scope="module")
@@ -12,16 +13,16 @@ def laboratory(tmp_path_factory):
     return Laboratory(tmp_path_factory.mktemp("faults"), snapshots=1)
 
 
-def test_faults_do_no_harm(laboratory):
+def test_a_run_goes_on_correctly_after_a_fault(laboratory):
     for kind in ("SIGKILL", "flipped bit", "deleted newest step", "file of another run"):
         outcome = laboratory.hit(kind, random.Random(kind))
         print(outcome)  # shown when the test fails
         assert outcome.fine
-        assert summary([outcome, outcome]) == {kind: {outcome.came_to: 2}}
+        assert summary([outcome, outcome]) == {kind: {outcome.result: 2}}
 
 
-def test_harm_is_noticed(laboratory):
-    """Other parameters, other records, and an error that says nothing, are no good outcomes."""
+def test_wrong_results_are_reported(laboratory):
+    """Other parameters, other records, and an error without a message are reported as wrong."""
     import shutil
     import subprocess
 
@@ -40,8 +41,14 @@ def test_harm_is_noticed(laboratory):
     assert "not with one line" in laboratory.judge(run, {}, subprocess.CompletedProcess([], 2, "", ""))[0]
 
 
-def test_draws_are_in_their_shares():
+def test_kinds_of_faults_are_drawn_in_their_shares():
     kinds = list(draws(100, random.Random(0)))
     assert kinds.count("SIGKILL") == 23
     assert len(kinds) == 100
     assert len(list(draws(6, random.Random(0)))) == 6
+
+
+def test_a_record_has_no_path_of_this_machine(tmp_path):
+    source = faults.__file__
+    outcome = Outcome("SIGKILL", "3 lines on", "a traceback", f"File {source}, line 3: {tmp_path}/hit")
+    assert outcome.as_json(str(tmp_path))["said"] == "File /benchmarks/faults.py, line 3: /hit"

@@ -1,30 +1,30 @@
-"""Rows, means, exponents and what is printed of them, against figures by hand; the time-keeping itself."""
+"""Rows, means, exponents and their tables against values by hand; and the timing itself."""
 
 import math
 
 import pytest
 
-from rnnlm_jax.benchmarking import growth
 from rnnlm_jax.benchmarking import results_table as table
-from rnnlm_jax.benchmarking.measure.subject import Contest, Subject
+from rnnlm_jax.benchmarking import scaling
+from rnnlm_jax.benchmarking.measure.candidate import Candidate, Comparison
 from rnnlm_jax.benchmarking.measure.timing import SETTLING, Timing, interleave
-from rnnlm_jax.benchmarking.rows import means, rows_of
+from rnnlm_jax.benchmarking.result_rows import means, rows_of
 from rnnlm_jax.plotting import draw_benchmark
 from tests.plotting.layout import assert_tidy, legend_texts
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def contest(job="forward", **sizes):
-    return Contest("layers", "lstm", job, sizes or {"T": 5, "B": 2, "H": 3}, 10, 4e6, 1e-4, lambda say: [])
+def comparison(job="forward", **sizes):
+    return Comparison("layers", "lstm", job, sizes or {"T": 5, "B": 2, "H": 3}, 10, 4e6, 1e-4, lambda write_line: [])
 
 
 def rows(seconds, **options):
-    subjects = [Subject(name, lambda: None, None, 0.25, 2**21) for name in seconds]
-    return rows_of(contest(**options), subjects, {k: Timing(1.0, v, 0.9 * v, 1.1 * v) for k, v in seconds.items()})
+    candidates = [Candidate(name, lambda: None, None, 0.25, 2**21) for name in seconds]
+    return rows_of(comparison(**options), candidates, {k: Timing(1.0, v, 0.9 * v, 1.1 * v) for k, v in seconds.items()})
 
 
-def test_rows_by_hand():
+def test_rows_against_values_by_hand():
     ours, floor, peer = rows({"ours": 0.002, "floor": 0.001, "peer": 0.008})
     assert (ours.tokens_per_second, ours.gflop_per_second) == pytest.approx((5000, 2.0))
     assert [row.ratio for row in (ours, floor, peer)] == [1, 0.5, 4]
@@ -47,8 +47,8 @@ def test_means_are_geometric_and_over_one_kind():
 
 
 def test_the_table_is_aligned():
-    shape = table.shape_heading(contest())
-    lines = table.contest_lines(contest(), rows({"ours": 0.002, "floor": 0.001, "a peer": 12.5}))
+    shape = table.shape_heading(comparison())
+    lines = table.comparison_lines(comparison(), rows({"ours": 0.002, "floor": 0.001, "a peer": 12.5}))
     assert lines[0].strip() == "lstm forward (4 MFLOP)"
     assert shape[1] == "layers: T 5, B 2, H 3"
     assert {len(line) for line in (shape[2], *lines[1:])} == {len(shape[2])}
@@ -69,15 +69,15 @@ def test_the_table_is_aligned():
     ]
 
 
-def test_exponents():
-    assert growth.exponent((2, 4, 8), (3, 12, 48)) == pytest.approx(2)
-    sweep = growth.Growth("T", "B 1", (1, 4), (0.5, 1.0), (0.2, 0.2), (4, 64), (None, None))
+def test_exponents_of_a_sweep():
+    assert scaling.exponent((2, 4, 8), (3, 12, 48)) == pytest.approx(2)
+    sweep = scaling.Sweep("T", "B 1", (1, 4), (0.5, 1.0), (0.2, 0.2), (4, 64), (None, None))
     assert sweep.exponents == pytest.approx({"seconds": 0.5, "compile_seconds": 0, "temporary_bytes": 2})
-    assert table.growth_lines(sweep)[-1].split() == ["exponent", "0.50", "0.00", "2.00"]
+    assert table.sweep_lines(sweep)[-1].split() == ["exponent", "0.50", "0.00", "2.00"]
 
 
-def test_candidates_take_turns_and_settle_first(monkeypatch):
-    """With a clock that moves 4 ms a call: three calls settle, the fourth is timed."""
+def test_candidates_are_timed_in_turn_after_untimed_calls(monkeypatch):
+    """With a clock that advances 4 ms per call, three calls are untimed and the fourth is timed."""
     now, calls = [0.0], []
 
     def run(name):
@@ -93,7 +93,7 @@ def test_candidates_take_turns_and_settle_first(monkeypatch):
     assert found["a"].first == 7 and found["b"].median == pytest.approx(0.4 * SETTLING)
 
 
-def test_the_figure():
+def test_the_figure_has_a_panel_for_each_job():
     some = [
         *rows({"ours": 1.0, "floor": 0.4, "peer": 3.0, "other": 0.8}),
         *rows({"ours": 1.0, "floor": 0.5, "peer": 70.0}, T=35, B=20, H=200),
@@ -112,7 +112,7 @@ def test_the_figure():
     assert_tidy(figure)
 
 
-def test_nobody_looks_like_another():
+def test_all_candidates_look_different_in_the_figure():
     names = ["ours, a", "ours, b", "ours, c", "floor", *(f"peer {k}" for k in range(6))]
     figure = draw_benchmark([row.as_json() for row in rows({"ours": 1.0} | dict.fromkeys(names, 2.0))[1:]])
     looks = {(patch.get_facecolor(), patch.get_hatch()) for patch in figure.legends[0].get_patches()}

@@ -1,1 +1,1 @@
-"""Tests of ``rnnlm_jax.cells``."""
+"""Tests of the command line."""

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a text, a trained run, and how a command is given."""
+"""Fixtures of the tests of the command line: a text, a trained run, and functions that run commands."""
 
 import shutil
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tests.training.tiny import TINY, no_learning_curves, text
 
 
 class Outcome(NamedTuple):
-    """What a command came to."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -25,7 +25,7 @@ def _no_learning_curves():
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """A text of some forty lines."""
+    """A text of about forty lines."""
     path = tmp_path_factory.mktemp("corpus") / "text.txt"
     path.write_text(text())
     return path
@@ -33,7 +33,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(corpus, tmp_path_factory):
-    """A run that all may read and none may write."""
+    """A run that tests may read but not write."""
     run = tmp_path_factory.mktemp("trained") / "run"
     code = main(["train", *TINY, "--data", str(corpus), "--run", str(run), "--checkpoint-every", "3"])
     assert code == 0
@@ -49,7 +49,7 @@ def run(trained, tmp_path):
 
 @pytest.fixture
 def rnnlm(capsys):
-    """The command, in this process: words in, exit code and output out."""
+    """Run a command in this process, and return its exit code and output."""
 
     def command(*words):
         capsys.readouterr()
@@ -64,7 +64,7 @@ def rnnlm(capsys):
 
 @pytest.fixture
 def refuse(rnnlm):
-    """A command that must fail as a command should: one line that says what to do, and exit code 2."""
+    """Run a command that must fail with exit code 2 and one line of error; return that line."""
 
     def command(*words, saying):
         outcome = rnnlm(*words)
@@ -77,7 +77,7 @@ def refuse(rnnlm):
 
 
 def one_line(err):
-    """The message of an error, which is the last line and the only one that is no progress bar."""
+    """Return the error message, which must be the only line besides progress bars."""
     assert err.endswith("\n")
     lines = err[:-1].split("\n")
     assert len(lines) == 1, err
@@ -89,5 +89,5 @@ def one_line(err):
 
 
 def everything(folder):
-    """Every file below a folder, with its bytes."""
+    """Return the content of every file below a folder."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""``rnnlm-jax aot``: its errors anywhere, and a small step compiled for a TPU where libtpu is installed."""
+"""``rnnlm-jax aot``: its errors, and a small step compiled for a TPU where libtpu is installed."""
 
 import importlib.util
 import json
@@ -11,9 +11,9 @@ needs_libtpu = pytest.mark.skipif(
 SMALL = ("--vocabulary-size=64", "--cell=elman-tanh", "--hidden-size=8", "--layers=1", "--bptt=4", "--batch-size=8")
 
 
-def test_what_cannot_be_is_refused(refuse, trained, tmp_path):
-    refuse("aot", "nothing", "--topology", "v5e:4x4", saying="no preset, no run's folder and no file")
-    refuse("aot", "demo", "--topology", "v5e:3x3", saying="topology 'v5e:3x3' does not exist")
+def test_impossible_arguments_are_refused(refuse, trained, tmp_path):
+    refuse("aot", "nothing", "--topology", "v5e:4x4", saying="is not a preset, a run's folder or a file")
+    refuse("aot", "demo", "--topology", "v5e:3x3", saying="no topology 'v5e:3x3'")
     refuse("aot", "lm1b/lstm-2048", "--topology", "v5e:4x4", saying="793471")
     refuse("aot", "demo", "--topology", "v5e:2x2", "--vocabulary-size", "0", saying="--vocabulary-size")
     (tmp_path / "config.json").write_text("{")
@@ -21,7 +21,7 @@ def test_what_cannot_be_is_refused(refuse, trained, tmp_path):
 
 
 @needs_libtpu
-def test_a_small_step_is_compiled_and_told(rnnlm, refuse):
+def test_a_small_step_is_compiled_and_reported(rnnlm, refuse):
     sampled = (*SMALL, "--output=importance", "--output-options=num_samples=8")
     outcome = rnnlm("aot", "zaremba/small", "--topology=v5e:2x2", "--mesh=data=2,model=2", "--json", *sampled)
     assert outcome.code == 0, outcome

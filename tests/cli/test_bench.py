@@ -1,4 +1,4 @@
-"""``rnnlm-jax bench``, end to end on tiny sizes, alone and beside every peer, and what it refuses."""
+"""``rnnlm-jax bench`` on tiny sizes, alone and beside every peer, and its errors."""
 
 import json
 
@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.benchmarking import growth, layers, lm_cases, peers, run
+from rnnlm_jax.benchmarking import layers, lm_cases, peers, run, scaling
 from rnnlm_jax.benchmarking.layers import Shape
 
 TINY = lm_cases.LMCase("tiny", 2, 4, 7, 3, 2)
@@ -15,10 +15,10 @@ TIED = lm_cases.LMCase("tied", 1, 4, 7, 3, 2, tied=True)
 
 @pytest.fixture
 def bench(rnnlm, tmp_path, monkeypatch):
-    """The command in float32 on tiny models, once each; what it recorded comes parsed."""
+    """Run the command in float32 on tiny models, one timed call each; return its lines and its record."""
     monkeypatch.setattr(lm_cases, "STEPS", (TINY, TIED))
     monkeypatch.setattr(lm_cases, "INFERENCE", lm_cases.LMCase("tiny", 2, 4, 7, 9, 1))
-    monkeypatch.setattr(growth, "SIZES", growth.Sizes((2, 4), (1,), (1,), Shape(3, 2, 4)))
+    monkeypatch.setattr(scaling, "SIZES", scaling.Sizes((2, 4), (1,), (1,), Shape(3, 2, 4)))
     monkeypatch.setattr(layers, "EXECUTORS", ("scan", "cudnn"))
 
     def measure(*words):
@@ -32,14 +32,14 @@ def bench(rnnlm, tmp_path, monkeypatch):
 
 
 def names_of(record):
-    """The subjects of each contest."""
+    """Return the names of the candidates of each comparison."""
     found = {}
     for row in record["rows"]:
         found.setdefault((row["group"], f"{row['cell']} {row['job']}"), []).append(row["name"])
     return found
 
 
-def test_alone(bench, tmp_path):
+def test_without_peers(bench, tmp_path):
     words = ["--peers", "none", "--cells", "elman-tanh", "--models", "tiny"]
     lines, record = bench("--what", "layers,steps,scoring,sampling,growth", *words)
     assert names_of(record) == {
@@ -63,15 +63,15 @@ def test_alone(bench, tmp_path):
     assert (tmp_path / "new" / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_zoo_is_there_whole():
+def test_the_group_zoo_has_every_cell():
     options = run.Options(what=("zoo",), shapes=(Shape(3, 2, 4),))
-    titles = {contest.title for contest in run.contests(options, options.peers)}
+    titles = {comparison.title for comparison in run.comparisons(options, options.peers)}
     assert titles == {f"{name} {job}" for name in cells.names() for job in ("forward", "forward+backward")}
 
 
 @pytest.mark.peers
 def test_beside_every_peer(bench, monkeypatch):
-    """That all of them are there means that their numbers were ours: gradients, steps, nats, probabilities."""
+    """All numbers agree, or there would be an error: gradients, steps, nats, probabilities."""
     missing = [name for name, peer in peers.PEERS.items() if not peer.installed]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed: pip install 'rnnlm_jax[bench]'")
@@ -92,11 +92,11 @@ def test_beside_every_peer(bench, monkeypatch):
     assert any(mean["name"] == "keras" for mean in record["means"])
 
 
-def test_who_is_not_installed_is_left_out(monkeypatch):
+def test_a_peer_that_is_not_installed_is_left_out(monkeypatch):
     absent = peers.Peer("no_such_library", "none", "none")
     monkeypatch.setattr(peers, "load", lambda name: absent)
     lines = []
-    assert run.present(["torch"], lines.append) == ()
+    assert run.installed(["torch"], lines.append) == ()
     assert lines == ["torch is left out: it is not installed (pip install 'rnnlm_jax[bench]')"]
 
 
@@ -114,5 +114,5 @@ def test_who_is_not_installed_is_left_out(monkeypatch):
         (["--dtype", "float16"], "invalid choice: 'float16'"),
     ],
 )
-def test_bad_options(refuse, options, saying):
+def test_impossible_options_are_refused(refuse, options, saying):
     refuse("bench", *options, saying=saying)

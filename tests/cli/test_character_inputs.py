@@ -1,4 +1,4 @@
-"""A language model whose inputs are spellings: its gradient, its evaluation, and its life on the command line."""
+"""A language model with character-CNN inputs: its gradient, its evaluation, and the commands."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""``rnnlm-jax compare``, and ``eval`` with dynamic evaluation and a cache, as a user gives them."""
+"""``rnnlm-jax compare``, and ``rnnlm-jax eval`` with dynamic evaluation and with a cache."""
 
 import json
 import math
@@ -169,7 +169,7 @@ def test_a_neural_cache(trained, other_text, rnnlm):
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_what_compare_refuses(trained, corpus, refuse, options, said):
+def test_compare_refuses_impossible_options(trained, corpus, refuse, options, said):
     before = everything(trained)
     refuse("compare", trained, "--data", corpus, *[corpus if o == "DATA" else o for o in options], saying=said)
     assert everything(trained) == before
@@ -189,7 +189,7 @@ def test_what_compare_refuses(trained, corpus, refuse, options, said):
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_what_eval_refuses(trained, corpus, refuse, options, said):
+def test_eval_refuses_impossible_options(trained, corpus, refuse, options, said):
     refuse("eval", trained, "--data", corpus, *options, saying=said)
 
 

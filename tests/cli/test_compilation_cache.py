@@ -1,4 +1,4 @@
-"""Compiled programs kept between starts: nothing is compiled twice, and no folder can break a command."""
+"""Compiled programs kept on disk: nothing is compiled twice, and no state of the folder breaks a command."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.cli import cache_folder
-from rnnlm_jax.cli.compilation_cache import ENABLED, FOLDER, OFF, _settings, kept_programs
+from rnnlm_jax.cli.compilation_cache import ENABLED, FOLDER, OFF, _jax_settings, kept_programs
 from rnnlm_jax.cli.main import COMMANDS, UNCACHED
 from tests.cli.conftest import one_line
 from tests.training.tiny import TINY, TRAINING_PROGRAM
@@ -22,7 +22,7 @@ SAID = re.compile(r"^rnnlm-jax: (\d+) compiled programs read from (.+), (\d+) co
 
 @pytest.fixture
 def misses():
-    """The number of programs so far that jax compiled and handed to the cache."""
+    """Return a function that counts the programs that jax has compiled and given to the cache."""
     events = []
 
     def listen(event, **_):
@@ -34,7 +34,7 @@ def misses():
 
 
 def said(outcome):
-    """Programs read, the folder, and programs compiled, as the command tells; nothing of it where results go."""
+    """Return programs read, the folder, and programs compiled, as printed on standard error."""
     assert outcome.code == 0, outcome
     assert "compiled" not in outcome.out
     ((read, folder, anew),) = SAID.findall(outcome.err.replace("\r", "\n"))
@@ -42,7 +42,7 @@ def said(outcome):
 
 
 def test_training_again_compiles_nothing(corpus, tmp_path):
-    """Two starts, each a process of its own: no name or order in a program may depend on the process."""
+    """Two starts in two processes: no name or order in a program may depend on the process."""
     folder = tmp_path / "compiled"
     words = ["train", *TINY, "--optimizer=sgd", "--data", str(corpus), "--compilation-cache", str(folder), "--run"]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
@@ -73,39 +73,39 @@ def test_sampling_again_compiles_nothing(trained, tmp_path, rnnlm, misses):
 
 
 def use(number):
-    """Compile a program that no other test has, as at a first start."""
+    """Compile a program that no other test compiles, and run it."""
     jax.clear_caches()
     return float(jax.jit(lambda x: x * number + 1)(np.float32(2)))
 
 
-def test_off_keeps_nothing_and_says_nothing(tmp_path, capsys, misses):
-    with _settings({FOLDER: str(tmp_path)}), kept_programs(OFF):
+def test_off_keeps_nothing_and_prints_nothing(tmp_path, capsys, misses):
+    with _jax_settings({FOLDER: str(tmp_path)}), kept_programs(OFF):
         use(1)
     assert list(tmp_path.iterdir()) == []
     assert misses() == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_jax_can_be_told_to_keep_nothing(tmp_path, capsys):
-    with _settings({ENABLED: False, FOLDER: str(tmp_path)}):
+def test_the_setting_of_jax_keeps_nothing_unless_a_folder_is_given(tmp_path, capsys):
+    with _jax_settings({ENABLED: False, FOLDER: str(tmp_path)}):
         with kept_programs(None):
             use(2)
         assert list(tmp_path.iterdir()) == []
-        with kept_programs(str(tmp_path)):  # an option says more than a setting
+        with kept_programs(str(tmp_path)):  # the option is preferred to the setting
             use(2)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_which_folder(tmp_path, monkeypatch):
+def test_the_option_is_preferred_to_the_setting_and_both_to_the_default_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("RNNLM_JAX_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    own = tmp_path / "caches" / "rnnlm_jax" / "compiled" / cache_folder.processor()
-    for told, choice, folder in (
-        (tmp_path / "told", tmp_path / "chosen", tmp_path / "chosen"),
-        (tmp_path / "told", None, tmp_path / "told"),
+    own = tmp_path / "caches" / "rnnlm_jax" / "compiled" / cache_folder.processor_id()
+    for setting, choice, folder in (
+        (tmp_path / "setting", tmp_path / "chosen", tmp_path / "chosen"),
+        (tmp_path / "setting", None, tmp_path / "setting"),
         (None, None, own),
     ):
-        with _settings({FOLDER: told and str(told)}):
+        with _jax_settings({FOLDER: setting and str(setting)}):
             before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED)}
             with kept_programs(choice and str(choice)):
                 use(3)
@@ -114,17 +114,17 @@ def test_which_folder(tmp_path, monkeypatch):
     assert own.stat().st_mode & 0o077 == 0
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the standard says to ignore
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder.own_folder() == tmp_path / ".cache" / "rnnlm_jax" / "compiled"
+    assert cache_folder.compiled_folder() == tmp_path / ".cache" / "rnnlm_jax" / "compiled"
     monkeypatch.setenv("RNNLM_JAX_CACHE", str(tmp_path / "ours"))
-    assert cache_folder.own_folder() == tmp_path / "ours" / "compiled"
+    assert cache_folder.compiled_folder() == tmp_path / "ours" / "compiled"
 
 
-def test_processors_have_folders_of_their_own(monkeypatch):
+def test_different_processors_have_different_folders(monkeypatch):
     names = set()
     for flags in ("sse avx", "avx sse", "sse avx avx512f"):
         text = f"processor\t: 0\nflags\t\t: {flags}\ncpu MHz\t: {id(flags)}\n\nprocessor\t: 1\n"
         monkeypatch.setattr(Path, "read_text", lambda path, text=text: text)
-        names.add(cache_folder.processor())
+        names.add(cache_folder.processor_id())
     assert len(names) == 2
 
 
@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_written(trained, tmp_path, rnnlm):
     assert re.fullmatch(r"rnnlm-jax: warning: .*file/below: Not a directory.*--compilation-cache\n", outcome.err)
 
 
-def test_a_folder_that_goes_away(tmp_path, capsys):
+def test_a_folder_that_is_removed_meanwhile(tmp_path, capsys):
     folder = tmp_path / "compiled"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -160,7 +160,7 @@ def test_damaged_files_are_replaced(tmp_path, capsys):
         assert one_line_of(capsys) == (1 - anew, str(tmp_path), anew)
 
 
-def test_a_changed_byte_is_noticed(tmp_path, capsys):
+def test_a_program_with_a_changed_byte_is_compiled_again(tmp_path, capsys):
     with kept_programs(str(tmp_path)):
         use(7)
     (kept,) = tmp_path.glob("*-cache")
@@ -181,7 +181,7 @@ def one_line_of(capsys):
     return int(read), folder, int(anew)
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path):
+def test_files_used_longest_ago_are_deleted_first(tmp_path):
     for age, name in enumerate(["new", "middle", "old"]):
         folder = tmp_path / name
         folder.mkdir()
@@ -195,10 +195,11 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_compiles_has_the_option(rnnlm, command):
-    assert ("--compilation-cache" in rnnlm(command, "--help").out) is (command not in UNCACHED)
+    help = "--help-all" if command in ("train", "aot") else "--help"
+    assert ("--compilation-cache" in rnnlm(command, help).out) is (command not in UNCACHED)
 
 
-def test_neither_a_folder_nor_off(rnnlm):
+def test_an_empty_folder_name_is_refused(rnnlm):
     outcome = rnnlm("sample", "run", "--compilation-cache=")
     assert outcome.code == 2
     assert "neither a folder nor off" in one_line(outcome.err)

@@ -1,4 +1,4 @@
-"""A damaged checkpoint is found out, whichever file of it is cut, lost or flipped, and never read as a whole one."""
+"""A checkpoint with a truncated, missing or changed file is detected, and never read as a sound one."""
 
 import dataclasses
 import shutil
@@ -13,7 +13,7 @@ from rnnlm_jax.jobs.run_folder import RunFolder, read_config_and_identity, write
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import assert_same_bits, last_checkpoint
 
-# What Orbax was doing when it met the damage is told by Python's garbage collector.
+# Orbax's errors in the background are reported by Python's garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 #: Files of a checkpoint whose loss changes nothing that is read: the arrays are found, and verified, without them.
@@ -25,7 +25,7 @@ def newest(run, which):
 
 
 def only(run, which):
-    """The newest checkpoint, and no other of any kind to fall back on."""
+    """Return the newest checkpoint, after all others are deleted."""
     checkpoint = newest(run, which)
     for path in (run / "checkpoints").iterdir():
         for other in path.iterdir():
@@ -35,7 +35,7 @@ def only(run, which):
 
 
 def kind(path):
-    """What a file is, without the digits that make its name its own."""
+    """Return the kind of a file: its name without digits."""
     return "/".join(part if len(part) < 32 else "*" for part in path.parts)
 
 
@@ -56,7 +56,7 @@ def damage(path, how):
 
 @pytest.mark.parametrize(("which", "how"), [("best", "truncate"), ("best", "delete"), ("last", "truncate")])
 def test_every_file_in_turn(run, rnnlm, which, how):
-    original, told = last_checkpoint(run, "last")[0].params, set()
+    original, reported = last_checkpoint(run, "last")[0].params, set()
     checkpoint = only(run, which)
     command = ["sample", run] if which == "best" else ["train", "--run", run, "--resume", "--epochs", "1"]
     for path, name in files_of(checkpoint).items():
@@ -69,7 +69,7 @@ def test_every_file_in_turn(run, rnnlm, which, how):
         before = everything(run)
         outcome = rnnlm(*command)
         if outcome.code == 2:
-            told.add(name)
+            reported.add(name)
             message = one_line(outcome.err)
             assert str(checkpoint.parent) in message
             assert "restore the folder from a copy" in message or "holds no checkpoint" in message
@@ -82,19 +82,19 @@ def test_every_file_in_turn(run, rnnlm, which, how):
                 assert_same_bits(last_checkpoint(run, "last")[0].params, original)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    assert "about/metadata" in told
-    assert any(holds_arrays(name) for name in told), told
+    assert "about/metadata" in reported
+    assert any(holds_arrays(name) for name in reported), reported
     assert rnnlm(*command).code == 0
 
 
 @pytest.mark.parametrize(("which", "item"), [("best", "params"), ("last", "params"), ("last", "training")])
 def test_one_flipped_bit(run, rnnlm, which, item):
-    """Orbax reads a flipped bit without a word: the digests do not."""
+    """Orbax reads a flipped bit without an error; the digests detect it."""
     checkpoint = only(run, which)
     command = ["sample", run] if which == "best" else ["train", "--run", run, "--resume"]
     biggest = max((checkpoint / item / "d").iterdir(), key=lambda path: path.stat().st_size)
     content = biggest.read_bytes()
-    rng, told = np.random.default_rng(0), 0
+    rng, reported = np.random.default_rng(0), 0
     for place in rng.integers(0, len(content), 12).tolist():
         flipped = bytearray(content)
         flipped[place] ^= 1 << int(rng.integers(8))
@@ -103,15 +103,15 @@ def test_one_flipped_bit(run, rnnlm, which, item):
         if outcome.code == 0:
             # A bit of padding or of an unused field: what was read is what was saved, digests and all.
             continue
-        told += 1
+        reported += 1
         assert "is damaged" in one_line(outcome.err)
     biggest.write_bytes(content)
-    assert told >= 6
+    assert reported >= 6
     assert rnnlm(*command).code == 0
 
 
-def test_a_flipped_number_is_told_by_its_digest(run, refuse, monkeypatch):
-    """What the array library hands over is compared with what was saved, number by number."""
+def test_a_changed_number_is_detected_by_its_digest(run, refuse, monkeypatch):
+    """The arrays that the library reads are compared with those that were saved."""
     digests = folder.digests
 
     def flipped(arrays):
@@ -133,7 +133,7 @@ def test_one_of_another_model(run, refuse):
 
 
 def test_a_save_under_way_elsewhere_is_left_alone(run, rnnlm):
-    """Reading a run must not clean up after a training process that is still writing there."""
+    """Reading a run must not delete files of a training process that is still writing."""
     unfinished = run / "checkpoints" / "best" / "99.orbax-checkpoint-tmp"
     unfinished.mkdir()
     (unfinished / "part").write_bytes(b"half")

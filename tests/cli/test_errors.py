@@ -1,4 +1,4 @@
-"""Bad input: one line that says what to do, exit code 2, and nothing damaged or left in the way."""
+"""Bad input: an error of one line, exit code 2, and no file changed or left behind."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_training_on_a_bad_text_leaves_no_run(bad_text, tmp_path, refuse):
 
 
 @pytest.mark.parametrize("command", [("eval", "--data"), ("score",)], ids=["eval", "score"])
-def test_measuring_a_bad_text(bad_text, trained, refuse, command):
+def test_a_bad_text_is_refused_and_the_run_unchanged(bad_text, trained, refuse, command):
     path, said = bad_text
     before = everything(trained)
     name, *flag = command
@@ -46,7 +46,7 @@ def test_measuring_a_bad_text(bad_text, trained, refuse, command):
 
 
 @pytest.mark.parametrize("command", [("eval", "--data"), ("score",)], ids=["eval", "score"])
-def test_a_text_of_unknown_words_is_no_result(trained, tmp_path, refuse, command):
+def test_a_text_of_unknown_words_is_refused(trained, tmp_path, refuse, command):
     (tmp_path / "other.txt").write_text("quid est veritas\nnescio\n")
     name, *flag = command
     message = refuse(name, trained, *flag, tmp_path / "other.txt", saying="none of the 4 tokens")
@@ -109,7 +109,7 @@ def test_impossible_options_leave_no_run(corpus, tmp_path, refuse, options, said
     assert not (tmp_path / "new").exists()
 
 
-def test_unknown_names_list_those_there_are(corpus, tmp_path, refuse):
+def test_errors_of_unknown_names_list_the_known_ones(corpus, tmp_path, refuse):
     new = tmp_path / "new"
     message = refuse("train", "zaremba/tiny", "--run", new, saying="unknown preset 'zaremba/tiny'")
     assert all(name in message for name in PRESETS)
@@ -136,12 +136,12 @@ def test_unknown_names_list_those_there_are(corpus, tmp_path, refuse):
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_impossible_sampling(trained, refuse, options, said):
+def test_impossible_sampling_options_are_refused(trained, refuse, options, said):
     refuse("sample", trained, *options, saying=said)
 
 
 @pytest.mark.parametrize("streams", ["0", "-3", "two"])
-def test_impossible_streams(trained, corpus, refuse, streams):
+def test_impossible_streams_are_refused(trained, corpus, refuse, streams):
     refuse("eval", trained, "--data", corpus, "--streams", streams, saying="streams")
 
 
@@ -151,14 +151,14 @@ def test_a_folder_in_use_is_left_alone(corpus, run, refuse):
     assert everything(run) == before
 
 
-def test_a_run_that_is_a_file(corpus, refuse):
+def test_a_file_in_place_of_a_run_is_left_alone(corpus, refuse):
     before = corpus.read_bytes()
     refuse("train", *TINY, "--data", corpus, "--run", corpus, saying="text.txt")
     assert corpus.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "score", "sample"])
-def test_where_there_is_no_run(tmp_path, corpus, refuse, command):
+def test_a_missing_run_is_refused(tmp_path, corpus, refuse, command):
     nowhere = tmp_path / "nowhere"
     words = {
         "train": ["--run", nowhere, "--resume"],
@@ -170,7 +170,7 @@ def test_where_there_is_no_run(tmp_path, corpus, refuse, command):
     assert not nowhere.exists()
 
 
-def test_a_run_without_a_checkpoint_yet(run, refuse):
+def test_a_run_without_a_checkpoint_is_refused(run, refuse):
     for path in sorted((run / "checkpoints").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     refuse("sample", run, saying="no checkpoint")
@@ -189,7 +189,7 @@ def test_a_run_without_a_checkpoint_yet(run, refuse):
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_resuming_another_experiment(run, refuse, options, said):
+def test_resuming_with_another_configuration_is_refused(run, refuse, options, said):
     before = everything(run)
     refuse("train", *options, "--run", run, "--resume", saying=said)
     assert everything(run) == before
@@ -222,14 +222,14 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_bad_config_files(tmp_path, refuse, kind):
+def test_bad_config_files_are_refused(tmp_path, refuse, kind):
     source, said = CONFIGS[kind]
     (tmp_path / "config.py").write_text(source)
     refuse("train", tmp_path / "config.py", "--run", tmp_path / "new", saying=said)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_missing_config_file(tmp_path, refuse):
+def test_a_missing_config_file_is_refused(tmp_path, refuse):
     refuse("train", tmp_path / "config.py", "--run", tmp_path / "new", saying="cannot find the configuration file")
 
 
@@ -264,7 +264,7 @@ def damage_vocabulary(run, how):
         ("another, larger", "was trained with another vocabulary"),
     ],
 )
-def test_a_vocabulary_that_does_not_fit(run, refuse, how, said):
+def test_a_vocabulary_that_does_not_fit_is_refused(run, refuse, how, said):
     damage_vocabulary(run, how)
     before = everything(run)
     refuse("sample", run, saying=said)
@@ -284,7 +284,7 @@ def test_a_vocabulary_that_does_not_fit(run, refuse, how, said):
         (b'{"model": {"hidden_size": null}}', "--hidden-size cannot be None"),
     ],
 )
-def test_a_damaged_configuration(run, refuse, content, said):
+def test_a_damaged_configuration_is_refused(run, refuse, content, said):
     (run / "config.json").write_bytes(content)
     before = everything(run)
     refuse("sample", run, saying=said)
@@ -292,7 +292,7 @@ def test_a_damaged_configuration(run, refuse, content, said):
     assert everything(run) == before
 
 
-def test_wide_types_must_be_switched_on(corpus, tmp_path):
+def test_float64_needs_x64(corpus, tmp_path):
     command = [*PROGRAM, "train", *TINY, "--data", corpus, "--run", tmp_path / "new", "--param-dtype", "float64"]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "0"}
     done = subprocess.run(command, capture_output=True, env=environment, timeout=120)
@@ -301,7 +301,7 @@ def test_wide_types_must_be_switched_on(corpus, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_reader_that_has_enough_is_no_error(trained, corpus):
+def test_a_closed_pipe_is_not_an_error(trained, corpus):
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = [*PROGRAM, "score", trained, corpus, "--tokens"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:

@@ -1,4 +1,4 @@
-"""Export and import as a user gives them, and what they refuse."""
+"""``rnnlm-jax export`` and ``rnnlm-jax import``, and their errors."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def saved(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def back(saved, tmp_path_factory):
-    """The run that the file was made a folder of, which none may write."""
+    """The imported run, which tests may read but not write."""
     from rnnlm_jax.cli.main import main
 
     run = tmp_path_factory.mktemp("imported") / "run"
@@ -58,7 +58,7 @@ def test_a_folder_for_jax_alone(trained, corpus, tmp_path, rnnlm, refuse):
 
 
 def test_an_imported_run_has_an_identity_of_its_own(trained, back, tmp_path, refuse):
-    """On the texts that the first was trained on; what is copied between the two is found out."""
+    """It has the same texts as the first run; files copied between the two are detected."""
     was, now = (open_run(path).identity for path in (trained, back))
     assert now.run_id != was.run_id
     assert (now.options, now.vocabulary, now.counts, now.texts) == (was.options, was.vocabulary, was.counts, was.texts)
@@ -91,7 +91,7 @@ def test_training_does_not_go_on_with_an_imported_run(back, refuse):
     assert everything(back) == before
 
 
-def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse):
+def test_files_that_cannot_be_imported_are_refused(trained, saved, back, corpus, tmp_path, refuse):
     new = tmp_path / "new"
     refuse("import", saved, "--run", back, saying="is not empty: choose another one")
     refuse("import", tmp_path / "nothing", "--run", new, saying="cannot find the safetensors file")
@@ -101,7 +101,7 @@ def test_what_cannot_be_imported(trained, saved, back, corpus, tmp_path, refuse)
     refuse("import", saved, "--run", new, "--kind", "LSTM", saying="leave --kind out")
     refuse("import", saved, saying="--run")
     save_file(load_file(saved), tmp_path / "bare.safetensors")
-    refuse("import", tmp_path / "bare.safetensors", "--run", new, saying="add --vocabulary, its words one a line")
+    refuse("import", tmp_path / "bare.safetensors", "--run", new, saying="add --vocabulary, a file with one word per line")
     (tmp_path / "words.txt").write_text("the\ncat\n")
     words = ["--run", new, "--vocabulary", tmp_path / "words.txt"]
     refuse("import", tmp_path / "bare.safetensors", *words, saying="bare.safetensors: this is not a state_dict")
@@ -134,7 +134,7 @@ def test_a_model_of_torch(corpus, tmp_path, rnnlm, refuse):
     assert rnnlm("export", tmp_path / "run", "--format", "safetensors", "--out", out).code == 0
 
 
-def test_what_cannot_be_exported(trained, tmp_path, refuse):
+def test_impossible_exports_are_refused(trained, tmp_path, refuse):
     out = tmp_path / "out"
     refuse("export", trained, "--out", out, "--platforms", "cpu,abacus", saying="not 'abacus'")
     refuse("export", trained, "--out", out, "--platforms", "", saying="`platforms` are cpu")

@@ -1,4 +1,4 @@
-"""A disk that fills up: one line, exit code 2, and the run goes on once there is room."""
+"""A full disk: an error of one line, exit code 2, and the run goes on once there is space."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from rnnlm_jax.jobs.run_folder import RunFolder
 from tests.cli.conftest import one_line
 from tests.training.tiny import TINY, assert_same_run, last_checkpoint
 
-# What became of the other writes of a checkpoint that failed is told by Python's garbage collector.
+# The other failed writes of a checkpoint are reported by Python's garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 #: Files may grow to so many bytes: enough for a vocabulary and a configuration, too few for a figure or a checkpoint.
@@ -30,14 +30,14 @@ def words(corpus, run, *options):
 
 @pytest.fixture(autouse=True)
 def _narrow_types():
-    """What a process of its own has."""
+    """Exit code and standard error of a process."""
     with jax.enable_x64(False):
         yield
 
 
 @pytest.fixture
 def whole(corpus, tmp_path, rnnlm):
-    """The run with room enough."""
+    """A run with enough space."""
     assert rnnlm(*words(corpus, tmp_path / "whole")).code == 0
     return tmp_path / "whole"
 
@@ -56,7 +56,7 @@ def test_files_that_may_not_grow(corpus, whole, tmp_path, rnnlm):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, of two megabytes."""
+    """A separate file system of two megabytes."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
@@ -67,7 +67,7 @@ def small_disk(tmp_path):
 
 
 def fill(path, room):
-    """Fill the disk up but for some bytes."""
+    """Fill the disk except for some bytes."""
     with path.open("wb", buffering=0) as file:
         try:
             while True:

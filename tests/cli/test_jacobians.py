@@ -1,4 +1,4 @@
-"""``rnnlm-jax jacobians``: what it writes and prints, against a tanh network by hand, and what it refuses."""
+"""``rnnlm-jax jacobians``: its files and output against a tanh network by hand, and its errors."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ ARRAYS = {
 
 @pytest.fixture
 def jacobians(rnnlm, monkeypatch):
-    """The command in float32, as a user has it, with few contexts; what it prints last comes parsed."""
+    """Run the command in float32 with few contexts; return its lines and the JSON of the last one."""
     monkeypatch.setattr(horizon_report, "CONTEXTS", CONTEXTS)
 
     def measure(*words):
@@ -52,13 +52,13 @@ def jacobians(rnnlm, monkeypatch):
 
 @pytest.fixture
 def quick_start(monkeypatch):
-    """Drawing parameters takes seconds to compile, and is tested elsewhere."""
+    """Replace the initialisation of parameters, which takes seconds to compile and is tested elsewhere."""
     monkeypatch.setattr(runs, "initial_params", random_params)
 
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Drawing is slow, and tested elsewhere."""
+    """Leave out figures, which are slow and tested elsewhere."""
     monkeypatch.setattr(command, "FIGURES", {})
 
 
@@ -85,7 +85,7 @@ def by_hand(run, text):
     return np.stack(norms, axis=1), np.mean(nats, axis=0)
 
 
-def test_what_is_written(trained, corpus, tmp_path, jacobians):
+def test_arrays_figures_and_tables_against_a_network_by_hand(trained, corpus, tmp_path, jacobians):
     out = tmp_path / "new" / "out"
     lines, printed = jacobians(trained, "--data", corpus, "--out", out, "--sequences", "2", "--format", "svg")
     folder, run = out / "run", open_run(trained)
@@ -149,7 +149,7 @@ def test_what_is_written(trained, corpus, tmp_path, jacobians):
 
 
 def test_checkpoints_from_before_training_to_the_last(corpus, tmp_path, rnnlm, jacobians, quick_start, no_figures):
-    """The newest ones are kept, as many as asked for; a resumed run may ask for another number."""
+    """The newest checkpoints are kept, by --keep-last; a resumed run may change the number."""
     path, out, data = tmp_path / "run", tmp_path / "out", ["--data", corpus]
     assert rnnlm("train", *TINY, *data, "--run", path, "--checkpoint-every", "3", "--keep-last", "2").code == 0
     last = open_run(path, "last").position.step
@@ -218,18 +218,18 @@ def test_one_part_of_two_runs_before_training(
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_impossible_options(trained, corpus, tmp_path, refuse, options, said):
+def test_impossible_options_are_refused(trained, corpus, tmp_path, refuse, options, said):
     refuse("jacobians", trained, "--data", corpus, "--out", tmp_path / "out", *options, saying=said)
     assert not (tmp_path / "out").exists()
 
 
-def test_checkpoints_to_keep(corpus, tmp_path, refuse):
+def test_an_impossible_number_of_checkpoints_is_refused(corpus, tmp_path, refuse):
     words = ["train", *TINY, "--data", corpus, "--run", tmp_path / "new", "--keep-last", "0"]
     refuse(*words, saying="--keep-last must be a positive number, not 0")
     assert not (tmp_path / "new").exists()
 
 
-def test_what_must_be_there(trained, corpus, tmp_path, refuse):
+def test_required_arguments(trained, corpus, tmp_path, refuse):
     out = tmp_path / "out"
     refuse("jacobians", trained, "--out", out, saying="the following arguments are required: --data")
     refuse("jacobians", trained, "--data", corpus, saying="the following arguments are required: --out")
@@ -241,7 +241,7 @@ def test_what_must_be_there(trained, corpus, tmp_path, refuse):
     assert not any(path.exists() for path in (out, nowhere, twin))
 
 
-def test_figures_of_what_there_is(trained, corpus, tmp_path, rnnlm, monkeypatch):
+def test_figures_without_arrays_are_left_out(trained, corpus, tmp_path, rnnlm, monkeypatch):
     """A state too large for whole spectra has no eigenvalues to draw."""
     found, drawn = HorizonReport({"lag": np.arange(2), "log_singular_values": np.zeros((1, 1, 8))}, {}), []
 
@@ -255,7 +255,7 @@ def test_figures_of_what_there_is(trained, corpus, tmp_path, rnnlm, monkeypatch)
     assert drawn == [(tmp_path / "run", "decay_curves.png"), (tmp_path / "run", "spectra.png")]
 
 
-def test_an_out_that_is_a_file(trained, corpus, refuse, monkeypatch):
+def test_a_file_as_out_is_refused_before_any_work(trained, corpus, refuse, monkeypatch):
     def measure_horizons(*arguments, **named):
         raise AssertionError("an hour's work for nothing")
 
@@ -266,7 +266,7 @@ def test_an_out_that_is_a_file(trained, corpus, refuse, monkeypatch):
 
 
 def test_parameters_that_are_not_finite(run, corpus, tmp_path, refuse):
-    """Of the last of two runs: told before anything is measured."""
+    """Those of the second of two runs raise an error before anything is measured."""
     state, position = last_checkpoint(run)
     broken = state.params._replace(cell=state.params.cell._replace(w_h=state.params.cell.w_h.at[2, 3].set(np.nan)))
     where, (_, identity) = RunFolder(run).checkpoints("best"), read_config_and_identity(RunFolder(run))

@@ -14,7 +14,7 @@ import pytest
 
 from rnnlm_jax.cli.commands import sample as sampling
 from rnnlm_jax.cli.commands import train as training
-from rnnlm_jax.cli.failures import BUG
+from rnnlm_jax.cli.error_messages import BUG
 from rnnlm_jax.jobs.run_folder import RunFolder
 from tests.cli.conftest import everything, one_line
 from tests.training.tiny import PROGRAM, TINY, TRAINING_PROGRAM, assert_same_run
@@ -23,7 +23,7 @@ UNSET = ("LC_ALL", "LANG", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCAL
 
 
 def start(*words, before="", after="", **environment):
-    """A process of its own, through a shell, as a user has it; ``after`` redirects."""
+    """Run a command in a process of its own, through a shell; ``after`` may redirect its streams."""
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
     command = f'{before} "$@" {after}'
     program = TRAINING_PROGRAM if words[0] == "train" else PROGRAM
@@ -41,7 +41,7 @@ QUIET = ["--compilation-cache=off"]
 
 @pytest.fixture(scope="module")
 def umlauts(tmp_path_factory, trained_on):
-    """A run whose words no ASCII terminal can show."""
+    """A run with words that an ASCII terminal cannot show."""
     folder = tmp_path_factory.mktemp("umlauts")
     (folder / "text.txt").write_text("kätzchen‽ schläft\n" * 60, encoding="utf-8")
     return trained_on(folder / "text.txt", folder / "run")
@@ -278,7 +278,7 @@ def test_empty_names(words, trained, tmp_path, refuse, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="root alone may become another user")
 def test_a_user_without_a_home(trained, corpus, tmp_path):
-    """One warning, and all goes on; with RNNLM_JAX_CACHE, none."""
+    """The command works after one warning; with RNNLM_JAX_CACHE there is none."""
     become = "setpriv --reuid=12345 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override env -u HOME"
     for name in ("XDG_CACHE_HOME", "RNNLM_JAX_CACHE", "JAX_COMPILATION_CACHE_DIR"):
         become += f" -u {name}"

@@ -1,4 +1,4 @@
-"""A folder with a file of another run in it: one line that names the file, and never another run's numbers."""
+"""A folder with a file of another run: an error names the file, and its numbers are never used."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ def trained_elsewhere(folder, corpus, *words):
 
 @pytest.fixture(scope="module")
 def other(corpus, tmp_path_factory):
-    """A run that differs in its learning rate alone: nothing in its files has another shape."""
+    """A run that differs only in its learning rate, so that its files have the same shapes."""
     return trained_elsewhere(tmp_path_factory.mktemp("other") / "run", corpus, "--learning-rate", "0.02")
 
 
@@ -32,7 +32,7 @@ def other_text(trained, tmp_path_factory):
 
 
 def put(part, source, run):
-    """Put a file or folder of one run in the place of another's."""
+    """Replace a file or folder of one run by that of another."""
     if (run / part).is_dir():
         shutil.rmtree(run / part)
         shutil.copytree(source / part, run / part)
@@ -58,7 +58,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_checkpoint_of_another_run(run, other, corpus, refuse, command):
-    """Every command that reads it."""
+    """Every command that reads the checkpoint refuses it."""
     put("checkpoints/best", other, run)
     before = everything(run)
     message = refuse(*COMMANDS[command](run, corpus), saying="is of another run")
@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_run(run, other, corpus, refuse, command):
 
 @pytest.mark.parametrize("part", ["config.json", "results.json", "metrics.jsonl"])
 def test_a_file_of_another_run(run, other, corpus, refuse, part):
-    """Whichever file it is: what other runs have in it is never gone on with."""
+    """Training never goes on with any file of another run."""
     put(part, other, run)
     before = everything(run)
     for command in ("sample", "resume"):

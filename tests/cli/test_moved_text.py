@@ -1,4 +1,4 @@
-"""A run whose text lies elsewhere than when it was begun: known by its digest, wherever it is."""
+"""A run whose text was moved after training began: the text is recognised by its digest."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tests.training.tiny import TINY, assert_same_run, text
 
 @pytest.fixture
 def begun(tmp_path, rnnlm, monkeypatch):
-    """A run of one epoch, begun in a folder of its own with a relative path."""
+    """A run of one epoch, started in its own folder with a relative path."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "a")
@@ -24,7 +24,7 @@ def begun(tmp_path, rnnlm, monkeypatch):
 
 @pytest.fixture(scope="module")
 def whole(corpus, tmp_path_factory):
-    """Two epochs in one go."""
+    """A run of two epochs without interruption."""
     from rnnlm_jax.cli.main import main
 
     run = tmp_path_factory.mktemp("whole") / "run"
@@ -53,7 +53,7 @@ def test_a_text_that_has_moved(begun, whole, tmp_path, rnnlm, refuse, monkeypatc
 
 
 def test_the_same_text_as_files_of_its_own(begun, whole, tmp_path, rnnlm):
-    """What counts is what the splits hold."""
+    """Only the content of the splits matters."""
     splits = tmp_path / "splits"
     splits.mkdir()
     for split, lines in load_corpus(str(tmp_path / "a" / "my.txt")).splits.items():

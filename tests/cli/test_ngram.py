@@ -1,4 +1,4 @@
-"""``rnnlm-jax ngram``: train, evaluate, ARPA files, and what is refused."""
+"""``rnnlm-jax ngram``: training, evaluation, ARPA files, and errors."""
 
 import json
 import math
@@ -63,7 +63,7 @@ def test_single_discounts_and_characters(rnnlm, corpus, tmp_path):
     assert ngrams.load(tmp_path / "model").order == 5
 
 
-def test_what_training_refuses(refuse, corpus, trained, tmp_path):
+def test_impossible_training_is_refused(refuse, corpus, trained, tmp_path):
     empty, blank = tmp_path / "empty", tmp_path / "blank"
     empty.write_text("")
     blank.write_text("\n\n")
@@ -88,7 +88,7 @@ def test_what_training_refuses(refuse, corpus, trained, tmp_path):
     assert everything(tmp_path) == before
 
 
-def test_what_evaluation_refuses(refuse, corpus, files, tmp_path):
+def test_impossible_evaluation_is_refused(refuse, corpus, files, tmp_path):
     refuse("ngram", "eval", tmp_path / "none", "--data", corpus, saying="cannot find the model file")
     refuse("ngram", "eval", tmp_path, "--data", corpus, saying="is a directory")
     refuse("ngram", "eval", corpus, "--data", corpus, saying="neither a model file")

@@ -1,4 +1,4 @@
-"""``rnnlm-jax ngram train --model maxent``: trained, priors given or chosen, and what is refused."""
+"""``rnnlm-jax ngram train --model maxent``: training, priors given or chosen, and errors."""
 
 import json
 

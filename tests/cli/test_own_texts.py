@@ -1,4 +1,4 @@
-"""Training on text and vocabularies of one's own, in the forms that people have them."""
+"""Training on a user's texts and vocabularies, in several file formats."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.training.tiny import LINES, TINY
 
 @pytest.fixture
 def words(tmp_path):
-    """A plain list of the words of the corpus, in another order than a vocabulary that is built."""
+    """A plain list of the words of the corpus, in another order than that of a built vocabulary."""
     found = sorted(build_vocabulary(LINES).tokens)
     (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in found))
     return tmp_path / "words.txt"

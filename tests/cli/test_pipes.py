@@ -1,4 +1,4 @@
-"""What a command reads may come through a pipe, or compressed: it finds what it finds in the plain file."""
+"""Commands read files through pipes and compressed files, with the same results as from plain files."""
 
 import gzip
 import json
@@ -89,7 +89,7 @@ def files(trained, tmp_path_factory):
 
 
 class Pipes:
-    """Files of the same names in another folder, each a pipe that some content is written to once."""
+    """Make pipes with the names of files in another folder; each delivers its content once."""
 
     def __init__(self, folder):
         self.folder, self.open = folder, []
@@ -119,7 +119,7 @@ READERS = ("eval", "rescore", "import", "ngram train", "ngram eval ARPA", "train
 
 @pytest.fixture(params=WAYS)
 def given(request, tmp_path):
-    """What puts some content where a command is told to read it."""
+    """Return a function that provides some content under the name that a command reads."""
     folder = tmp_path / "other"
     folder.mkdir()
     pipes = Pipes(folder)
@@ -134,7 +134,7 @@ def given(request, tmp_path):
 
 
 def figures(outcome, out):
-    """All that a command found, but for times, the places of files and what identifies a run."""
+    """Return the results of a command without times, paths and identifiers of runs."""
     left_out = ("environment", "run_id")
     assert outcome.code == 0, outcome
     last = outcome.out.splitlines()[-1]
@@ -157,7 +157,7 @@ def _arrays(model):
 
 @pytest.fixture(scope="module")
 def plain():
-    """What commands find in plain files, by name; each is run once."""
+    """Return a function that runs a command on plain files, once for each name, and returns its results."""
     return {}
 
 
@@ -196,7 +196,7 @@ def test_configurations_of_aot(source, mark, given):
 
 
 def in_bash(command):
-    """The last line that a command in bash prints, as JSON."""
+    """Run a command in bash, and return its last line as JSON."""
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {key: value for key, value in json.loads(done.stdout.splitlines()[-1]).items() if key != "data"}

@@ -1,4 +1,4 @@
-"""``rnnlm-jax rescore``, as a user gives it."""
+"""``rnnlm-jax rescore``: results and errors."""
 
 import json
 import math
@@ -110,7 +110,7 @@ the dog ran to the mat and the cat sat on a dog
 
 
 def corrupted(seed, name, repeats=5, size=12):
-    """A list of sentences with words exchanged, acoustic scores that are mostly noise, and references."""
+    """Return a list of sentences with exchanged words and noisy acoustic scores, and its references."""
     rng = random.Random(seed)
     words = sorted({word for line in SENTENCES for word in line.split()})
     lines, references = [], []
@@ -166,7 +166,7 @@ def test_tuned_weights_make_fewer_word_errors_on_other_sentences(trained, model,
         (["--ngram", "nowhere", "--ngram-weight", "2"], "--ngram-weight must be between 0 and 1"),
         (["--ngram", "nowhere"], "no model at nowhere"),
         (["--scores", "REF"], "has scores of its own"),
-        (["--tune", "LIST"], "--tune needs to know what was said"),
+        (["--tune", "LIST"], "--tune needs the correct texts"),
         (["--tune-references", "REF"], "give it with --tune"),
         (["--tune", "LIST", "--references", "REF", "--lm-weight", "1", "--word-penalty", "0"], "no weight to tune"),
         (["--tune", "OTHER", "--references", "REF"], "2 utterances of"),
@@ -178,7 +178,7 @@ def test_tuned_weights_make_fewer_word_errors_on_other_sentences(trained, model,
         (["--json", "file.txt"], "must end in .json"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(model, lists, refuse, options, saying, monkeypatch):
+def test_impossible_options_are_refused(model, lists, refuse, options, saying, monkeypatch):
     monkeypatch.chdir(lists)
     (lists / "some").write_text("u1\tthe cat\n")
     (lists / "other").write_text(LIST.replace("u1", "v1").replace("u2", "v2"))
@@ -199,7 +199,7 @@ def test_what_cannot_be_is_refused_in_one_line(model, lists, refuse, options, sa
         ("", "is empty"),
     ],
 )
-def test_what_is_no_list_is_refused_and_nothing_written(model, lists, refuse, text, saying):
+def test_a_bad_list_is_refused_and_nothing_written(model, lists, refuse, text, saying):
     (lists / "list").write_text(text)
     before = everything(lists)
     refuse("rescore", model, "--nbest", lists / "list", "--out", lists / "best", saying=saying)

@@ -1,4 +1,4 @@
-"""The command line, asked to stop: its exit code, its one line, and nothing lost."""
+"""SIGTERM during a command: the exit code, the message of one line, and no loss of results."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def test_an_evaluation_that_is_terminated(corpus, run, rnnlm, monkeypatch):
 
 
 def test_one_command_begins_a_run_and_goes_on_with_it(corpus, tmp_path, rnnlm):
-    """What the script of a job scheduler wants; it may also ask for more epochs."""
+    """--resume-or-start, for scripts of a job scheduler; they may also change the number of epochs."""
     whole, run = tmp_path / "whole", tmp_path / "run"
     words = ["train", *TINY, "--log-every=1", f"--data={corpus}"]
     with jax.enable_x64(False):

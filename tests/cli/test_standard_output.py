@@ -1,4 +1,4 @@
-"""``-`` as the name of a file to write is standard output, in every command, and that stands there alone."""
+"""``-`` as the name of a file to write is standard output, which then contains nothing else."""
 
 import json
 import os
@@ -38,7 +38,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_text_is_printed_alone(name, folder, rnnlm):
+def test_only_the_written_text_is_printed(name, folder, rnnlm):
     words, option = TEXTS[name]
     to_file = rnnlm(*words.split(), option, "file")
     printed = rnnlm(*words.split(), option, "-")
@@ -65,7 +65,7 @@ def test_a_text_is_printed_alone(name, folder, rnnlm):
         "export RUN --format safetensors --out - --json",
     ],
 )
-def test_one_thing_is_printed_at_most(words, folder, trained, refuse):
+def test_two_results_on_standard_output_are_refused(words, folder, trained, refuse):
     message = refuse(*[trained if word == "RUN" else word for word in words.split()], saying="give")
     assert any(said in message for said in ("standard output", "same file", "both print"))
     assert not (folder / "-").exists()
@@ -81,7 +81,7 @@ def test_one_thing_is_printed_at_most(words, folder, trained, refuse):
         "bench --out -",
     ],
 )
-def test_no_folder_is_called_so(words, folder, trained, refuse):
+def test_a_folder_named_like_standard_output_is_refused(words, folder, trained, refuse):
     refuse(*[trained if word == "RUN" else word for word in words.split()], saying="standard output")
     assert not (folder / "-").exists()
 
@@ -92,7 +92,7 @@ def test_json_comes_last(folder, rnnlm):
     assert not (folder / "-").exists()
 
 
-def test_models_go_from_command_to_command(folder, trained, corpus):
+def test_models_are_piped_from_command_to_command(folder, trained, corpus):
     program = shlex.join(PROGRAM)
 
     def in_bash(command):

@@ -1,4 +1,4 @@
-"""A run of subwords on the command line: trained, resumed, measured per token, word and character, and compared."""
+"""A run of subwords: training, resuming, perplexities per token, word and character, and comparison."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def _types():
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    """A text with words that training text lacks."""
+    """A text with words that the training text lacks."""
     path = tmp_path_factory.mktemp("texts") / "other.txt"
     path.write_text("\n".join(OTHER) + "\n")
     return path
@@ -35,7 +35,7 @@ def other(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_of_subwords(corpus, tmp_path_factory):
-    """A run that all may read and none may write."""
+    """A run that tests may read but not write."""
     from rnnlm_jax.cli.main import main
 
     path = tmp_path_factory.mktemp("subwords") / "sub"
@@ -129,25 +129,25 @@ def test_models_that_cut_a_text_differently(run_of_subwords, corpus, other, tmp_
 
 
 def test_text_that_does_not_come_back_is_told_everywhere(run_of_subwords, corpus, tmp_path, rnnlm):
-    """By a tokenizer that makes letters small, whose model then has less to tell."""
+    """A tokenizer that lowercases text loses information, so that figures are of an easier text."""
     tokenizer = json.loads(Vocabulary.load(RunFolder(run_of_subwords).vocabulary).tokenizer)
     small = tmp_path / "small.json"
     small.write_text(json.dumps(tokenizer | {"normalizer": {"type": "Lowercase"}}))
     data, model = tmp_path / "Capitals.txt", tmp_path / "small.model"
     data.write_text("".join(f"{line.title()}\n" for line in LINES * 8))
-    told = "lines do NOT come back from their tokens"
+    reported = "lines do NOT come back from their tokens"
     assert rnnlm("ngram", "train", corpus, "--tokenizer", small, "--order", "2", "--out", model).code == 0
-    assert told not in rnnlm("ngram", "eval", model, "--data", corpus).out
+    assert reported not in rnnlm("ngram", "eval", model, "--data", corpus).out
     outcome = rnnlm("ngram", "eval", model, "--data", data, "--json")
-    assert f"32 {told}" in outcome.out and last_line(outcome)["lossy_lines"] == 32  # one in five is empty
-    assert f"32 {told}" in rnnlm("compare", model, "--data", data).out
+    assert f"32 {reported}" in outcome.out and last_line(outcome)["lossy_lines"] == 32  # one in five is empty
+    assert f"32 {reported}" in rnnlm("compare", model, "--data", data).out
     outcome = rnnlm("train", *TINY, "--tokenizer", small, "--data", data, "--run", tmp_path / "run")
     assert "note: 32 lines do not come back from their tokens" in outcome.out
     results = json.loads(RunFolder(tmp_path / "run").results.read_text())
     assert results["test"]["open_vocabulary"] is False and results["test"]["oov"] == 0
 
 
-def test_what_cannot_be(corpus, run_of_subwords, tmp_path, refuse):
+def test_impossible_options_are_refused(corpus, run_of_subwords, tmp_path, refuse):
     before = everything(run_of_subwords)
     train = ["train", *TINY, "--data", corpus, "--run", tmp_path / "run"]
     file = RunFolder(run_of_subwords).vocabulary

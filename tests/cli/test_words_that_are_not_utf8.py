@@ -1,4 +1,4 @@
-"""Words of the command line that are not UTF-8, and halves of surrogate pairs in what commands read."""
+"""Command-line arguments that are not UTF-8, and halves of surrogate pairs in files."""
 
 import json
 import os
@@ -15,7 +15,7 @@ NOT_UTF8 = os.fsdecode(b"the caf\xe9")
 
 @pytest.fixture(scope="module")
 def bytes_run(corpus, tmp_path_factory):
-    """A run of bytes, which all may read and none may write."""
+    """A run of bytes, which tests may read but not write."""
     run = tmp_path_factory.mktemp("bytes") / "run"
     assert main(["train", *TINY, "--level", "byte", "--data", str(corpus), "--run", str(run)]) == 0
     return run

@@ -1,4 +1,4 @@
-"""The One Billion Word models: as many parameters as the papers say, and each of them trains at a small size."""
+"""The One Billion Word models have the published numbers of parameters, and train at a small size."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from rnnlm_jax.presets import preset
 from rnnlm_jax.training.train import train
 from tests.training.tiny import text
 
-#: What makes models small, options of their input and output layers: one for each output layer, and the characters.
+#: Preset -> changes that make it small: one preset for each output layer, and one with character inputs.
 SMALL = {
     "lm1b/rnn-blackout": {"output_options": (("num_samples", 4), ("power", 0.1))},
     "lm1b/rnn-maxent": {"output_options": (("order", 9), ("table_size", 4096))},
@@ -22,12 +22,12 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", [name for name, (published, _) in PUBLISHED.items() if published])
-def test_as_many_parameters_as_published(name):
+def test_the_number_of_parameters_is_the_published_one(name):
     assert parameters(name) == pytest.approx(1e6 * PUBLISHED[name][0], rel=0.02)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_it_trains_at_a_small_size(tmp_path, name):
+def test_the_preset_trains_at_a_small_size(tmp_path, name):
     (tmp_path / "text.txt").write_text(text())
     config = preset(name)
     options = (("projection_size", 3),) if config.model.cell == "lstm-projected" else ()

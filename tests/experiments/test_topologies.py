@@ -1,4 +1,4 @@
-"""The slices that the One Billion Word models are said to fit on: each step is compiled for its own."""
+"""The training steps of the One Billion Word models fit on their TPU slices."""
 
 import importlib.util
 
@@ -8,13 +8,13 @@ from experiments.perplexity_table.topologies import CLAIMS, compiled, main
 from rnnlm_jax.presets import PRESETS
 
 
-def test_slices_are_of_presets(capsys):
+def test_every_slice_is_of_a_preset(capsys):
     assert set(CLAIMS) <= {name for name in PRESETS if name.startswith("lm1b/")}
     assert main(["lm1b/none"]) == 2
-    assert "no slice is claimed for lm1b/none" in capsys.readouterr().err
+    assert "lm1b/none has no slice" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'rnnlm_jax[aot]'")
 @pytest.mark.parametrize("name", CLAIMS)
-def test_it_compiles_and_fits(name):
+def test_the_step_compiles_and_fits(name):
     assert compiled(name).fits

@@ -15,7 +15,7 @@ import rnnlm_jax
 from rnnlm_jax import UserError
 from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cells.combinators import Stack
-from rnnlm_jax.cli.failures import describe
+from rnnlm_jax.cli.error_messages import describe
 from rnnlm_jax.config import Config, ModelConfig, replace
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder

@@ -1,1 +1,1 @@
-"""How things are measured: compiled first, compared before they are timed, timed in turn."""
+"""How candidates are measured: compiled first, compared with each other, then timed in turn."""

@@ -1,4 +1,4 @@
-"""A layer as a JAX function, ours or a peer's: its forward pass, and its gradient, as subjects."""
+"""A layer as a JAX function, of this library or a peer: its forward pass and its gradient, as candidates."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,30 +9,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Tree
-from rnnlm_jax.benchmarking.measure.program import compile_program
-from rnnlm_jax.benchmarking.measure.subject import Numbers, Subject
+from rnnlm_jax.benchmarking.measure.candidate import Candidate, Numbers
+from rnnlm_jax.benchmarking.measure.compiled_program import compile_program
 
+#: The jobs of a layer.
 FORWARD, BACKWARD = "forward", "forward+backward"
 
 
 @dataclass(frozen=True)
 class JaxLayer:
-    """``apply(params, inputs) -> outputs`` in a library's own layout."""
+    """A layer, ``apply(params, inputs) -> outputs``, in a library's own layout."""
 
     name: str
     apply: Callable[[Tree, Array], Array]
     params: Tree
     inputs: Array
     named: Callable[[Tree], Mapping[str, Any]]
-    """Gradients of its parameters by the names and in the layout of ours."""
+    """Converts gradients of the parameters to this library's names and layout."""
     batch_first: bool = False
     """Whether inputs and outputs are ``[B, T, ·]``."""
 
-    def subject(self, job: str) -> Subject:
-        """The forward pass, or the gradient of ``Σ h²`` with respect to parameters and inputs, compiled."""
+    def candidate(self, job: str) -> Candidate:
+        """Return the compiled forward pass, or gradient of ``Σ h²`` with respect to parameters and inputs."""
         function = self.apply if job == FORWARD else jax.grad(self._loss, argnums=(0, 1))
         program = compile_program(function, self.params, self.inputs)
-        return Subject(
+        return Candidate(
             name=self.name,
             call=lambda: program.call(self.params, self.inputs),
             numbers=self._outputs if job == FORWARD else self._gradients,

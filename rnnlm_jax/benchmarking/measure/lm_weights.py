@@ -1,24 +1,24 @@
-"""The weights of an LSTM language model as plain arrays, in a layout that every library's file can read."""
+"""The weights of an LSTM language model as plain arrays, in a layout that the code for every library reads."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.benchmarking.measure.subject import Numbers
+from rnnlm_jax.benchmarking.measure.candidate import Numbers
 
 
 class LMWeights(NamedTuple):
-    """Embedding ``[V, H]``, per layer ``w_x``, ``w_h``, ``b`` with gates i, f, g, o, and the output layer."""
+    """Embedding ``[V, H]``; ``w_x``, ``w_h``, ``b`` of each layer, with gates i, f, g, o; and the output layer."""
 
     embedding: Any
     layers: tuple[Mapping[str, Any], ...]
     output_w: Any | None
-    """``[H, V]``; None where it is the embedding, transposed."""
+    """``[H, V]``; None if it is the embedding, transposed."""
     output_b: Any
 
     def named(self) -> dict[str, np.ndarray]:
-        """Every array by name."""
+        """Return every array by name."""
         named = {"embedding": self.embedding, "the output bias": self.output_b}
         for k, layer in enumerate(self.layers):
             named |= {f"{name} of layer {k + 1}": array for name, array in layer.items()}
@@ -27,11 +27,11 @@ class LMWeights(NamedTuple):
         return {name: np.asarray(array) for name, array in named.items()}
 
 
-def changes(loss: Any, before: LMWeights, after: LMWeights) -> Numbers:
-    """What a training step did: its loss, and by how much each array changed.
+def changes(loss: Any, *, before: LMWeights, after: LMWeights) -> Numbers:
+    """Return the loss of a training step, and the change of each array.
 
-    The change, not the array: that stays nearly what it was, even if no gradient arrives.
+    The change, not the array itself: that stays nearly equal even if it gets no gradient.
     """
     old = before.named()
-    moved = {f"the step of {name}": np.asarray(array, np.float64) - old[name] for name, array in after.named().items()}
-    return moved | {"the loss": np.asarray(loss)}
+    steps = {f"the step of {name}": np.asarray(array, np.float64) - old[name] for name, array in after.named().items()}
+    return steps | {"the loss": np.asarray(loss)}

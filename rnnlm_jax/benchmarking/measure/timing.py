@@ -1,4 +1,4 @@
-"""Honest timing: compiled first, blocked on the timed result, candidates interleaved, median with spread."""
+"""Timing of candidates in turn: each call is waited for; medians and quartiles are reported."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-#: Seconds of untimed calls before each timed one. Threads of the library before may still spin, waiting for work of
-#: their own, and what it left in the caches is not ours.
+#: Seconds of untimed calls before each timed one: threads of the previous library may still spin, and its arrays fill
+#: the processor's caches.
 SETTLING = 0.01
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: of the first call, and quartiles of the later ones."""
+    """Seconds of the first call, and median and quartiles of the later ones."""
 
     first: float
     median: float
@@ -24,7 +24,7 @@ class Timing:
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that one call takes until its result is there, and the result."""
+    """Call a function; return the seconds until its result is computed, and the result."""
     start = time.perf_counter()
     result = jax.block_until_ready(run())
     return time.perf_counter() - start, result
@@ -33,12 +33,12 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
 def interleave(
     candidates: Mapping[str, Callable[[], Any]], repeats: int, firsts: Mapping[str, float] | None = None
 ) -> dict[str, Timing]:
-    """Time functions in turn, A B A B …, so that a machine whose speed drifts is fair to all.
+    """Time functions in turn, A B A B …, so that changes of the machine's speed affect all alike.
 
     Args:
-        candidates: by name.
-        repeats: timed calls of each; before each of them the same function runs untimed for ``SETTLING`` seconds.
-        firsts: seconds of each first call, where they have been made already.
+        candidates: functions by name.
+        repeats: timed calls of each; before each, the same function runs untimed for ``SETTLING`` seconds.
+        firsts: seconds of the first calls, if they have been made already.
     """
     first = dict(firsts) if firsts is not None else {name: timed(run)[0] for name, run in candidates.items()}
     times: dict[str, list[float]] = {name: [] for name in candidates}

@@ -1,19 +1,68 @@
-"""Other libraries, each in files of its own that alone import it, and only when it takes part."""
+"""Other libraries doing the same work. Each has files of its own, which alone import it, when it takes part."""
 
 import functools
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, cast
 
-from rnnlm_jax.errors import UserError
+import numpy as np
+
+from rnnlm_jax.benchmarking.measure.candidate import Candidate
+from rnnlm_jax.benchmarking.measure.lm_weights import LMWeights
+from rnnlm_jax.errors import ArgumentError
 
 PACKAGE = "rnnlm_jax.benchmarking.peers"
 
 
+class PeerLayer(Protocol):
+    """A layer of a peer with our weights."""
+
+    def candidate(self, job: str) -> Candidate:
+        """Return the layer's forward pass, or its gradient, as a candidate."""
+        ...
+
+
+class LayerModule(Protocol):
+    """A module with a peer's layers."""
+
+    CELLS: tuple[str, ...]
+    """Names of the cells that the peer computes in the same way as this library."""
+
+    def layer(self, cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> PeerLayer:
+        """Return a layer.
+
+        Args:
+            cell: a name from ``CELLS``.
+            weights: parameters of our cell, by name.
+            xs: inputs, ``[T, B, D]``.
+            dtype: dtype of the matrix products.
+        """
+        ...
+
+
+class ModelModule(Protocol):
+    """A module with a peer's language model; some lack ``training_step``."""
+
+    def training_step(
+        self, weights: LMWeights, tokens: np.ndarray, *, rate: float, clip_norm: float, dtype: str
+    ) -> Candidate:
+        """Return a step of SGD on ``tokens [T + 1, B]`` with gradients clipped by their global norm."""
+        ...
+
+    def scoring(self, weights: LMWeights, text: np.ndarray, dtype: str) -> Candidate:
+        """Return the computation of the nats of ``text [T]``; its first token follows token 0."""
+        ...
+
+    def sampling(self, weights: LMWeights, steps: int, checked: np.ndarray, *, dtype: str) -> Candidate:
+        """Return the drawing of ``steps`` tokens after token 0; its numbers are log-probabilities after ``checked``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Peer:
-    """Where a peer is: what to import, and our files that speak its language."""
+    """Another library: the module to import, its distribution, and our modules that use it."""
 
     library: str
     distribution: str
@@ -22,18 +71,26 @@ class Peer:
 
     @property
     def installed(self) -> bool:
-        """Whether its library can be imported here."""
+        """Whether the library can be imported."""
         return importlib.util.find_spec(self.library) is not None
 
     @property
-    def layers(self) -> Any:
-        """The module with ``CELLS`` and ``layer(cell, weights, xs, dtype)``."""
-        return importlib.import_module(f"{PACKAGE}.{self.layer_module}")
+    def layers(self) -> LayerModule:
+        """The module with the peer's layers."""
+        return cast(LayerModule, importlib.import_module(f"{PACKAGE}.{self.layer_module}"))
 
     @property
-    def models(self) -> Any | None:
-        """The module with its language model, if it takes part in that."""
-        return None if self.model_module is None else importlib.import_module(f"{PACKAGE}.{self.model_module}")
+    def models(self) -> ModelModule | None:
+        """The module with the peer's language model, if it has one."""
+        if self.model_module is None:
+            return None
+        return cast(ModelModule, importlib.import_module(f"{PACKAGE}.{self.model_module}"))
+
+    def require_models(self) -> ModelModule:
+        """Return the module with the peer's language model, which it must have."""
+        models = self.models
+        assert models is not None
+        return models
 
 
 PEERS = {
@@ -48,11 +105,11 @@ PEERS = {
 
 @functools.cache
 def load(name: str) -> Peer:
-    """The peer of that name.
+    """Return the peer of that name.
 
     Raises:
-        UserError: if there is none.
+        ArgumentError: for an unknown name.
     """
     if name not in PEERS:
-        raise UserError(f"unknown peer {name!r}: choose among {', '.join(PEERS)}, or all or none")
+        raise ArgumentError(f"unknown peer {name!r}: choose among {', '.join(PEERS)}, or all or none")
     return PEERS[name]

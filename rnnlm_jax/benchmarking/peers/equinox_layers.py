@@ -1,4 +1,4 @@
-"""equinox: ``jax.lax.scan`` over its cell, ``jax.vmap`` over sequences, as its users write it."""
+"""equinox: ``jax.lax.scan`` over its cell, ``jax.vmap`` over sequences, as its documentation shows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from rnnlm_jax.benchmarking.measure.jax_layer import JaxLayer
 CELLS = ("lstm", "gru")
 
 
-def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str) -> JaxLayer:
-    """A layer with our weights: gates in our order, matrices transposed, the GRU's candidate bias apart."""
+def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> JaxLayer:
+    """Return a layer with our weights: gates in our order, matrices transposed, the GRU's candidate bias apart."""
     module = make_cell(cell, weights, dtype)
     params, static = eqx.partition(module, eqx.is_array)
     hidden = weights["w_h"].shape[0]
@@ -40,7 +40,7 @@ def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: s
 
 
 def make_cell(cell: str, weights: Mapping[str, np.ndarray], dtype: str) -> Any:
-    """Its cell with our weights."""
+    """Return equinox's cell with our weights."""
     inputs, hidden = weights["w_x"].shape[0], weights["w_h"].shape[0]
     kind = {"lstm": eqx.nn.LSTMCell, "gru": eqx.nn.GRUCell}[cell]
     shapes = eqx.filter_eval_shape(kind, inputs, hidden, key=jax.random.key(0))

@@ -1,4 +1,4 @@
-"""equinox: an LSTM language model as its users write it, scored with and sampled from."""
+"""equinox: an LSTM language model as its documentation shows, scored and sampled."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.benchmarking.measure.candidate import Candidate
 from rnnlm_jax.benchmarking.measure.lm_weights import LMWeights
-from rnnlm_jax.benchmarking.measure.subject import Subject
 from rnnlm_jax.benchmarking.peers import jax_inference
 from rnnlm_jax.benchmarking.peers.equinox_layers import make_cell
 
@@ -23,7 +23,7 @@ class Model(eqx.Module):
     output: Any
 
     def __call__(self, states: Any, token: jax.Array) -> tuple[Any, jax.Array]:
-        """One step: the states after a token, and the top layer's output."""
+        """Return the states after a token, and the top layer's output."""
         x, after = self.embedding(token), []
         for cell, state in zip(self.cells, states, strict=True):
             after.append(cell(x, state))
@@ -32,7 +32,7 @@ class Model(eqx.Module):
 
 
 def _parts(weights: LMWeights, dtype: str) -> tuple[Any, Any, Any]:
-    """The model's arrays, what else it is, and its initial states."""
+    """Return the model's arrays, its static part, and its initial states."""
     size, hidden = weights.embedding.shape
     matrix = weights.embedding if weights.output_w is None else weights.output_w.T
     linear = eqx.filter_eval_shape(eqx.nn.Linear, hidden, size, key=jax.random.key(0))
@@ -47,19 +47,19 @@ def _parts(weights: LMWeights, dtype: str) -> tuple[Any, Any, Any]:
     return *eqx.partition(model, eqx.is_array), tuple((zero, zero) for _ in weights.layers)
 
 
-def scoring(weights: LMWeights, text: np.ndarray, dtype: str) -> Subject:
-    """The nats of a text: one scan for all layers, then the output layer over all of time."""
+def scoring(weights: LMWeights, text: np.ndarray, dtype: str) -> Candidate:
+    """Score with one scan for all layers, then the output layer for all steps at once."""
     arrays, static, states = _parts(weights, dtype)
 
     def logits_of(arrays: Any, tokens: jax.Array) -> jax.Array:
         model = eqx.combine(arrays, static)
         return jax.vmap(model.output)(jax.lax.scan(lambda states, token: model(states, token), states, tokens)[1])
 
-    return jax_inference.scoring(NAME, logits_of, arrays, text)
+    return jax_inference.scoring(NAME, logits_of, arrays, text=text)
 
 
-def sampling(weights: LMWeights, steps: int, checked: np.ndarray, dtype: str) -> Subject:
-    """Tokens drawn one after the other."""
+def sampling(weights: LMWeights, steps: int, checked: np.ndarray, *, dtype: str) -> Candidate:
+    """Sample with one scan over tokens."""
     arrays, static, states = _parts(weights, dtype)
 
     def step(arrays: Any, states: Any, token: jax.Array) -> tuple[Any, jax.Array]:
@@ -67,4 +67,4 @@ def sampling(weights: LMWeights, steps: int, checked: np.ndarray, dtype: str) ->
         states, h = model(states, token)
         return states, model.output(h)
 
-    return jax_inference.sampling(NAME, step, arrays, states, steps, checked)
+    return jax_inference.sampling(NAME, step, arrays, state=states, steps=steps, checked=checked)

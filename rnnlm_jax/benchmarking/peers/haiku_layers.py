@@ -1,6 +1,6 @@
 """haiku: ``hk.dynamic_unroll`` of its LSTM, time first.
 
-Its GRU resets before the product, and its simple network is one of relus: other functions, which do not take part.
+Its GRU resets before the product, and its simple network uses relu: they are other functions and are not compared.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from rnnlm_jax.benchmarking.measure.jax_layer import JaxLayer
 CELLS = ("lstm",)
 
 
-def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str) -> JaxLayer:
-    """A layer with our weights: one matrix for inputs and state, gates i, g, f, o, and one added to the forget gate."""
+def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> JaxLayer:
+    """Return a layer with our weights: one matrix for inputs and state, gates i, g, f, o, and f + 1."""
     assert cell == "lstm"
     hidden = weights["w_h"].shape[0]
     shift = np.repeat(np.array([0, 1, 0, 0], np.float32), hidden)
@@ -43,6 +43,6 @@ def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: s
 
 
 def _swap(array: np.ndarray) -> np.ndarray:
-    """The two gates in the middle exchanged: i, f, g, o to i, g, f, o, and back."""
+    """Exchange the two gates in the middle: i, f, g, o to i, g, f, o, and back."""
     i, f, g, o = np.split(array, 4, axis=-1)
     return np.concatenate([i, g, f, o], axis=-1)

@@ -1,4 +1,4 @@
-"""Scoring and sampling for peers that are JAX: compiled, the loop over tokens a ``lax.scan``."""
+"""Scoring and sampling with peers that use JAX: compiled, with ``lax.scan`` over tokens."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Tree
-from rnnlm_jax.benchmarking.measure.program import compile_program
-from rnnlm_jax.benchmarking.measure.subject import Subject
+from rnnlm_jax.benchmarking.measure.candidate import Candidate
+from rnnlm_jax.benchmarking.measure.compiled_program import compile_program
 
 
-def scoring(name: str, logits_of: Callable[[Tree, Array], Array], params: Tree, text: np.ndarray) -> Subject:
-    """The nats of a text, where ``logits_of(params, tokens[T]) -> [T, V]``; the first token follows token 0."""
+def scoring(name: str, logits_of: Callable[[Tree, Array], Array], params: Tree, *, text: np.ndarray) -> Candidate:
+    """Return the computation of a text's nats, for ``logits_of(params, tokens[T]) -> [T, V]``; see ``ModelModule``."""
     inputs, targets = jnp.asarray(np.append(0, text[:-1]).astype(np.int32)), jnp.asarray(text)
 
     def nats(params: Tree, inputs: Array, targets: Array) -> Array:
@@ -24,7 +24,7 @@ def scoring(name: str, logits_of: Callable[[Tree, Array], Array], params: Tree, 
     def call() -> float:
         return float(program.call(params, inputs, targets))
 
-    return Subject(
+    return Candidate(
         name, call, lambda found: {"the nats": np.asarray(found)}, program.compile_seconds, program.memory_bytes
     )
 
@@ -33,11 +33,12 @@ def sampling(
     name: str,
     step: Callable[[Tree, Tree, Array], tuple[Tree, Array]],
     params: Tree,
+    *,
     state: Tree,
     steps: int,
     checked: np.ndarray,
-) -> Subject:
-    """Tokens drawn one after the other after token 0, where ``step(params, state, token) -> (state, logits[V])``."""
+) -> Candidate:
+    """Return the drawing of tokens, for ``step(params, state, token) -> (state, logits[V])``; see ``ModelModule``."""
 
     def draw(params: Tree, key: Array) -> Array:
         def body(carry: tuple[Tree, Array], key: Array) -> tuple[tuple[Tree, Array], Array]:
@@ -57,4 +58,4 @@ def sampling(
         scanned = jax.jit(lambda tokens: jax.lax.scan(lambda s, t: step(params, s, t), state, tokens)[1])
         return {"a log-probability": np.asarray(jax.nn.log_softmax(scanned(jnp.asarray(checked)).astype(jnp.float32)))}
 
-    return Subject(name, call, numbers, program.compile_seconds, program.memory_bytes)
+    return Candidate(name, call, numbers, program.compile_seconds, program.memory_bytes)

@@ -1,4 +1,4 @@
-"""keras with JAX behind it: its layers through ``stateless_call``, sequences first, as it wants them."""
+"""keras on JAX: its layers through ``stateless_call``, in its layout ``[B, T, ·]``."""
 
 import os
 from collections.abc import Mapping
@@ -9,29 +9,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.benchmarking.measure.jax_layer import JaxLayer
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError
 
-os.environ["KERAS_BACKEND"] = "jax"  # it is read when keras is imported
+os.environ["KERAS_BACKEND"] = "jax"  # read when keras is imported
 
 import keras  # pyright: ignore[reportMissingImports]
 
 CELLS = ("lstm", "gru", "elman-tanh")
 
 
-def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str) -> JaxLayer:
-    """A layer with our weights: gates i, f, g, o as ours, but z, r, n in the GRU, whose two biases are a matrix.
+def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> JaxLayer:
+    """Return a layer with our weights: gates i, f, g, o as ours, but z, r, n in the GRU, whose two biases are a matrix.
 
     Raises:
-        UserError: if keras was imported with another back end before.
+        ConfigError: if keras was imported with another backend before.
     """
     if keras.backend.backend() != "jax":
-        raise UserError(f"keras runs on {keras.backend.backend()} here: set KERAS_BACKEND=jax, or leave keras out")
+        raise ConfigError(f"keras runs on {keras.backend.backend()} here: set KERAS_BACKEND=jax, or leave keras out")
     kind = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "elman-tanh": keras.layers.SimpleRNN}[cell]
     module = kind(
         weights["w_h"].shape[0],
         return_sequences=True,
-        dtype=dtype,  # its GRU cannot be run with the policy mixed_bfloat16
-        kernel_initializer="zeros",  # ours follow
+        dtype=dtype,  # its GRU fails with the policy mixed_bfloat16
+        kernel_initializer="zeros",  # replaced by our weights
         recurrent_initializer="zeros",
     )
     inputs = jnp.asarray(np.ascontiguousarray(np.swapaxes(xs, 0, 1)), dtype)
@@ -54,6 +54,6 @@ def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: s
 
 
 def _swap_first_two(array: np.ndarray) -> np.ndarray:
-    """Gates r, z, n to z, r, n, and back."""
+    """Exchange the first two gates: r, z, n to z, r, n, and back."""
     r, z, n = np.split(array, 3, axis=-1)
     return np.concatenate([z, r, n], axis=-1)

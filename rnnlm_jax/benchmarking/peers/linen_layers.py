@@ -12,15 +12,15 @@ from rnnlm_jax.benchmarking.measure.jax_layer import JaxLayer
 CELLS = ("lstm", "gru", "elman-tanh")
 
 
-def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str) -> JaxLayer:
-    """A layer with our weights.
+def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> JaxLayer:
+    """Return a layer with our weights.
 
     Its LSTM has a kernel and, on the recurrent side, a bias for each gate i, f, g, o; its GRU resets after the product,
     with the input's bias on each gate and the recurrent one on the candidate alone.
     """
     hidden = weights["w_h"].shape[1] // GATES[cell]
     kind: Any = {"lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell, "elman-tanh": nn.SimpleCell}[cell]
-    state = dtype if cell == "elman-tanh" else "float32"  # whose simple cell cannot keep a wider one
+    state = dtype if cell == "elman-tanh" else "float32"  # the simple cell cannot keep a wider state
     rnn: Any = nn.RNN(kind(hidden, dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(state)), time_major=True)
     return JaxLayer(
         name="flax-linen",
@@ -35,7 +35,7 @@ GATES = {"lstm": 4, "gru": 3, "elman-tanh": 1}
 
 
 def lstm_to_theirs(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Our LSTM's weights as ``OptimizedLSTMCell`` has them."""
+    """Return our LSTM's weights in the layout of ``OptimizedLSTMCell``."""
     cell = {}
     for gate, w_x, w_h, b in zip("ifgo", *(_split(weights[name], 4) for name in ("w_x", "w_h", "b")), strict=True):
         cell |= {f"i{gate}": {"kernel": w_x}, f"h{gate}": {"kernel": w_h, "bias": b}}
@@ -43,7 +43,7 @@ def lstm_to_theirs(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lstm_to_ours(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """And back."""
+    """Return the weights of an ``OptimizedLSTMCell`` in our layout."""
     return {
         "w_x": _join([cell[f"i{gate}"]["kernel"] for gate in "ifgo"]),
         "w_h": _join([cell[f"h{gate}"]["kernel"] for gate in "ifgo"]),

@@ -12,15 +12,15 @@ from rnnlm_jax.benchmarking.measure.jax_layer import JaxLayer
 CELLS = ("lstm", "gru", "elman-tanh")
 
 
-def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str) -> JaxLayer:
-    """A layer with our weights.
+def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> JaxLayer:
+    """Return a layer with our weights.
 
-    Its gates have our order. Its LSTM has the bias on the recurrent side, the others on the input's; its GRU has no
-    recurrent candidate bias, which must be zero.
+    Its gates have our order. Its LSTM has the bias on the recurrent side, the other cells on the input side; its GRU
+    has no recurrent candidate bias, so ours must be zero.
     """
     inputs, hidden = weights["w_x"].shape[0], weights["w_h"].shape[0]
     kind: Any = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "elman-tanh": nnx.SimpleCell}[cell]
-    state = dtype if cell == "elman-tanh" else "float32"  # whose simple cell cannot keep a wider one
+    state = dtype if cell == "elman-tanh" else "float32"  # the simple cell cannot keep a wider state
     types = {"dtype": jnp.dtype(dtype), "param_dtype": jnp.dtype(state)}
     rnn = nnx.RNN(kind(inputs, hidden, **types, rngs=nnx.Rngs(0)), time_major=True)
     with_bias = "dense_h" if cell == "lstm" else "dense_i"

@@ -1,4 +1,4 @@
-"""Where torch runs: on the device that JAX runs on, if it can."""
+"""torch's device, the same as that of JAX if possible, and conversions of arrays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def device() -> Any:
-    """A GPU if JAX has one and torch sees one; its float32 products then are TF32, as JAX's are by default."""
+    """Return the GPU if both JAX and torch have one, with TF32 products as in JAX by default; else the CPU."""
     if jax.default_backend() == "gpu" and torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
@@ -20,22 +20,22 @@ def device() -> Any:
 
 
 def to_torch(array: Any, dtype: str = "float32") -> Any:
-    """An array as a tensor on the device."""
+    """Return an array as a tensor on the device."""
     return torch.tensor(np.asarray(array)).to(device(), DTYPES[dtype])
 
 
 def tokens_to_torch(array: Any) -> Any:
-    """Ids as a tensor on the device."""
+    """Return ids as a tensor on the device."""
     return torch.tensor(np.asarray(array, np.int64)).to(device())
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
-    """A tensor as a float32 array."""
+    """Return a tensor as a float32 array."""
     return tensor.detach().float().cpu().numpy()
 
 
 def blocking(run: Callable[[], Any]) -> Callable[[], Any]:
-    """The function, waiting for what it has begun on a GPU."""
+    """Return a function that waits until the GPU has finished its work."""
     if device().type == "cpu":
         return run
 
@@ -48,7 +48,7 @@ def blocking(run: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def describe() -> dict[str, Any]:
-    """Threads and device, to stand beside figures."""
+    """Return the number of threads and the device, for a record."""
     where = device()
     return {
         "torch threads": torch.get_num_threads(),

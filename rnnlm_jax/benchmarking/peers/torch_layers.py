@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
+from rnnlm_jax.benchmarking.measure.candidate import Candidate, Numbers
 from rnnlm_jax.benchmarking.measure.jax_layer import FORWARD
-from rnnlm_jax.benchmarking.measure.subject import Numbers, Subject
 from rnnlm_jax.benchmarking.peers.torch_device import DTYPES, blocking, device, to_numpy, to_torch
 
 CELLS = ("lstm", "gru", "elman-tanh")
@@ -16,10 +16,10 @@ CELLS = ("lstm", "gru", "elman-tanh")
 class TorchLayer:
     """A layer with our weights: matrices transposed, gates in our order, and two biases.
 
-    The input's bias takes ours; the recurrent one is zero, but for the GRU's candidate.
+    The input's bias is ours; the recurrent one is zero, except for the GRU's candidate.
     """
 
-    def __init__(self, cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str):
+    def __init__(self, cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str):
         inputs, hidden = weights["w_x"].shape[0], weights["w_h"].shape[0]
         kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "elman-tanh": torch.nn.RNN}[cell]
         self.cell = cell
@@ -34,12 +34,12 @@ class TorchLayer:
             self.module.bias_hh_l0.copy_(to_torch(recurrent_bias))
         self.xs = to_torch(xs, dtype)
 
-    def subject(self, job: str) -> Subject:
-        """The forward pass in inference mode, or the gradient of ``Σ h²`` with respect to parameters and inputs."""
+    def candidate(self, job: str) -> Candidate:
+        """Return the forward pass in inference mode, or the gradient of ``Σ h²`` by parameters and inputs."""
         if job == FORWARD:
-            return Subject("torch", blocking(self._forward), lambda hs: {"the output": to_numpy(hs)})
+            return Candidate("torch", blocking(self._forward), lambda hs: {"the output": to_numpy(hs)})
         self.xs.requires_grad_()
-        return Subject("torch", blocking(self._gradient), self._named)
+        return Candidate("torch", blocking(self._gradient), self._named)
 
     def _forward(self) -> Any:
         with torch.inference_mode():
@@ -63,6 +63,6 @@ class TorchLayer:
         return {f"the gradient of {name}": to_numpy(array) for name, array in arrays.items()}
 
 
-def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, dtype: str) -> TorchLayer:
-    """A layer with our weights."""
-    return TorchLayer(cell, weights, xs, dtype)
+def layer(cell: str, weights: Mapping[str, np.ndarray], xs: np.ndarray, *, dtype: str) -> TorchLayer:
+    """Return a layer with our weights."""
+    return TorchLayer(cell, weights, xs, dtype=dtype)

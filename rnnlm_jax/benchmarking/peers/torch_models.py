@@ -1,4 +1,4 @@
-"""torch: an LSTM language model as its users write it, trained, scored with and sampled from."""
+"""torch: an LSTM language model as its documentation shows, trained, scored and sampled."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
+from rnnlm_jax.benchmarking.measure.candidate import Candidate
 from rnnlm_jax.benchmarking.measure.lm_weights import LMWeights, changes
-from rnnlm_jax.benchmarking.measure.subject import Subject
 from rnnlm_jax.benchmarking.peers.torch_device import blocking, device, to_numpy, to_torch, tokens_to_torch
 
 
@@ -33,16 +33,16 @@ class Model(torch.nn.Module):
                 getattr(self.lstm, f"bias_ih_l{k}").copy_(to_torch(layer["b"]))
                 getattr(self.lstm, f"bias_hh_l{k}").zero_()
         for k in range(len(weights.layers)):
-            # The second bias is redundant, and together the two would learn twice as fast as one.
+            # The second bias is redundant: with two, their sum would learn at twice the rate.
             getattr(self.lstm, f"bias_hh_l{k}").requires_grad_(False)
 
     def forward(self, tokens: Any, state: Any = None) -> tuple[Any, Any]:
-        """Logits ``[T, B, V]`` and the state after the tokens."""
+        """Return logits ``[T, B, V]`` and the state after the tokens."""
         hs, state = self.lstm(self.embedding(tokens), state)
         return self.output(hs), state
 
     def weights(self) -> LMWeights:
-        """Its parameters in our layout."""
+        """Return the parameters in our layout."""
         lstm = self.lstm
         layers = tuple(
             {
@@ -57,54 +57,56 @@ class Model(torch.nn.Module):
         return LMWeights(to_numpy(self.embedding.weight), layers, output, to_numpy(self.output.bias))
 
 
-def _narrow(dtype: str) -> Any:
-    """Products in bfloat16 where that is asked for; parameters keep float32, as in our models."""
+def _autocast(dtype: str) -> Any:
+    """Within, compute products in bfloat16 if that is the dtype; parameters stay float32, as in our models."""
     return torch.autocast(device().type, torch.bfloat16, enabled=dtype == "bfloat16")
 
 
-def training_step(weights: LMWeights, tokens: np.ndarray, rate: float, clip_norm: float, dtype: str) -> Subject:
-    """Forward, backward, clip and update, the state carried from step to step."""
+def training_step(weights: LMWeights, tokens: np.ndarray, *, rate: float, clip_norm: float, dtype: str) -> Candidate:
+    """Train: forward, backward, clip and update, with the state kept from step to step."""
     model = Model(weights).to(device())
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(learnt, lr=rate)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=rate)
     inputs, targets = tokens_to_torch(tokens[:-1]), tokens_to_torch(tokens[1:])
     state: list[Any] = [None]
 
     def call() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        with _narrow(dtype):
+        with _autocast(dtype):
             logits, after = model(inputs, state[0])
             loss = functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets.view(-1))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(learnt, clip_norm)
+        torch.nn.utils.clip_grad_norm_(trained, clip_norm)
         optimizer.step()
         state[0] = tuple(part.detach() for part in after)
         return loss.detach()
 
-    return Subject("torch", blocking(call), lambda loss: changes(to_numpy(loss), weights, model.weights()))
+    return Candidate(
+        "torch", blocking(call), lambda loss: changes(to_numpy(loss), before=weights, after=model.weights())
+    )
 
 
-def scoring(weights: LMWeights, text: np.ndarray, dtype: str) -> Subject:
-    """The nats of a text, each token after those before it, the first after token 0."""
+def scoring(weights: LMWeights, text: np.ndarray, dtype: str) -> Candidate:
+    """Score with one pass over the text."""
     model = Model(weights).to(device())
     inputs, targets = tokens_to_torch(np.append(0, text[:-1])[:, None]), tokens_to_torch(text)
 
     def call() -> float:
-        with torch.inference_mode(), _narrow(dtype):
+        with torch.inference_mode(), _autocast(dtype):
             logits, _ = model(inputs)
             return functional.cross_entropy(logits[:, 0].float(), targets, reduction="sum").item()
 
-    return Subject("torch", blocking(call), lambda nats: {"the nats": np.asarray(nats)})
+    return Candidate("torch", blocking(call), lambda nats: {"the nats": np.asarray(nats)})
 
 
-def sampling(weights: LMWeights, steps: int, checked: np.ndarray, dtype: str) -> Subject:
-    """Tokens drawn one after the other, beginning after token 0."""
+def sampling(weights: LMWeights, steps: int, checked: np.ndarray, *, dtype: str) -> Candidate:
+    """Sample with a loop over tokens."""
     model = Model(weights).to(device())
     start = tokens_to_torch(np.zeros((1, 1), np.int64))
 
     def call() -> list[int]:
         token, state, drawn = start, None, []
-        with torch.inference_mode(), _narrow(dtype):
+        with torch.inference_mode(), _autocast(dtype):
             for _ in range(steps):
                 logits, state = model(token, state)
                 token = torch.multinomial(functional.softmax(logits[0].float(), dim=-1), 1)
@@ -113,10 +115,10 @@ def sampling(weights: LMWeights, steps: int, checked: np.ndarray, dtype: str) ->
 
     def numbers(drawn: list[int]) -> dict[str, np.ndarray]:
         state, rows = None, []
-        with torch.inference_mode(), _narrow(dtype):
+        with torch.inference_mode(), _autocast(dtype):
             for token in checked:
                 logits, state = model(start + int(token), state)
                 rows.append(functional.log_softmax(logits[0, 0].float(), dim=-1))
             return {"a log-probability": to_numpy(torch.stack(rows))}
 
-    return Subject("torch", blocking(call), numbers)
+    return Candidate("torch", blocking(call), numbers)

@@ -1,14 +1,15 @@
-"""``rnnlm-jax compare``."""
+"""``rnnlm-jax compare``: several models on one text, side by side."""
 
 import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnlm_jax.cli import dynamic_options
+from rnnlm_jax.cli.common_arguments import add_checkpoint, add_data, add_json_file
+from rnnlm_jax.cli.dynamic_options import add_dynamic_options, dynamic_settings, measure_scale
+from rnnlm_jax.cli.output_files import check_files, standard_output, write_json, write_output
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.cli.written_files import add_json_option, check_files, standard_output, write_json, write_output
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.evaluation.comparison import (
     ComparisonTable,
     DynamicRule,
@@ -25,57 +26,61 @@ from rnnlm_jax.evaluation.comparison import (
 )
 from rnnlm_jax.system.progress import token_bar
 
-#: What ``--mix`` mixes where no names are given.
+#: Value of ``--mix`` without names: a mixture of all models.
 ALL = "all"
-#: The name of the cache in tables and in ``--mix``.
+#: Name of the unigram cache in tables and in ``--mix``.
 CACHE = "cache"
+
+EXAMPLES = """\
+  rnnlm-jax compare runs/lstm runs/gru kn5.model --data ptb:test
+  rnnlm-jax compare runs/lstm kn5.model --data ptb:test --mix lstm,kn5 --cache --markdown table.md
+  rnnlm-jax compare runs/words runs/subwords --data test.txt --per-word"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of comparison."""
+    """Add the options of comparison."""
     parser.add_argument("models", nargs="+", metavar="RUN", help="folders of trained models, or files of n-gram models")
-    parser.add_argument("--data", required=True, metavar="FILE", help="a text file, or a split such as ptb:test")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds ptb/, wikitext-2/ … [$RNNLM_JAX_DATA]")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="of runs (default: best)")
+    add_data(parser)
+    add_checkpoint(parser)
     parser.add_argument(
+        "--per-word",
+        action="store_true",
+        help="for models with different vocabularies: perplexity per word and bits per character of the text",
+    )
+    parser.add_argument(
+        "--horizons", metavar="DIR", help="output of rnnlm-jax jacobians for the runs (default: searched in each run)"
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown; -: to standard output")
+    add_json_file(parser)
+    mixtures = parser.add_argument_group("mixtures")
+    mixtures.add_argument(
         "--mix",
         nargs="?",
         const=ALL,
         action="append",
         metavar="NAME,…",
-        help="add a mixture of models, by the last part of their paths, or of all; may be given several times",
+        help="add a mixture of these models, named by the last part of their paths, or of all; repeatable",
     )
-    parser.add_argument(
+    mixtures.add_argument(
         "--tune",
         metavar="FILE",
-        help="text to fit mixture weights on (default: CORPUS:valid where --data is CORPUS:test)",
+        help="text to fit the mixture weights on (default: CORPUS:valid where --data is CORPUS:test)",
     )
-    parser.add_argument(
-        "--cache", action="store_true", help=f"a unigram cache of the text so far, called {CACHE}, for mixtures"
+    mixtures.add_argument(
+        "--cache", action="store_true", help=f'add a unigram cache of the text so far, named "{CACHE}", to mixtures'
     )
-    parser.add_argument(
-        "--per-word",
-        action="store_true",
-        help="for models of different vocabularies: perplexity a word and bits a character of the text as it is, "
-        "however each model cuts it",
-    )
-    dynamic_options.add_arguments(parser)
-    parser.add_argument(
-        "--horizons", metavar="DIR", help="what jacobians --out wrote of the runs (default: found below a run's folder)"
-    )
-    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown; -: to standard output")
-    add_json_option(parser)
+    add_dynamic_options(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Score one text by every model, print a table sorted by perplexity, and write it where asked to."""
-    how = dynamic_options.settings(arguments)
+    """Score one text by every model, print a table sorted by perplexity, and write it to the given files."""
+    dynamic = dynamic_settings(arguments)
     names = names_from_paths(arguments.models)
     if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
-        raise UserError(f"there is no folder {arguments.horizons}: give what rnnlm-jax jacobians --out wrote")
+        raise ConfigError(f"there is no folder {arguments.horizons}: give the --out folder of rnnlm-jax jacobians")
     check_files([arguments.markdown], arguments.json, [*arguments.models, arguments.data, arguments.tune])
     if arguments.per_word and (arguments.mix or arguments.cache or arguments.tune):
-        raise UserError("--mix and --cache need tokens that all models share, as --per-word does not: choose")
+        raise ConfigError("--mix and --cache need models with the same tokens, --per-word does not: choose")
     tune = _tuning_text(arguments)
     scorers: list[Scorer] = [
         open_scorer(path, name, checkpoint=arguments.checkpoint, horizons=arguments.horizons)
@@ -85,23 +90,23 @@ def main(arguments: argparse.Namespace) -> int:
         require_same_vocabulary(scorers, "train both with the same --vocabulary, or add --per-word")
     vocabularies = {scorer.vocabulary.content_hash: scorer.vocabulary for scorer in scorers}
     texts = {key: encode_text(arguments.data, each, arguments.data_dir) for key, each in vocabularies.items()}
-    if how is not None:
-        scorers += _dynamic(scorers, how, arguments)
+    if dynamic is not None:
+        scorers += _with_dynamic_evaluation(scorers, dynamic, arguments)
     if arguments.per_word:
-        cut = [texts[scorer.vocabulary.content_hash] for scorer in scorers]
-        return _write(arguments, compare_per_word(scorers, arguments.data, cut, make_bar=token_bar))
+        encoded = [texts[scorer.vocabulary.content_hash] for scorer in scorers]
+        return _write(arguments, compare_per_word(scorers, arguments.data, encoded, make_bar=token_bar))
     vocabulary, text = scorers[0].vocabulary, texts[scorers[0].vocabulary.content_hash]
     tuning = NamedText(tune, encode_text(tune, vocabulary, arguments.data_dir)) if tune else None
     caches: list[Scorer] = [unigram_cache(vocabulary, CACHE)] if arguments.cache else []
-    every = [scorer.name for scorer in (*scorers, *caches)]
-    mixes = [every if mix == ALL else mix.split(",") for mix in _mixes(arguments)]
+    all_names = [scorer.name for scorer in (*scorers, *caches)]
+    mixes = [all_names if mix == ALL else mix.split(",") for mix in _mixes(arguments)]
     test = NamedText(arguments.data, text)
     table = compare(scorers, test, make_bar=token_bar, mixtures=mixes, tuning=tuning, mixture_only=caches)
     return _write(arguments, table)
 
 
 def _write(arguments: argparse.Namespace, table: ComparisonTable | PerWordTable) -> int:
-    """Print a table, and write it where asked to."""
+    """Print a table, and write it to the given files."""
     with standard_output(arguments.markdown) as out:
         print(table.text(), end="")
         if arguments.markdown is not None:
@@ -111,41 +116,43 @@ def _write(arguments: argparse.Namespace, table: ComparisonTable | PerWordTable)
 
 
 def _mixes(arguments: argparse.Namespace) -> list[str]:
-    """What to mix; a cache is of no other use."""
+    """Return the mixtures; ``--cache`` alone implies one of all models, since a cache is only part of mixtures."""
     return arguments.mix or ([ALL] if arguments.cache else [])
 
 
 def _tuning_text(arguments: argparse.Namespace) -> str:
-    """The text to fit weights on; "" where there is nothing to mix.
+    """Return the name of the text to fit weights on; "" without mixtures.
 
     Raises:
-        UserError: if there is none.
+        ConfigError: if mixtures have no such text, or the text has no mixtures.
     """
     if not _mixes(arguments):
         if arguments.tune is not None:
-            raise UserError("--tune is for mixtures: add --mix")
+            raise ConfigError("--tune is for mixtures: add --mix")
         return ""
     if arguments.tune is not None:
         return arguments.tune
     corpus, colon, split = arguments.data.rpartition(":")
     if colon and split == "test":
         return f"{corpus}:valid"
-    raise UserError("--mix needs a text to fit weights on: give --tune, such as ptb:valid")
+    raise ConfigError("--mix needs a text to fit weights on: give --tune, such as ptb:valid")
 
 
-def _dynamic(scorers: Sequence[Scorer], how: DynamicRule, arguments: argparse.Namespace) -> list[Scorer]:
-    """Each trained run once more, with dynamic evaluation.
+def _with_dynamic_evaluation(
+    scorers: Sequence[Scorer], dynamic: DynamicRule, arguments: argparse.Namespace
+) -> list[Scorer]:
+    """Return a second scorer for each trained run, with dynamic evaluation.
 
     Raises:
-        UserError: if there is no trained run among the models.
+        ConfigError: if no model is a trained run.
     """
     found: list[Scorer] = []
     for scorer in scorers:
         if isinstance(scorer, TrainedRun):
-            info = dataclasses.replace(scorer.info, kind=f"{scorer.info.kind}; {how}", horizon="")
-            scale = dynamic_options.measured_scale(scorer.run, scorer.name, how, arguments, arguments.data_dir)
+            info = dataclasses.replace(scorer.info, kind=f"{scorer.info.kind}; {dynamic}", horizon="")
+            scale = measure_scale(scorer.run, scorer.name, dynamic, arguments)
             name = f"{scorer.name} dynamic"
-            found.append(dataclasses.replace(scorer, name=name, info=info, dynamic=how, scale=scale))
+            found.append(dataclasses.replace(scorer, name=name, info=info, dynamic=dynamic, scale=scale))
     if not found:
-        raise UserError("--dynamic is for trained runs, and there is none among the models: leave it out")
+        raise ConfigError("--dynamic is for trained runs, and no model is one: leave it out")
     return found

@@ -1,53 +1,57 @@
-"""``rnnlm-jax export``."""
+"""``rnnlm-jax export``: write a trained model for use without this library."""
 
 import argparse
 from pathlib import Path
 from typing import TextIO
 
-from rnnlm_jax.cli.written_files import PRINTED, output_path, require_folder_name, standard_output
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.cli.common_arguments import add_checkpoint, add_json, add_run
+from rnnlm_jax.cli.output_files import STANDARD_OUTPUT, output_path, require_folder_name, standard_output, write_json
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.interop.exporting import PLATFORMS, export_run, save_safetensors
 from rnnlm_jax.jobs.run_folder import Run, open_run
 from rnnlm_jax.language_model.model import parameter_count
-from rnnlm_jax.system import json_text
 
 FORMATS = ("jax", "safetensors")
 
+EXAMPLES = """\
+  rnnlm-jax export runs/demo --out demo && python demo/score.py sentences.txt
+  rnnlm-jax export runs/demo --format safetensors --out demo.safetensors"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of exporting."""
-    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    """Add the options of exporting."""
+    add_run(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
         default="jax",
-        help="jax: a folder with programs of jax.export, parameters and a script that scores, for jax and NumPy alone; "
-        "safetensors: one file that holds all of the run, for rnnlm-jax import and others (default: jax)",
+        help="jax: a folder with programs of jax.export, parameters and a script that scores text, which needs jax and "
+        "NumPy only; safetensors: the whole run as one file, for rnnlm-jax import and other programs (default: jax)",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="PATH",
-        help="the folder, or the file, to write; -: the file to standard output",
+        help="the folder or file to write; -: the file to standard output",
     )
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which one (default: best)")
+    add_checkpoint(parser)
     parser.add_argument(
         "--platforms",
         metavar="NAMES",
-        help=f"what the programs run on: cpu, cuda, rocm, tpu (default: {','.join(PLATFORMS)})",
+        help=f"platforms of the programs, from cpu, cuda, rocm, tpu (default: {','.join(PLATFORMS)})",
     )
-    parser.add_argument("--json", action="store_true", help="print what was written as one JSON object, the last line")
+    add_json(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Write the folder or the file, and say what is in it."""
-    alone = arguments.format == "safetensors"
-    if alone and arguments.platforms is not None:
-        raise UserError("--platforms are those of programs, and --format safetensors writes none: leave it out")
-    if not alone:
+    """Write the folder or the file, and print a summary."""
+    one_file = arguments.format == "safetensors"
+    if one_file and arguments.platforms is not None:
+        raise ConfigError("--platforms is for programs, and --format safetensors writes none: leave it out")
+    if not one_file:
         require_folder_name(arguments.out, "--out")
-    elif arguments.out == PRINTED and arguments.json:
-        raise UserError("--out - and --json both print: give --out a file")
+    elif arguments.out == STANDARD_OUTPUT and arguments.json:
+        raise ConfigError("--out - and --json both print to standard output: give --out a file")
     run = open_run(arguments.run, arguments.checkpoint)
     with standard_output(arguments.out) as stream:
         _export(run, arguments, stream)
@@ -59,15 +63,14 @@ def _export(run: Run, arguments: argparse.Namespace, stream: TextIO) -> None:
     if arguments.format == "safetensors":
         with output_path(arguments.out, stream) as path:
             save_safetensors(run, path)
-        figures = {"out": str(out), "format": "safetensors"}
+        summary = {"out": str(out), "format": "safetensors"}
         print(f"{out}: the run as one file; back to a run with rnnlm-jax import {out} --run DIR")
     else:
         given = arguments.platforms
         platforms = PLATFORMS if given is None else tuple(name.strip() for name in given.split(","))
         manifest = export_run(run, out, platforms)
-        figures = {"out": str(out), "format": "jax", "platforms": manifest["platforms"]}
+        summary = {"out": str(out), "format": "jax", "platforms": manifest["platforms"]}
         print(f"{out}: for {', '.join(manifest['platforms'])}; score a text with python {out / 'score.py'} FILE")
     count = parameter_count(run.params)
     print(f"{count:,} parameters of step {run.position.step:,}; {run.vocabulary.describe()}")
-    if arguments.json:
-        print(json_text.dumps({"run": arguments.run, "step": run.position.step, "parameters": count} | figures))
+    write_json(arguments.json, {"run": arguments.run, "step": run.position.step, "parameters": count} | summary)

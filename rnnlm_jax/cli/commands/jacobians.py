@@ -1,4 +1,4 @@
-"""``rnnlm-jax jacobians``."""
+"""``rnnlm-jax jacobians``: how far back gradients and context reach in trained models."""
 
 import argparse
 import math
@@ -9,57 +9,65 @@ from typing import Any
 import numpy as np
 
 from rnnlm_jax import plotting
+from rnnlm_jax.cli.common_arguments import add_checkpoint, add_data, add_json
+from rnnlm_jax.cli.output_files import require_folder_name, write_json
 from rnnlm_jax.cli.text_input import encode_text
-from rnnlm_jax.cli.written_files import require_folder_name
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.evaluation.horizons import HorizonOptions, HorizonReport, measure_horizons, require_measurable
 from rnnlm_jax.jobs.run_folder import Run, checkpoint_steps, open_run
-from rnnlm_jax.system import json_text
 from rnnlm_jax.system.progress import token_bar
 
 LAGS = "1,2,5,10,20,50,100"
 
-#: Array that a figure shows, and what draws it: a state too large for whole spectra has no eigenvalues.
+#: Array that a figure needs -> function that draws the figure. A report lacks the eigenvalues of a large state.
 FIGURES = {
     "lag": plotting.decay_curves,
     "log_singular_values": plotting.spectra,
     "step_eigenvalues": plotting.eigenvalues,
 }
 
+EXAMPLES = """\
+  rnnlm-jax jacobians runs/demo --data pydoc:test --out horizons
+  rnnlm-jax jacobians runs/lstm runs/elman --data ptb:test --lags 1,2,5,10,50 --positions 100 --out horizons"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the analysis."""
+    """Add the options of the analysis."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of trained models")
-    parser.add_argument("--data", required=True, metavar="FILE", help="a text file, or a split such as ptb:test")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds ptb/, wikitext-2/ … [$RNNLM_JAX_DATA]")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write: a folder a run, and figures")
-    parser.add_argument("--lags", type=_lags, default=LAGS, metavar="N,N,…", help=f"in tokens (default: {LAGS})")
+    add_data(parser)
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder to write: figures, and a folder for each run"
+    )
+    parser.add_argument("--lags", type=_lags, default=LAGS, metavar="N,N,…", help=f"lags in tokens (default: {LAGS})")
     parser.add_argument(
         "--parts",
         type=lambda word: tuple(word.split(",")),
         metavar="NAME,…",
-        help="gradients with respect to hidden, cell or inputs (default: all that the cell has)",
+        help="gradients with respect to these: hidden, cell, inputs (default: all that the cell has)",
     )
     parser.add_argument(
-        "--positions", type=_count, default=400, metavar="N", help="places of the text to average over (default: 400)"
+        "--positions",
+        type=_count,
+        default=400,
+        metavar="N",
+        help="number of positions of the text to average over (default: 400)",
     )
     parser.add_argument(
         "--sequences",
         type=_count,
         default=3,
         metavar="N",
-        help="stretches with spectra, 0 for none (default: 3)",
+        help="number of sequences whose spectra are computed; 0: none (default: 3)",
     )
-    parser.add_argument(
-        "--checkpoint",
-        choices=("best", "last", "init", "all"),
-        default="best",
-        help="which parameters; init: before training; all: those and every checkpoint kept (default: best)",
+    add_checkpoint(
+        parser,
+        ("best", "last", "init", "all"),
+        "which parameters; init: before training; all: init and every checkpoint of the run",
     )
     parser.add_argument(
         "--format", choices=("png", "pdf", "svg"), default="png", help="format of the figures (default: png)"
     )
-    parser.add_argument("--json", action="store_true", help="print the summaries as one JSON object, the last line")
+    add_json(parser, "print the summaries as one JSON object, on the last line")
 
 
 def _lags(words: str) -> tuple[int, ...]:
@@ -79,28 +87,29 @@ def _count(word: str) -> int:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Measure every run, write arrays and figures, print a table of horizons."""
+    """Analyse every run, write arrays and figures, and print a table of horizons."""
     if arguments.positions == 0:
-        raise UserError("--positions must be 1 or more: there is no average over nothing")
+        raise ConfigError("--positions must be 1 or more: it is the number of positions to average over")
     require_folder_name(arguments.out, "--out")
     options = HorizonOptions(arguments.lags, arguments.positions, arguments.sequences, arguments.parts)
     out = Path(arguments.out)
     names = [Path(path).resolve().name for path in arguments.runs]
     if len(set(names)) < len(names):
-        raise UserError(f"two runs have the same name ({', '.join(names)}): each needs a folder of its own in {out}")
+        raise ConfigError(f"two runs have the same name ({', '.join(names)}): each needs a folder of its own in {out}")
     checked = []
-    for path in arguments.runs:  # whatever is wrong with any of them shows before an hour's work on the first
-        for name, run in _opened(path, arguments.checkpoint):
+    for path in arguments.runs:  # errors of any run are raised before an hour's work on the first
+        for name, run in _open(path, arguments.checkpoint):
             text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
             require_measurable(run, text, options, name=name)
             checked.append(name)
     for name in checked:
-        (out / name).mkdir(parents=True, exist_ok=True)  # likewise a folder that cannot be made
+        (out / name).mkdir(parents=True, exist_ok=True)  # likewise errors of the folders
     reports: dict[str, HorizonReport] = {}
     for path in arguments.runs:
-        for name, run in _opened(path, arguments.checkpoint):
+        for name, run in _open(path, arguments.checkpoint):
             text = encode_text(arguments.data, run.vocabulary, arguments.data_dir)
-            reports[name] = measure_horizons(run, text, options, name=name, data=arguments.data, make_bar=_bar_of(name))
+            make_bar = _progress_bars(name)
+            reports[name] = measure_horizons(run, text, options, name=name, data=arguments.data, make_bar=make_bar)
             reports[name].write(out / name)
             for array, draw in FIGURES.items():
                 if array in reports[name].arrays:
@@ -110,13 +119,12 @@ def main(arguments: argparse.Namespace) -> int:
         plotting.horizons([out / name for name in reports], figure, sequential=len(arguments.runs) == 1)
     print_table(reports, options)
     print(f"arrays, summaries and figures: {out}")
-    if arguments.json:
-        print(json_text.dumps({name: report.summary for name, report in reports.items()}))
+    write_json(arguments.json, {name: report.summary for name, report in reports.items()})
     return 0
 
 
-def _opened(path: str, checkpoint: str) -> Iterator[tuple[str, Run]]:
-    """The runs to measure and their names: one, or one a checkpoint."""
+def _open(path: str, checkpoint: str) -> Iterator[tuple[str, Run]]:
+    """Yield the name and the run to analyse; for ``--checkpoint all``, one for each checkpoint."""
     name = Path(path).resolve().name
     if checkpoint != "all":
         yield name, open_run(path, checkpoint)
@@ -126,12 +134,12 @@ def _opened(path: str, checkpoint: str) -> Iterator[tuple[str, Run]]:
         yield f"{name}-step-{step}", open_run(path, "last", step)
 
 
-def _bar_of(name: str) -> Any:
+def _progress_bars(name: str) -> Any:
     return lambda what, tokens: token_bar(f"{name}: {what}", tokens)
 
 
 def print_table(reports: dict[str, HorizonReport], options: HorizonOptions) -> None:
-    """Horizons of all runs, and how the gradient falls by lag."""
+    """Print the horizons of all runs, their gradient norms by lag, and their perplexities by length of context."""
     width = max(len("run"), *map(len, reports))
     print(f"{'':{width}}  {'gradient of':>11}  {'horizon':^13}  norm relative to the first lag, at lag")
     print(
@@ -164,7 +172,7 @@ def print_table(reports: dict[str, HorizonReport], options: HorizonOptions) -> N
             found, trusted = report.summary["lyapunov"], np.array(report.summary["trusted"])
             exponent = f"{found['largest']:+.4f} ± {found['standard_error']:.4f} nats a step"
             if found["long_correlations"]:
-                exponent += " (the error at least: correlations outlast its blocks, more text would tell)"
+                exponent += " (a lower bound of the error: correlations are longer than its blocks; use more text)"
             print(
                 f"{name:{width}}  largest Lyapunov exponent {exponent}; {trusted.min()} of "
                 f"{report.summary['singular_values']} singular values trusted to 0.01 nats at every lag"

@@ -1,4 +1,4 @@
-"""``rnnlm-jax rescore``."""
+"""``rnnlm-jax rescore``: choose among the hypotheses of n-best lists with a language model."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from rnnlm_jax.cli import rescore_options
-from rnnlm_jax.cli.written_files import standard_output, write_json, write_output
+from rnnlm_jax.cli.output_files import standard_output, write_json, write_output
 from rnnlm_jax.evaluation.comparison import names_from_paths, open_scorer
 from rnnlm_jax.evaluation.rescoring import (
     BASES,
@@ -39,12 +39,17 @@ from rnnlm_jax.system.progress import token_bar
 
 add_arguments = rescore_options.add_arguments
 
-#: The share of --ngram, where there is nothing to fit it on.
+#: Default of ``--ngram-weight`` without a development list to fit it on.
 NGRAM_WEIGHT = 0.5
+
+EXAMPLES = """\
+  rnnlm-jax rescore runs/lstm --nbest list.tsv --out best.tsv
+  rnnlm-jax rescore runs/lstm --nbest test.tsv --references test.ref --tune dev.tsv --tune-references dev.ref
+  rnnlm-jax rescore runs/lstm --ngram kn5.model --nbest list.tsv --lm-weight 0.8 --out-nbest ranked.tsv"""
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Score each hypothesis by the model, choose the best of each utterance; write and measure what was asked for."""
+    """Score each hypothesis, and choose the best of each utterance; write files and word error rates as requested."""
     rescore_options.check(arguments)
     with standard_output(arguments.out, arguments.out_nbest) as out:
         _rescore(arguments, out)
@@ -52,11 +57,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _rescore(arguments: argparse.Namespace, out: TextIO) -> None:
-    """Do all of it, and write what goes to standard output to ``out``."""
+    """Rescore the list; ``out`` is the stream of files named ``-``."""
     unit = (-1.0 if arguments.costs else 1.0) * BASES[arguments.score_base]
     nbest = read_nbest(arguments.nbest, arguments.scores)
     dev = _development_list(arguments, nbest)
-    weights = _given(arguments, nbest)
+    weights = _initial_weights(arguments, nbest)
     references = read_references(arguments.references)
     dev_references = read_references(arguments.tune_references) or references
     errors = list_errors(nbest, references) if _is_measured(arguments, nbest, references) else None
@@ -92,15 +97,15 @@ def _rescore(arguments: argparse.Namespace, out: TextIO) -> None:
         print(best_text(nbest, chosen), end="")
     if lists:
         print(error_table(lists))
-    print(_told(scored, model, weights, shares))
-    extra = references.keys() - set(nbest.ids) - set(dev.ids if dev is not None else ())
-    if extra:
-        print(f"{len(extra):,} references have no hypotheses, and are not counted")
+    print(_report(scored, model, weights, shares))
+    unused = references.keys() - set(nbest.ids) - set(dev.ids if dev is not None else ())
+    if unused:
+        print(f"{len(unused):,} references have no hypotheses, and are not counted")
     write_json(arguments.json, _summary(scored, model, weights, shares) | about)
 
 
 def _development_list(arguments: argparse.Namespace, nbest: NbestList) -> NbestList | None:
-    """The list to tune on; the very list that is rescored, if it is that file."""
+    """Return the list to tune on; the same object as ``nbest`` if it is the same file."""
     if arguments.tune is None:
         return None
     if not arguments.tune_scores and Path(arguments.tune).resolve() == Path(arguments.nbest).resolve():
@@ -108,8 +113,8 @@ def _development_list(arguments: argparse.Namespace, nbest: NbestList) -> NbestL
     return read_nbest(arguments.tune, arguments.tune_scores or arguments.scores)
 
 
-def _given(arguments: argparse.Namespace, nbest: NbestList) -> Weights:
-    """The weights that were given, and for the others what they are or where tuning begins."""
+def _initial_weights(arguments: argparse.Namespace, nbest: NbestList) -> Weights:
+    """Return the given weights, and defaults, from which tuning starts, for the others."""
     scores = rescore_options.score_weights(arguments)
     weights = Weights(
         default_score_weights(nbest) if scores is None else scores,
@@ -121,7 +126,7 @@ def _given(arguments: argparse.Namespace, nbest: NbestList) -> Weights:
 
 
 def _is_measured(arguments: argparse.Namespace, nbest: NbestList, references: Mapping[str, str]) -> bool:
-    """Whether references are of this list; they may be of the development list alone."""
+    """Return whether there are references of this list; ``--references`` may be those of the development list only."""
     if not arguments.references:
         return False
     shared = arguments.tune is not None and not arguments.tune_references
@@ -137,7 +142,7 @@ def _open(arguments: argparse.Namespace) -> SentenceModel:
 def _shares(
     arguments: argparse.Namespace, model: SentenceModel, dev: NbestList | None, references: Mapping[str, str]
 ) -> list[float]:
-    """Of each model in the mixture."""
+    """Return the interpolation weight of each model."""
     if arguments.ngram is None:
         return [1.0]
     if arguments.ngram_weight is not None or dev is None:
@@ -151,7 +156,7 @@ def _search_bar(description: str, total: int) -> Any:
 
 
 def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, unit: float, out: TextIO) -> np.ndarray:
-    """Write the files that were asked for, and return the place of the best hypothesis of each utterance."""
+    """Write the requested files, and return the index of the best hypothesis of each utterance."""
     nbest, scores = scored.nbest, total_scores(scored.rows, weights.vector())
     chosen = best_hypotheses(scores, nbest.starts)
     if arguments.out is not None:
@@ -163,8 +168,8 @@ def _write(arguments: argparse.Namespace, scored: ScoredList, weights: Weights, 
     return chosen
 
 
-def _told(scored: ScoredList, model: SentenceModel, weights: Weights, shares: Sequence[float]) -> str:
-    """What was scored, by what, and with which weights, in two lines."""
+def _report(scored: ScoredList, model: SentenceModel, weights: Weights, shares: Sequence[float]) -> str:
+    """Return two lines on the weights, and on what was scored by which model."""
     nbest = scored.nbest
     listed = zip(weights.scores, nbest.score_names, strict=True)
     names = [scorer.name for scorer in model.scorers]
@@ -174,7 +179,7 @@ def _told(scored: ScoredList, model: SentenceModel, weights: Weights, shares: Se
         (weights.lm_weight, f"log P({mixed if names[1:] else names[0]})"),
     ]
     total = " + ".join(f"{weight:.6g} · {name}" for weight, name in [*terms, (weights.word_penalty, "words")])
-    impossible = f"{scored.impossible:,} without any probability; " if scored.impossible else ""
+    impossible = f"{scored.impossible:,} with probability 0; " if scored.impossible else ""
     return (
         f"total = {total}\n"
         f"{len(nbest):,} hypotheses of {len(nbest.ids):,} utterances, {len(nbest.texts):,} texts, {scored.tokens:,} "

@@ -1,18 +1,21 @@
-"""``rnnlm-jax train``."""
+"""``rnnlm-jax train``: train a language model."""
 
-import argparse
 import contextlib
 import os
 import shlex
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from rnnlm_jax.cli.job import add_job_options, joined
-from rnnlm_jax.cli.options import add_config_options, apply_options, load_config_file
-from rnnlm_jax.cli.streams import unneeded_output
-from rnnlm_jax.cli.written_files import require_folder_name
+from rnnlm_jax.cli.common_arguments import add_json
+from rnnlm_jax.cli.config_options import add_config_options, apply_options
+from rnnlm_jax.cli.config_source import list_presets, load_config_file
+from rnnlm_jax.cli.multi_process import add_job_options, joined
+from rnnlm_jax.cli.output_files import require_folder_name, write_json
+from rnnlm_jax.cli.parser import Parser
+from rnnlm_jax.cli.standard_streams import optional_output
 from rnnlm_jax.config import Config
 from rnnlm_jax.data.records import RecordText
 from rnnlm_jax.jobs.distributed import from_primary, in_every_process, is_primary
@@ -22,7 +25,6 @@ from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
 from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
-from rnnlm_jax.system import json_text
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.loop import Trainer
@@ -32,72 +34,82 @@ from rnnlm_jax.training.results import Results, environment
 from rnnlm_jax.training.train import train
 from rnnlm_jax.unroll import describe_executor
 
+EXAMPLES = """\
+  rnnlm-jax train --run runs/demo                                    the demo, in a minute
+  rnnlm-jax train --data my.txt --cell gru --hidden-size 300 --epochs 5 --run runs/mine
+  rnnlm-jax train zaremba/small --data-dir texts --run runs/small    a published model
+  rnnlm-jax train --run runs/mine --resume                           go on after a stop"""
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of training: where from, where to, and everything of the configuration."""
+
+def add_arguments(parser: Parser) -> None:
+    """Add the configuration to start from, the run to write, and every option of the configuration."""
     parser.add_argument(
         "config",
         nargs="?",
         metavar="CONFIG",
-        help=f"a preset ({', '.join(PRESETS)}) or a Python file with get_config() (default: demo, whose values are the "
-        "defaults below)",
+        help="a preset (listed below), or a Python file with get_config(); options change its values (default: demo, "
+        "with the defaults shown here)",
     )
-    parser.add_argument("--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--resume", action="store_true", help="go on with the run in DIR, to the same numbers")
+    common = parser.add_argument_group("common options")
+    common.add_argument(
+        "--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results, vocabulary"
+    )
+    how = common.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="go on with the run in DIR, as if it had not been stopped")
     how.add_argument(
         "--resume-or-start",
         action="store_true",
-        help="go on with the run in DIR if one was begun there, or else begin it: one command for a job that is "
-        "started again and again",
+        help=parser.advanced("go on with the run in DIR if there is one, else start it: for jobs that are restarted"),
     )
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
-    parser.add_argument(
+    add_json(common)
+    common.add_argument(
         "--profile-steps",
         metavar="FIRST:LAST",
-        help="write a profiler trace of these steps, both included, into DIR/plugins/profile (tensorboard, xprof)",
+        help=parser.advanced(
+            "write a profiler trace of these steps, both included, to DIR/plugins/profile (for tensorboard or xprof)"
+        ),
     )
-    add_config_options(parser, preset("demo"))
+    add_config_options(parser, common, preset("demo"))
     add_job_options(parser)
+    parser.epilog = list_presets(with_descriptions=parser.shows_advanced)
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Train, print a table of epochs and the results."""
+def main(arguments: Namespace) -> int:
+    """Train, and print a table of epochs and the results."""
     require_folder_name(arguments.run, "--run")
     folder = RunFolder(Path(arguments.run))
-    goes_on = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
+    continuing = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
     with (
-        stop_on_signals(_tell, may_exit_at_once=True) as stop,  # until the first step
+        stop_on_signals(_print_signal, may_exit_at_once=True) as stop,  # until the first step
         joined(arguments, stop),
-        unneeded_output(goes_on),
+        optional_output(continuing),
     ):
         resume = arguments.resume
         if arguments.resume_or_start:
             resume = bool(from_primary("begun" if folder.exists() else ""))
         config = apply_options(in_every_process(lambda: _base_config(arguments, resume)), arguments)
         profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
-        shown: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_primary()}
+        reporting: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_primary()}
         try:
-            results = train(config, arguments.run, resume=resume, stop=stop, profile=profile, **shown)
+            results = train(config, arguments.run, resume=resume, stop=stop, profile=profile, **reporting)
         except Stopped as error:
-            again = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
-            raise Stopped(f"{error}; go on with {again}") from error
+            command = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
+            raise Stopped(f"{error}; go on with {command}") from error
         print_results(results)
         print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
-        if arguments.json:
-            print(json_text.dumps(results.summary()))
+        write_json(arguments.json, results.summary())
     return 0
 
 
-def _tell(message: str) -> None:
-    """A line on standard error, from whichever thread, in the place of a progress bar."""
+def _print_signal(message: str) -> None:
+    """Print a line on standard error, from any thread, over a progress bar."""
     width = 100 if os.isatty(2) else 0
-    with contextlib.suppress(OSError):  # whoever read it has gone
+    with contextlib.suppress(OSError):  # standard error may be closed
         os.write(2, f"\rrnnlm-jax: {message:<{width}}\n".encode(errors="backslashreplace"))
 
 
-def _base_config(arguments: argparse.Namespace, resume: bool) -> Config:
-    """The configuration that options change: the one named, or of the run to resume, or the demo."""
+def _base_config(arguments: Namespace, resume: bool) -> Config:
+    """Return the configuration that options change: the named one, that of the run to resume, or the demo's."""
     if arguments.config is None:
         return read_config(RunFolder(Path(arguments.run))) if resume else preset("demo")
     if arguments.config not in PRESETS and (arguments.config.endswith(".py") or Path(arguments.config).exists()):
@@ -106,7 +118,7 @@ def _base_config(arguments: argparse.Namespace, resume: bool) -> Config:
 
 
 def print_start(trainer: Trainer) -> None:
-    """What is about to be trained, on what, and the head of the table."""
+    """Print the devices, text, model and memory of a run, and the head of the table of epochs."""
     texts, about = trainer.texts, environment()
     where = ", ".join(f"{name} {value}" for name, value in about.items())
     print(where)
@@ -130,13 +142,13 @@ def print_start(trainer: Trainer) -> None:
     require_memory(memory.total, "a training step")
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
-        print(f"training descends a sampled loss ({model.output.kind}); perplexities are exact")
+        print(f"training minimises a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
     end = trainer.config.training.epochs * len(trainer.batches)
     if trainer.profiler is not None and not trainer.profiler.overlaps(trainer.position.step, end):
-        print(f"note: --profile-steps are none of the steps to come, {trainer.position.step + 1} to {end}: no trace")
-    # A sampled loss is none of the text's nats: it is shown as what it is.
+        print(f"note: --profile-steps is outside the remaining steps, {trainer.position.step + 1} to {end}: no trace")
+    # A sampled loss is not a log-likelihood, so it has no perplexity.
     train = "smpl. loss" if model.output.sampled else "train ppl"
     capacity = trainer.capacity
     if capacity.peak_flops and capacity.flops_per_token is None:
@@ -147,7 +159,7 @@ def print_start(trainer: Trainer) -> None:
 
 
 def print_epoch(report: EpochReport) -> None:
-    """A row of the table."""
+    """Print a row of the table of epochs."""
     skipped = f"  {report.skipped} skipped" if report.skipped else ""
     approximate = "~" if report.valid.streams > 1 else ""
     train = report.train_loss if report.train_perplexity is None else report.train_perplexity
@@ -160,7 +172,7 @@ def print_epoch(report: EpochReport) -> None:
 
 
 def _rates(rates: dict[str, float]) -> str:
-    """The columns of a step's median time, and of its share that was a wait for input; of the peak, where known."""
+    """Return the columns of a step's median time, its share spent waiting for input, and its MFU where known."""
     if not rates:
         return f" {'-':>8} {'-':>6}"
     mfu = f" {100 * rates['mfu']:5.1f}%" if "mfu" in rates else ""
@@ -168,7 +180,7 @@ def _rates(rates: dict[str, float]) -> str:
 
 
 def print_results(results: Results) -> None:
-    """The final figures, beside the baselines."""
+    """Print the final perplexities, beside those of the baselines."""
     print(f"\nbest checkpoint of {results.run}, {results.parameters:,} parameters, {results.seconds / 60:.1f} minutes")
     print(f"  valid  {results.valid}")
     print(f"  test   {results.test}")

@@ -1,4 +1,4 @@
-"""What stands beside the figures: device, versions, threads."""
+"""The environment of a record: device, versions, threads."""
 
 import importlib.metadata
 import os
@@ -9,8 +9,8 @@ from rnnlm_jax.benchmarking import peers
 from rnnlm_jax.training.results import environment
 
 
-def facts(names: Sequence[str], dtype: str, repeats: int) -> dict[str, Any]:
-    """By name, with the versions of the peers that take part."""
+def record_environment(names: Sequence[str], dtype: str, repeats: int) -> dict[str, Any]:
+    """Return the environment to write into a record, with the versions of the peers of these names."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     distributions = dict.fromkeys(peers.load(name).distribution for name in names)
     found: dict[str, Any] = environment() | {"jaxlib": importlib.metadata.version("jaxlib")}

@@ -1,4 +1,4 @@
-"""A compiled program, with what compiling it took and the memory it asks for."""
+"""A compiled program, with its compilation time and memory."""
 
 import contextlib
 import time
@@ -12,18 +12,18 @@ from jax.experimental.compilation_cache import compilation_cache
 
 @dataclass(frozen=True)
 class Program:
-    """What ``lower().compile()`` gave."""
+    """A compiled function, with what the compiler reports about it."""
 
     call: Callable[..., Any]
     compile_seconds: float
     memory_bytes: int | None
-    """Arguments, results and temporaries, what is donated counted once; None where the device does not say."""
+    """Arguments, results and temporaries, donated ones counted once; None if the device does not report it."""
     temporary_bytes: int | None
 
 
 def compile_program(function: Callable[..., Any], *arguments: Any) -> Program:
-    """Trace and compile a function, jitted already or not, for these arguments."""
-    # A function of its own each time: JAX would remember one that it has compiled for such arguments before.
+    """Trace and compile a function, jitted or not, for these arguments."""
+    # A new function at each call: JAX reuses what it has compiled for the same function and arguments.
     jitted: Any = function if hasattr(function, "lower") else jax.jit(lambda *arguments: function(*arguments))
     start = time.perf_counter()
     compiled = jitted.lower(*arguments).compile()
@@ -36,17 +36,17 @@ def compile_program(function: Callable[..., Any], *arguments: Any) -> Program:
 
 
 @contextlib.contextmanager
-def without_cache() -> Iterator[None]:
-    """Compile everything anew, whatever earlier runs left on disk: reading a file is not compiling."""
+def without_compilation_cache() -> Iterator[None]:
+    """Within, compile every program anew: reading it from disk would not measure compilation."""
     config: Any = jax.config
     before = config.jax_enable_compilation_cache
     try:
-        _switch(False)
+        _enable_cache(False)
         yield
     finally:
-        _switch(before)
+        _enable_cache(before)
 
 
-def _switch(on: bool) -> None:
-    jax.config.update("jax_enable_compilation_cache", on)
-    compilation_cache.reset_cache()  # it asks whether it is on only once
+def _enable_cache(enabled: bool) -> None:
+    jax.config.update("jax_enable_compilation_cache", enabled)
+    compilation_cache.reset_cache()  # jax reads the setting once only

@@ -1,4 +1,4 @@
-"""Random weights, the same for everyone: drawn with NumPy, every bias but one other than zero."""
+"""Random weights, the same for every library: drawn with NumPy, all but one bias different from zero."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 
 
 def draw(shapes: Any, seed: int) -> Any:
-    """A NamedTuple of float32 arrays in place of one of shapes; what is None stays None.
+    """Return random float32 arrays for a NamedTuple of shapes; entries that are None stay None.
 
-    Matrices are scaled so that no recurrence grows, gains are about one. The recurrent candidate bias of a GRU is zero,
-    because there are libraries whose GRU has none.
+    Matrices are scaled so that no recurrence grows; gains are about one. The recurrent candidate bias of a GRU is zero,
+    because the GRU of some libraries has none.
     """
     rng = np.random.default_rng(seed)
 
@@ -31,12 +31,12 @@ def draw(shapes: Any, seed: int) -> Any:
 
 
 def cell_weights(cell: Cell, input_size: int, seed: int = 0) -> Any:
-    """Parameters of one cell."""
+    """Return random parameters of a cell."""
     return draw(jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size)), seed)
 
 
 def model_params(model: LanguageModel, seed: int = 0) -> LanguageModelParams:
-    """Parameters of a language model over one cell, or a stack of them."""
+    """Return random parameters of a language model with one cell or a stack of cells."""
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0)))
     cells = shapes.cell if _is_stack(shapes.cell) else (shapes.cell,)
     drawn = tuple(draw(cell, seed + 1 + k) for k, cell in enumerate(cells))
@@ -45,12 +45,12 @@ def model_params(model: LanguageModel, seed: int = 0) -> LanguageModelParams:
     return LanguageModelParams(embedding, drawn if _is_stack(shapes.cell) else drawn[0], output)
 
 
-def plain(params: LanguageModelParams) -> LMWeights:
-    """The same arrays by name, for other libraries to read."""
+def weights_by_name(params: LanguageModelParams) -> LMWeights:
+    """Return the same arrays by name, as the code for other libraries reads them."""
     cells = params.cell if _is_stack(params.cell) else (params.cell,)
     return LMWeights(params.embedding, tuple(cell._asdict() for cell in cells), params.output.w, params.output.b)
 
 
 def _is_stack(cell: Any) -> bool:
-    """A stack's parameters are a plain tuple of NamedTuples."""
+    """Return whether parameters are those of a stack: a plain tuple of NamedTuples."""
     return isinstance(cell, tuple) and not hasattr(cell, "_fields")

@@ -8,57 +8,59 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.benchmarking import floor, flops, memory, peers
+from rnnlm_jax.benchmarking import matmul_floor, peers, torch_memory
 from rnnlm_jax.benchmarking.lm_cases import LMCase, floor_inputs, floor_matrices
-from rnnlm_jax.benchmarking.measure.compare import tolerance
+from rnnlm_jax.benchmarking.measure.agreement import tolerance
+from rnnlm_jax.benchmarking.measure.candidate import OURS, Candidate, Comparison, Numbers, WriteLine
+from rnnlm_jax.benchmarking.measure.compiled_program import compile_program
 from rnnlm_jax.benchmarking.measure.lm_weights import changes
-from rnnlm_jax.benchmarking.measure.program import compile_program
-from rnnlm_jax.benchmarking.measure.subject import OURS, Contest, Numbers, Say, Subject
-from rnnlm_jax.benchmarking.weights import model_params, plain
+from rnnlm_jax.benchmarking.random_weights import model_params, weights_by_name
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.training.step import StepInfo, make_train_step
 from rnnlm_jax.training.train_state import TrainState, initial_train_state
 
-#: Of SGD: large enough that the step is not lost in the rounding of the parameters. And the norm to which gradients are
-#: cut, below that of the first step, so that the cut is compared too.
+#: SGD's learning rate, large enough that the step is not lost in the rounding of the parameters; and the norm that
+#: gradients are clipped to, below that of the first step, so that clipping is compared too.
 LEARNING_RATE, CLIP_NORM = 10.0, 0.1
 
 
-def contests(cases: Sequence[LMCase], dtype: str, names: Sequence[str]) -> Iterator[Contest]:
-    """A contest for each model, with these peers, which must have a training step."""
+def comparisons(cases: Sequence[LMCase], dtype: str, names: Sequence[str]) -> Iterator[Comparison]:
+    """Yield a comparison for each model, with the peers of these names, which must have a training step."""
     for case in cases:
         shapes = jax.eval_shape(case.model(dtype).init, jax.random.key(0))
         tokens = case.steps * case.batch
-        yield Contest(
+        yield Comparison(
             group="steps",
             cell="lstm",
             job=f"training step, {case.name}",
             sizes=case.sizes,
             tokens=tokens,
-            flops=flops.language_model(shapes.cell, case.hidden, case.vocabulary, tokens, backward=True),
+            flops=matmul_floor.model_flops(shapes.cell, case.hidden, case.vocabulary, rows=tokens, backward=True),
             tolerance=tolerance(dtype, jax.default_backend()),
             build=functools.partial(_build, case, dtype, names),
-            torch_memory=functools.partial(memory.of_torch, "steps", case.name, dtype) if "torch" in names else None,
+            torch_memory=functools.partial(torch_memory.measure_torch, "steps", case.name, dtype)
+            if "torch" in names
+            else None,
         )
 
 
-def _build(case: LMCase, dtype: str, names: Sequence[str], say: Say) -> list[Subject]:
-    del say  # nobody is left out
+def _build(case: LMCase, dtype: str, names: Sequence[str], write_line: WriteLine) -> list[Candidate]:
+    del write_line  # no candidate is left out
     params = model_params(case.model(dtype))
     tokens = case.tokens()
     layers, w_out = floor_matrices(params, dtype)
-    subjects = [
-        _ours(case, params, tokens, dtype),
-        floor.subject(floor.model_gradient, layers, w_out, floor_inputs(case, dtype)),
+    candidates = [
+        _ours(case, params, tokens, dtype=dtype),
+        matmul_floor.candidate(matmul_floor.model_gradient, layers, w_out, floor_inputs(case, dtype)),
     ]
     for name in names:
-        models: Any = peers.load(name).models
-        subjects.append(models.training_step(plain(params), tokens, LEARNING_RATE, CLIP_NORM, dtype))
-    return subjects
+        step = peers.load(name).require_models().training_step
+        candidates.append(step(weights_by_name(params), tokens, rate=LEARNING_RATE, clip_norm=CLIP_NORM, dtype=dtype))
+    return candidates
 
 
-def _ours(case: LMCase, params: Any, tokens: np.ndarray, dtype: str) -> Subject:
+def _ours(case: LMCase, params: Any, tokens: np.ndarray, *, dtype: str) -> Candidate:
     model = case.model(dtype)
     config = OptimizerConfig(optimizer="sgd", learning_rate=LEARNING_RATE, clip_norm=CLIP_NORM)
     shapes = jax.eval_shape(lambda: initial_train_state(model, config, case.batch, seed=0))
@@ -74,6 +76,8 @@ def _ours(case: LMCase, params: Any, tokens: np.ndarray, dtype: str) -> Subject:
 
     def numbers(result: tuple[TrainState, StepInfo]) -> Numbers:
         after, info = result
-        return changes(float(info.nats) / int(info.tokens), plain(params), plain(after.params))
+        return changes(
+            float(info.nats) / int(info.tokens), before=weights_by_name(params), after=weights_by_name(after.params)
+        )
 
-    return Subject(OURS, call, numbers, program.compile_seconds, program.memory_bytes)
+    return Candidate(OURS, call, numbers, program.compile_seconds, program.memory_bytes)

@@ -1,0 +1,124 @@
+"""Command-line options made from the fields of the configuration's dataclasses.
+
+The fields' metadata give each option's name, type, choices, default and help. Options of everyday use are in the group
+"common options"; those whose field is marked ``advanced`` are listed by ``--help-all`` only, one group per dataclass.
+"""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from rnnlm_jax.cli.common_arguments import Arguments
+from rnnlm_jax.cli.parser import Parser
+from rnnlm_jax.config import Config, check_config, flag_of, replace
+
+#: Type of a value -> what messages call it.
+_NOUNS = {int: "a whole number", float: "a number", str: "a word"}
+
+#: Value of an option that was given as "none"; argparse's own None means that the option was not given.
+NONE = object()
+
+
+def add_config_options(parser: Parser, common: Arguments, defaults: Config) -> None:
+    """Add an option for every field of the configuration.
+
+    Args:
+        parser: gets a group of advanced options for each part of the configuration, and ``--help-all``.
+        common: the group that gets the other options.
+        defaults: the configuration whose values the help shows as defaults.
+    """
+    parser.add_help_all()
+    for group in dataclasses.fields(Config):
+        kind = typing.get_type_hints(Config)[group.name]
+        hints = typing.get_type_hints(kind)
+        advanced: Arguments | None = None
+        for spec in dataclasses.fields(kind):
+            default = getattr(getattr(defaults, group.name), spec.name)
+            help = f"{spec.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
+            destination = f"{group.name}.{spec.name}"
+            if not spec.metadata.get("advanced", False):
+                _add_option(common, destination, spec, hints[spec.name], help)
+                continue
+            if advanced is None:
+                about = (kind.__doc__ or "").strip() if parser.shows_advanced else None
+                advanced = parser.add_argument_group(f"{group.name} options", about)
+            _add_option(advanced, destination, spec, hints[spec.name], parser.advanced(help))
+
+
+def _add_option(parser: Arguments, destination: str, spec: dataclasses.Field, hint: Any, help: str) -> None:
+    flag = flag_of(spec)
+    if hint is bool:
+        parser.add_argument(flag, dest=destination, action=argparse.BooleanOptionalAction, default=None, help=help)
+        return
+    choices = spec.metadata["choices"] or None
+    metavar = None if choices else (spec.metadata.get("flag") or spec.name).upper().replace("-", "_")
+    parser.add_argument(
+        flag, dest=destination, type=value_parser(hint), choices=choices, default=None, metavar=metavar, help=help
+    )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None or value == () else str(value)
+
+
+def value_parser(hint: Any) -> Callable[[str], Any]:
+    """Return a function from a word of the command line to a value of a field's type.
+
+    The word "none" becomes ``NONE`` where the type includes None.
+    """
+    if typing.get_origin(hint) is tuple:
+        return parse_pairs
+    members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = [kind for kind in (int, float, str) if kind in members]
+
+    def parse(word: str) -> Any:
+        if type(None) in members and word.lower() == "none":
+            return NONE
+        for kind in kinds:
+            try:
+                return kind(word)
+            except ValueError:
+                continue
+        raise argparse.ArgumentTypeError(f"{word!r} is not {' or '.join(_NOUNS[kind] for kind in kinds)}")
+
+    return parse
+
+
+def parse_pairs(word: str) -> tuple[tuple[str, Any], ...]:
+    """Return ``name=value,name=value`` as pairs; values that look like numbers, booleans or none become those."""
+    pairs = []
+    for part in filter(None, word.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise argparse.ArgumentTypeError(f"{part!r} is not name=value")
+        pairs.append((name.strip().replace("-", "_"), _literal(value.strip())))
+    return tuple(pairs)
+
+
+def _literal(word: str) -> Any:
+    named = {"true": True, "false": False, "none": None}
+    if word.lower() in named:
+        return named[word.lower()]
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def apply_options(config: Config, arguments: argparse.Namespace) -> Config:
+    """Return the configuration with the fields whose options were given replaced.
+
+    Raises:
+        ConfigError: if a value is out of range.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for destination, value in vars(arguments).items():
+        group, dot, name = destination.partition(".")
+        if dot and value is not None:
+            changes.setdefault(group, {})[name] = None if value is NONE else value
+    return check_config(replace(config, **changes))
