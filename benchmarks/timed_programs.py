@@ -80,7 +80,7 @@ def training_step(vocabulary: int, hidden: int, layers: int) -> Program:
     from rnnlm_jax.data import Batch
     from rnnlm_jax.language_model.model import language_model
     from rnnlm_jax.training.step import make_train_step
-from rnnlm_jax.training.train_state import initial_train_state
+    from rnnlm_jax.training.train_state import initial_train_state
 
     steps, batch, _ = SMALL
     model = language_model(cells.stack(*[cells.lstm(hidden) for _ in range(layers)]), vocabulary)

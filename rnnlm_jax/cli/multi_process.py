@@ -36,10 +36,14 @@ def add_job_options(parser: Parser) -> None:
             "alone (default: join if JAX_COORDINATOR_ADDRESS, Slurm, GKE or Kubernetes variables are set)"
         ),
     )
-    limits = Limits()
+    timeouts = Timeouts()
     for flag, default, about in (
-        ("--start-timeout", limits.start_seconds, "time for all processes to start; then exit code 2"),
-        ("--partner-timeout", limits.silent_seconds, "silence after which a process counts as lost; then exit code 75"),
+        ("--start-timeout", timeouts.start_timeout, "time for all processes to start; then exit code 2"),
+        (
+            "--partner-timeout",
+            timeouts.partner_timeout,
+            "silence after which a process counts as lost; then exit code 75",
+        ),
     ):
         about = advanced(f"{about} (default: {default:g})")
         group.add_argument(flag, type=_seconds, default=default, metavar="SECONDS", help=about)
@@ -65,8 +69,8 @@ def joined(arguments: argparse.Namespace, stop: StopRequest) -> Iterator[None]:
         stop: the request to stop, which all processes act on together.
     """
     address = arguments.coordinator, arguments.processes, arguments.process_id
-    limits = Limits(arguments.start_timeout, arguments.partner_timeout)
-    job = distributed.join_job(*address, join=arguments.distributed, limits=limits, stop=stop)
+    timeouts = Timeouts(arguments.start_timeout, arguments.partner_timeout)
+    job = distributed.join_job(*address, distributed=arguments.distributed, timeouts=timeouts, stop=stop)
     if job is None:
         yield
         return

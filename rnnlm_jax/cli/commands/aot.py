@@ -51,7 +51,7 @@ def main(arguments: Namespace) -> int:
     config = apply_options(config, arguments)
     jax.config.update("jax_platforms", "cpu")  # devices of this machine are not used
     words = vocabulary_words(config.data, arguments.vocabulary_size, run)
-    report = compile_step(arguments.config, config, words, open_topology(arguments.topology))
+    report = compile_step(arguments.config, config, words, topology=open_topology(arguments.topology))
     if arguments.json:
         write_json(arguments.json, report.summary())
     else:

@@ -86,7 +86,7 @@ def test_a_layer_without_word_axes_is_refused_where_tables_are_sharded():
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "adam", "adamw"])
 def test_moments_of_the_optimiser_are_sharded_as_their_parameters(optimizer):
     ours, config, mesh = model("softmax"), OptimizerConfig(optimizer=optimizer), make_mesh("data=1,model=1")
-    shapes = jax.eval_shape(lambda: initial_train_state(ours, config, 2, 0))
+    shapes = jax.eval_shape(lambda: initial_train_state(ours, config, 2, seed=0))
     found = state_shardings(ours, config, mesh)
     assert jax.tree.structure(found) == jax.tree.structure(shapes)
     specs = {
