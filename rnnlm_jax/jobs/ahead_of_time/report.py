@@ -51,7 +51,7 @@ class StepReport:
     batch_size: int
     bptt: int
     flops_per_token: float | None
-    """Of training, forward and backward, see ``rnnlm_jax.language_model.flops``; None if a layer does not declare them."""
+    """Of training, forward and backward (``rnnlm_jax.language_model.flops``); None if a layer does not declare them."""
     parameter_bytes: int
     """On each device, as are those of the optimiser."""
     optimizer_bytes: int
