@@ -120,7 +120,8 @@ def make_train_step(
         key = step_key(model, seed, state.step)
         over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW move every row
-        (mean, scored), gradient = differentiate(model, state.params, before, batch, key, normaliser=over, by_row=by_row)
+        options = {"normaliser": over, "by_row": by_row}
+        (mean, scored), gradient = differentiate(model, state.params, before, batch, key, **options)
         nats = mean * jnp.asarray(over, mean.dtype)
         norm = global_norm(gradient)
         good = jnp.isfinite(nats) & jnp.isfinite(norm)
