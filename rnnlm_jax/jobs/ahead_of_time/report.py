@@ -52,7 +52,7 @@ class StepReport:
     batch_size: int
     bptt: int
     flops_per_token: float | None
-    """Operations of the forward and backward pass, see ``rnnlm_jax.language_model.flops``."""
+    """Operations of the forward and backward pass; None if the input or output layer does not declare them."""
     parameter_bytes: int
     """Bytes on each device."""
     optimizer_bytes: int
