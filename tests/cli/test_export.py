@@ -101,9 +101,8 @@ def test_files_that_cannot_be_imported_are_refused(trained, saved, back, corpus,
     refuse("import", saved, "--run", new, "--kind", "LSTM", saying="leave --kind out")
     refuse("import", saved, saying="--run")
     save_file(load_file(saved), tmp_path / "bare.safetensors")
-    refuse(
-        "import", tmp_path / "bare.safetensors", "--run", new, saying="add --vocabulary, a file with one word per line"
-    )
+    bare = tmp_path / "bare.safetensors"
+    refuse("import", bare, "--run", new, saying="add --vocabulary, a file with one word per line")
     (tmp_path / "words.txt").write_text("the\ncat\n")
     words = ["--run", new, "--vocabulary", tmp_path / "words.txt"]
     refuse("import", tmp_path / "bare.safetensors", *words, saying="bare.safetensors: this is not a state_dict")

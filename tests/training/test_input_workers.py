@@ -13,7 +13,7 @@ from rnnlm_jax import UserError
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import fixed_options_digest, replace
 from rnnlm_jax.data import build_vocabulary, load_corpus
-from rnnlm_jax.data.records import blocks
+from rnnlm_jax.data.records import batch_blocks
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config_and_identity, write_config
 from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.training.loop import Trainer
@@ -109,9 +109,9 @@ def read(run):
 
 
 def test_a_slow_input_pipeline_shows_in_the_metrics(data, tmp_path, monkeypatch):
-    make = blocks.StreamBlocks.block
-    monkeypatch.setattr(blocks.StreamBlocks, "block", lambda *given: time.sleep(0.5) or make(*given))
-    monkeypatch.setattr(blocks, "_STEPS", 500)
+    make = batch_blocks.StreamBlocks.block
+    monkeypatch.setattr(batch_blocks.StreamBlocks, "block", lambda *given: time.sleep(0.5) or make(*given))
+    monkeypatch.setattr(batch_blocks, "_STEPS", 500)
     train(experiment(data, epochs=1), tmp_path / "run")
     first = read(tmp_path / "run")[0]
     assert first["input_wait"] * first["step_ms_p50"] > 400  # of the first block at least, before any step

@@ -14,7 +14,7 @@ from rnnlm_jax import UserError, cells, outputs
 from rnnlm_jax.config import ModelConfig, OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import RunFolder, build_model, open_run
-from rnnlm_jax.language_model.loss_gradient import OF_OUTPUT, loss_and_gradient
+from rnnlm_jax.language_model.loss_gradient import OUTPUT_DRAWS, loss_and_gradient
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.word_counts import Words
 from rnnlm_jax.training.optimizer import make_optimizer
@@ -48,7 +48,7 @@ def reference(model, config):
 
     @jit
     def step(state, batch):
-        key = jax.random.fold_in(step_key(model, SEED, state.step), OF_OUTPUT)
+        key = jax.random.fold_in(step_key(model, SEED, state.step), OUTPUT_DRAWS)
 
         def loss(params):
             after, hs = model.hidden(params, state.model_state, batch.inputs, None)
