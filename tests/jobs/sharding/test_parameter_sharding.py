@@ -15,7 +15,7 @@ from rnnlm_jax.jobs.sharding.mesh import check_divides, describe_mesh, executor_
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings, shard_parameter, shard_parameters
 from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.outputs.word_counts import Words
-from rnnlm_jax.training.step import initial_train_state, state_shardings
+from rnnlm_jax.training.train_state import initial_train_state, state_shardings
 
 OPTIONS = {"adaptive": (("cutoffs", "24:64"),), "importance": (("num_samples", 4),), "maxent": (("table_size", 256),)}
 OPTIONS |= {"nce": OPTIONS["importance"], "blackout": OPTIONS["importance"]}
