@@ -75,7 +75,7 @@ def continuation_counts(table: NgramCounts, longer: NgramCounts) -> np.ndarray:
 def _levels(tables: list[NgramCounts], estimates: list[Discounts], size: int) -> tuple[Level, ...]:
     """Return the levels of the model, from order 1 up: an n-gram's probability builds on that of its suffix.
 
-    Tables are removed from the list when they are no longer needed.
+    Each table is removed from the list after its use.
     """
     probability = np.append(np.full(size, 1.0 / size), 0.0)
     levels: list[Level] = []
