@@ -26,7 +26,7 @@ from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.automatic_cutoffs import resolve_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost, measure_cost
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state
 
@@ -48,16 +48,16 @@ HIDDEN, BATCH_SHAPE = 512, (35, 20)
 TEXT = 10**8
 
 
-def zipf(size: int) -> tuple[Words, np.ndarray]:
+def zipf(size: int) -> tuple[WordCounts, np.ndarray]:
     """Return words with counts proportional to 1 / rank, and the tokens ``[T + 1, B]`` of one batch."""
     p = 1 / np.arange(1, size + 1)
     p /= p.sum()
     steps, batch = BATCH_SHAPE
     tokens = np.random.default_rng(0).choice(size, (steps + 1, batch), p=p).astype(np.int32)
-    return Words([f"w{v}" for v in range(size)], np.maximum(np.rint(TEXT * p), 1).astype(np.int64)), tokens
+    return WordCounts([f"w{v}" for v in range(size)], np.maximum(np.rint(TEXT * p), 1).astype(np.int64)), tokens
 
 
-def make(line: str, words: Words, cost: ProductCost) -> tuple[outputs.OutputLayer, dict[str, Any]]:
+def make(line: str, words: WordCounts, cost: ProductCost) -> tuple[outputs.OutputLayer, dict[str, Any]]:
     """Return a layer of the table and its options, cut-offs chosen by measurement included."""
     name, options = LAYERS[line]
     if name == "adaptive":
@@ -66,7 +66,7 @@ def make(line: str, words: Words, cost: ProductCost) -> tuple[outputs.OutputLaye
     return outputs.make(name, words, **options), options
 
 
-def loss_and_gradients(layer: outputs.OutputLayer, words: Words, targets: np.ndarray) -> Callable[[], Any]:
+def loss_and_gradients(layer: outputs.OutputLayer, words: WordCounts, targets: np.ndarray) -> Callable[[], Any]:
     """Return the computation of a batch's loss and its gradients, row-sparse if the layer reads few rows."""
     params = jax.jit(layer.init, static_argnums=(1, 2))(jax.random.key(0), HIDDEN, words.size)
     hs = jax.random.normal(jax.random.key(1), (*targets.shape, HIDDEN), jnp.float32)
@@ -83,7 +83,7 @@ def loss_and_gradients(layer: outputs.OutputLayer, words: Words, targets: np.nda
     return lambda: run(params, hs, targets, jax.random.key(2))
 
 
-def training_step(layer: outputs.OutputLayer, words: Words, tokens: np.ndarray) -> Callable[[], Any]:
+def training_step(layer: outputs.OutputLayer, words: WordCounts, tokens: np.ndarray) -> Callable[[], Any]:
     """Return a training step of a one-layer LSTM by gradient descent, including the update."""
     model = language_model(cells.lstm(HIDDEN), words.size, output=layer)
     config = OptimizerConfig(optimizer="sgd", learning_rate=0.1)
@@ -99,7 +99,7 @@ def training_step(layer: outputs.OutputLayer, words: Words, tokens: np.ndarray) 
 
 
 #: Name in the record -> function that prepares what is timed.
-MEASURES: dict[str, Callable[[outputs.OutputLayer, Words, np.ndarray], Callable[[], Any]]] = {
+MEASURES: dict[str, Callable[[outputs.OutputLayer, WordCounts, np.ndarray], Callable[[], Any]]] = {
     "loss_and_gradients": lambda layer, words, tokens: loss_and_gradients(layer, words, tokens[1:]),
     "training_step": training_step,
 }

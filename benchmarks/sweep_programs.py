@@ -15,7 +15,7 @@ from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model.loss_gradient import training_loss
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs import output_registry as output_zoo
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.unroll.native import why_not_native
 
 Function = Callable[..., Any]
@@ -220,7 +220,7 @@ def draw_loss(rng: random.Random) -> Program:
     options = dict(OUTPUT_OPTIONS[output_name])
     if output_name == "adaptive":
         options["div_value"] = 2 if cell.spec.output_size >= 4 else 1  # the rarest cluster keeps at least one unit
-    words = Words([f"w{k}" for k in range(VOCABULARY)], [100 // (k + 1) + 1 for k in range(VOCABULARY)])
+    words = WordCounts([f"w{k}" for k in range(VOCABULARY)], [100 // (k + 1) + 1 for k in range(VOCABULARY)])
     output = output_zoo.make(output_name, words, dtype=dtype, param_dtype=dtype, **options)
     size = rng.choice([2, 3, 5])
     steps, batch = rng.choice([1, 3, 5, 8]), rng.choice([1, 2, 4, 5])

@@ -9,10 +9,10 @@ from rnnlm_jax.cells import cell_registry
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.optimizer import make_optimizer
 
-WORDS = Words([f"w{i}" for i in range(20)], range(20))
+WORDS = WordCounts([f"w{i}" for i in range(20)], range(20))
 KEY = jax.random.key(0)
 
 

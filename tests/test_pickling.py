@@ -18,13 +18,13 @@ from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.generation import Sampling
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.presets import PRESETS, preset
 
 LINES = ["the cat sat on the mat", "a dog sat", "the dog ran to the cat"] * 3
 VOCABULARY = build_vocabulary(LINES, "word")
 TEXT = VOCABULARY.encode(LINES)
-WORDS = Words.counted(VOCABULARY.tokens, TEXT.tokens)
+WORDS = WordCounts.counted(VOCABULARY.tokens, TEXT.tokens)
 V, H = VOCABULARY.size, 8
 
 OPTIONS = {"adaptive": {"cutoffs": "4"}, **{name: {"num_samples": 3} for name in ("importance", "nce", "blackout")}}

@@ -41,7 +41,9 @@ def check_files(written: Iterable[str | None], json: str | None, read: Iterable[
             continue
         require_file_name(file)
         if not Path(file).absolute().parent.is_dir():
-            raise ConfigError(f"there is no folder {Path(file).parent} to write {Path(file).name} in: make it first")
+            raise ConfigError(
+                f"cannot find the folder {Path(file).parent} to write {Path(file).name} in: make it first"
+            )
         if Path(file).resolve() in taken:
             raise ConfigError(f"{file} is read or written already: give another file to write")
         taken.add(Path(file).resolve())

@@ -6,13 +6,13 @@ from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.data.corpora.text_files import is_pattern, read_text
 from rnnlm_jax.data.corpora.text_reading import read_lines
 from rnnlm_jax.data.encoded_text import EncodedText
-from rnnlm_jax.data.progress import Progress, no_progress
 from rnnlm_jax.data.subword_building import read_tokenizer
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_building import build_vocabulary
 from rnnlm_jax.data.vocabulary_coverage import require_in_vocabulary
 from rnnlm_jax.data.vocabulary_files import read_vocabulary_file
 from rnnlm_jax.data.white_space import split_words, strip_space
+from rnnlm_jax.system.progress import Progress, no_progress
 
 __all__ = [
     "CORPORA",

@@ -13,8 +13,8 @@ end. Three packages build on this one:
 """
 
 from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate, evaluation_from_nll, text_nll
-from rnnlm_jax.evaluation.progress import MakeProgressBar, Progress, ProgressBar, no_progress
 from rnnlm_jax.evaluation.sentence_scores import score_sentences
+from rnnlm_jax.system.progress import MakeProgressBar, Progress, ProgressBar, no_progress
 
 __all__ = [
     "Evaluation",

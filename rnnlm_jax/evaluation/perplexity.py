@@ -14,10 +14,10 @@ from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.jobs.sharding.placement import placed, placed_tree, replicated
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Upper bound, roughly, of the number of logits that are formed at a time.
 LOGITS_AT_ONCE = 2**23

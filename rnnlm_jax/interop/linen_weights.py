@@ -29,7 +29,7 @@ def from_linen(variables: Mapping[str, Any], *path: str) -> Tree:
     """Return the parameters of a cell or a model from the variables of a module; ``path`` leads to the submodule.
 
     Raises:
-        WeightsError: if there is no parameter "weights" at that path.
+        WeightsError: if "weights" does not exist at that path.
     """
     inside: Any = variables
     for name in ("params", *path, WEIGHTS):

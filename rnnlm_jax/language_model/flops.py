@@ -35,7 +35,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.language_model.model import LanguageModel, require_declared
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 
 class TokenFlops(NamedTuple):
@@ -56,7 +56,7 @@ class TokenFlops(NamedTuple):
         return 3 * self.forward
 
 
-def token_flops(model: LanguageModel, words: Words, tokens: int) -> TokenFlops:
+def token_flops(model: LanguageModel, words: WordCounts, tokens: int) -> TokenFlops:
     """Count a model's operations per token, from shapes and word counts alone.
 
     Args:
@@ -78,14 +78,14 @@ def token_flops(model: LanguageModel, words: Words, tokens: int) -> TokenFlops:
     )
 
 
-def training_flops(model: LanguageModel, words: Words, tokens: int) -> float | None:
+def training_flops(model: LanguageModel, words: WordCounts, tokens: int) -> float | None:
     """Return the operations per token of a training step; None if the input or output layer does not declare them."""
     if model.input.flops is None or model.output.flops is None:
         return None
     return token_flops(model, words, tokens).training
 
 
-def _word_probabilities(words: Words) -> Float[np.ndarray, " V"]:
+def _word_probabilities(words: WordCounts) -> Float[np.ndarray, " V"]:
     """Return the relative frequency of each word in the training text; uniform for an empty text."""
     total = words.counts.sum()
     return words.counts / total if total else np.full(words.size, 1 / words.size)

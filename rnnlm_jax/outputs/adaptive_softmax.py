@@ -13,7 +13,7 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.outputs.clustered_loss import NO_COLUMN, Clusters, Tail, clustered_nats, row_nats
 from rnnlm_jax.outputs.cutoffs import AUTO, check_vocabulary, read_cutoffs, tail_sizes
 from rnnlm_jax.outputs.output_layer import OutputLayer
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.cached_factory import cached_factory
 
 
@@ -21,7 +21,7 @@ from rnnlm_jax.registry.cached_factory import cached_factory
 def adaptive_softmax(
     cutoffs: int | str | tuple[int, ...] = AUTO,
     div_value: float = 4,
-    words: Words | None = None,
+    words: WordCounts | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
     bias: bool = False,
@@ -130,7 +130,7 @@ def adaptive_softmax(
     )
 
 
-def _ranks(words: Words) -> np.ndarray | None:
+def _ranks(words: WordCounts) -> np.ndarray | None:
     """Return the rank of each word by falling count; None where ids are ranks."""
     if (np.diff(words.counts) <= 0).all():
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from rnnlm_jax.outputs.choose_cutoffs import CostFn, choose_cutoffs
 from rnnlm_jax.outputs.cutoffs import AUTO, write_cutoffs
 from rnnlm_jax.outputs.product_cost import measure_cost
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -25,7 +25,7 @@ def has_automatic_cutoffs(output: str, options: Options) -> bool:
 
 def resolve_cutoffs(
     options: Options,
-    words: Words,
+    words: WordCounts,
     hidden_size: int,
     *,
     rows: int,

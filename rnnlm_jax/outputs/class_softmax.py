@@ -17,7 +17,7 @@ from rnnlm_jax.outputs.class_products import class_products, tiles_of
 from rnnlm_jax.outputs.cross_entropy import cross_entropy
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.word_classes import WordClasses, bin_by_frequency
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.cached_factory import cached_factory
 
 
@@ -95,7 +95,7 @@ def factorised_log_probs(
 
 @cached_factory
 def class_softmax(
-    words: Words, classes: int | None = None, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
+    words: WordCounts, classes: int | None = None, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
 ) -> OutputLayer:
     """The class-factorised softmax, ``P(w | h) = P(c(w) | h) · P(w | c(w), h)``, of about √V logits each.
 
@@ -110,7 +110,7 @@ def class_softmax(
         param_dtype: dtype of the parameters.
 
     Raises:
-        ArgumentError: if there are no words, or C is not between 1 and V.
+        ArgumentError: if the vocabulary is empty, or C is not between 1 and V.
     """
     binned = bin_by_frequency(words.counts, classes)
 

@@ -15,7 +15,7 @@ from rnnlm_jax.arrays.sparse_rows import RowGradient, read_rows, unique_ids
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer
 from rnnlm_jax.outputs.tree_paths import leaf_log_probs, path_nats, paths_of, weighted_path_nats
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.outputs.word_tree import WordTree, huffman_tree
 from rnnlm_jax.registry.cached_factory import cached_factory
 
@@ -40,7 +40,7 @@ class GatheredNodes(NamedTuple):
 
 @cached_factory
 def hierarchical_softmax(
-    words: Words, tree: str = "huffman", dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
+    words: WordCounts, tree: str = "huffman", dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
 ) -> OutputLayer:
     """The hierarchical softmax, ``P(v | h) = Π_k σ(±(w_k · h + b_k))`` over the inner nodes k above word v.
 
@@ -132,7 +132,7 @@ def hierarchical_softmax(
 
 
 @functools.lru_cache(maxsize=4)
-def _word_tree(words: Words, kind: str) -> WordTree:
+def _word_tree(words: WordCounts, kind: str) -> WordTree:
     """Return the tree of a layer, "huffman" or "balanced"; cached, so that layers of other dtypes share it."""
     if kind == "huffman":
         return huffman_tree(words.counts)

@@ -24,7 +24,7 @@ from rnnlm_jax.outputs.class_softmax import (
 from rnnlm_jax.outputs.direct_features import DirectFeatures, Windows, whole_table_size
 from rnnlm_jax.outputs.output_layer import LossByRow, OutputLayer, WithContext
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.cached_factory import cached_factory
 
 
@@ -56,7 +56,7 @@ class GatheredWindows(NamedTuple):
 
 @cached_factory
 def maxent(
-    words: Words,
+    words: WordCounts,
     order: int = 5,
     table_size: float = 2**24,
     classes: int | None = None,

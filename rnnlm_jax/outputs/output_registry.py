@@ -12,7 +12,7 @@ from rnnlm_jax.outputs.maxent import maxent
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.sampled_softmax import blackout, importance_sampling, noise_contrastive
 from rnnlm_jax.outputs.softmax import softmax
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.registry import Entry, Registry
 from rnnlm_jax.registry.user_source import shown
 
@@ -36,7 +36,7 @@ OUTPUTS: Registry[OutputLayer] = Registry(
 
 def make(
     name: str,
-    words: Words | None = None,
+    words: WordCounts | None = None,
     tied: bool = False,
     *,
     dtype: Any = jnp.float32,

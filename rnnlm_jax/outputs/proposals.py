@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Int, Key
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Proposal:
         return jnp.where(stays, columns, jnp.asarray(self.alias)[columns])
 
 
-def proposal(words: Words, kind: str, power: float | None = None) -> Proposal:
+def proposal(words: WordCounts, kind: str, power: float | None = None) -> Proposal:
     """Return a proposal distribution.
 
     Args:

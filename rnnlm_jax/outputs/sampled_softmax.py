@@ -16,13 +16,13 @@ from rnnlm_jax.outputs.sampled_loss import Drawn, Gathered, SampledLosses, sampl
 from rnnlm_jax.outputs.sampled_rules import blackout_rule, importance_rule, noise_contrastive_rule
 from rnnlm_jax.outputs.samplers import Sampler, make_sampler
 from rnnlm_jax.outputs.softmax import SoftmaxParams, softmax
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.cached_factory import cached_factory
 
 
 @cached_factory
 def importance_sampling(
-    words: Words,
+    words: WordCounts,
     num_samples: int = 1024,
     proposal: str = "log-uniform",
     power: float | None = None,
@@ -56,7 +56,7 @@ def importance_sampling(
 
 @cached_factory
 def noise_contrastive(
-    words: Words,
+    words: WordCounts,
     num_samples: int = 1024,
     proposal: str = "unigram",
     power: float | None = None,
@@ -94,7 +94,7 @@ def noise_contrastive(
 
 @cached_factory
 def blackout(
-    words: Words,
+    words: WordCounts,
     num_samples: int = 512,
     power: float = 0.4,
     remove_accidental_hits: bool = True,

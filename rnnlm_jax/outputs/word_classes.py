@@ -54,7 +54,7 @@ def bin_by_frequency(counts: np.ndarray, classes: int | None = None) -> WordClas
         classes: C; None: ⌈√V⌉. The result has fewer where single words fill more than a class.
 
     Raises:
-        ArgumentError: if there are no words, or C is not between 1 and V.
+        ArgumentError: if the vocabulary is empty, or C is not between 1 and V.
     """
     counts = np.asarray(counts)
     if counts.size == 0:

@@ -15,7 +15,7 @@ _FORMAT = "rnnlm_jax counts 1"
 _CHUNK = 2**20  # ids of a text that are counted at once
 
 
-class Words:
+class WordCounts:
     """The words of a vocabulary by id, and their counts in the training text.
 
     Hashable and equal by content, so that a layer made from equal words is the same layer.
@@ -40,7 +40,7 @@ class Words:
         self.digest: str = hashlib.sha256(spelled + self.counts.astype("<i8").tobytes()).hexdigest()
 
     @classmethod
-    def counted(cls, tokens: Sequence[str], text: np.ndarray) -> Words:
+    def counted(cls, tokens: Sequence[str], text: np.ndarray) -> WordCounts:
         """Return the words with their counts in a text of ids `[N]`."""
         counts = np.zeros(len(tokens), np.int64)
         for start in range(0, text.size, _CHUNK):
@@ -62,7 +62,7 @@ class Words:
         return json.dumps({"format": _FORMAT, "sha256": self.digest, "counts": self.counts.tolist()}) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes, tokens: Sequence[str], name: str = "the counts") -> Words:
+    def from_json(cls, text: str | bytes, tokens: Sequence[str], name: str = "the counts") -> WordCounts:
         """Return the words with the counts that ``to_json`` wrote.
 
         Raises:
@@ -84,7 +84,7 @@ class Words:
 
     def __eq__(self, other: object) -> bool:
         """Return whether words and counts are the same."""
-        return isinstance(other, Words) and self.digest == other.digest
+        return isinstance(other, WordCounts) and self.digest == other.digest
 
     def __hash__(self) -> int:
         """Return a hash of the content."""

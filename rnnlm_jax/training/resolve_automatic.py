@@ -3,7 +3,7 @@
 from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs, resolve_cutoffs
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
 
 _ADAPTIVE = "adaptive"
@@ -11,7 +11,7 @@ _ADAPTIVE = "adaptive"
 _USER_FUNCTIONS = ("cell", "output")
 
 
-def resolve_automatic(config: Config, words: Words) -> Config:
+def resolve_automatic(config: Config, words: WordCounts) -> Config:
     """Return the configuration with its automatic values replaced by explicit ones.
 
     References to a user's cell or output layer get the digest of their source. Automatic cut-offs of an adaptive

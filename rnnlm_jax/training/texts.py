@@ -28,7 +28,7 @@ from rnnlm_jax.data.records import RecordText, open_text
 from rnnlm_jax.errors import ConfigError, DataError
 from rnnlm_jax.evaluation.perplexity import perplexity
 from rnnlm_jax.ngrams import BigramBaseline, UnigramBaseline
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.progress import token_bar
 
 #: Name of a split -> its name in messages.
@@ -55,11 +55,11 @@ class Texts:
         """Number of lines in memory that cannot be restored from their tokens."""
         return sum(text.lossy_lines for text in (self.train, self.valid, self.test) if isinstance(text, EncodedText))
 
-    def words(self) -> Words:
+    def words(self) -> WordCounts:
         """Return the words of the vocabulary with their counts in the training text."""
         if isinstance(self.train, RecordText):
-            return Words(self.vocabulary.tokens, self.train.counts)
-        return Words.counted(self.vocabulary.tokens, self.train.tokens)
+            return WordCounts(self.vocabulary.tokens, self.train.counts)
+        return WordCounts.counted(self.vocabulary.tokens, self.train.tokens)
 
     def baselines(self) -> dict[str, float]:
         """Return the test perplexity of a unigram model and, if the training text is in memory, of a bigram model."""

@@ -40,7 +40,7 @@ from rnnlm_jax.jobs.sharding.mesh import check_divides, executor_on_mesh, mesh_f
 from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval_metrics import Capacity
@@ -73,7 +73,7 @@ class _Inputs(NamedTuple):
 
     config: Config
     texts: Texts
-    words: Words
+    words: WordCounts
     identity: RunIdentity | None
     """None for a new run."""
 
@@ -154,13 +154,13 @@ def _shared_options(config: Config) -> dict[str, Any]:
     return {f"`{spec.name}`": value for _, spec, value in options(config) if not spec.metadata["path"]}
 
 
-def _new_identity(config: Config, texts: Texts, words: Words) -> RunIdentity:
+def _new_identity(config: Config, texts: Texts, words: WordCounts) -> RunIdentity:
     """Return the identity of a new run, the same in all processes."""
     mine = RunIdentity.begin(config, texts.vocabulary.content_hash, counts=words.digest, texts=texts.digests)
     return dataclasses.replace(mine, run_id=from_primary(mine.run_id))
 
 
-def _write_resumed(folder: RunFolder, config: Config, identity: RunIdentity, words: Words) -> None:
+def _write_resumed(folder: RunFolder, config: Config, identity: RunIdentity, words: WordCounts) -> None:
     """Write the changed configuration of a resumed run, and its word counts if they are missing."""
     write_config(folder, config, identity)
     if not folder.counts.exists():
@@ -210,7 +210,7 @@ def _require_same_vocabulary(begun: Config, config: Config, vocabulary: Vocabula
         )
 
 
-def _checked_model(config: Config, texts: Texts, words: Words, mesh: Mesh | None) -> LanguageModel:
+def _checked_model(config: Config, texts: Texts, words: WordCounts, mesh: Mesh | None) -> LanguageModel:
     """Build the model, and check before anything is written that it can be trained here."""
     executor = None if config.model.executor == "auto" else config.model.executor
     if mesh is not None:
@@ -226,7 +226,7 @@ def _checked_model(config: Config, texts: Texts, words: Words, mesh: Mesh | None
     return model
 
 
-def _capacity(config: Config, trainer: Trainer, words: Words) -> Capacity:
+def _capacity(config: Config, trainer: Trainer, words: WordCounts) -> Capacity:
     """Return the run's devices, with their peak and the model's operations if both are known."""
     devices = trainer.state.step.sharding.device_set
     peak = peak_flops(next(iter(devices)).device_kind, config.model.dtype)

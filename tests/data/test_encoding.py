@@ -22,7 +22,7 @@ from rnnlm_jax.data.corpora import text_reading
 from rnnlm_jax.data.word_table import PADDING, WordTable
 from rnnlm_jax.errors import DataError
 from rnnlm_jax.ngrams import BigramBaseline, baselines
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 #: Few letters, so that words repeat; a NUL, letters of two to four bytes, and white space of both kinds.
 LETTERS = "ab\0é\u3000\U0001f600 \t\r\u2028"
@@ -120,7 +120,7 @@ def test_a_memory_mapped_text_equals_one_in_memory(monkeypatch, tmp_path, level)
     assert list((tmp_path / "texts").iterdir()) == []  # the file has no name
     assert fields(mapped) == fields(text)
     assert mapped.digest == text.digest
-    counted = [Words.counted(vocabulary.tokens, found.tokens) for found in (mapped, text)]
+    counted = [WordCounts.counted(vocabulary.tokens, found.tokens) for found in (mapped, text)]
     assert counted[0] == counted[1]
     for columns in (None, np.array([1, 3])):
         batches = [StreamBatches(found.tokens, 4, 9, first_input=3, columns=columns) for found in (mapped, text)]

@@ -18,12 +18,12 @@ from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient, training_loss
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs import make
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.training.tiny import random_params
 from tests.unroll.programs import assert_close
 
 V, T, B = 11, 6, 3
-WORDS = Words([f"w{k}" for k in range(V)], range(2 * V, V, -1))
+WORDS = WordCounts([f"w{k}" for k in range(V)], range(2 * V, V, -1))
 TEXT = np.random.default_rng(0).integers(0, V, (T + 1, B)).astype(np.int32)
 MASK = np.random.default_rng(1).random((T, B)) < 0.7
 BATCH = Batch(TEXT[:-1], TEXT[1:], MASK)

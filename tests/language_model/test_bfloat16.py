@@ -11,9 +11,9 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.outputs.output_registry import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
-WORDS = Words([f"w{k}" for k in range(40)], np.arange(40, 0, -1))
+WORDS = WordCounts([f"w{k}" for k in range(40)], np.arange(40, 0, -1))
 OPTIONS = {"adaptive": (("cutoffs", "10:20"), ("div_value", 2)), "maxent": (("table_size", 256),)}
 OPTIONS |= dict.fromkeys(("importance", "nce", "blackout"), (("num_samples", 7),))
 #: What would lose digits in bfloat16: nonlinearities, and sums of many terms that are no products of matrices.

@@ -13,12 +13,12 @@ from rnnlm_jax.jobs.accelerators import ACCELERATORS, find_accelerator, peak_flo
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.language_model.flops import token_flops, training_flops
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.benchmarking.products import products
 
 H, V, T, B = 6, 8, 3, 2
 #: Eight words of which the first stands for half of the text; of the last, nothing is ever seen.
-WORDS = Words([f"word{'s' * k}" for k in range(V)], [64, 32, 16, 8, 4, 2, 2, 0])
+WORDS = WordCounts([f"word{'s' * k}" for k in range(V)], [64, 32, 16, 8, 4, 2, 2, 0])
 LSTM = 2 * 4 * (H * H + H * H)
 
 
@@ -62,7 +62,7 @@ def test_sampled_layers_score_the_samples_and_the_target(kind):
 
 
 def test_options_that_are_not_given_have_the_default_of_the_layer():
-    many = Words([f"w{k}" for k in range(600)], np.ones(600))
+    many = WordCounts([f"w{k}" for k in range(600)], np.ones(600))
     assert counted(many, output="blackout").output == 2 * H * 513
     assert counted(many, output="blackout", output_options=(("num_samples", 9),)).output == 2 * H * 10
 
@@ -75,7 +75,7 @@ def test_expected_paths_are_those_of_the_counts():
 
 
 def test_expected_classes_are_those_of_the_counts():
-    even = Words(WORDS.tokens, [5] * V)
+    even = WordCounts(WORDS.tokens, [5] * V)
     for kind in ("class", "maxent"):  # classes of 3, 2, 2 and 1 words
         found = counted(even, output=kind, output_options=(("classes", 4),)).output
         assert found == 2 * H * (4 + (3 * 3 + 2 * 2 + 2 * 2 + 1) / V)
@@ -89,13 +89,13 @@ def test_expected_clusters_are_those_of_the_counts():
     by_hand = 16 * (2 + 2) + first * (16 * 4 + 4 * 2) + second * (16 * 1 + 1 * 4)
     assert found == pytest.approx(2 * by_hand)
     # Words are not always numbered by rank.
-    turned = Words(WORDS.tokens[::-1], WORDS.counts[::-1])
+    turned = WordCounts(WORDS.tokens[::-1], WORDS.counts[::-1])
     assert counted(turned, hidden_size=16, output="adaptive", output_options=(("cutoffs", "2:4"),)).output == found
 
 
 def test_a_character_network_composes_each_word_of_a_batch_once():
     options = {"input": "char-cnn", "input_options": (("filters", "3+4"), ("characters", 5), ("highways", 1))}
-    two = Words(["a", "abc"], [3, 1])
+    two = WordCounts(["a", "abc"], [3, 1])
     a_word = 2 * (7 * 14 + 7 * H)  # a highway layer of two squares, and the projection
     a_symbol = 2 * (5 * 3 + 10 * 4)
     present = [1 - (1 - share) ** 10 for share in (0.75, 0.25)]
@@ -118,7 +118,7 @@ def test_a_layer_that_does_not_declare_its_flops_is_an_error(part):
 
 def test_xla_counts_no_less_and_little_more():
     """Of one step of time, since it counts a loop's body once; what is elementwise comes on top."""
-    words = Words([f"w{k}" for k in range(2048)], np.ones(2048))
+    words = WordCounts([f"w{k}" for k in range(2048)], np.ones(2048))
     config = ModelConfig(hidden_size=256, dtype="bfloat16")  # for which there are no kernels, which XLA cannot count
     step, arguments = gradient_of_a_step(config, words, 1, 32)
     xla = jax.jit(step).lower(*arguments).cost_analysis()["flops"]

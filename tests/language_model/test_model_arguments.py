@@ -10,11 +10,11 @@ from rnnlm_jax.inputs import no_input
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.shape_checking import unchecked
 
 V, H, T, B = 9, 8, 3, 2
-WORDS = Words([f"w{i}" for i in range(V)], range(V))
+WORDS = WordCounts([f"w{i}" for i in range(V)], range(V))
 CELL = cells.lstm(H)
 OPTIONS = {"adaptive": {"cutoffs": "4"}, **{name: {"num_samples": 3} for name in ("importance", "nce", "blackout")}}
 LAYERS = {name: outputs.make(name, WORDS, **OPTIONS.get(name, {})) for name in OUTPUTS}

@@ -9,7 +9,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs import clustered_loss
 from rnnlm_jax.outputs.adaptive_softmax import adaptive_softmax
 from rnnlm_jax.outputs.clustered_loss import Clusters, Tail
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 HIDDEN, VOCABULARY, CUTOFFS = 6, 17, (3, 8)
 LAYER = adaptive_softmax(CUTOFFS, 2, None, jnp.float64, jnp.float64)
@@ -189,7 +189,7 @@ def test_targets_outside_the_vocabulary_give_nan():
 def test_words_not_numbered_by_frequency_are_ranked():
     """Their ranks are looked up: a permutation of words is one of probabilities."""
     counts = np.random.default_rng(5).permutation(VOCABULARY) * 10
-    words = Words([f"w{v}" for v in range(VOCABULARY)], counts)
+    words = WordCounts([f"w{v}" for v in range(VOCABULARY)], counts)
     layer = adaptive_softmax(CUTOFFS, 2, words, jnp.float64, jnp.float64)
     params, given = params_of(), batch(words.by_rank[:11])
     found, loss, outside = jax.jit(
@@ -247,7 +247,7 @@ def test_bias_must_be_a_bool():
 
 def test_counts_of_another_vocabulary_are_refused():
     with pytest.raises(UserError, match="counts of 2 words"):
-        adaptive_softmax(1, words=Words("ab", (2, 1))).init(jax.random.key(0), HIDDEN, VOCABULARY)
+        adaptive_softmax(1, words=WordCounts("ab", (2, 1))).init(jax.random.key(0), HIDDEN, VOCABULARY)
 
 
 def test_two_words_are_enough():

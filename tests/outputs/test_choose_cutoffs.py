@@ -9,7 +9,7 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.automatic_cutoffs import resolve_cutoffs
 from rnnlm_jax.outputs.choose_cutoffs import choose_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost, fit_cost
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 COST = ProductCost(overhead=40.0, per_multiplication=1.0, per_word=3.0, per_parameter=0.2, least=60.0)
 COUNTS = (3000 / np.arange(1, 25) ** 1.2).astype(int)
@@ -77,7 +77,7 @@ def test_fitted_constants_reproduce_the_times():
 
 
 def test_resolved_cutoffs_are_stored_as_numbers():
-    words = Words([str(v) for v in range(24)], COUNTS)
+    words = WordCounts([str(v) for v in range(24)], COUNTS)
     for options in ((), (("cutoffs", "auto"), ("div_value", 2))):
         settled = dict(resolve_cutoffs(options, words, 64, rows=20, cost=COST))
         chosen = choose_cutoffs(COUNTS, 64, 20, clusters=None, cost=COST, div_value=settled.get("div_value", 4))

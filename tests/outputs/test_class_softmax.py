@@ -8,14 +8,14 @@ import pytest
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs.class_softmax import class_softmax
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 HIDDEN, ROWS = 3, 90
 
 
 def words(vocabulary, unsorted=True):
     counts = np.random.default_rng(vocabulary).integers(0, 100, vocabulary)
-    return Words([str(v) for v in range(vocabulary)], counts if unsorted else np.sort(counts)[::-1])
+    return WordCounts([str(v) for v in range(vocabulary)], counts if unsorted else np.sort(counts)[::-1])
 
 
 def softmax(logits):

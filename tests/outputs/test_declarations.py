@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import inputs, outputs
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 V, H = 24, 6
-WORDS = Words([f"w{v}" for v in range(V)], 1000 // np.arange(1, V + 1))
+WORDS = WordCounts([f"w{v}" for v in range(V)], 1000 // np.arange(1, V + 1))
 OPTIONS = {"adaptive": {"cutoffs": "6:14", "div_value": 2}, "maxent": {"table_size": 256}} | {
     name: {"num_samples": 4} for name in ("importance", "nce", "blackout")
 }

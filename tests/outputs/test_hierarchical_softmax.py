@@ -9,13 +9,13 @@ from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs import tree_paths
 from rnnlm_jax.outputs.hierarchical_softmax import HierarchicalParams, hierarchical_softmax
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.outputs.word_tree import huffman_tree
 from tests.outputs.test_word_tree import path
 
 HIDDEN, VOCABULARY = 5, 13
 COUNTS = np.random.default_rng(0).integers(1, 60, VOCABULARY)
-WORDS = Words([f"w{v}" for v in range(VOCABULARY)], COUNTS)
+WORDS = WordCounts([f"w{v}" for v in range(VOCABULARY)], COUNTS)
 LAYER = hierarchical_softmax(WORDS, "huffman", jnp.float64, jnp.float64)
 RNG = np.random.default_rng(1)
 PARAMS = HierarchicalParams(RNG.normal(size=(VOCABULARY - 1, HIDDEN)), RNG.normal(size=VOCABULARY - 1))
@@ -117,7 +117,7 @@ def test_only_nodes_above_the_targets_have_a_gradient():
 
 def test_a_step_does_not_grow_with_the_vocabulary():
     """The program that picks rows and differentiates has no array of as many rows as there are nodes."""
-    words = Words([str(v) for v in range(5000)], 10**6 // np.arange(1, 5001))
+    words = WordCounts([str(v) for v in range(5000)], 10**6 // np.arange(1, 5001))
     layer = hierarchical_softmax(words)
     params = jax.eval_shape(lambda: layer.init(jax.random.key(0), 16, 5000))
 
@@ -156,7 +156,7 @@ def test_rows_of_weight_0_add_nothing_and_ids_outside_the_vocabulary_give_nan():
 
 
 def test_large_decisions_do_not_overflow():
-    layer = hierarchical_softmax(Words("ab", (3, 1)))
+    layer = hierarchical_softmax(WordCounts("ab", (3, 1)))
     params = HierarchicalParams(jnp.full((1, 1), 1e30, jnp.float32), jnp.zeros(1, jnp.float32))
     hs, targets = jnp.ones((2, 1), jnp.float32), jnp.arange(2)
     found = np.asarray(jax.jit(layer.log_probs)(params, hs))
@@ -167,7 +167,7 @@ def test_large_decisions_do_not_overflow():
 
 @pytest.mark.parametrize(("size", "tree"), [(1, "huffman"), (2, "balanced"), (3, "huffman")])
 def test_vocabularies_of_one_to_three_words(size, tree):
-    layer = hierarchical_softmax(Words("abc"[:size], (0, 5, 5)[:size]), tree, jnp.float64, jnp.float64)
+    layer = hierarchical_softmax(WordCounts("abc"[:size], (0, 5, 5)[:size]), tree, jnp.float64, jnp.float64)
     params = layer.init(jax.random.key(0), HIDDEN, size)
     assert params.w.shape == (size - 1, HIDDEN)
     hs, targets = RNG.normal(size=(4, HIDDEN)), np.arange(4) % size

@@ -18,10 +18,10 @@ from rnnlm_jax.outputs.direct_features import DirectFeatures
 from rnnlm_jax.outputs.maxent import MaxEntParams, maxent
 from rnnlm_jax.outputs.output_layer import WithContext
 from rnnlm_jax.outputs.word_classes import bin_by_frequency
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 VOCABULARY, HIDDEN = 23, 3
-WORDS = Words([str(v) for v in range(VOCABULARY)], np.random.default_rng(0).integers(0, 50, VOCABULARY))
+WORDS = WordCounts([str(v) for v in range(VOCABULARY)], np.random.default_rng(0).integers(0, 50, VOCABULARY))
 OPTIONS = {"order": 3, "table_size": 256, "classes": 4, "dtype": jnp.float64, "param_dtype": jnp.float64}
 
 

@@ -13,7 +13,7 @@ from rnnlm_jax.data import build_vocabulary, read_lines
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state
 
@@ -34,7 +34,7 @@ def text():
     lines = list(read_lines(file))
     vocabulary = build_vocabulary(lines)
     ids = vocabulary.encode(lines).tokens
-    return Words.counted(vocabulary.tokens, ids), ids
+    return WordCounts.counted(vocabulary.tokens, ids), ids
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

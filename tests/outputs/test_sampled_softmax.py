@@ -13,13 +13,13 @@ from rnnlm_jax.outputs import OUTPUTS, SoftmaxParams, make
 from rnnlm_jax.outputs.proposals import proposal
 from rnnlm_jax.outputs.sampled_rules import blackout_rule, importance_rule, noise_contrastive_rule
 from rnnlm_jax.outputs.samplers import make_sampler
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.outputs import sampled_reference as reference
 from tests.unroll.programs import jit
 
 V, H, T, B = 9, 3, 4, 2
 COUNTS = [30, 4, 0, 12, 7, 1, 2, 2, 5]
-WORDS = Words([f"w{v}" for v in range(V)], COUNTS)
+WORDS = WordCounts([f"w{v}" for v in range(V)], COUNTS)
 WIDE = {"dtype": "float64", "param_dtype": "float64"}
 RNG = np.random.default_rng(0)
 W, BIAS, HS = RNG.normal(size=(V, H)), RNG.normal(size=V), RNG.normal(size=(T, B, H))
@@ -109,7 +109,7 @@ def test_evaluation_is_the_full_softmax(kind):
     np.testing.assert_allclose(layer.nats(PARAMS, HS, TARGETS), nats, rtol=1e-12)
     np.testing.assert_allclose(layer.total_nats(PARAMS, HS, TARGETS, WEIGHTS), (WEIGHTS * nats).sum(), rtol=1e-12)
     assert layer.sampled
-    assert make(kind, Words(WORDS.tokens, COUNTS), **WIDE, num_samples=3) is layer  # no second compilation
+    assert make(kind, WordCounts(WORDS.tokens, COUNTS), **WIDE, num_samples=3) is layer  # no second compilation
 
 
 def test_all_words_as_samples_are_the_full_softmax():

@@ -8,14 +8,14 @@ from rnnlm_jax import UserError
 from rnnlm_jax.arrays.sparse_rows import UNUSED
 from rnnlm_jax.outputs.proposals import proposal
 from rnnlm_jax.outputs.samplers import make_sampler
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 COUNTS = [40, 0, 3, 17, 1, 9, 3]
 BATCHES = 20_000
 
 
 def words(counts=COUNTS):
-    return Words([f"w{v}" for v in range(len(counts))], counts)
+    return WordCounts([f"w{v}" for v in range(len(counts))], counts)
 
 
 def expected_q(kind, power, counts):

@@ -8,11 +8,11 @@ from rnnlm_jax.errors import UserError
 from rnnlm_jax.outputs import automatic_cutoffs
 from rnnlm_jax.outputs.choose_cutoffs import choose_cutoffs
 from rnnlm_jax.outputs.product_cost import ProductCost
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.resolve_automatic import resolve_as_begun, resolve_automatic
 
 COST = ProductCost(overhead=1e-5, per_multiplication=1e-11, per_word=20.0, per_parameter=1e-9)
-WORDS = Words([f"w{v}" for v in range(300)], 10_000 // np.arange(1, 301))
+WORDS = WordCounts([f"w{v}" for v in range(300)], 10_000 // np.arange(1, 301))
 
 
 def config_of(output="adaptive", options=(), hidden=64):

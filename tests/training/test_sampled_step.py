@@ -16,7 +16,7 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import RunFolder, build_model, open_run
 from rnnlm_jax.language_model.loss_gradient import OUTPUT_DRAWS, loss_and_gradient
 from rnnlm_jax.language_model.model import language_model
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step, step_key
 from rnnlm_jax.training.train import train
@@ -30,7 +30,7 @@ SEED = 3
 
 @functools.cache
 def make(kind):
-    words = Words([f"w{v}" for v in range(V)], np.arange(V)[::-1] // 2)
+    words = WordCounts([f"w{v}" for v in range(V)], np.arange(V)[::-1] // 2)
     output = outputs.make(kind, words, dtype="float64", param_dtype="float64", num_samples=8)
     return language_model(cells.elman(H, param_dtype=jnp.float64), V, output=output)
 
@@ -97,7 +97,7 @@ def test_without_a_key_the_loss_is_exact():
 def test_the_matrix_is_never_copied():
     """The temporaries of a step are far smaller than the matrix."""
     size, width = 40_000, 256
-    words = Words(range(size), np.ones(size, int))  # type: ignore[arg-type]
+    words = WordCounts(range(size), np.ones(size, int))  # type: ignore[arg-type]
     model = language_model(
         cells.elman(width), size, 2, output=outputs.make("importance", words, num_samples=4), init_scale=0.1
     )
@@ -177,6 +177,6 @@ def test_lost_or_damaged_counts_are_errors(sampled_run):
     ],
 )
 def test_impossible_options_are_refused(options, message):
-    words = Words([f"w{v}" for v in range(V)], [1] * V)
+    words = WordCounts([f"w{v}" for v in range(V)], [1] * V)
     with pytest.raises(UserError, match=message):
         build_model(ModelConfig(cell="elman-tanh", hidden_size=4, **options), V, words=words)

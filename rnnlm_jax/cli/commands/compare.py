@@ -77,7 +77,7 @@ def main(arguments: argparse.Namespace) -> int:
     dynamic = dynamic_settings(arguments)
     names = names_from_paths(arguments.models)
     if arguments.horizons is not None and not Path(arguments.horizons).is_dir():
-        raise ConfigError(f"there is no folder {arguments.horizons}: give the --out folder of rnnlm-jax jacobians")
+        raise ConfigError(f"cannot find the folder {arguments.horizons}: give the --out folder of rnnlm-jax jacobians")
     check_files([arguments.markdown], arguments.json, [*arguments.models, arguments.data, arguments.tune])
     if arguments.per_word and (arguments.mix or arguments.cache or arguments.tune):
         raise ConfigError("--mix and --cache need models with the same tokens, --per-word does not: choose")

@@ -15,12 +15,12 @@ import numpy as np
 
 from rnnlm_jax.data.corpora.tfds_records import TextRecords
 from rnnlm_jax.data.encoded_text import text_digest
-from rnnlm_jax.data.progress import Progress, no_progress
 from rnnlm_jax.data.records.pipeline import Pipeline
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.errors import DataError, warn
 from rnnlm_jax.system.cache_root import cache_root, require_writable
 from rnnlm_jax.system.file_lock import single_build
+from rnnlm_jax.system.progress import Progress, no_progress
 
 _FORMAT = "rnnlm_jax record index 2"
 _RECORDS_PER_PART = 4096

@@ -8,7 +8,6 @@ import numpy as np
 
 from rnnlm_jax.data.batching import require_not_negative, require_positive, selected_columns
 from rnnlm_jax.data.corpora.corpus import Corpus
-from rnnlm_jax.data.progress import Progress, no_progress
 from rnnlm_jax.data.records.batch_blocks import SentenceBlocks, StreamBlocks
 from rnnlm_jax.data.records.pipeline import MAX_WORKERS
 from rnnlm_jax.data.records.record_batches import RecordBatches
@@ -17,6 +16,7 @@ from rnnlm_jax.data.records.record_reader import RecordReader
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_coverage import require_known
 from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.system.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from rnnlm_jax.evaluation.comparison.mixture import Mixture, fit_weights, mixtur
 from rnnlm_jax.evaluation.comparison.same_vocabulary import require_same_vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
 from rnnlm_jax.evaluation.comparison.timed_scoring import TimedScores, timed_scores
-from rnnlm_jax.evaluation.progress import MakeProgressBar
+from rnnlm_jax.system.progress import MakeProgressBar
 
 
 class NamedText(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import ModelInfo
-from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.ngrams import UnigramCache, load
+from rnnlm_jax.system.progress import Progress, no_progress
 
 
 class NgramModel(Protocol):

@@ -15,9 +15,9 @@ from rnnlm_jax.arrays.sparse_rows import RowGradient, sum_duplicate_rows
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch, EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Tokens read by one call of the compiled program.
 TOKENS_PER_CALL = 512

@@ -10,7 +10,7 @@ from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import ArgumentError, DataError
 from rnnlm_jax.evaluation.comparison.same_vocabulary import require_same_vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import ModelInfo, Scorer
-from rnnlm_jax.evaluation.progress import Progress, no_progress
+from rnnlm_jax.system.progress import Progress, no_progress
 
 #: EM stops when no weights can be better by more than ``TOLERANCE`` nats per token, or after ``MAX_STEPS`` steps.
 TOLERANCE, MAX_STEPS = 1e-9, 10_000

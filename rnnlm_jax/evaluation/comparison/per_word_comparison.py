@@ -12,7 +12,7 @@ from rnnlm_jax.evaluation.comparison.comparison_table import escaped, markdown_t
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
 from rnnlm_jax.evaluation.comparison.timed_scoring import timed_scores
 from rnnlm_jax.evaluation.perplexity import Evaluation, evaluation_from_nll
-from rnnlm_jax.evaluation.progress import MakeProgressBar
+from rnnlm_jax.system.progress import MakeProgressBar
 
 HEADER = ("model", "kind", "tokens are", "ppl a word", "bits a character", "ppl a token", "tokens", "OOV", "parameters")
 #: Number of leading columns of text.

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
-from rnnlm_jax.evaluation.progress import Progress, no_progress
+from rnnlm_jax.system.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

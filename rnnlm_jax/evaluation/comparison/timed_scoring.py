@@ -9,7 +9,7 @@ from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.comparison.scorer import Scorer
-from rnnlm_jax.evaluation.progress import MakeProgressBar
+from rnnlm_jax.system.progress import MakeProgressBar
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,13 @@ from rnnlm_jax.evaluation.horizons.horizon import FRACTIONS, context_horizon, fi
 from rnnlm_jax.evaluation.horizons.information_decay import CONTEXTS, information_decay
 from rnnlm_jax.evaluation.horizons.text_spectra import text_exponents, text_spectra
 from rnnlm_jax.evaluation.perplexity import perplexity
-from rnnlm_jax.evaluation.progress import MakeProgressBar
 from rnnlm_jax.jacobians import decay_rates, state_size
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, as_type, computing_in
 from rnnlm_jax.jobs.run_folder import Run, build_model, write_json
 from rnnlm_jax.language_model.finite_parameters import require_finite
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.system.atomic_write import atomic_write
+from rnnlm_jax.system.progress import MakeProgressBar
 
 #: Name -> excess over the full context's perplexity at which a shorter context is enough.
 TOLERANCES = {"1%": 0.01, "5%": 0.05}

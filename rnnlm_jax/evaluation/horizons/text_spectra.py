@@ -13,7 +13,6 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.encoded_text import require_ids_below
 from rnnlm_jax.errors import TrainingError
 from rnnlm_jax.evaluation.horizons.positions import evenly_spaced
-from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.jacobians import (
     LyapunovSpectrum,
     ProductSpectrum,
@@ -24,6 +23,7 @@ from rnnlm_jax.jacobians import (
     top_singular,
 )
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.system.progress import Progress, no_progress
 from rnnlm_jax.unroll import unroll
 
 #: State size above which only the largest singular values are computed, without forming a matrix, and their number.

@@ -8,12 +8,12 @@ import numpy as np
 
 from rnnlm_jax.array_types import Bool, Float
 from rnnlm_jax.evaluation.comparison import MixtureWeights, fit_weights
-from rnnlm_jax.evaluation.progress import MakeProgressBar
 from rnnlm_jax.evaluation.rescoring.alignment import ListErrors
 from rnnlm_jax.evaluation.rescoring.nbest import NbestList
 from rnnlm_jax.evaluation.rescoring.score_weights import Weights, feature_rows
 from rnnlm_jax.evaluation.rescoring.sentence_model import SentenceModel
 from rnnlm_jax.evaluation.rescoring.weight_tuning import DevelopmentSet, TunedWeights, tune
+from rnnlm_jax.system.progress import MakeProgressBar
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.evaluation.comparison import Scorer, TrainedRun, mixture_nll, require_same_vocabulary
-from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.evaluation.rescoring.tree_scoring import max_lines, sentence_nll
+from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Sentences scored at a time by n-gram models.
 MAX_LINES = 4096

@@ -6,9 +6,9 @@ import numpy as np
 
 from rnnlm_jax.array_types import Bool, Float, Int
 from rnnlm_jax.errors import ArgumentError, DataError
-from rnnlm_jax.evaluation.progress import Progress, no_progress
 from rnnlm_jax.evaluation.rescoring.line_search import error_profile, fewest_errors
 from rnnlm_jax.evaluation.rescoring.score_weights import best_hypotheses, total_scores
+from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Random starts besides the given one, random directions besides the axes, and the largest number of rounds.
 RESTARTS, DIRECTIONS, ROUNDS = 12, 3, 20

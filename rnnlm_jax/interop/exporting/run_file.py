@@ -17,7 +17,7 @@ from rnnlm_jax.jobs.checkpoints.array_digests import digests, named_leaves
 from rnnlm_jax.jobs.run_folder import Run, build_model
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 #: The entry of the header that identifies the file, and its version.
 KIND, VERSION = "rnnlm_jax", "run 2"
@@ -104,7 +104,7 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
     except (ValueError, TypeError, KeyError) as error:
         raise error if isinstance(error, UserError) else _damaged(name, f"its header: {error}") from error
     counts = texts.get("counts")
-    words = None if counts is None else Words.from_json(counts, vocabulary.tokens, f"the word counts in {name}")
+    words = None if counts is None else WordCounts.from_json(counts, vocabulary.tokens, f"the word counts in {name}")
     model = build_model(config.model, vocabulary.size, words=words)
     params = params_from_arrays(model, arrays, name)
     for leaf, found in digests(arrays).items():

@@ -20,7 +20,7 @@ from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
 from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel, parameter_count
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import initial_train_state, state_shardings
@@ -34,7 +34,7 @@ _TOO_LARGE = (
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def compile_step(name: str, config: Config, words: Words, *, topology: Topology) -> StepReport:
+def compile_step(name: str, config: Config, words: WordCounts, *, topology: Topology) -> StepReport:
     """Compile a configuration's training step for a topology, and report the memory and operations that it needs.
 
     Args:
@@ -97,7 +97,7 @@ def _with_shardings(shapes: Any, shardings: Any) -> Any:
     )
 
 
-def _tpu_model(config: Config, words: Words) -> LanguageModel:
+def _tpu_model(config: Config, words: WordCounts) -> LanguageModel:
     """Return the model with the executor that a TPU would use."""
     if has_automatic_cutoffs(config.model.output, config.model.output_options):
         raise ConfigError(

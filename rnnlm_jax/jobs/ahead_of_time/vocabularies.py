@@ -9,17 +9,17 @@ import numpy as np
 from rnnlm_jax.config import DataConfig
 from rnnlm_jax.errors import CheckpointError, ConfigError
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config_and_identity, read_vocabulary, read_words
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.texts import given_vocabulary, load_texts
 
 
 @functools.cache
-def zipf_words(size: int) -> Words:
+def zipf_words(size: int) -> WordCounts:
     """Return words numbered by rank, the k-th with 1/k of the count of the first (Zipf 1935)."""
     return _by_zipf([f"w{k}" for k in range(size)])
 
 
-def vocabulary_words(config: DataConfig, size: int | None = None, run: Path | None = None) -> Words:
+def vocabulary_words(config: DataConfig, size: int | None = None, run: Path | None = None) -> WordCounts:
     """Return the words of a configuration's vocabulary with their counts, by Zipf's law if the text was not read.
 
     Args:
@@ -57,5 +57,5 @@ def vocabulary_words(config: DataConfig, size: int | None = None, run: Path | No
     return load_texts(config).words()
 
 
-def _by_zipf(tokens: Sequence[str]) -> Words:
-    return Words(tokens, np.maximum(10**8 // np.arange(1, len(tokens) + 1), 1))
+def _by_zipf(tokens: Sequence[str]) -> WordCounts:
+    return WordCounts(tokens, np.maximum(10**8 // np.arange(1, len(tokens) + 1), 1))

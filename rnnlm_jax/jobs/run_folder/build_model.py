@@ -11,14 +11,14 @@ from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, language_model
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 
 #: In place of a cell's name: a model without a recurrent part, whose output layer reads the last words itself.
 NO_CELL = "none"
 
 
 def build_model(
-    config: ModelConfig, vocab_size: int, executor: str | None = None, *, words: Words | None = None
+    config: ModelConfig, vocab_size: int, executor: str | None = None, *, words: WordCounts | None = None
 ) -> LanguageModel:
     """Build the language model of a configuration.
 

@@ -16,7 +16,7 @@ from rnnlm_jax.jobs.run_folder.paths import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity, require_run_id
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device, require_memory
 
 
@@ -30,7 +30,7 @@ class Run:
     params: LanguageModelParams
     position: Position
     """The position in training at which ``params`` were saved."""
-    words: Words | None = None
+    words: WordCounts | None = None
     """The vocabulary's words with their counts; None if they were not counted."""
     identity: RunIdentity | None = None
     """The identity of the run's folder; None if the model was not read from a run folder."""
@@ -163,7 +163,7 @@ def read_vocabulary(folder: RunFolder, identity: RunIdentity) -> Vocabulary:
     return vocabulary
 
 
-def read_words(folder: RunFolder, identity: RunIdentity, vocabulary: Vocabulary) -> Words | None:
+def read_words(folder: RunFolder, identity: RunIdentity, vocabulary: Vocabulary) -> WordCounts | None:
     """Return the words of a run with their counts in its training text; None if the file is missing.
 
     Raises:
@@ -172,7 +172,7 @@ def read_words(folder: RunFolder, identity: RunIdentity, vocabulary: Vocabulary)
     """
     if not folder.counts.exists():
         return None
-    words = Words.from_json(folder.counts.read_bytes(), vocabulary.tokens, str(folder.counts))
+    words = WordCounts.from_json(folder.counts.read_bytes(), vocabulary.tokens, str(folder.counts))
     if words.digest != identity.counts:
         raise CheckpointError(
             f"{folder.counts} has other counts than the run was begun with: the folder mixes files of two runs; "

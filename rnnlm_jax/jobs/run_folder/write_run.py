@@ -7,13 +7,13 @@ from rnnlm_jax.config import Config, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.jobs.run_folder.paths import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system import json_text
 from rnnlm_jax.system.atomic_write import atomic_write
 
 
 def write_new_run(
-    folder: RunFolder, config: Config, identity: RunIdentity, *, vocabulary: Vocabulary, words: Words | None = None
+    folder: RunFolder, config: Config, identity: RunIdentity, *, vocabulary: Vocabulary, words: WordCounts | None = None
 ) -> None:
     """Write the first files of a run: the configuration last, so that a folder with a configuration is complete.
 

@@ -11,7 +11,7 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.evaluation import text_nll
 from rnnlm_jax.evaluation.comparison import dynamic_nll, dynamic_rule, gradient_scale
 from rnnlm_jax.language_model.model import LanguageModelParams, language_model
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.evaluation.horizons.by_hand import ElmanByHand
 from tests.training.tiny import LINES, random_params, vocabulary
 
@@ -85,7 +85,7 @@ def test_the_rule_sgd(decay):
 def test_every_output_layer_learns_from_its_exact_nats(output, options):
     """Two segments: the second is scored by parameters that went down the gradient of the first."""
     types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
-    layer = outputs.make(output, Words.counted(WORDS.tokens, TEXT.tokens), **types, **options)
+    layer = outputs.make(output, WordCounts.counted(WORDS.tokens, TEXT.tokens), **types, **options)
     model = language_model(cells.elman(5, **types), WORDS.size, output=layer, executor="scan")
     tokens = jnp.asarray([WORDS.start_id, *TEXT.tokens[:6]])
 

@@ -16,7 +16,7 @@ from rnnlm_jax.evaluation.rescoring.tree_scoring import sentence_nll
 from rnnlm_jax.jobs.run_folder import START, Run
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.maxent import maxent
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.training.tiny import LINES, random_params, vocabulary
 
 WORDS = vocabulary()
@@ -26,7 +26,7 @@ TEXTS = (
     *("", "ran", "the cat sat on the mat", "", "on and on and on and on and on and on", *LINES),
 )
 TEXT = WORDS.encode(TEXTS)
-COUNTED = Words.counted(WORDS.tokens, TEXT.tokens)
+COUNTED = WordCounts.counted(WORDS.tokens, TEXT.tokens)
 WIDE = {"dtype": jnp.float64, "param_dtype": jnp.float64}
 MODELS = {
     "two layers": lambda: language_model(cells.stack(cells.lstm(6, **WIDE), cells.gru(5, **WIDE)), WORDS.size),

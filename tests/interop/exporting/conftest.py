@@ -5,7 +5,7 @@ import pytest
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.interop.exporting import export_run
 from rnnlm_jax.jobs.run_folder import START, Run, build_model
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.training.tiny import random_params, text, tiny_config
 
 
@@ -21,7 +21,7 @@ def corpus(tmp_path_factory):
 def small_run():
     """Return a run with random parameters, biases included, and an output layer made from word counts."""
     vocabulary = build_vocabulary(text().splitlines(), "word")
-    words = Words.counted(vocabulary.tokens, vocabulary.encode(text().splitlines()).tokens)
+    words = WordCounts.counted(vocabulary.tokens, vocabulary.encode(text().splitlines()).tokens)
     config = tiny_config("text.txt", model={"output": "class", "cell": "lstm", "hidden_size": 8, "layers": 2})
     model = build_model(config.model, vocabulary.size, words=words)
     return Run(config, vocabulary, model, random_params(model), START, words)

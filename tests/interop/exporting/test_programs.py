@@ -13,11 +13,11 @@ from rnnlm_jax.interop.exporting.programs import export_programs, initial_state,
 from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.training.tiny import random_params
 
 V = 50
-WORDS = Words([f"w{i}" for i in range(V)], np.arange(V, 0, -1) % 17 + 1)
+WORDS = WordCounts([f"w{i}" for i in range(V)], np.arange(V, 0, -1) % 17 + 1)
 MAXENT = {"order": 3, "table_size": 2000}
 FEW = {"num_samples": 5}
 #: Every output layer, each over another kind of cell.

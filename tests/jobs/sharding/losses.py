@@ -23,7 +23,7 @@ from rnnlm_jax.jobs.sharding.mesh import executor_on_mesh, make_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import own_columns, placed, placed_batch, placed_tree, replicated
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import state_shardings
@@ -43,7 +43,7 @@ COLLECTIVE = re.compile(r"(all-gather|all-reduce|all-to-all|collective-permute|r
 
 def words():
     """Words by falling count."""
-    return Words([f"w{k}" for k in range(WORDS)], np.maximum(1000 // np.arange(1, WORDS + 1), 1))
+    return WordCounts([f"w{k}" for k in range(WORDS)], np.maximum(1000 // np.arange(1, WORDS + 1), 1))
 
 
 def losses(output, mesh):

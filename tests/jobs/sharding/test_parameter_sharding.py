@@ -14,7 +14,7 @@ from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.jobs.sharding.mesh import check_divides, describe_mesh, executor_on_mesh, make_mesh, mesh_for, parse_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings, shard_parameter, shard_parameters
 from rnnlm_jax.outputs.output_registry import OUTPUTS
-from rnnlm_jax.outputs.word_counts import Words
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.train_state import initial_train_state, state_shardings
 
 OPTIONS = {"adaptive": (("cutoffs", "24:64"),), "importance": (("num_samples", 4),), "maxent": (("table_size", 256),)}
@@ -22,7 +22,7 @@ OPTIONS |= {"nce": OPTIONS["importance"], "blackout": OPTIONS["importance"]}
 
 
 def model(output, vocabulary=128):
-    words = Words([f"w{k}" for k in range(vocabulary)], np.maximum(1000 // np.arange(1, vocabulary + 1), 1))
+    words = WordCounts([f"w{k}" for k in range(vocabulary)], np.maximum(1000 // np.arange(1, vocabulary + 1), 1))
     config = ModelConfig(hidden_size=16, embedding_size=16, output=output, output_options=OPTIONS.get(output, ()))
     return build_model(config, vocabulary, words=words)
 
