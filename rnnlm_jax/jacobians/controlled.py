@@ -25,9 +25,9 @@ def controlled(
     cell: Cell,
     xs: Float[Array, "T *B D"] | ArrayLike,
     *,
-    mask: Bool[Array, "T *B"] | ArrayLike | None = None,
-    lengths: Int[Array, "*B"] | ArrayLike | None = None,
-    resets: Bool[Array, "T *B"] | ArrayLike | None = None,
+    mask: Bool[Array, "T *B"] | None = None,
+    lengths: Int[Array, "*B"] | None = None,
+    resets: Bool[Array, "T *B"] | None = None,
 ) -> Controlled:
     """Return a cell and inputs that include masks and resets, to pass to any function of this package.
 

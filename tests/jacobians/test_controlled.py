@@ -84,7 +84,7 @@ def test_products_of_sequences_of_different_lengths():
     params, state, xs = case(cell)
     batch = jnp.stack([xs, 2 * xs], axis=1)
     states = jax.tree.map(lambda a: jnp.stack([a, a]), state)
-    changed, inputs = controlled(cell, batch, lengths=[2, T])
+    changed, inputs = controlled(cell, batch, lengths=np.array([2, T]))
     result = products(changed, params, states, inputs)
     for k, length in enumerate((2, T)):
         alone = products(cell, params, state, batch[:length, k])
