@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.data import EncodedText, Progress, Vocabulary, no_progress
@@ -105,12 +106,16 @@ class NgramModel:
         return np.full((*batch_shape, max(self.order - 1, 1)), NO_NGRAM, np.int32)
 
     def log_probs(
-        self, state: Int[np.ndarray, "*B C"], token: Int[np.ndarray, "*B"]
+        self, state: Int[np.ndarray, "*B C"], token: ArrayLike
     ) -> tuple[Int[np.ndarray, "*B C"], Float[np.ndarray, "*B V"]]:
         """Read a token and return ``ln P`` of every next token; a pure function, in NumPy.
 
         As in every model of this library the first token read is ``Vocabulary.start_id``, before the text. An
         end-of-line token is read as ``<s>``, and in a vocabulary without one so is the first token.
+
+        Args:
+            state: state of histories ``[*B]``.
+            token: ids ``[*B]``.
 
         Returns:
             The state after the token, and log-probabilities in nats, float64.
@@ -119,14 +124,14 @@ class NgramModel:
             ArgumentError: a token is not in the vocabulary.
         """
         size = self.vocabulary.size
-        token, state = checked_ids(token, size), np.asarray(state)
+        ids, state = checked_ids(token, size), np.asarray(state)
         eos = self.vocabulary.eos_id
-        begins = state[..., -1] == NO_NGRAM if eos is None else token == eos
-        last = np.where(begins, size, token)[..., None]
+        begins = state[..., -1] == NO_NGRAM if eos is None else ids == eos
+        last = np.where(begins, size, ids)[..., None]
         before = np.where(begins[..., None], NO_NGRAM, state[..., 1:])
         new = np.concatenate([before, last], axis=-1).astype(np.int32)
         rows = new.reshape(-1, new.shape[-1])
-        return new, self._next_log_probs(rows).reshape(*token.shape, size)
+        return new, self._next_log_probs(rows).reshape(*ids.shape, size)
 
     def _next_log_probs(self, contexts: np.ndarray) -> np.ndarray:
         """Return ``ln P(· | context)``, ``[R, V]``, of contexts ``[R, C]`` padded on the left."""

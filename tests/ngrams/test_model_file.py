@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import ngrams
-from rnnlm_jax.errors import DataError
+from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.ngrams import model_file
 from tests.ngrams.texts import encoded, vocabulary, zipf_text
 
@@ -95,9 +95,9 @@ def test_wrong_paths_are_refused(model, tmp_path):
         ngrams.load(tmp_path / "none")
     with pytest.raises(DataError, match="is a directory"):
         ngrams.load(tmp_path)
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(UserError, match="is a folder"):
         model.save(tmp_path)
-    with pytest.raises(DataError, match="is a device"):
+    with pytest.raises(UserError, match="is a device"):
         model.save(os.devnull)
     (tmp_path / "text").write_text("some text\n")
     with pytest.raises(DataError, match="neither a model file"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnlm_jax.data import EncodedText, Progress, Vocabulary, no_progress
 from rnnlm_jax.ngrams.model_file import StoredModel, model_reader, write_model
@@ -117,7 +118,7 @@ class SnmModel:
             np.zeros(batch_shape, np.int64),
         )
 
-    def log_probs(self, state: SnmState, token: np.ndarray) -> tuple[SnmState, np.ndarray]:
+    def log_probs(self, state: SnmState, token: ArrayLike) -> tuple[SnmState, np.ndarray]:
         """Read a token and return ``ln P`` of every next token; a pure function, in NumPy.
 
         As in every model of this library the first token read is ``Vocabulary.start_id``, before the text. An
