@@ -25,7 +25,7 @@ def check_model(model: Any, user: str) -> None:
 
 def draws(model: LanguageModel) -> bool:
     """Return whether training needs random numbers: for dropout, or for the words of a sampled output layer."""
-    return model.output.sampled or any((model.dropout.input, model.dropout.hidden, model.dropout.output))
+    return model.draws
 
 
 class ModelCalls:

@@ -97,4 +97,4 @@ class WordCounts:
 
     def __repr__(self) -> str:
         """Return size and digest, without the words."""
-        return f"Words({self.size:,} types, {self.digest[:12]}…)"
+        return f"WordCounts({self.size:,} types, {self.digest[:12]}…)"

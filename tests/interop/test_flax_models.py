@@ -182,7 +182,7 @@ def test_fresh_parameters_are_the_models():
         ((TEXT[0],), {}, r"`tokens` are \(batch, time\), not of shape"),
         ((TEXT,), {"initial_carry": cells.gru(5).initial_state((T + 1,))}, "not a state of this model"),
         ((TEXT,), {"initial_carry": "a state"}, "not a state of this model"),
-        (("the cat",), {}, "tokens must be an array of numbers, not this str"),
+        (("the cat",), {}, "`tokens` must be an array of numbers, not this str"),
         ((TEXT,), {"initial_carry": cells.lstm(5).initial_state((B,))}, "these tokens need float32"),
     ],
 )

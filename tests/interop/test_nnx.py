@@ -148,7 +148,7 @@ def test_impossible_modules_and_calls_are_refused():
         NnxCell(CELL, 0, rngs=nnx.Rngs(0))
     with pytest.raises(UserError, match=r"NnxCell draws its weights from rngs=nnx.Rngs\(seed\), not PRNGKeyArray"):
         NnxCell(CELL, D, rngs=jax.random.key(0))
-    with pytest.raises(UserError, match="`xs` must be an array of numbers, not this str"):
+    with pytest.raises(UserError, match="`inputs` must be an array of numbers, not this str"):
         NnxRNN(module_of())("the cat")
     with pytest.raises(UserError, match="NnxRNN takes an NnxCell"):
         NnxRNN(CELL)

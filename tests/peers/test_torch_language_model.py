@@ -56,7 +56,7 @@ SPLITS = {"train": 400, "valid": 40}
 def trained(model, text, start):
     optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
     state = None
-    batches = itertools.cycle(StreamBatches(text.tokens, STREAMS, BPTT, start))
+    batches = itertools.cycle(StreamBatches(text.tokens, STREAMS, BPTT, first_input=start))
     for batch in itertools.islice(batches, STEPS):
         if state is not None:
             state = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
