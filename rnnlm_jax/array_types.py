@@ -15,7 +15,7 @@ axis   meaning
 
 from typing import Any
 
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Integer, PRNGKeyArray
 
 #: Parameters or a recurrent state: a nested tuple of arrays.
 Tree = Any
@@ -23,4 +23,4 @@ Tree = Any
 #: A random key, ``jax.random.key(0)``.
 Key = PRNGKeyArray
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "Tree"]
+__all__ = ["Array", "Bool", "Float", "Int", "Integer", "Key", "Tree"]

@@ -18,12 +18,14 @@ from jaxtyping import AbstractArray, install_import_hook
 
 
 def of_any_array(annotation):
-    """Return an annotation with NumPy's arrays and ``jax.ShapeDtypeStruct`` allowed for jax's; None if it has no array.
+    """Return an annotation with anything allowed for jax's arrays that has their shape; None if it has no array.
 
-    Functions that say ``Array`` are given those too: what is checked is the shape and the kind of number.
+    Functions that say ``Array`` are also given NumPy's arrays and ``jax.ShapeDtypeStruct``, of which shape and kind of
+    number are checked, and lists, which are not.
     """
     if isinstance(annotation, type) and issubclass(annotation, AbstractArray):
-        return getattr(jaxtyping, annotation.__name__.partition("[")[0])[typing.Any, annotation.dim_str]
+        kind = getattr(jaxtyping, annotation.__name__.partition("[")[0])
+        return kind[typing.Any, annotation.dim_str] | list | tuple
     parts = [(part, of_any_array(part)) for part in typing.get_args(annotation)]
     if all(new is None for _, new in parts) or typing.get_origin(annotation) is collections.abc.Callable:
         return None

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm_jax.array_types import Int
+from rnnlm_jax.array_types import Int, Integer
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import ArgumentError
 
 
-def checked_ids(tokens: Any, size: int) -> Int[np.ndarray, "..."]:
+def checked_ids(tokens: Any, size: int) -> Integer[np.ndarray, "..."]:
     """Return token ids as an array after checking that they are from 0 to ``size - 1``.
 
     Args:

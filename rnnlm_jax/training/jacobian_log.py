@@ -31,7 +31,7 @@ FACTORED = 4
 class JacobianLog(Protocol):
     """Measures the step Jacobians in a batch."""
 
-    def __call__(self, state: TrainState, batch: Batch, /) -> Float[Array, " 1+layers"]:
+    def __call__(self, state: TrainState, batch: Batch, /) -> Float[Array, " N"]:
         """Return the mean ``log|det ∂s_t/∂s_{t-1}| / n`` of the full state, then of each layer, in nats.
 
         Args:
@@ -86,7 +86,7 @@ def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -
     return jacobian_log
 
 
-def jacobian_figures(log_dets: Float[np.ndarray, " 1+layers"]) -> dict[str, float | list[float]]:
+def jacobian_figures(log_dets: Float[np.ndarray, " N"]) -> dict[str, float | list[float]]:
     """Return the measurements as fields of a line of metrics, in nats per dimension of the state and step."""
     total, *layers = map(float, log_dets)
     return {"jacobian_log_det": total} | ({"jacobian_log_det_layers": layers} if len(layers) > 1 else {})

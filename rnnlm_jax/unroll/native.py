@@ -12,7 +12,7 @@ from rnnlm_jax.kernels.operation import DATA_TYPES
 from rnnlm_jax.unroll.control import Control
 
 
-def why_not_native(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str) -> str | None:
+def why_not_native(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control: Control, platform: str) -> str | None:
     """Return why ``native`` cannot run something, as a ``WhyNotFn``; it runs all masks and resets."""
     del control
     if platform != "cpu":
@@ -21,7 +21,7 @@ def why_not_native(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control:
     return kernel if isinstance(kernel, str) else unavailable(DATA_TYPES[cell.spec.dtype.name])
 
 
-def _kernel_of(cell: Cell, params: Tree, xs: Float[Array, "T B D"]) -> Kernel | str:
+def _kernel_of(cell: Cell, params: Tree, xs: Float[Array, "T *B D"]) -> Kernel | str:
     """Return the cell's kernel, or why it cannot run these arrays."""
     kernel = cell.facts.kernel
     if kernel is None or not isinstance(params, kernel.params_type):

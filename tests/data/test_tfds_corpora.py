@@ -58,7 +58,7 @@ def test_text_is_found_in_the_folder_itself_or_through_the_variable(small_ptb, m
 
 
 def test_missing_text_says_what_to_put_where(small_ptb, tmp_path):
-    with pytest.raises(DataError, match=r"^ptb needs its text: put ptb.train.txt, .* RNNLM_JAX_DATA$|data_dir or \$"):
+    with pytest.raises(DataError, match=r"^ptb needs its text: put ptb.train.txt, .* RNNLM_JAX_DATA$|`data_dir` or \$"):
         load_corpus("ptb")
     with pytest.raises(DataError, match="the text of ptb is not in .*: put ptb.train.txt, ptb.valid.txt and"):
         load_corpus("ptb", data_dir=tmp_path / "data" / "elsewhere")

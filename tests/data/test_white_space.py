@@ -55,7 +55,7 @@ def test_rescoring_counts_the_same_words(line, tmp_path):
         (tmp_path / "scores").write_text("u-1 -1\n")
         nbest = read_nbest(path, [tmp_path / "scores"] if content.startswith("u-1") else [])
         assert nbest.texts == (line,)
-        assert nbest.words().tolist() == [4]
+        assert nbest.word_counts().tolist() == [4]
     (tmp_path / "refs").write_text(f"u\t{line}\nv {line}\n")
     assert read_references([tmp_path / "refs"]) == {"u": line, "v": line}
     errors = word_errors([line], [line.replace(" ", "  "), "a b c d"][:1], np.array([0]))

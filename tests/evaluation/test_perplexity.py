@@ -135,5 +135,5 @@ def test_an_empty_text_is_an_error():
 def test_a_text_of_another_vocabulary_is_an_error(score):
     """Compiled programs clip ids to the last one, so the figure would silently be that of another text."""
     longer = build_vocabulary([*LINES, *(f"word{i}" for i in range(9))])
-    with pytest.raises(UserError, match=f"ids beyond the {WORDS.size} types of the model: encode it anew"):
+    with pytest.raises(UserError, match=f"ids beyond the {WORDS.size} types of the model: encode it again"):
         score(longer.encode([*LINES, "word8 sat on the mat"]))

@@ -146,7 +146,7 @@ def test_both_train_like_the_pure_functions():
 
     @jax.jit
     def pure_step(params, carry):
-        (mean, scored), gradient = loss_and_gradient(model, params, carry, BATCH, None, MASK.sum())
+        (mean, scored), gradient = loss_and_gradient(model, params, carry, BATCH, None, normaliser=MASK.sum())
         return jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient), scored.state, mean
 
     carries, losses = [model.initial_state((B,))] * 3, []
