@@ -1,6 +1,5 @@
 """The hierarchical softmax: a word is a path down a binary tree, one binary decision at each inner node."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -131,9 +130,8 @@ def hierarchical_softmax(
     )
 
 
-@functools.lru_cache(maxsize=4)
 def _word_tree(words: WordCounts, kind: str) -> WordTree:
-    """Return the tree of a layer, "huffman" or "balanced"; cached, so that layers of other dtypes share it."""
+    """Return the tree of a layer, "huffman" or "balanced"."""
     if kind == "huffman":
         return huffman_tree(words.counts)
     balanced = huffman_tree(np.ones(words.size, np.int64))  # its leaves are ranks

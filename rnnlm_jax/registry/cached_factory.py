@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -66,11 +68,20 @@ def cached_factory(
     signature = inspect.signature(build)
     name = build.__name__.strip("_")
 
-    @functools.cache
+    # Weak, so that a product and its arguments, such as the words of a vocabulary, last only as long as it is used. A
+    # product that jit has seen as a static argument is kept by jit.
+    products: weakref.WeakValueDictionary[Any, Product] = weakref.WeakValueDictionary()
+    lock = threading.RLock()  # a factory may call itself
+
     def made(*args: Any, **kwargs: Any) -> Product:
-        product = build(*args, **kwargs)
-        object.__setattr__(product, _CALL, (factory, args, kwargs))  # products are frozen
-        return product
+        key = args, tuple(kwargs.items())
+        with lock:
+            product = products.get(key)
+            if product is None:
+                product = build(*args, **kwargs)
+                object.__setattr__(product, _CALL, (factory, args, kwargs))  # products are frozen
+                products[key] = product
+            return product
 
     @functools.wraps(build)
     def factory(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Product:

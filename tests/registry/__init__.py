@@ -1,0 +1,1 @@
+"""Tests of ``rnnlm_jax.registry``."""
