@@ -25,7 +25,7 @@ def of_any_array(annotation):
     """
     if isinstance(annotation, type) and issubclass(annotation, AbstractArray):
         kind = getattr(jaxtyping, annotation.__name__.partition("[")[0])
-        return kind[typing.Any, annotation.dim_str] | list | tuple
+        return kind[typing.Any, annotation.dim_str] | list | tuple | int | float
     parts = [(part, of_any_array(part)) for part in typing.get_args(annotation)]
     if all(new is None for _, new in parts) or typing.get_origin(annotation) is collections.abc.Callable:
         return None

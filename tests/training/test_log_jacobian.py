@@ -58,7 +58,7 @@ def test_the_logged_figure_is_that_of_autodiff(corpus, tmp_path):
     texts = load_texts(config.data)
     model = build_model(config.model, texts.vocabulary.size)
     state = initial_train_state(model, config.optimizer, 2, seed=config.training.seed)
-    batch = StreamBatches(texts.train.tokens, 2, 10, texts.vocabulary.start_id)[0]
+    batch = StreamBatches(texts.train.tokens, 2, 10, first_input=texts.vocabulary.start_id)[0]
     wanted = log_dets(model, state.params, state.model_state, batch.inputs).mean()
     first, *rest = log(tmp_path / "run")
     assert first["jacobian_log_det"] == pytest.approx(wanted, rel=1e-4)
@@ -80,7 +80,7 @@ def test_logging_changes_no_other_number_and_may_be_switched_on_later(corpus, tm
     assert ["jacobian_log_det" in record for record in logged] == [False] * half + [True] * (len(logged) - half)
     assert plain == [{k: v for k, v in r.items() if k != "jacobian_log_det"} for r in logged]  # one layer: no list
 
-    assert main(["train", "--help"]) == 0
+    assert main(["train", "--help-all"]) == 0
     assert "--log-jacobian" in capsys.readouterr().out
 
 
