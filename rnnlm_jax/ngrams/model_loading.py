@@ -31,7 +31,7 @@ class CountModel(Protocol):
         ...
 
     def describe(self) -> str:
-        """Return a description in one line."""
+        """Return a description in one line; its first part, up to a semicolon, names the kind of model."""
         ...
 
     def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> np.ndarray:

@@ -2,42 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import ModelInfo
-from rnnlm_jax.ngrams import UnigramCache, load
+from rnnlm_jax.ngrams import CountModel, UnigramCache, load
 from rnnlm_jax.system.progress import Progress, no_progress
-
-
-class NgramModel(Protocol):
-    """Model that ``rnnlm_jax.ngrams.load`` returns."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Predicted tokens."""
-        ...
-
-    @property
-    def policy(self) -> str:
-        """One line on unknown tokens, ends of lines and the context."""
-        ...
-
-    @property
-    def parameter_count(self) -> int:
-        """Number of stored n-grams or features."""
-        ...
-
-    def describe(self) -> str:
-        """Return a description; its first part, up to a semicolon, names the kind of model."""
-        ...
-
-    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> np.ndarray:
-        """Return ``-ln P`` of every token in nats, float64 ``[N]``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +17,7 @@ class CountedModel:
     """N-gram model or unigram cache with a name."""
 
     name: str
-    model: NgramModel
+    model: CountModel
     info: ModelInfo
 
     @property
@@ -82,5 +54,5 @@ def unigram_cache(vocabulary: Vocabulary, name: str = "cache") -> CountedModel:
     return _named(UnigramCache(vocabulary), name)
 
 
-def _named(model: NgramModel, name: str) -> CountedModel:
+def _named(model: CountModel, name: str) -> CountedModel:
     return CountedModel(name, model, ModelInfo(model.describe().split(";")[0]))
