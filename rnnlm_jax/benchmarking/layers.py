@@ -97,9 +97,10 @@ def _build(case: LayerCase, names: Sequence[str], write_line: WriteLine) -> list
             candidates.append(_ours(f"{OURS}, {executor}", cell, params, xs=xs, executor=executor).candidate(case.job))
         except UserError as error:
             write_line(f"{OURS}, {executor} is left out for {name}: {error}")
-    matrices = matmul_floor.layer_matrices(params, case.dtype)
-    products = matmul_floor.layer_pass if case.job == FORWARD else matmul_floor.layer_gradient
-    candidates.append(matmul_floor.candidate(products, matrices, jnp.asarray(xs, case.dtype)))
+    if hasattr(params, "w_h"):  # the floor is a chain of recurrent products
+        matrices = matmul_floor.layer_matrices(params, case.dtype)
+        products = matmul_floor.layer_pass if case.job == FORWARD else matmul_floor.layer_gradient
+        candidates.append(matmul_floor.candidate(products, matrices, jnp.asarray(xs, case.dtype)))
     for peer in names:
         if name in peers.load(peer).layers.CELLS:
             layer = peers.load(peer).layers.layer(name, params._asdict(), xs, dtype=case.dtype)

@@ -54,7 +54,7 @@ class Dropout:
         for name in ("input", "hidden", "output"):
             rate = getattr(self, name)
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate < 1.0:
-                raise ArgumentError(f"`{name}` of Dropout must be at least 0 and below 1, not {rate!r}")
+                raise ArgumentError(f"dropout rate {name} must be at least 0 and below 1, not {rate!r}")
 
     def apply(self, rate: float, key: Key | None, xs: Float[Array, "T *B D"]) -> Float[Array, "T *B D"]:
         """Return ``x · m / (1 - rate)`` with ``m ~ Bernoulli(1 - rate)``; ``x`` itself without a key or a rate."""

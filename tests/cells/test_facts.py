@@ -105,6 +105,6 @@ def test_the_state_vector_orders_parts_before_units():
 @pytest.mark.parametrize("name", [name for name in ZOO if not hasattr(random_arrays(CELLS[name], name)[0], "w_h")])
 def test_cells_without_a_recurrent_matrix_are_benchmarked(name):
     """Every registered cell is in the benchmark; one with recurrent products has a floor beside it, others do not."""
-    (contest, _) = layers.contests("zoo", [name], [layers.Shape(3, 2, 4)], "float32", [])
-    subjects = contest.build(lambda line: None)
-    assert [subject.name for subject in subjects][:2] == ["ours", "ours, scan"]
+    comparison, _ = layers.comparisons("zoo", [name], [layers.Shape(3, 2, 4)], dtype="float32", names=[])
+    candidates = comparison.build(lambda line: None)
+    assert [candidate.name for candidate in candidates][:2] == ["ours", "ours, scan"]

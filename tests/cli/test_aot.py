@@ -13,7 +13,7 @@ SMALL = ("--vocabulary-size=64", "--cell=elman-tanh", "--hidden-size=8", "--laye
 
 def test_impossible_arguments_are_refused(refuse, trained, tmp_path):
     refuse("aot", "nothing", "--topology", "v5e:4x4", saying="is not a preset, a run's folder or a file")
-    refuse("aot", "demo", "--topology", "v5e:3x3", saying="no topology 'v5e:3x3'")
+    refuse("aot", "demo", "--topology", "v5e:3x3", saying="topology 'v5e:3x3' does not exist")
     refuse("aot", "lm1b/lstm-2048", "--topology", "v5e:4x4", saying="793471")
     refuse("aot", "demo", "--topology", "v5e:2x2", "--vocabulary-size", "0", saying="--vocabulary-size")
     (tmp_path / "config.json").write_text("{")

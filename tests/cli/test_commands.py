@@ -155,7 +155,7 @@ def test_words_become_values_of_the_fields_type():
 def test_an_interrupt_is_one_line(trained, corpus, rnnlm, monkeypatch):
     from rnnlm_jax.cli.commands import eval as command
 
-    def interrupt(*arguments):
+    def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "evaluate", interrupt)

@@ -115,7 +115,9 @@ def test_errors_of_unknown_names_list_the_known_ones(corpus, tmp_path, refuse):
     assert all(name in message for name in PRESETS)
     message = refuse("train", "--data", corpus, "--cell", "?", "--run", new, saying="unknown cell")
     assert all(name in message for name in cells.names())
-    refuse("train", "--data", "nothing", "--run", new, saying="there is no corpus or file 'nothing': give one of pydoc")
+    refuse(
+        "train", "--data", "nothing", "--run", new, saying="cannot find the corpus or file 'nothing': give one of pydoc"
+    )
     refuse("teach", saying="invalid choice: 'teach'")
     refuse("train", "--data", corpus, saying="--run")
     refuse(saying="COMMAND")

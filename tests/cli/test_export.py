@@ -138,7 +138,7 @@ def test_a_model_of_torch(corpus, tmp_path, rnnlm, refuse):
 def test_impossible_exports_are_refused(trained, tmp_path, refuse):
     out = tmp_path / "out"
     refuse("export", trained, "--out", out, "--platforms", "cpu,abacus", saying="not 'abacus'")
-    refuse("export", trained, "--out", out, "--platforms", "", saying="`platforms` are cpu")
+    refuse("export", trained, "--out", out, "--platforms", "", saying="--platforms must be some of cpu")
     refuse("export", trained, "--out", out, "--format", "onnx", saying="invalid choice")
     flags = ["--format", "safetensors", "--platforms", "cpu"]
     refuse("export", trained, "--out", out, *flags, saying="leave it out")

@@ -97,7 +97,7 @@ def test_the_training_text_of_dynamic_evaluation(begun, tmp_path, rnnlm, refuse)
     measured = ["eval", begun, "--data", now, "--dynamic", "rms", "--json"]
     before = json.loads(rnnlm(*measured).out.splitlines()[-1])["nats"]
     path.unlink()
-    refuse(*measured, saying="my.txt of the run is not there: say with --dynamic-text where it lies now")
+    refuse(*measured, saying="my.txt of the run is not there: give its present path with --dynamic-text")
     moved = rnnlm(*measured, "--dynamic-text", now)
     assert json.loads(moved.out.splitlines()[-1])["nats"] == before
     path.write_text(text().replace("dog", "cat", 1))

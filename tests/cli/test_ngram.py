@@ -78,7 +78,7 @@ def test_impossible_training_is_refused(refuse, corpus, trained, tmp_path):
     refuse(*train, corpus, "--out", out, "--arpa", out, saying="the same file")
     refuse(*train, corpus, "--out", out, "--arpa", out, "--order", "2", saying="the same file")
     refuse(*train, corpus, "--out", out, "--arpa", f"{out}.arpa", "--level", "char", saying="cannot hold the token")
-    refuse(*train, corpus, "--out", out, "--min-count", "0", saying="not positive")
+    refuse(*train, corpus, "--out", out, "--min-count", "0", saying="--min-count must be at least 1")
     refuse(*train, corpus, "--out", out, "--vocabulary", tmp_path / "none", saying="no vocabulary file")
     vocabulary = trained / "vocabulary.json"
     refuse(*train, corpus, "--out", out, "--vocabulary", vocabulary, "--level", "char", saying="choose")

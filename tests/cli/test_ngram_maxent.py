@@ -16,7 +16,7 @@ def test_train_and_eval(rnnlm, corpus, tmp_path):
     assert "maximum entropy 3-gram" in outcome.out and "variances 9/3" in outcome.out
     words = build_vocabulary(read_lines(corpus))
     text = words.encode(read_lines(corpus))
-    expected = ngrams.maxent.train(text, words, 3, ngrams.maxent.Priors((0.2,), (9.0, 3.0))).token_nll(text)
+    expected = ngrams.maxent.train(text, words, 3, priors=ngrams.maxent.Priors((0.2,), (9.0, 3.0))).token_nll(text)
     for name in ("model", "model.arpa"):
         found = rnnlm("ngram", "eval", tmp_path / name, "--data", corpus, "--json")
         np.testing.assert_allclose(json.loads(found.out.splitlines()[-1])["nats"], expected.sum(), rtol=1e-6)

@@ -42,7 +42,7 @@ def test_what_is_refused(refuse, corpus, tmp_path):
     refuse(*snm_train, "--discounts", "single", saying="--discounts needs --model kn")
     refuse(*snm_train, "--arpa", tmp_path / "arpa", saying="--arpa needs --model kn or maxent")
     refuse(*snm_train, "--skip-grams", "--order", "1", saying="order of 2 or more")
-    refuse(*snm_train, "--epochs", "-1", saying="must not be negative")
+    refuse(*snm_train, "--epochs", "-1", saying="must be 0 or more")
     refuse(*snm_train, "--held-out", tmp_path / "none", saying="cannot find the file")
     refuse(*snm_train, "--order", "99", saying="at most 64 types")
     refuse(*train, "--model", "katz", saying="invalid choice")

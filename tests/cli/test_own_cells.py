@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from rnnlm_jax import outputs
+from rnnlm_jax import cells, outputs
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.registry.user_source import parse, recorded

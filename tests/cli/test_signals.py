@@ -39,7 +39,7 @@ def test_training_that_is_terminated(corpus, tmp_path, rnnlm):
 
 
 def test_an_evaluation_that_is_terminated(corpus, run, rnnlm, monkeypatch):
-    def asked(*arguments):
+    def asked(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 

@@ -122,7 +122,7 @@ def test_exponents_and_singular_values_leave_masked_steps_out():
 
 def test_wrong_shapes_are_refused_and_cells_are_cached():
     cell = cells.gru(H)
-    with pytest.raises(UserError, match="mask has shape"):
+    with pytest.raises(UserError, match="`mask` has shape"):
         controlled(cell, np.zeros((T, D)), mask=MASK[:-1])
     with pytest.raises(UserError, match="at least time and features"):
         controlled(cell, np.zeros(T))

@@ -80,8 +80,8 @@ def test_input_layers_take_lists(layer):
 REFUSED = {
     "cell": (lambda: language_model("lstm", V), "`cell` must be a cell.*not a str"),
     "dropout": (lambda: language_model(CELL, V, dropout=0.5), r"`dropout` must be a Dropout.*not 0\.5"),
-    "rate": (lambda: Dropout("0.5"), "`input` of Dropout must be at least 0 and below 1, not '0.5'"),
-    "rate-nan": (lambda: Dropout(hidden=float("nan")), "`hidden` of Dropout"),
+    "rate": (lambda: Dropout("0.5"), "dropout rate input must be at least 0 and below 1, not '0.5'"),
+    "rate-nan": (lambda: Dropout(hidden=float("nan")), "dropout rate hidden"),
     "output": (lambda: language_model(CELL, V, output="softmax"), "`output` must be an OutputLayer.*'softmax'"),
     "input": (lambda: language_model(CELL, V, input_layer="embedding"), "`input_layer` must be an InputLayer"),
     "scale": (lambda: language_model(CELL, V, init_scale="small"), "`init_scale` must be a finite number"),

@@ -91,7 +91,7 @@ def products(jaxpr):
             yield from products(inner)
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name != "feed-forward"])  # which has no product in its loops
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in ("feed-forward", "mingru")])  # no product there
 def test_no_weight_gradient_inside_a_loop(name):
     """Two loops, one there and one back; products in them are as long as the batch, and carries as wide as a state."""
     cell = CELLS[name]

@@ -87,8 +87,8 @@ def check_platforms(platforms: Sequence[str]) -> None:
     """
     wrong = [name for name in platforms if name not in KNOWN_PLATFORMS]
     if wrong or not platforms or len(set(platforms)) < len(platforms):
-        what = f"not {wrong[0]!r}" if wrong else "each once, and at least one"
-        raise ArgumentError(f"`platforms` are {', '.join(KNOWN_PLATFORMS)}, {what}: give some of them, as in cpu,cuda")
+        problem = f", not {wrong[0]!r}" if wrong else ", each at most once"
+        raise ArgumentError(f"`platforms` must be some of {', '.join(KNOWN_PLATFORMS)}{problem}, as in cpu,cuda")
 
 
 def copy_flatbuffers(folder: Path) -> None:

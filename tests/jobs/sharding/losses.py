@@ -119,7 +119,7 @@ def main(arguments):
     if "--job" in arguments:
         at = arguments.index("--job")
         coordinator, processes, process_id = arguments[at + 1 :]
-        job = distributed.init(coordinator, int(processes), int(process_id))
+        job = distributed.join_job(coordinator, int(processes), int(process_id))
         arguments = arguments[:at]
     file, *words = arguments
     found = {"kernels": {}, "gathers": [], "scoring": []}
