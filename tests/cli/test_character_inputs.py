@@ -68,7 +68,7 @@ def test_train_resume_eval_and_sample(corpus, tmp_path, rnnlm):
 def test_what_cannot_be(corpus, tmp_path, refuse):
     command = ["train", *TINY, "--data", corpus, "--run", tmp_path / "run", "--input", "char-cnn"]
     refuse(*command, "--tie-embeddings", saying="input 'char-cnn' is not a table that an output could be tied to")
-    refuse(*command, "--input-options", "filters=0", saying="filters are counts")
+    refuse(*command, "--input-options", "filters=0", saying="`filters` must be counts")
     refuse(*command, "--input-options", "kernels=2", saying="has no option 'kernels'")
-    refuse(*command, "--input-options", "max_length=2", saying="max_length must be at least 3")
+    refuse(*command, "--input-options", "max_length=2", saying="`max_length` must be at least 3")
     assert not (tmp_path / "run").exists()

@@ -97,7 +97,7 @@ def test_a_text_of_unknown_words_is_refused(trained, tmp_path, refuse, command):
         (["--optimizer", "magic"], "invalid choice"),
         (["--level", "page"], "invalid choice"),
         (["--batching", "none"], "invalid choice"),
-        (["--tie-embeddings", "--embedding-size", "3"], "tied embeddings need embedding_size 8"),
+        (["--tie-embeddings", "--embedding-size", "3"], "--tie-embeddings needs --embedding-size 8"),
         (["--depth", "3"], "unrecognized arguments: --depth"),
         (["--vocabulary", "nowhere.json"], "cannot find the vocabulary file nowhere.json"),
         (["--level", "byte", "--min-count", "2"], "256"),

@@ -79,7 +79,7 @@ def test_impossible_training_is_refused(refuse, corpus, trained, tmp_path):
     refuse(*train, corpus, "--out", out, "--arpa", out, "--order", "2", saying="the same file")
     refuse(*train, corpus, "--out", out, "--arpa", f"{out}.arpa", "--level", "char", saying="cannot hold the token")
     refuse(*train, corpus, "--out", out, "--min-count", "0", saying="--min-count must be at least 1")
-    refuse(*train, corpus, "--out", out, "--vocabulary", tmp_path / "none", saying="no vocabulary file")
+    refuse(*train, corpus, "--out", out, "--vocabulary", tmp_path / "none", saying="cannot find the vocabulary file")
     vocabulary = trained / "vocabulary.json"
     refuse(*train, corpus, "--out", out, "--vocabulary", vocabulary, "--level", "char", saying="choose")
     refuse(*train, corpus, "--out", out, "--discounts", "katz", saying="invalid choice")

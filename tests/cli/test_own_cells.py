@@ -69,7 +69,7 @@ def test_the_same_call_is_the_same_cell_also_when_pickled(source):
     [
         ("{}:nothing", "has no function nothing"),
         ("{}:no-name", "does not name a function"),
-        ("nowhere.py:mine", "there is no source file .*nowhere.py"),
+        ("nowhere.py:mine", "cannot find the source file .*nowhere.py"),
         ("no.such_module:mine", "module no.such_module with a source file was not found"),
         ("{}:too_wide", "hidden_size 4, not 3"),
         ("{}:no_cell", "must return a rnnlm_jax.cells.Cell, not int"),

@@ -55,7 +55,7 @@ def train(
     if not types:
         raise ArgumentError("a sparse non-negative matrix needs features: give at least one of `types`")
     if len(types) > 64:
-        raise ArgumentError(f"a sparse non-negative matrix has at most 64 `types` of features, not {len(types)}")
+        raise ArgumentError(f"a sparse non-negative matrix has at most 64 types of features, not {len(types)}")
     if len(set(types)) != len(types):
         raise ArgumentError("a type of feature is given twice: give each of `types` once")
     counts = count_features(text.tokens, vocabulary, types, progress=progress)
