@@ -102,4 +102,10 @@ def test_the_training_text_of_dynamic_evaluation(begun, tmp_path, rnnlm, refuse)
     assert json.loads(moved.out.splitlines()[-1])["nats"] == before
     path.write_text(text().replace("dog", "cat", 1))
     refuse(*measured, saying="the training text of")
-    refuse(*measured[:-2], "sgd", "--dynamic-text", now, saying="--dynamic-text is for --dynamic rms, which reads training text")
+    refuse(
+        *measured[:-2],
+        "sgd",
+        "--dynamic-text",
+        now,
+        saying="--dynamic-text is for --dynamic rms, which reads training text",
+    )
