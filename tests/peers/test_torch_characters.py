@@ -21,7 +21,8 @@ WORDS = ["convolution", "a", "<eos>", "of", "windows"]
 
 def test_maxima_over_windows_are_those_of_conv1d():
     """One word at a time, because torch's padding would be read as characters."""
-    layer = inputs.make("char-cnn", WORDS, "float64", "float64", filters="3+4+5", characters=4, highways=0)
+    types = {"dtype": "float64", "param_dtype": "float64"}
+    layer = inputs.make("char-cnn", WORDS, filters="3+4+5", characters=4, highways=0, **types)
     shapes = jax.eval_shape(lambda: layer.init(jax.random.key(0), len(WORDS), 12))
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda s: rng.normal(size=s.shape), shapes)._replace(w_p=np.eye(12), b_p=np.zeros(12))
