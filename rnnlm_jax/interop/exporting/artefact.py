@@ -87,7 +87,7 @@ def check_platforms(platforms: Sequence[str]) -> None:
     """
     wrong = [name for name in platforms if name not in KNOWN_PLATFORMS]
     if wrong or not platforms or len(set(platforms)) < len(platforms):
-        problem = f", not {wrong[0]!r}" if wrong else ", each at most once"
+        problem = f", not {wrong[0]!r}" if wrong else ", at least one and each once"
         raise ArgumentError(f"`platforms` must be some of {', '.join(KNOWN_PLATFORMS)}{problem}, as in cpu,cuda")
 
 
