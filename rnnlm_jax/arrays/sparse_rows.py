@@ -22,6 +22,10 @@ class RowGradient(NamedTuple):
     rows: Float[Array, "N *D"]
     """A bias is a table with numbers as rows."""
 
+    def __radd__(self, table: Array) -> Array:
+        """Return the table with the rows added, in place where its buffer is donated."""
+        return table.at[self.ids].add(self.rows, mode="drop", unique_indices=True)
+
 
 def sum_duplicate_rows(ids: Int[Array, " N"], rows: Float[Array, "N *D"]) -> RowGradient:
     """Return the gradient ``Σ_{k: ids[k] = v} rows[k]`` of every row v in ``ids``, in ascending order of v.

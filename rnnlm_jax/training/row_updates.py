@@ -1,0 +1,115 @@
+"""Any row-wise optax rule on the rows of a table that have a gradient, and on whole arrays elsewhere.
+
+A batch reads few rows of a large table. A rule that treats every row alike, and leaves a row without gradient as it is,
+gives the same numbers when it is run on the rows with a gradient alone: on those rows of the parameter, of the gradient
+and of each array of its state that is shaped like the parameter.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient, read_rows, write_rows
+from rnnlm_jax.compilation import jit
+
+
+def by_rows(rule: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Let a rule take a ``RowGradient`` for a leaf of the gradient.
+
+    The rule sees the rows in place of the table, so that a ``clip_by_global_norm`` inside it has the norm of the dense
+    gradient: duplicate rows are summed already, unused slots are zero. The update of such a leaf is a ``RowGradient``
+    again, which ``optax.apply_updates`` adds to the table. The state is that of the rule on whole parameters.
+
+    Args:
+        rule: the transformation, for which ``updates_by_row`` holds if any leaf of a gradient is a ``RowGradient``.
+    """
+    rule = optax.with_extra_args_support(rule)
+
+    def update(updates: Tree, state: Tree, params: Tree = None, **extra_args: Any) -> tuple[Tree, Tree]:
+        gradient = updates
+        if not any(map(_names_rows, jax.tree.leaves(gradient, is_leaf=_names_rows))):
+            return rule.update(gradient, state, params, **extra_args)
+        slots = optax.tree_map_params(
+            rule,
+            lambda _, g: _Slots(g.ids if _names_rows(g) else None),
+            state,
+            gradient,
+            transform_non_params=lambda _: _Slots(None),
+        )
+        given = jax.tree.map(lambda g: g.rows if _names_rows(g) else g, gradient, is_leaf=_names_rows)
+        rows = jax.tree.map(lambda p, g: read_rows(p, g.ids) if _names_rows(g) else p, params, gradient)
+        moved, after = rule.update(given, jax.tree.map(_Slots.read, slots, state), rows, **extra_args)
+        moved = jax.tree.map(lambda u, g: RowGradient(g.ids, u) if _names_rows(g) else u, moved, gradient)
+        return moved, jax.tree.map(_Slots.write, slots, state, after)
+
+    return optax.GradientTransformationExtraArgs(rule.init, update)
+
+
+class _Slots:
+    """Which rows of one array of a rule's state are read and written; all of it where ``ids`` is None."""
+
+    def __init__(self, ids: Array | None) -> None:
+        self.ids = ids
+
+    def read(self, table: Array) -> Array:
+        return table if self.ids is None else read_rows(table, self.ids)
+
+    def write(self, table: Array, new: Array) -> Array:
+        return new if self.ids is None else write_rows(table, self.ids, new)
+
+
+class _Probe(NamedTuple):
+    """Parameters of a small problem: a table of which few rows have a gradient, and a matrix."""
+
+    table: Array
+    matrix: Array
+
+
+def updates_by_row(rule: optax.GradientTransformation) -> bool:
+    """Return whether ``by_rows(rule)`` gives the numbers of the dense gradient, as a trial of three updates shows.
+
+    It does for stochastic gradient descent and AdaGrad; it does not for rules that move a parameter whose gradient is
+    zero (momentum, Adam, weight decay) or that mix rows (factored second moments, norms of a layer, Muon).
+    """
+    draw = np.random.default_rng(0)
+
+    def normal(*shape: int) -> Array:
+        return jnp.asarray(draw.normal(size=shape), jnp.float32)
+
+    params = _Probe(normal(6, 4), normal(4, 3))
+    gradients = [
+        _Probe(RowGradient(jnp.asarray(ids, jnp.int32), normal(3, 4) * rows_used(ids)), normal(4, 3))
+        for ids in ([0, 2, UNUSED], [2, 3, 5], [1, UNUSED, UNUSED])
+    ]
+
+    @functools.partial(jit, static_argnums=0)
+    def final(dense: bool) -> Tree:
+        p, state = params, rule.init(params)
+        for gradient in gradients:
+            g = dense_gradient(gradient, p) if dense else gradient
+            moved, state = by_rows(rule).update(g, state, p)
+            p = optax.apply_updates(p, moved)
+        return p, state
+
+    try:
+        found, expected = final(False), final(True)
+    except (TypeError, ValueError):  # a rule whose state or update needs the table's shape
+        return False
+    return all(
+        bool(jnp.allclose(a, b, rtol=1e-5, atol=1e-6))
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    )
+
+
+def rows_used(ids: list[int]) -> Array:
+    """Return 1 for each slot that holds a row, 0 for an unused one, as a column."""
+    return jnp.asarray([[float(row != UNUSED)] for row in ids], jnp.float32)
+
+
+def _names_rows(leaf: Tree) -> bool:
+    return isinstance(leaf, RowGradient)

@@ -1,0 +1,150 @@
+"""Learning-rate schedules by name: functions of the number of updates made, as optax takes them.
+
+A schedule is made once the job's length is known: ``make_schedule(name, peak, length, **options)`` returns a function
+of an update's number, counted from 0. Decay on a plateau of the validation loss depends on results, not on the step:
+see ``rnnlm_jax.training.plateau``.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from rnnlm_jax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a job is, in updates."""
+
+    steps: int
+    steps_per_epoch: int
+
+
+def constant(peak: float, length: Length, *, warmup_steps: int = 0) -> optax.Schedule:
+    """``η`` after a linear warm-up from 0."""
+    del length
+    return optax.warmup_constant_schedule(0.0, peak, warmup_steps) if warmup_steps else optax.constant_schedule(peak)
+
+
+def cosine(peak: float, length: Length, *, warmup_steps: int = 0, end: float = 0.0) -> optax.Schedule:
+    """Half a cosine from ``η`` to ``end · η`` (Loshchilov & Hutter 2017, equation 5, without restarts)."""
+    after = optax.cosine_decay_schedule(peak, max(length.steps - warmup_steps, 1), end)
+    return _warmed_up(after, peak, warmup_steps)
+
+
+def linear(peak: float, length: Length, *, warmup_steps: int = 0, end: float = 0.0) -> optax.Schedule:
+    """A line from ``η`` to ``end · η`` at the last update."""
+    after = optax.linear_schedule(peak, end * peak, max(length.steps - warmup_steps, 1))
+    return _warmed_up(after, peak, warmup_steps)
+
+
+def inverse_sqrt(peak: float, length: Length, *, warmup_steps: int = 4000) -> optax.Schedule:
+    """``η √(w / n)`` after a linear warm-up of ``w`` updates (Vaswani et al. 2017, section 5.3)."""
+    del length
+    _require("warmup_steps", warmup_steps, warmup_steps >= 1, "1 or more")
+
+    def rate(count: Any) -> Any:
+        n = jnp.maximum(count, 1) / warmup_steps
+        return peak * jnp.minimum(n, 1 / jnp.sqrt(n))
+
+    return rate
+
+
+def one_cycle(
+    peak: float, length: Length, *, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
+) -> optax.Schedule:
+    """Cosine from ``η / div_factor`` up to ``η`` and down again (Smith & Topin 2018)."""
+    _require("pct_start", pct_start, 0 < pct_start < 1, "between 0 and 1")
+    return optax.cosine_onecycle_schedule(length.steps, peak, pct_start, div_factor, final_div_factor)
+
+
+def piecewise(peak: float, length: Length, *, factors: str) -> optax.Schedule:
+    """``η`` times the factor of each boundary passed, ``factors="1000:0.5/2000:0.1"``."""
+    del length
+    try:
+        pairs = [part.split(":") for part in factors.split("/")]
+        scales = {int(step): float(factor) for step, factor in pairs}
+    except ValueError:
+        raise ConfigError(
+            f"`factors` of the piecewise schedule must look like 1000:0.5/2000:0.1, not {factors!r}"
+        ) from None
+    return optax.piecewise_constant_schedule(peak, scales)
+
+
+def exponential(peak: float, length: Length, *, factor: float, every: int = 1000) -> optax.Schedule:
+    """``η · factor^(n / every)``."""
+    del length
+    return optax.exponential_decay(peak, every, factor)
+
+
+def epochs(peak: float, length: Length, *, divisor: float = 2.0, after: int = 0) -> optax.Schedule:
+    """``η / divisor^max(e + 1 - after, 0)`` in epoch e, counted from 0 (Zaremba et al. 2014, section 4.1)."""
+    _require("divisor", divisor, divisor > 0, "positive")
+
+    def rate(count: Any) -> Any:
+        decays = jnp.maximum(count // length.steps_per_epoch + 1 - after, 0)
+        return peak * jnp.exp(-math.log(divisor) * decays)
+
+    return rate
+
+
+SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "linear": linear,
+    "inverse-sqrt": inverse_sqrt,
+    "one-cycle": one_cycle,
+    "piecewise": piecewise,
+    "exponential": exponential,
+    "epochs": epochs,
+}
+
+
+def make_schedule(name: str, peak: float, length: Length, **options: Any) -> optax.Schedule:
+    """Return the schedule of that name.
+
+    Args:
+        name: one of ``SCHEDULES``.
+        peak: the learning rate η.
+        length: of the job.
+        options: the schedule's own, checked against its signature.
+
+    Raises:
+        ConfigError: for an unknown name or option, a missing option, a value that is impossible, or a warm-up that is
+            longer than the job.
+    """
+    if name not in SCHEDULES:
+        raise ConfigError(f"unknown `schedule` {name!r}: choose one of {', '.join(SCHEDULES)}")
+    known = [p for p in inspect.signature(SCHEDULES[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    names = [p.name for p in known]
+    for option in options:
+        if option not in names:
+            raise ConfigError(f"schedule {name!r} has no option {option!r}: it has {', '.join(names)}")
+    for p in known:
+        if p.default is p.empty and p.name not in options:
+            raise ConfigError(f"schedule {name!r} needs its option {p.name}: give it in `schedule_options`")
+    warmup = options.get("warmup_steps", 0)
+    if not isinstance(warmup, int) or warmup < 0:
+        raise ConfigError(f"`warmup_steps` must be a whole number of steps, 0 or more, not {warmup!r}")
+    if warmup > length.steps:
+        raise ConfigError(f"a warm-up of {warmup} steps is longer than the job, which has {length.steps}")
+    try:
+        return SCHEDULES[name](peak, length, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"schedule {name!r} cannot be made with these options: {error}") from error
+
+
+def _warmed_up(after: optax.Schedule, peak: float, warmup_steps: int) -> optax.Schedule:
+    if not warmup_steps:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), after], [warmup_steps])
+
+
+def _require(name: str, value: Any, possible: bool, what: str) -> None:
+    if not possible:
+        raise ConfigError(f"`{name}` of a schedule must be {what}, not {value}")
