@@ -30,17 +30,23 @@ def nesterov(learning_rate: optax.ScalarOrSchedule, momentum: float = 0.9) -> op
     return optax.sgd(learning_rate, momentum, nesterov=True)
 
 
+def sm3(learning_rate: optax.Schedule, momentum: float = 0.9) -> optax.GradientTransformation:
+    """SM3 (Anil et al. 2019), whose function in optax takes no schedule."""
+    return optax.chain(optax.sm3(1.0, momentum), optax.scale_by_schedule(learning_rate))
+
+
 #: Those that need nothing but gradients and parameters, by the names that optax gives them.
 RULES: dict[str, RuleFactory] = {
     "sgd": optax.sgd,
     "momentum": momentum,
     "nesterov": nesterov,
+    "sm3": sm3,
     **{
         name: getattr(optax, name)
         for name in (
             *("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan"),
             *("amsgrad", "fromage", "lamb", "lars", "lion", "nadam", "nadamw", "novograd", "radam", "rmsprop"),
-            *("rprop", "sign_sgd", "signum", "sm3", "yogi"),
+            *("sign_sgd", "signum", "yogi"),
         )
         if hasattr(optax, name)
     },

@@ -28,7 +28,7 @@ def by_rows(rule: optax.GradientTransformation) -> optax.GradientTransformationE
     Args:
         rule: the transformation, for which ``updates_by_row`` holds if any leaf of a gradient is a ``RowGradient``.
     """
-    rule = optax.with_extra_args_support(rule)
+    rule = with_promotion(rule)
 
     def update(updates: Tree, state: Tree, params: Tree = None, **extra_args: Any) -> tuple[Tree, Tree]:
         gradient = updates
@@ -48,6 +48,21 @@ def by_rows(rule: optax.GradientTransformation) -> optax.GradientTransformationE
         return moved, jax.tree.map(_Slots.write, slots, state, after)
 
     return optax.GradientTransformationExtraArgs(rule.init, update)
+
+
+def with_promotion(rule: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Let a rule promote types and ranks as optax's own do, also where jax is set to refuse that."""
+    rule = optax.with_extra_args_support(rule)
+
+    def init(params: Tree) -> Tree:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return rule.init(params)
+
+    def update(updates: Tree, state: Tree, params: Tree = None, **extra_args: Any) -> tuple[Tree, Tree]:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return rule.update(updates, state, params, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 class _Slots:
