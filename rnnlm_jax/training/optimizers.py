@@ -85,7 +85,9 @@ def rule_options(name: str) -> list[str]:
 def with_clipping(
     rule: optax.GradientTransformation, clip_norm: float | None, scope: str = "all"
 ) -> optax.GradientTransformation:
-    """Return ``chain(clip_by_global_norm(c), rule)``: ``g ← c·g/‖g‖`` where ``‖g‖ ≥ c`` (Pascanu et al. 2013, algorithm 1).
+    """Return ``chain(clip_by_global_norm(c), rule)``: ``g ← c·g/‖g‖`` where ``‖g‖ ≥ c``.
+
+    Pascanu, Mikolov & Bengio 2013, algorithm 1.
 
     Args:
         rule: the update rule.

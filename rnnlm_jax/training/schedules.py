@@ -88,7 +88,7 @@ def epochs(peak: float, length: Length, *, divisor: float = 2.0, after: int = 0)
 
     def rate(count: Any) -> Any:
         decays = jnp.maximum(count // length.steps_per_epoch + 1 - after, 0)
-        return peak * jnp.exp(-math.log(divisor) * decays)
+        return peak * jnp.exp(-math.log(divisor) * decays.astype(jnp.float32))
 
     return rate
 

@@ -1,0 +1,141 @@
+"""Learning rates against closed forms and against optax's own schedules."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rnnlm_jax.errors import ConfigError
+from rnnlm_jax.training.plateau import advance, new_bob, on_plateau
+from rnnlm_jax.training.schedules import SCHEDULES, Length, make_schedule
+
+LENGTH = Length(steps=100, steps_per_epoch=10)
+PEAK = 0.7
+
+
+def rates(name, steps=100, **options):
+    schedule = make_schedule(name, PEAK, LENGTH, **options)
+    return np.asarray(jax.vmap(lambda n: jnp.asarray(schedule(n), jnp.float64))(jnp.arange(steps)))
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 10])
+def test_constant(warmup_steps):
+    n = np.arange(100)
+    np.testing.assert_allclose(
+        rates("constant", warmup_steps=warmup_steps),
+        PEAK * np.minimum(1, n / warmup_steps if warmup_steps else 1),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 10])
+def test_cosine(warmup_steps):
+    n = np.arange(100)
+    share = np.clip((n - warmup_steps) / (100 - warmup_steps), 0, 1)
+    wanted = PEAK * (0.1 + 0.9 * (1 + np.cos(np.pi * share)) / 2)
+    wanted = np.where(n < warmup_steps, PEAK * n / max(warmup_steps, 1), wanted)
+    np.testing.assert_allclose(rates("cosine", warmup_steps=warmup_steps, end=0.1), wanted, rtol=1e-6)
+
+
+def test_linear_ends_at_its_end():
+    found = rates("linear", 101, warmup_steps=20, end=0.5)[[0, 10, 20, 60, 100]]
+    np.testing.assert_allclose(found, PEAK * np.array([0, 0.5, 1, 0.75, 0.5]), rtol=1e-6)
+
+
+def test_inverse_square_root():
+    n = np.arange(1, 100)
+    np.testing.assert_allclose(
+        rates("inverse-sqrt", warmup_steps=16)[1:], PEAK * np.minimum(n / 16, np.sqrt(16 / n)), rtol=1e-6
+    )
+
+
+def test_one_cycle_is_optax_s():
+    wanted = optax.cosine_onecycle_schedule(100, PEAK, 0.25, 10.0, 100.0)
+    found = rates("one-cycle", pct_start=0.25, div_factor=10.0, final_div_factor=100.0)
+    np.testing.assert_allclose(found, [wanted(n) for n in range(100)], rtol=1e-6)
+
+
+def test_piecewise():
+    found = rates("piecewise", factors="10:0.5/30:0.1")[[0, 9, 11, 29, 31]]
+    np.testing.assert_allclose(found, PEAK * np.array([1, 1, 0.5, 0.5, 0.05]), rtol=1e-6)
+
+
+def test_exponential():
+    wanted = PEAK * 0.5 ** (np.arange(100) / 20)
+    np.testing.assert_allclose(rates("exponential", factor=0.5, every=20), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("divisor", "after"), [(2.0, 4), (1.15, 0), (1.2, 100)])
+def test_decay_by_epochs_is_zaremba_s(divisor, after):
+    wanted = [PEAK / divisor ** max(n // 10 + 1 - after, 0) for n in range(100)]
+    np.testing.assert_allclose(rates("epochs", divisor=divisor, after=after), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_starts_finite_and_not_negative(name):
+    options = {"piecewise": {"factors": "5:0.5"}, "exponential": {"factor": 0.9}, "inverse-sqrt": {"warmup_steps": 8}}
+    found = rates(name, **options.get(name, {}))
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cosin", {}, "unknown `schedule` 'cosin': choose one of constant"),
+        ("cosine", {"warmup": 3}, "has no option 'warmup': it has warmup_steps, end"),
+        ("cosine", {"warmup_steps": 101}, "longer than the job, which has 100"),
+        ("cosine", {"warmup_steps": -1}, "0 or more"),
+        ("exponential", {}, "needs its option factor"),
+        ("piecewise", {"factors": "ten"}, "1000:0.5"),
+        ("one-cycle", {"pct_start": 1.5}, "between 0 and 1"),
+        ("inverse-sqrt", {"warmup_steps": 0}, "1 or more"),
+    ],
+)
+def test_impossible_schedules_are_refused(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_schedule(name, PEAK, LENGTH, **options)
+
+
+def scales(plateau, losses):
+    state = plateau.transform.init(None)
+    found = []
+    for loss in losses:
+        state = plateau.after_validation(state, loss)
+        found.append(float(state.scale))
+    return found
+
+
+def test_the_rate_falls_after_patience_validations_without_improvement():
+    losses = [5.0, 4.0, 4.0, 4.0, 3.0, 3.1, 3.2, 2.0]
+    assert scales(on_plateau(factor=0.5, patience=2), losses) == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_new_bob_halves_at_every_validation_once_the_gain_is_small():
+    losses = [5.0, 4.0, 3.999, 3.5, 3.4999]
+    plateau = new_bob(0.5, 0.003)
+    assert scales(plateau, losses) == [1, 1, 0.5, 0.25, 0.125]
+    state = plateau.transform.init(None)
+    ended = []
+    for loss in losses:
+        state = plateau.after_validation(state, loss)
+        ended.append(bool(state.rule.has_ended))
+    assert ended == [False, False, False, False, True]
+
+
+def test_the_plateau_scales_updates_inside_a_chain():
+    plateau = on_plateau(factor=0.1, patience=1)
+    rule = optax.chain(optax.sgd(1.0), plateau.transform)
+    params = {"w": jnp.ones(3)}
+    state = rule.init(params)
+    for loss in (2.0, 2.0):
+        state = advance(state, plateau, loss)
+    updates, _ = rule.update(params, state, params)
+    np.testing.assert_allclose(updates["w"], -0.1, rtol=1e-6)
+    assert any(
+        isinstance(leaf, PlateauState) for leaf in jax.tree.leaves(state, is_leaf=lambda s: isinstance(s, PlateauState))
+    )
+    assert math.isclose(float(state[1].scale), 0.1, rel_tol=1e-6)
