@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.cli.commands.bench import FOLDER, record_name
@@ -27,8 +26,8 @@ from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import preset
 from rnnlm_jax.training.results import environment
-from rnnlm_jax.training.step import make_train_step
-from rnnlm_jax.training.train_state import initial_train_state, split_state
+from rnnlm_jax.training.train_state import split_state
+from rnnlm_jax.training.training_program import training_program
 
 #: Vocabulary size of Penn Treebank; steps of a turn; steps between two checkpoints of a run.
 VOCABULARY, TURN, EVERY = 10_000, 10, 100
@@ -54,14 +53,14 @@ def measure(repeats: int) -> dict[str, Any]:
     shape = (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
-    step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
-    state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
+    program = training_program(model, config)
+    step, state = program.step, [program.initial_state()]
     identity = RunIdentity.begin(config, "")
-    rate, blocked, number = jnp.float32(1.0), [], [0]
+    blocked, number = [], [0]
 
     def turn() -> None:
         for _ in range(TURN):
-            state[0], _info = step(state[0], batch, rate)
+            state[0], _info = step(state[0], batch)
         jax.block_until_ready(state[0])
 
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -28,8 +27,7 @@ from rnnlm_jax.data.records import RecordBatches, open_text
 from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
 from rnnlm_jax.training.results import environment
-from rnnlm_jax.training.step import make_train_step
-from rnnlm_jax.training.train_state import initial_train_state
+from rnnlm_jax.training.training_program import training_program
 
 #: Name -> file in the folder of texts: one of paragraphs, and one of sentences like those of ``tfds:lm1b``.
 TEXTS = {"wikitext-2": "wikitext-2/train.txt", "lm1b-sample": "lm1b-sample/news.dev.txt"}
@@ -90,12 +88,12 @@ def training_rate(repeats: int) -> float:
     model, shape = build_model(config.model, VOCABULARY), (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
-    step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
-    state, rate, taken = initial_train_state(model, config.optimizer, shape[1], seed=0), jnp.float32(1.0), []
+    program = training_program(model, config)
+    step, state, taken = program.step, program.initial_state(), []
     for _ in range(1 + repeats):  # the first compiles
         begun = time.perf_counter()
         for _ in range(STEPS):
-            state, _info = step(state, batch, rate)
+            state, _info = step(state, batch)
         jax.block_until_ready(state)
         taken.append(time.perf_counter() - begun)
     return STEPS * inputs.size / statistics.median(taken[1:])

@@ -28,8 +28,7 @@ from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.presets import preset
 from rnnlm_jax.system import json_text
 from rnnlm_jax.training.results import environment
-from rnnlm_jax.training.step import make_train_step
-from rnnlm_jax.training.train_state import initial_train_state
+from rnnlm_jax.training.training_program import training_program
 
 #: Hidden units and steps: of the full spectrum, and of the largest singular values.
 SPECTRUM, TOP = (200, 100), (2048, 100)
@@ -77,12 +76,12 @@ def gradient_by_lag() -> dict[str, Callable[[], Any]]:
     shape = (config.data.bptt, config.data.batch_size)
     inputs = np.random.default_rng(0).integers(0, VOCABULARY, shape).astype(np.int32)
     run = norms_function(model, 0)
-    step = make_train_step(model, config.optimizer, seed=0, carries_state=True)
-    state = [initial_train_state(model, config.optimizer, config.data.batch_size, seed=0)]
+    program = training_program(model, config)
+    step, state = program.step, [program.initial_state()]
     batch = Batch(inputs, np.roll(inputs, -1, axis=0), np.ones(shape, bool))
 
     def training_step() -> Any:
-        state[0], info = step(state[0], batch, jnp.float32(0.1))
+        state[0], info = step(state[0], batch)
         return state[0], info
 
     return {"training step": training_step, "gradient by lag": lambda: run(params, inputs, inputs[0])}

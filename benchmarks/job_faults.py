@@ -72,7 +72,7 @@ class JobLaboratory:
         if codes != [0, 0]:
             raise RuntimeError(f"the job without faults ended with {codes}")
         #: Lines of metrics when an epoch is validated.
-        self.before_validation = {k for k, record in enumerate(records(self.whole)) if record["kind"] == "epoch"}
+        self.before_validation = {k for k, record in enumerate(records(self.whole)) if record["kind"] == "validation"}
 
     def start(self, run: Path, every: int = 4, partner_seconds: float = 60.0) -> list[subprocess.Popen]:
         """Start the two processes of a job, or of its continuation."""

@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from rnnlm_jax import cells, outputs
 from rnnlm_jax.benchmarking.measure.timing import Timing, interleave
 from rnnlm_jax.benchmarking.record_environment import record_environment
 from rnnlm_jax.cli.commands.bench import FOLDER, record_name
-from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.language_model.model import language_model
@@ -86,13 +86,13 @@ def loss_and_gradients(layer: outputs.OutputLayer, words: WordCounts, targets: n
 def training_step(layer: outputs.OutputLayer, words: WordCounts, tokens: np.ndarray) -> Callable[[], Any]:
     """Return a training step of a one-layer LSTM by gradient descent, including the update."""
     model = language_model(cells.lstm(HIDDEN), words.size, output=layer)
-    config = OptimizerConfig(optimizer="sgd", learning_rate=0.1)
-    step = make_train_step(model, config, seed=0, carries_state=True)
-    state = [initial_train_state(model, config, BATCH_SHAPE[1], seed=0)]
+    optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.sgd(0.1))
+    step = make_train_step(model, optimizer)
+    state = [initial_train_state(model, optimizer, BATCH_SHAPE[1])]
     batch = Batch(tokens[:-1], tokens[1:], np.ones(BATCH_SHAPE, bool))
 
     def run() -> Any:
-        state[0], info = step(state[0], batch, jnp.float32(0.1))
+        state[0], info = step(state[0], batch)
         return info
 
     return run

@@ -26,8 +26,30 @@ LAYERS = (
     *(("gru-reset-before", "structured", SMALL), ("elman-tanh", "native", SMALL), ("elman-tanh", "scan", SMALL)),
 )
 
-#: Vocabulary, hidden size and number of layers of the models whose training step is timed.
-STEPS = ((10_000, 200, 2), (50, 16, 1))
+
+class StepCase(NamedTuple):
+    """A model whose training step is timed."""
+
+    vocabulary: int
+    hidden: int
+    layers: int = 1
+    output: str = "softmax"
+    optimizer: str = "sgd"
+
+    @property
+    def name(self) -> str:
+        """The name of the program."""
+        what = "" if self.output == "softmax" else f", {self.output}"
+        return f"step, V {self.vocabulary:,}, H {self.hidden}, layers {self.layers}{what}, {self.optimizer}"
+
+
+#: Models whose training step is timed.
+STEPS = (
+    *(StepCase(10_000, 200, 2, optimizer=optimizer) for optimizer in ("sgd", "momentum", "adam")),
+    *(StepCase(10_000, 650, 2, optimizer=optimizer) for optimizer in ("sgd", "adam")),
+    *(StepCase(200_000, 200, 1, output, "adagrad") for output in ("importance", "adaptive")),
+    *(StepCase(200_000, 200, 1, "adaptive"), StepCase(10_000, 200, 1, "maxent"), StepCase(50, 16)),
+)
 
 #: Cell, hidden size and number of steps of the Jacobian spectra.
 SPECTRA = (("elman-tanh", 64, 100), ("lstm", 50, 50))
@@ -74,24 +96,32 @@ def spectrum_of_product(n: int, steps: int, certify: bool) -> Workload:
     return lambda matrices: jacobians.product_spectrum(matrices, **options), (jnp.asarray(matrices),)
 
 
-def training_step(vocabulary: int, hidden: int, layers: int) -> Program:
-    """Return a whole training step by SGD, as the trainer calls it, with the state kept from call to call."""
-    from rnnlm_jax.config import OptimizerConfig
+def training_step(case: StepCase) -> Program:
+    """Return a whole training step, as the trainer calls it, with the state kept from call to call."""
+    from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig
     from rnnlm_jax.data import Batch
-    from rnnlm_jax.language_model.model import language_model
-    from rnnlm_jax.training.step import make_train_step
-    from rnnlm_jax.training.train_state import initial_train_state
+    from rnnlm_jax.jobs.run_folder import build_model
+    from rnnlm_jax.outputs.word_counts import WordCounts
+    from rnnlm_jax.training.training_program import training_program
 
     steps, batch, _ = SMALL
-    model = language_model(cells.stack(*[cells.lstm(hidden) for _ in range(layers)]), vocabulary)
-    config = OptimizerConfig(optimizer="sgd", learning_rate=0.1, clip_norm=5.0)
-    state = [initial_train_state(model, config, batch, seed=0)]
-    tokens = np.random.default_rng(0).integers(0, vocabulary, (steps + 1, batch)).astype(np.int32)
+    options = {"adaptive": (("cutoffs", "2000:20000"),)}.get(case.output, ())
+    config = Config(
+        data=DataConfig(batch_size=batch, bptt=steps),
+        model=ModelConfig(hidden_size=case.hidden, layers=case.layers, output=case.output, output_options=options),
+        optimizer=OptimizerConfig(optimizer=case.optimizer, learning_rate=0.01),
+    )
+    counts = 1e7 / np.arange(1, case.vocabulary + 1)  # Zipf's law
+    words = WordCounts(tuple(f"w{k}" for k in range(case.vocabulary)), tuple(int(c) + 1 for c in counts))
+    model = build_model(config.model, case.vocabulary, words=words)
+    program = training_program(model, config)
+    state = [program.initial_state()]
+    tokens = np.random.default_rng(0).zipf(1.2, (steps + 1, batch)) % case.vocabulary
+    tokens = tokens.astype(np.int32)
     data = Batch(tokens[:-1], tokens[1:], np.ones((steps, batch), bool))
-    step, rate = make_train_step(model, config, seed=0, carries_state=True), jnp.float32(0.1)
 
     def call() -> Any:
-        state[0], info = step(state[0], data, rate)
+        state[0], info = program.step(state[0], data)
         return info
 
     return Program(call, 0)
@@ -123,9 +153,8 @@ def programs() -> dict[str, Callable[[], Program]]:
     for name, executor, shape in LAYERS:
         about = f"{name}, {executor}, H {shape[2]}"
         found[about] = lambda at=(name, executor, shape): compiled(layer(*at, dtype="float32"))
-    for vocabulary, hidden, layers in STEPS:
-        about = f"step, V {vocabulary:,}, H {hidden}, layers {layers}"
-        found[about] = lambda at=(vocabulary, hidden, layers): training_step(*at)
+    for case in STEPS:
+        found[case.name] = lambda case=case: training_step(case)
     for name, hidden, steps in SPECTRA:
         about = f"spectrum, {name}, H {hidden}, T {steps}"
         found[about] = lambda at=(name, hidden, steps): compiled(jacobian_spectrum(*at, dtype="float32"))

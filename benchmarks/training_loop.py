@@ -52,7 +52,7 @@ def tokens_per_second(text: Path, **loop: int) -> float:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         train(config_of(text, **loop), Path(folder) / "run", quiet=True)
         lines = map(json.loads, RunFolder(Path(folder) / "run").metrics.read_text().splitlines())
-        first, *_, last = (line for line in lines if line["kind"] == "epoch")
+        first, *_, last = (line for line in lines if line["kind"] == "validation")
     return (EPOCHS - 1) * last["train_tokens"] / (last["seconds"] - first["seconds"])
 
 

@@ -39,7 +39,7 @@ def record(study: Path, runs: dict[str, Path]) -> dict[str, dict]:
             "epochs": [
                 {key: line[key] for key in ("epoch", "learning_rate", "train_perplexity", "valid_perplexity")}
                 for line in epochs
-                if line["kind"] == "epoch"
+                if line["kind"] == "validation"
             ],
         }
     write_json(file, results)

@@ -146,24 +146,45 @@ class ModelConfig:
 class OptimizerConfig:
     """Optimiser, learning rate and gradient clipping."""
 
-    optimizer: str = option("adam", "update rule", choices=("sgd", "momentum", "adagrad", "adam", "adamw"))
-    learning_rate: float = option(0.002, "initial learning rate", advanced=False)
-    decay: float = option(1.0, "divide the learning rate by this at every epoch after the first --decay-after")
-    decay_after: int = option(0, "number of epochs at the initial learning rate")
+    optimizer: str = option(
+        "adam",
+        "update rule: one of optax's by name, or FILE.py:function or module:function for one of your own, a function "
+        "(schedule) -> optax.GradientTransformation, whose source is executed",
+    )
+    optimizer_options: tuple[tuple[str, Any], ...] = option((), "options of the update rule: b1=0,eps=1e-8")
+    learning_rate: float = option(0.002, "learning rate, which the schedule multiplies", advanced=False)
+    schedule: str = option("constant", "learning rate of each step, by name: constant, cosine, plateau and others")
+    schedule_options: tuple[tuple[str, Any], ...] = option((), "options of the schedule: warmup_steps=500,end=0.1")
     clip_norm: float | None = option(5.0, "rescale gradients with a larger global norm to this norm; none: never")
     clip_scope: str = option(
         "all",
         "all: clip by the norm of all gradients; cells: clip only the gradients of the cells, by their norm",
         choices=("all", "cells"),
     )
-    momentum: float = option(0.9, "momentum coefficient of --optimizer momentum")
-    initial_accumulator: float = option(0.1, "initial sum of squared gradients of --optimizer adagrad")
-    weight_decay: float = option(0.01, "weight decay coefficient of --optimizer adamw")
+    weight_decay: float = option(
+        0.0,
+        "add this times the parameters to the clipped gradient (L2 penalty); decoupled decay is an option of rules "
+        "that have it: --optimizer adamw --optimizer-options weight_decay=0.01",
+    )
+    weight_decay_mask: str = option(
+        "*",
+        "parameters that decay: names or patterns such as cell*,output.w, or matrices: all with two axes or more",
+    )
     loss_normalization: str = option(
         "token",
         "divide the summed negative log-likelihood of a batch by its number of tokens, or of sequences",
         choices=("token", "sequence"),
     )
+    accumulate: int = option(
+        1, "sum the gradients of this many parts of each batch, one after the other, to save memory; divides the batch"
+    )
+    average: str = option(
+        "none",
+        "validate and keep an average of the parameters: ema: exponential; nt-asgd: from the first validation on "
+        "that is worse than earlier ones (Merity et al. 2018)",
+        choices=("none", "ema", "nt-asgd"),
+    )
+    average_options: tuple[tuple[str, Any], ...] = option((), "options of the average: decay=0.999, or interval=5")
 
 
 @dataclass(frozen=True)
@@ -171,13 +192,22 @@ class TrainingConfig:
     """Duration, logging and checkpoints."""
 
     epochs: int = option(10, "passes over the training text", may_change=True, advanced=False)
+    steps: int | None = option(
+        None, "steps of training in place of --epochs; the text repeats as often as needed", may_change=True
+    )
     seed: int = option(0, "seed of initial parameters, dropout and the order of sentences")
+    valid_every: int | str = option("1 epoch", "time between two validations: 500 (steps), '500 steps' or '2 epochs'")
     valid_streams: int = option(
         1, "number of parallel streams to cut the validation text into; 1: exact; more: faster, approximate"
     )
+    early_stop: int | None = option(
+        None, "stop after this many validations in a row without a new best one; none: never", may_change=True
+    )
     log_every: int = option(50, "steps between two lines of metrics", may_change=True)
-    checkpoint_every: int = option(
-        1000, "steps between two checkpoints; there is also one after each epoch", may_change=True
+    checkpoint_every: int | str = option(
+        1000,
+        "time between two checkpoints: 1000 (steps) or '10 minutes'; there is also one after each validation",
+        may_change=True,
     )
     keep_last: int = option(2, "number of newest checkpoints to keep", may_change=True)
     max_bad_steps: int = option(
@@ -216,11 +246,11 @@ class Config:
 _POSITIVE = (
     ("data", ("min_count", "max_vocabulary", "batch_size", "bptt")),
     ("model", ("hidden_size", "layers", "embedding_size", "init_scale")),
-    ("optimizer", ("learning_rate", "decay", "clip_norm")),
-    ("training", ("epochs", "valid_streams", "log_every", "checkpoint_every", "keep_last", "max_bad_steps")),
+    ("optimizer", ("learning_rate", "clip_norm", "accumulate")),
+    ("training", ("epochs", "steps", "valid_streams", "early_stop", "log_every", "keep_last", "max_bad_steps")),
 )
 _NOT_NEGATIVE = (
-    ("optimizer", ("decay_after", "momentum", "weight_decay", "initial_accumulator")),
+    ("optimizer", ("weight_decay",)),
     ("training", ("seed",)),
     ("data", ("input_workers",)),
 )
@@ -259,8 +289,11 @@ def check_config(config: Config) -> Config:
     for name, value in _values(config, _SIZES):
         if value >= 2**31:
             raise ConfigError(f"`{name}` must be below 2^31, not {value}")
-    if config.optimizer.momentum >= 1:
-        raise ConfigError(f"`momentum` must be below 1, not {config.optimizer.momentum}")
+    if config.data.batch_size % config.optimizer.accumulate:
+        raise ConfigError(
+            f"`accumulate` must divide `batch_size`: {config.data.batch_size} sequences cannot be cut into "
+            f"{config.optimizer.accumulate} equal parts"
+        )
     if config.training.seed >= 2**32:
         raise ConfigError(f"`seed` must be below 2^32, not {config.training.seed}")
     chunk = config.model.remat_chunk
@@ -337,11 +370,9 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
         identity = groups.pop("identity", None)
         kinds = typing.get_type_hints(Config)
         config = Config(**{group: dataclasses.replace(kinds[group](), **values) for group, values in groups.items()})
-        pairs = {
-            spec.name: tuple((str(k), v) for k, v in getattr(config.model, spec.name))
-            for spec in dataclasses.fields(ModelConfig)
-            if spec.name.endswith("_options")
-        }
+        for group, spec, value in list(options(config)):
+            if typing.get_origin(typing.get_type_hints(kinds[group])[spec.name]) is tuple:  # JSON has lists of lists
+                config = replace(config, **{group: {spec.name: tuple((str(k), v) for k, v in value)}})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{name} is not a configuration of this version ({error}): train again, or restore the file"
@@ -351,7 +382,7 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
             f"{name} is damaged, or was edited by hand: restore it from a copy; to change options of a run, give them "
             "to rnnlm-jax train --resume"
         )
-    return check_config(replace(config, model=pairs)), identity
+    return check_config(config), identity
 
 
 def to_sealed_json(config: Config, identity: dict[str, Any] | None = None) -> str:

@@ -20,8 +20,7 @@ from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.language_model.flops import token_flops
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import lm1b, preset
-from rnnlm_jax.training.step import make_train_step
-from rnnlm_jax.training.train_state import initial_train_state
+from rnnlm_jax.training.training_program import training_program
 
 #: Preset -> millions of parameters in its paper, None if it does not say; and the number of words.
 PUBLISHED: dict[str, tuple[float | None, int]] = {
@@ -64,10 +63,11 @@ def measure(name: str) -> FullSize:
     model = build_model(config.model, vocabulary, words=words)
     shape = (config.data.bptt, config.data.batch_size)
     tokens = shape[0] * shape[1]
-    state = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, shape[1], seed=config.training.seed))
+    program = training_program(model, config)
+    state = jax.eval_shape(program.initial_state)
     abstract: list[Any] = [jax.ShapeDtypeStruct(shape, kind) for kind in (np.int32, np.int32, np.bool_)]
-    step: Any = make_train_step(model, config.optimizer, seed=0, carries_state=True)
-    memory = step.lower(state, Batch(*abstract), jax.ShapeDtypeStruct((), np.float32)).compile().memory_analysis()
+    step: Any = program.step
+    memory = step.lower(state, Batch(*abstract)).compile().memory_analysis()
     return FullSize(
         parameters=parameters(name),
         published_parameters=None if published is None else published * 1e6,

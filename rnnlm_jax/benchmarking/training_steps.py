@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from rnnlm_jax.benchmarking import matmul_floor, peers, torch_memory
 from rnnlm_jax.benchmarking.lm_cases import LMCase, floor_inputs, floor_matrices
@@ -15,7 +16,6 @@ from rnnlm_jax.benchmarking.measure.candidate import OURS, Candidate, Comparison
 from rnnlm_jax.benchmarking.measure.compiled_program import compile_program
 from rnnlm_jax.benchmarking.measure.lm_weights import changes
 from rnnlm_jax.benchmarking.random_weights import model_params, weights_by_name
-from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.training.step import StepInfo, make_train_step
 from rnnlm_jax.training.train_state import TrainState, initial_train_state
@@ -62,16 +62,15 @@ def _build(case: LMCase, dtype: str, names: Sequence[str], write_line: WriteLine
 
 def _ours(case: LMCase, params: Any, tokens: np.ndarray, *, dtype: str) -> Candidate:
     model = case.model(dtype)
-    config = OptimizerConfig(optimizer="sgd", learning_rate=LEARNING_RATE, clip_norm=CLIP_NORM)
-    shapes = jax.eval_shape(lambda: initial_train_state(model, config, case.batch, seed=0))
+    optimizer = optax.chain(optax.clip_by_global_norm(CLIP_NORM), optax.sgd(LEARNING_RATE))
+    shapes = jax.eval_shape(lambda: initial_train_state(model, optimizer, case.batch))
     blank: TrainState = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
     state = [blank._replace(params=jax.tree.map(jnp.array, params))]
     batch = Batch(tokens[:-1], tokens[1:], np.ones(tokens[1:].shape, bool))
-    rate = jnp.float32(LEARNING_RATE)
-    program = compile_program(make_train_step(model, config, seed=0, carries_state=True), state[0], batch, rate)
+    program = compile_program(make_train_step(model, optimizer), state[0], batch)
 
     def call() -> tuple[TrainState, StepInfo]:
-        state[0], info = program.call(state[0], batch, rate)
+        state[0], info = program.call(state[0], batch)
         return state[0], info
 
     def numbers(result: tuple[TrainState, StepInfo]) -> Numbers:

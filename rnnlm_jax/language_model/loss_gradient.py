@@ -89,7 +89,7 @@ def loss_and_gradient(
     result, (gradient, of_xs, of_gathered) = value_and_grad(params, xs, gathered)
     if embedding_vjp is not None:
         of_embedding = embedding_vjp(of_xs)
-    elif by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size * parts <= model.vocab_size:
+    elif by_row and _embeds_by_row(model, inputs.size * parts):
         of_embedding = sum_duplicate_rows(inputs.reshape(-1), of_xs.reshape(-1, of_xs.shape[-1]))
     else:
         of_embedding = gradient.embedding.at[inputs].add(of_xs)  # beside that of a tied output layer
@@ -98,6 +98,20 @@ def loss_and_gradient(
         of_output = rows.scatter(of_gathered, ids)
         gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
     return result, gradient
+
+
+def has_row_gradients(model: LanguageModel, tokens: int) -> bool:
+    """Return whether a leaf of the gradient of a batch may be a ``RowGradient``, if ``by_row`` allows it.
+
+    Args:
+        model: the model.
+        tokens: number of inputs of the batch.
+    """
+    return model.output.by_row is not None or (model.input.is_table and _embeds_by_row(model, tokens))
+
+
+def _embeds_by_row(model: LanguageModel, tokens: int) -> bool:
+    return not model.tie_embeddings and ROWS_PER_TOKEN * tokens <= model.vocab_size
 
 
 def training_loss(

@@ -36,7 +36,7 @@ def draw_learning_curve(runs: Sequence[list[dict[str, Any]]], names: Sequence[st
     for number, (records, name) in enumerate(zip(runs, names, strict=True)):
         colour = f"C{number}"
         steps = [r for r in records if r["kind"] == "step" and r.get("perplexity") is not None]
-        epochs = [r for r in records if r["kind"] == "epoch" and r["valid_perplexity"] is not None]
+        epochs = [r for r in records if r["kind"] == "validation" and r["valid_perplexity"] is not None]
         axes.plot([r["step"] for r in steps], [r["perplexity"] for r in steps], color=colour, lw=0.8, alpha=0.5)
         axes.plot(
             [r["step"] for r in epochs], [r["valid_perplexity"] for r in epochs], "o-", color=colour, ms=4, label=name

@@ -31,6 +31,11 @@ def _config(cell: str) -> Config:
             dropout_output=0.5,
             dropout_locked=True,
         ),
-        optimizer=OptimizerConfig(optimizer="adam", learning_rate=0.004, decay=1.6, decay_after=3),
+        optimizer=OptimizerConfig(
+            optimizer="adam",
+            learning_rate=0.004,
+            schedule="epochs",
+            schedule_options=(("divisor", 1.6), ("after", 3)),
+        ),
         training=TrainingConfig(epochs=8),
     )

@@ -50,6 +50,6 @@ def _config(output: str, **options: Any) -> Config:
             "output_options": tuple(options.items()),
             **dict.fromkeys(("dropout_input", "dropout_hidden", "dropout_output"), 0.25),
         },
-        optimizer={"decay_after": 6},
+        optimizer={"schedule_options": (("divisor", 2.0), ("after", 6))},
         training={"epochs": 12},
     )

@@ -25,6 +25,8 @@ def _config(cell: str) -> Config:
     return Config(
         data=DataConfig(corpus="grammar", batch_size=32, bptt=35),
         model=ModelConfig(cell=cell, hidden_size=100),
-        optimizer=OptimizerConfig(optimizer="adam", learning_rate=0.004, decay=2.0, decay_after=2),
+        optimizer=OptimizerConfig(
+            optimizer="adam", learning_rate=0.004, schedule="epochs", schedule_options=(("divisor", 2.0), ("after", 2))
+        ),
         training=TrainingConfig(epochs=6),
     )

@@ -43,6 +43,6 @@ def _config(**model: Any) -> Config:
             "embedding_size": 128,
             **model,
         },
-        optimizer={"decay_after": 3},
+        optimizer={"schedule_options": (("divisor", 2.0), ("after", 3))},
         training={"epochs": 6},
     )

@@ -36,7 +36,16 @@ def rnn_blackout() -> Config:
         output="blackout",
         output_options=(("num_samples", 2000), ("power", 0.1)),
     )
-    return _config(model, OptimizerConfig(optimizer="sgd", learning_rate=0.1, decay=2.0, decay_after=5, clip_norm=5.0))
+    return _config(
+        model,
+        OptimizerConfig(
+            optimizer="sgd",
+            learning_rate=0.1,
+            schedule="epochs",
+            schedule_options=(("divisor", 2.0), ("after", 5)),
+            clip_norm=5.0,
+        ),
+    )
 
 
 def rnn_maxent() -> Config:
@@ -51,7 +60,14 @@ def rnn_maxent() -> Config:
         output_options=(("order", 9), ("table_size", 18_374_000_000)),
     )
     return _config(
-        model, OptimizerConfig(optimizer="sgd", learning_rate=0.1, decay=2.0, decay_after=5, clip_scope="cells")
+        model,
+        OptimizerConfig(
+            optimizer="sgd",
+            learning_rate=0.1,
+            schedule="epochs",
+            schedule_options=(("divisor", 2.0), ("after", 5)),
+            clip_scope="cells",
+        ),
     )
 
 
@@ -113,7 +129,11 @@ def _projected(hidden_size: int, projection: int, dropout: float, **rest: Any) -
 def _adagrad() -> OptimizerConfig:
     """Return AdaGrad with clipping of the LSTM's gradient alone (Jozefowicz et al. 2016, section 4)."""
     return OptimizerConfig(
-        optimizer="adagrad", learning_rate=0.2, initial_accumulator=1.0, clip_scope="cells", clip_norm=10.0
+        optimizer="adagrad",
+        learning_rate=0.2,
+        optimizer_options=(("initial_accumulator_value", 1.0),),
+        clip_scope="cells",
+        clip_norm=10.0,
     )
 
 

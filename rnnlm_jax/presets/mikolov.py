@@ -26,7 +26,12 @@ def rnn() -> Config:
             dropout_output=0.3,
         ),
         optimizer=OptimizerConfig(
-            optimizer="sgd", learning_rate=0.5, decay=2.0, decay_after=6, clip_norm=5.0, loss_normalization="sequence"
+            optimizer="sgd",
+            learning_rate=0.5,
+            schedule="epochs",
+            schedule_options=(("divisor", 2.0), ("after", 6)),
+            clip_norm=5.0,
+            loss_normalization="sequence",
         ),
         training=TrainingConfig(epochs=13),
     )

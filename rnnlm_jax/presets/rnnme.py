@@ -28,7 +28,12 @@ def _config(output: str, **options: Any) -> Config:
         data=DataConfig(corpus="ptb", batch_size=5, bptt=20),
         model=ModelConfig(cell="elman-sigmoid", hidden_size=200, output=output, output_options=tuple(options.items())),
         optimizer=OptimizerConfig(
-            optimizer="sgd", learning_rate=0.5, decay=2.0, decay_after=4, clip_norm=5.0, loss_normalization="sequence"
+            optimizer="sgd",
+            learning_rate=0.5,
+            schedule="epochs",
+            schedule_options=(("divisor", 2.0), ("after", 4)),
+            clip_norm=5.0,
+            loss_normalization="sequence",
         ),
         training=TrainingConfig(epochs=8, valid_streams=10),
     )

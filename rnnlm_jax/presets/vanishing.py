@@ -57,6 +57,12 @@ def _config(cell: str, hidden_size: int) -> Config:
     return Config(
         data=DataConfig(corpus="ptb", batch_size=10, bptt=70),
         model=ModelConfig(cell=cell, hidden_size=hidden_size, embedding_size=128),
-        optimizer=OptimizerConfig(optimizer="adam", learning_rate=0.003, decay=2.5, decay_after=2, clip_norm=1.0),
+        optimizer=OptimizerConfig(
+            optimizer="adam",
+            learning_rate=0.003,
+            schedule="epochs",
+            schedule_options=(("divisor", 2.5), ("after", 2)),
+            clip_norm=1.0,
+        ),
         training=TrainingConfig(epochs=EPOCHS, keep_last=EPOCHS),
     )

@@ -14,17 +14,17 @@ from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, T
 
 def small() -> Config:
     """Return 200 units, no dropout, 13 epochs (the paper's non-regularised LSTM)."""
-    return _config(200, 0.1, dropout=0.0, bptt=20, epochs=13, decay=2.0, decay_after=4, clip_norm=5.0)
+    return _config(200, 0.1, dropout=0.0, bptt=20, epochs=13, divisor=2.0, after=4, clip_norm=5.0)
 
 
 def medium() -> Config:
     """Return 650 units, dropout 0.5, 39 epochs."""
-    return _config(650, 0.05, dropout=0.5, bptt=35, epochs=39, decay=1.2, decay_after=6, clip_norm=5.0)
+    return _config(650, 0.05, dropout=0.5, bptt=35, epochs=39, divisor=1.2, after=6, clip_norm=5.0)
 
 
 def large() -> Config:
     """Return 1500 units, dropout 0.65, 55 epochs."""
-    return _config(1500, 0.04, dropout=0.65, bptt=35, epochs=55, decay=1.15, decay_after=14, clip_norm=10.0)
+    return _config(1500, 0.04, dropout=0.65, bptt=35, epochs=55, divisor=1.15, after=14, clip_norm=10.0)
 
 
 def _config(
@@ -34,8 +34,8 @@ def _config(
     dropout: float,
     bptt: int,
     epochs: int,
-    decay: float,
-    decay_after: int,
+    divisor: float,
+    after: int,
     clip_norm: float,
 ) -> Config:
     return Config(
@@ -52,8 +52,8 @@ def _config(
         optimizer=OptimizerConfig(
             optimizer="sgd",
             learning_rate=1.0,
-            decay=decay,
-            decay_after=decay_after,
+            schedule="epochs",
+            schedule_options=(("divisor", divisor), ("after", after)),
             clip_norm=clip_norm,
             loss_normalization="sequence",
         ),

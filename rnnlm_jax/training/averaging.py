@@ -1,54 +1,129 @@
-"""Averages of the parameters over training: exponential, and from a trigger on."""
+"""Averages of the parameters over training: exponential, or arithmetic from a trigger on (NT-ASGD)."""
 
-from typing import NamedTuple
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_types import Array, Float, Int, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
+from rnnlm_jax.errors import ConfigError
 
 
-class Average(NamedTuple):
-    """A running average of parameters; with ``count`` 0 it holds the parameters of the start."""
+class AverageState(NamedTuple):
+    """A running average of parameters, part of the training state."""
 
     params: Tree
+    """The average; before the first update, the parameters."""
     count: Int[Array, ""]
-    """Updates that are averaged."""
+    """Number of updates that are averaged."""
+    is_active: Bool[Array, ""]
+    """Whether updates are averaged, and the average is what a validation evaluates."""
 
 
-def start_average(params: Tree) -> Average:
-    """Return the average before the first update."""
-    return Average(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32))
+class Average(Protocol):
+    """A kind of average. Its ``options`` are its constructor's."""
+
+    def start(self, params: Tree) -> AverageState:
+        """Return the state before the first update."""
+        ...
+
+    def update(self, state: AverageState, params: Tree) -> AverageState:
+        """Return the state after an update, which gave the parameters."""
+        ...
+
+    def begins(self, losses: Sequence[float]) -> bool:
+        """Return whether averaging begins after a validation.
+
+        Args:
+            losses: validation losses up to now in nats per token, the newest one last.
+        """
+        ...
 
 
-def exponential_average(average: Average, params: Tree, decay: Float[Array, ""] | float) -> Average:
-    """Return ``a ← d a + (1 - d) p``, from ``a = p`` at the start (Polyak & Juditsky 1992).
+class ExponentialAverage:
+    """``a ← d a + (1 - d) p`` (Polyak & Juditsky 1992), with ``d = min(decay, (1 + n) / (10 + n))`` in update n.
 
-    During the first updates d is at most ``(1 + n) / (10 + n)``, so that the average leaves its start soon.
+    The smaller d of the first updates lets the average leave the initial parameters soon.
     """
-    n = average.count.astype(jnp.float32)
-    d = jnp.minimum(jnp.asarray(decay, jnp.float32), (1 + n) / (10 + n))
-    moved = jax.tree.map(lambda a, p: a + (1 - d).astype(a.dtype) * (p - a), average.params, params)
-    return Average(moved, average.count + 1)
+
+    def __init__(self, decay: float = 0.999):
+        """Check the decay, which must be at least 0 and below 1."""
+        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < 1:
+            raise ConfigError(f"`decay` of the average must be at least 0 and below 1, not {decay!r}")
+        self.decay = decay
+
+    def start(self, params: Tree) -> AverageState:
+        """Return the state before the first update."""
+        return AverageState(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32), jnp.ones((), bool))
+
+    def update(self, state: AverageState, params: Tree) -> AverageState:
+        """Return the state after an update."""
+        n = state.count.astype(jnp.float32)
+        share = 1 - jnp.minimum(jnp.asarray(self.decay, jnp.float32), (1 + n) / (10 + n))
+        return state._replace(params=_moved(state.params, params, share), count=state.count + 1)
+
+    def begins(self, losses: Sequence[float]) -> bool:
+        """Return False: it begins with the first update."""
+        del losses
+        return False
 
 
-def arithmetic_average(average: Average, params: Tree) -> Average:
-    """Return the mean of the parameters after each update since the trigger, ``a ← a + (p - a) / n``."""
-    count = average.count + 1
-    share = 1 / count.astype(jnp.float32)
-    moved = jax.tree.map(lambda a, p: a + share.astype(a.dtype) * (p - a), average.params, params)
-    return Average(moved, count)
+class TriggeredAverage:
+    """The mean of the parameters after each update since a trigger, ``a ← a + (p - a) / n`` (NT-ASGD).
 
-
-def non_monotonic(losses: list[float], interval: int = 5) -> bool:
-    """Return whether averaging begins: the newest loss is above the best of all but the last ``interval`` before it.
-
-    The trigger of NT-ASGD as its authors' program has it, ``v > min(losses[:-interval])`` (Merity et al. 2018,
-    algorithm 1, whose index is a misprint).
-
-    Args:
-        losses: validation losses, the newest one last.
-        interval: n.
+    Averaging begins after the first validation whose loss is above the best of all but the last ``interval`` before it:
+    ``v_t > min(v_1 … v_{t - interval - 1})``. The authors' program counts so; algorithm 1 of Merity et al. 2018 has a
+    misprint in the index.
     """
-    *before, newest = losses
-    return len(before) > interval and newest > min(before[:-interval])
+
+    def __init__(self, interval: int = 5):
+        """Check the interval, a number of validations."""
+        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+            raise ConfigError(f"`interval` of the average must be a number of validations, not {interval!r}")
+        self.interval = interval
+
+    def start(self, params: Tree) -> AverageState:
+        """Return the state before the first update."""
+        return AverageState(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+
+    def update(self, state: AverageState, params: Tree) -> AverageState:
+        """Return the state after an update; before the trigger, the average is the parameters."""
+        count = jnp.where(state.is_active, state.count + 1, 0)
+        share = 1 / jnp.maximum(count, 1).astype(jnp.float32)
+        return state._replace(params=_moved(state.params, params, share), count=count)
+
+    def begins(self, losses: Sequence[float]) -> bool:
+        """Return whether the newest loss pulls the trigger."""
+        *before, newest = losses
+        return len(before) > self.interval and newest > min(before[: -self.interval])
+
+
+def _moved(average: Tree, params: Tree, share: Float[Array, ""]) -> Tree:
+    return jax.tree.map(lambda a, p: a + share.astype(a.dtype) * (p - a), average, params)
+
+
+AVERAGES: dict[str, Any] = {"ema": ExponentialAverage, "nt-asgd": TriggeredAverage}
+
+
+def make_average(name: str, **options: Any) -> Average | None:
+    """Return the average of that name; None for "none".
+
+    Raises:
+        ConfigError: for an option that it does not have, or an impossible value.
+    """
+    if name == "none":
+        if options:
+            raise ConfigError("`average_options` are of an average: choose one with `average`, or leave them out")
+        return None
+    known = list(inspect.signature(AVERAGES[name]).parameters)
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"average {name!r} has no option {option!r}: its options are {', '.join(known)}")
+    return AVERAGES[name](**options)
+
+
+def activated(state: AverageState) -> AverageState:
+    """Return the state with averaging switched on, for the updates that follow."""
+    return state._replace(is_active=jnp.ones_like(state.is_active), count=jnp.zeros_like(state.count))

@@ -1,4 +1,4 @@
-"""The training loop: epochs of compiled steps, validation, checkpoints and metrics; resumable at any step."""
+"""The training loop: compiled steps, validation, checkpoints and metrics; resumable at any step."""
 
 import collections
 import contextlib
@@ -8,37 +8,40 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from rnnlm_jax.array_types import Array
+from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch, Batches
 from rnnlm_jax.errors import CheckpointError, TrainingError
 from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate
-from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position
+from rnnlm_jax.jobs.checkpoints import START, CheckpointFolder, Position
 from rnnlm_jax.jobs.distributed import AgreedError, from_primary, is_primary, on_primary
-from rnnlm_jax.jobs.run_folder import START, RunFolder
+from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.system.progress import token_bar
-from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval_metrics import Capacity, IntervalMetrics
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
+from rnnlm_jax.training.job_length import CheckpointTimer, JobLength, checkpoint_period
 from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
-from rnnlm_jax.training.optimizer import learning_rate_at
 from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.resuming import discard_later_checkpoints, require_best_checkpoint, restore_training
-from rnnlm_jax.training.step import StepInfo, make_train_step
+from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
-from rnnlm_jax.training.train_state import TrainState, initial_train_state, join_state, split_state
+from rnnlm_jax.training.train_state import TrainState, join_state, split_state
+from rnnlm_jax.training.training_program import training_program
+from rnnlm_jax.training.validation_report import ValidationReport
+from rnnlm_jax.training.validation_results import ValidationResults
 
 #: Most steps that are dispatched before their figures are read, so that the device need not wait for the host; fewer if
 #: these take more than the given seconds, since a run that is asked to stop must wait for them.
@@ -47,6 +50,15 @@ IN_FLIGHT, SECONDS_IN_FLIGHT = 8, 0.5
 
 class NotFiniteError(AgreedError, TrainingError):
     """Too many steps in a row had a loss or gradient that was not finite."""
+
+
+class _Dispatched(NamedTuple):
+    """A step whose figures are not read yet."""
+
+    step: int
+    epoch: int
+    info: StepInfo
+    log_dets: Array | None
 
 
 class Trainer:
@@ -61,6 +73,7 @@ class Trainer:
         texts: Texts,
         identity: RunIdentity,
         resume: bool,
+        optimizer: optax.GradientTransformation | None = None,
         mesh: Mesh | None = None,
         stop: StopRequest | None = None,
     ):
@@ -73,11 +86,13 @@ class Trainer:
             texts: the texts.
             identity: the identity of the run.
             resume: whether to restore a checkpoint.
+            optimizer: a transformation in place of the configuration's optimiser, whose name is then "given".
             mesh: devices to divide training over; None for one device.
             stop: checked between two steps.
 
         Raises:
             CheckpointError: if all checkpoints are damaged, or one is of another run or model.
+            ConfigError: if the schedule is longer than the job.
         """
         self.config, self.folder, self.model, self.texts, self.mesh = config, folder, model, texts, mesh
         self.identity = identity
@@ -86,7 +101,9 @@ class Trainer:
         columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
         self.batches: Batches = make_batches(config.data, texts, seed, columns=columns)
         carries_state = self.batches.carries_state
-        self.train_step = make_train_step(model, config.optimizer, seed, carries_state=carries_state, mesh=mesh)
+        self.length = JobLength.of(config.training, len(self.batches))
+        program = training_program(model, config, length=self.length.total, given=optimizer, mesh=mesh)
+        self.train_step, self.average = program.step, program.average
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
         )
@@ -96,9 +113,7 @@ class Trainer:
         self.best = CheckpointFolder(folder.checkpoints("best"), max(keep, 2))
         self.validating = CheckpointFolder(folder.checkpoints("validating"))
         self.position: Position = START
-        self.state: TrainState = initial_train_state(
-            model, config.optimizer, config.data.batch_size, seed=seed, mesh=mesh
-        )
+        self.state: TrainState = program.initial_state()
         if resume:
             self._resume()
         self.records = (
@@ -107,13 +122,15 @@ class Trainer:
         self.writers: list[Writer] = [] if self.records is None else [self.records]
         if config.training.tensorboard and is_primary():
             self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
-        awaits_validation = resume and self.position.batch == len(self.batches)
-        discard_later_checkpoints(self.position, self.last, self.best, validated=not awaits_validation)
-        self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
+        discard_later_checkpoints(self.position, self.last, self.best, validated=self.position.validated)
+        self.pending: collections.deque[_Dispatched] = collections.deque()
         self.clock = StepClock()
-        self.interval, self.epoch_interval = IntervalMetrics(**(self.position.interval or {})), IntervalMetrics()
+        self.interval, self.since_validation = IntervalMetrics(**(self.position.interval or {})), IntervalMetrics()
         self.capacity = Capacity(len(self.state.step.sharding.device_set))
         self.profiler: Profiler | None = None
+        self.timer = CheckpointTimer(checkpoint_period(config.training), self.position.step)
+        self.results = ValidationResults(config.training, program.optimizer, program.average)
+        self.results.read(self.state)
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
 
@@ -125,14 +142,16 @@ class Trainer:
         if found is None:
             return
         like = {"params": self.state.params}
-        self.position = require_best_checkpoint(found.position, self.best, self.last, like=like, identity=self.identity)
+        # With an average, the last checkpoint has other parameters than the best one of the same step.
+        copies = self.last if self.average is None else None
+        self.position = require_best_checkpoint(found.position, self.best, copies, like=like, identity=self.identity)
         self.state = join_state(found.trees, uncommitted=self.mesh is None)
 
-    def run(self, report: Callable[[EpochReport], None], *, quiet: bool = False) -> None:
-        """Train to the last epoch.
+    def run(self, report: Callable[[ValidationReport], None], *, quiet: bool = False) -> None:
+        """Train to the end of the job.
 
         Args:
-            report: called with the report on each epoch.
+            report: called with the report on each validation.
             quiet: whether to hide the progress bar.
 
         Raises:
@@ -140,15 +159,17 @@ class Trainer:
             CheckpointError: if a checkpoint cannot be written.
             NotFiniteError: if too many steps in a row were not finite.
         """
-        epochs, tokens = self.config.training.epochs, len(self.texts.train)
-        done = self.position.epoch * tokens + self.position.epoch_tokens
-        bar = token_bar("training", epochs * tokens, done, disable=quiet)
+        total, tokens = self.length.total.steps, len(self.texts.train) / len(self.batches)
+        bar = token_bar("training", round(total * tokens), round(self.position.step * tokens), disable=quiet)
+        batches = self.clock.over(self._all_batches())
         try:
-            for epoch in range(self.position.epoch, epochs):
-                self._train_epoch(epoch, bar)
-                report(self._end_epoch(epoch, bar))
+            while not self.is_over():
+                if self.position.validated:
+                    self._train(batches, bar)
+                report(self._validate_and_save(bar))
         finally:
             bar.close()
+            batches.close()
             self.clock.close(wait=jax.process_count() == 1)
             self.batches.close()
             if self.profiler is not None:
@@ -156,7 +177,13 @@ class Trainer:
             for writer in self.writers:
                 writer.close()
             self._finish_saving()
-        on_primary(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all epochs are validated
+        on_primary(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all steps are validated
+
+    def is_over(self) -> bool:
+        """Return whether the job has come to its end, or stopped improving."""
+        return self.position.validated and (
+            self.length.is_reached(self.position) or bool(self.results.reason_to_end(self.position))
+        )
 
     def _finish_saving(self) -> None:
         """Wait for the checkpoint that is being written; its error is dropped if another one is being raised."""
@@ -167,43 +194,45 @@ class Trainer:
             if not raising:
                 raise
 
-    def _train_epoch(self, epoch: int, bar: tqdm) -> None:
-        """Make the steps of an epoch from the position on."""
-        rate = learning_rate_at(self.config.optimizer, epoch)
-        if self.position.batch == 0:
-            size = self.config.data.batch_size
-            mesh, model = self.mesh, self.model
-            initial = model.initial_state((size,)) if mesh is None else placed_model_state(model, size, mesh)
-            self.state = self.state._replace(model_state=initial)
-        started, before = time.perf_counter(), self.position.seconds
-        device_rate = jnp.asarray(rate, jnp.float32)
-        every = self.config.training.checkpoint_every
-        first = self.position.batch
-        self.epoch_interval = IntervalMetrics()
-        for number, batch in self.clock.over(self._batches_from(epoch, first)):
+    def _train(self, batches: Iterator[tuple[int, int, Batch]], bar: tqdm) -> None:
+        """Make the steps up to the next validation."""
+        started, before, first = time.perf_counter(), self.position.seconds, self.position.step
+        self.since_validation = IntervalMetrics()
+        for epoch, number, batch in batches:
+            if number == 0:
+                self.state = self.state._replace(model_state=self._initial_model_state())
             step = self.position.step + 1
             log_dets = None
             if self.jacobian_log is not None and step % self.config.training.log_every == 0:
                 log_dets = self.jacobian_log(self.state, batch)  # with the parameters before the update
-            with self._profiled(step, lambda: self._read_all(epoch, rate, bar)):
-                self.state, info = self.train_step(self.state, batch, device_rate)
+            with self._profiled(step, lambda: self._read_all(bar)):
+                self.state, info = self.train_step(self.state, batch)
                 self.clock.watch(info)
-                self.pending.append((step, info, log_dets))
+                self.pending.append(_Dispatched(step, epoch, info, log_dets))
             self.stop.may_exit_at_once = False
-            self.position = dataclasses.replace(self.position, step=step, batch=number + 1)
-            quick = (time.perf_counter() - started) * IN_FLIGHT < SECONDS_IN_FLIGHT * (number + 1 - first)
+            ends_epoch = number + 1 == len(self.batches)
+            following = (epoch + 1, 0) if ends_epoch else (epoch, number + 1)
+            self.position = dataclasses.replace(self.position, step=step, epoch=following[0], batch=following[1])
+            quick = (time.perf_counter() - started) * IN_FLIGHT < SECONDS_IN_FLIGHT * (step - first)
             while len(self.pending) > (IN_FLIGHT if quick else 2):
-                self._read_oldest(epoch, rate, bar)
-            more, stop = number + 1 < len(self.batches), self.stop.before(step + 1)
-            if more and (stop or step % every == 0):
-                self._read_all(epoch, rate, bar)
+                self._read_oldest(bar)
+            validate, stop = self.length.wants_validation(self.position), self.stop.before(step + 1)
+            save = self.timer.is_due(step)
+            if validate or stop or save:
+                self._read_all(bar)
                 self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
-                if self.bad_in_row == 0:  # during bad steps, a checkpoint may contain what makes them bad
-                    self._save(self.last)
-            if more and stop:
+            if validate:
+                self.position = dataclasses.replace(self.position, validated=False)
+                return
+            if (stop or save) and self.bad_in_row == 0:  # a checkpoint amid bad steps may contain what makes them bad
+                self._save(self.last)
+            if stop:
                 self._stopped(self.last)
-        self._read_all(epoch, rate, bar)
-        self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
+
+    def _initial_model_state(self) -> Tree:
+        """Return the recurrent state at the beginning of the text."""
+        size, mesh, model = self.config.data.batch_size, self.mesh, self.model
+        return model.initial_state((size,)) if mesh is None else placed_model_state(model, size, mesh)
 
     def compiled_step(self) -> Any:
         """Compile the step; later calls of it use this program. Return None if batches have several shapes."""
@@ -215,43 +244,46 @@ class Trainer:
             for kind in (jnp.int32, jnp.int32, jnp.bool_)
         ]
         step: Any = self.train_step
-        return step.lower(self.state, Batch(*parts), jnp.zeros((), jnp.float32)).compile()
+        return step.lower(self.state, Batch(*parts)).compile()
 
     def _profiled(self, step: int, finish: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
         """Return the context in which to dispatch a step: a profiler trace, if the step is to be traced."""
         return contextlib.nullcontext() if self.profiler is None else self.profiler.step(step, finish)
 
-    def _batches_from(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
+    def _all_batches(self) -> Iterator[tuple[int, int, Batch]]:
+        """Yield epoch, number and batch from the position on, epoch after epoch without end."""
         # The batch is transferred to the device when its step is dispatched, while earlier steps are running; an
         # earlier transfer by the host takes 5 % of a small model's step.
-        for number, batch in enumerate(self.batches.epoch(epoch).after(first), first):
-            yield number, batch if self.mesh is None else placed_batch(batch, self.mesh, self.config.data.batch_size)
+        epoch, first, size = self.position.epoch, self.position.batch, self.config.data.batch_size
+        while True:
+            for number, batch in enumerate(self.batches.epoch(epoch).after(first), first):
+                yield epoch, number, batch if self.mesh is None else placed_batch(batch, self.mesh, size)
+            epoch, first = epoch + 1, 0
 
-    def _read_all(self, epoch: int, rate: float, bar: tqdm) -> None:
+    def _read_all(self, bar: tqdm) -> None:
         while self.pending:
-            self._read_oldest(epoch, rate, bar)
+            self._read_oldest(bar)
 
-    def _read_oldest(self, epoch: int, rate: float, bar: tqdm) -> None:
+    def _read_oldest(self, bar: tqdm) -> None:
         """Wait for the oldest dispatched step, and add its figures to the metrics.
 
         Raises:
             NotFiniteError: if this and enough steps before it were not finite.
         """
-        step, info, log_dets = self.pending.popleft()
-        info, log_dets = jax.device_get((info, log_dets))  # all figures in one transfer
+        step, epoch, *device_values = self.pending.popleft()
+        info, log_dets = jax.device_get(device_values)  # all figures in one transfer
         nats, tokens, norm = float(info.nats), int(info.tokens), float(info.grad_norm)
         self.skipped, self.bad_in_row = int(info.skipped), int(info.skipped_in_row)
         bar.update(tokens)
+        position = dataclasses.replace(self.position, all_tokens=self.position.all_tokens + tokens)
         if self.bad_in_row == 0:
-            self.position = dataclasses.replace(
-                self.position,
-                epoch_nats=self.position.epoch_nats + nats,
-                epoch_tokens=self.position.epoch_tokens + tokens,
-            )
+            position = dataclasses.replace(position, nats=position.nats + nats, tokens=position.tokens + tokens)
+        self.position = position
         step_time = self.clock.next_time()
-        for interval in (self.interval, self.epoch_interval):
+        for interval in (self.interval, self.since_validation):
             interval.add(nats=nats, tokens=tokens, norm=norm, time=step_time)
         if step % self.config.training.log_every == 0:
+            rate = self.results.learning_rate(step, self.skipped)
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
             record |= self.interval.figures(self.model.output.sampled) | self.interval.rates(self.capacity)
             if log_dets is not None:
@@ -263,63 +295,59 @@ class Trainer:
             self.interval = IntervalMetrics()
         if self.bad_in_row >= self.config.training.max_bad_steps:
             self._write({"kind": "stop", "step": step, "epoch": epoch, "grad_norm": norm, "skipped": self.skipped})
+            rate = self.results.learning_rate(step, self.skipped)
+            shown = "" if rate is None else f"learning rate {rate:g}, "
             raise NotFiniteError(
                 f"training stopped at step {step}: loss or gradient was not finite for {self.bad_in_row} steps "
-                f"in a row (learning rate {rate:g}, gradient norm {norm:g}); lower `learning_rate` or `clip_norm`; "
+                f"in a row ({shown}gradient norm {norm:g}); lower `learning_rate` or `clip_norm`; "
                 "the last good checkpoint stands"
             )
 
-    def _end_epoch(self, epoch: int, bar: tqdm) -> EpochReport:
-        """Validate, write the epoch's record, save the checkpoints, and move the position to the next epoch."""
-        bar.set_postfix_str(f"epoch {epoch + 1}, validating", refresh=False)
-        streams = min(self.config.training.valid_streams, len(self.texts.valid))
-        valid = self._validate(streams)
-        position = self.position
-        report = EpochReport(
-            epoch=epoch + 1,
+    def _validate_and_save(self, bar: tqdm) -> ValidationReport:
+        """Validate, adapt the learning rate, write the record, and save the checkpoints."""
+        epochs = self.position.epoch + self.position.batch / len(self.batches)
+        bar.set_postfix_str(f"epoch {math.ceil(epochs)}, validating", refresh=False)
+        averaged, params = self.results.evaluated_params(self.state)
+        valid = self._validate(params)
+        nats = float(from_primary(repr(valid.nll / valid.tokens)))  # so that all choose the same best one
+        position, rate = self.position, self.results.learning_rate(self.position.step, self.skipped)
+        self.position, improved = self.results.after(position, nats)
+        self.state = self.results.adapted(self.state, self.position)
+        report = ValidationReport(
+            epochs=epochs,
             step=position.step,
-            learning_rate=learning_rate_at(self.config.optimizer, epoch),
-            train_loss=position.epoch_nats / max(position.epoch_tokens, 1),
-            train_tokens=position.epoch_tokens,
+            learning_rate=rate,
+            train_loss=position.nats / max(position.tokens, 1),
+            train_tokens=position.tokens,
             sampled=self.model.output.sampled,
             valid=valid,
-            tokens_per_second=len(self.texts.train) * (epoch + 1) / max(position.seconds, 1e-9),
+            averaged=averaged,
+            tokens_per_second=position.all_tokens / max(position.seconds, 1e-9),
             seconds=position.seconds,
             skipped=self.skipped,
-            rates=self.epoch_interval.rates(self.capacity),
-        )
-        valid_nats = float(from_primary(repr(valid.nll / valid.tokens)))  # so that all choose the same best epoch
-        finite = math.isfinite(valid_nats)
-        improved = position.best_valid_nats is None or valid_nats < position.best_valid_nats
-        self.position = dataclasses.replace(
-            position,
-            epoch=epoch + 1,
-            batch=0,
-            epoch_nats=0.0,
-            epoch_tokens=0,
-            best_valid_nats=valid_nats if improved and finite else position.best_valid_nats,
-            best_step=position.step if improved else position.best_step,
+            rates=self.since_validation.rates(self.capacity),
+            ends="" if self.length.is_reached(position) else self.results.reason_to_end(self.position),
         )
         self._write(report.record())
         # Save after writing the record: a resumed run writes the records beyond its checkpoint again.
         self.last.wait()
         if improved:  # before the last checkpoint, whose position refers to the best one
-            self.best.save({"params": self.state.params}, self._checkpoint_position(), self.identity)
-        if finite:
+            self.best.save({"params": params}, self._checkpoint_position(), self.identity)
+        if math.isfinite(nats):
             self._save(self.last)
         return report
 
-    def _validate(self, streams: int) -> Evaluation:
-        """Evaluate the validation text; if asked to stop, save the epoch that is not validated yet."""
+    def _validate(self, params: Tree) -> Evaluation:
+        """Evaluate the validation text; if asked to stop, save the state that is not validated yet."""
         try:
             self.stop.check()
-            state, texts = self.state, self.texts
+            texts = self.texts
             return evaluate(
                 self.model,
-                state.params,
+                params,
                 texts.valid,
                 texts.vocabulary,
-                streams=streams,
+                streams=min(self.config.training.valid_streams, len(texts.valid)),
                 progress=self.stop.check,
                 mesh=self.mesh,
             )
@@ -337,6 +365,7 @@ class Trainer:
     def _save(self, folder: CheckpointFolder) -> None:
         """Start to save a checkpoint of the whole state."""
         folder.save(split_state(self.state), self._checkpoint_position(), self.identity, background=True)
+        self.timer.saved(self.position.step)
 
     def _checkpoint_position(self) -> Position:
         """Return the position with the number and digest of the metrics written; only process 0 knows these."""

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from rnnlm_jax.config import Config
-from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.config import DataConfig
 from rnnlm_jax.system.machine_memory import bytes_on_each_device, size_text
-from rnnlm_jax.training.train_state import TrainState, initial_train_state, state_shardings, with_shardings
+from rnnlm_jax.training.train_state import TrainState, with_shardings
+from rnnlm_jax.training.training_program import TrainingProgram
 
 
 class StepMemory(NamedTuple):
@@ -17,7 +17,7 @@ class StepMemory(NamedTuple):
     params: int
     opt_state: int
     other_state: int
-    """Recurrent state and counters."""
+    """Recurrent state, counters, and the average of the parameters if there is one."""
     temporaries: int | None = None
     """Gradients and activations of the compiled step; None if the compiler does not report them."""
 
@@ -46,20 +46,22 @@ def step_memory(state: TrainState, compiled: Any = None) -> StepMemory:
     return StepMemory(
         params=bytes_on_each_device(state.params),
         opt_state=bytes_on_each_device(state.opt_state),
-        other_state=bytes_on_each_device((state.model_state, state.step, state.skipped, state.skipped_in_row)),
+        other_state=bytes_on_each_device(state._replace(params=None, opt_state=None)),  # pyright: ignore[reportArgumentType]
         temporaries=None if analysis is None else analysis.temp_size_in_bytes,
     )
 
 
-def state_bytes(model: LanguageModel, config: Config, mesh: Mesh | None = None) -> int:
-    """Return the bytes on each device of the training state and one batch, computed without creating them."""
-    data = config.data
+def state_bytes(config: DataConfig, program: TrainingProgram, *, mesh: Mesh | None = None) -> int:
+    """Return the bytes on each device of the training state and one batch, computed without creating them.
 
-    def make() -> TrainState:
-        return initial_train_state(model, config.optimizer, data.batch_size, seed=config.training.seed)
-
-    state: Any = jax.eval_shape(make)
+    Args:
+        config: sizes of the batch.
+        program: what is trained with, without a mesh.
+        mesh: devices to divide training over; None for one device.
+    """
+    state: Any = jax.eval_shape(program.initial_state)
     if mesh is not None:
-        state = with_shardings(state, state_shardings(model, config.optimizer, mesh))
-    batch = 9 * data.bptt * data.batch_size if data.batching == "stream" else 0  # int32 inputs and targets, bool mask
+        state = with_shardings(state, program.shardings(mesh))
+    token = 4 + 4 + 1  # int32 input and target, and whether it counts
+    batch = token * config.bptt * config.batch_size if config.batching == "stream" else 0
     return bytes_on_each_device(state) + batch // (1 if mesh is None else mesh.devices.size)

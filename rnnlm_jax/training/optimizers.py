@@ -1,9 +1,4 @@
-"""Optax's optimisers by name, and the one transformation that training applies.
-
-    guard(chain(clip_by_global_norm(c), rule(schedule)))
-
-run by rows where a table's gradient is (``row_updates``). Clipping happens here and nowhere else.
-"""
+"""Update rules: those of optax by name, and functions of the user."""
 
 import inspect
 from collections.abc import Callable
@@ -14,8 +9,10 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from rnnlm_jax.array_types import Array, Bool, Tree
 from rnnlm_jax.errors import ConfigError
+from rnnlm_jax.registry import user_source
+from rnnlm_jax.registry.user_source import is_reference
+from rnnlm_jax.training.row_updates import with_promotion
 
 RuleFactory = Callable[..., optax.GradientTransformation]
 
@@ -35,91 +32,102 @@ def sm3(learning_rate: optax.Schedule, momentum: float = 0.9) -> optax.GradientT
     return optax.chain(optax.sm3(1.0, momentum), optax.scale_by_schedule(learning_rate))
 
 
-#: Those that need nothing but gradients and parameters, by the names that optax gives them.
+#: Options that say which parameters decay; a configuration sets them by its ``weight_decay_mask``.
+_MASKS = ("mask", "weight_decay_mask")
+
+#: Update rules by the names that optax gives them: all that need nothing but gradients and parameters.
 RULES: dict[str, RuleFactory] = {
     "sgd": optax.sgd,
     "momentum": momentum,
     "nesterov": nesterov,
     "sm3": sm3,
     **{
-        name: getattr(optax, name)
-        for name in (
-            *("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan"),
-            *("amsgrad", "fromage", "lamb", "lars", "lion", "nadam", "nadamw", "novograd", "radam", "rmsprop"),
-            *("sign_sgd", "signum", "yogi"),
+        name: getattr(library, name)
+        for library, names in (
+            (
+                optax,
+                "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars lion",
+            ),
+            (optax, "nadam nadamw novograd optimistic_gradient_descent optimistic_adam_v2 radam rmsprop rprop"),
+            (optax, "sign_sgd signum yogi"),
+            (contrib, "acprop ademamix adopt dadapt_adamw madgrad muon prodigy simplified_ademamix"),
         )
-        if hasattr(optax, name)
+        for name in names.split()
+        if hasattr(library, name)
     },
-    **{name: getattr(contrib, name) for name in ("ademamix", "adopt", "madgrad", "muon") if hasattr(contrib, name)},
 }
 
 
 def make_rule(name: str, schedule: optax.Schedule, **options: Any) -> optax.GradientTransformation:
-    """Return the update rule of that name.
+    """Return an update rule.
 
     Args:
-        name: one of ``RULES``.
+        name: one of ``RULES``, or a reference ``FILE.py:function`` or ``module:function`` to a function
+            ``(schedule, **options) -> optax.GradientTransformation``.
         schedule: the learning rate of each update.
-        options: of optax's function, checked against its signature.
+        options: options of the function, checked against its signature.
 
     Raises:
-        ConfigError: for an unknown name or option, or a value that optax refuses.
+        ConfigError: for an unknown name or option, a value that the function refuses, or a function that returns
+            anything else.
     """
-    if name not in RULES:
-        raise ConfigError(f"unknown `optimizer` {name!r}: choose one of {', '.join(RULES)}, or give FILE.py:function")
+    if is_reference(name):
+        user_source.load(name)  # before its signature is read
     known = rule_options(name)
     for option in options:
-        if option not in known:
-            raise ConfigError(f"optimizer {name!r} has no option {option!r}: it has {', '.join(known) or 'none'}")
-    try:
-        return RULES[name](schedule, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer {name!r} cannot be made with these options: {error}") from error
-
-
-def rule_options(name: str) -> list[str]:
-    """Return the names of the options of a rule."""
-    return [p for p in inspect.signature(RULES[name]).parameters if p != "learning_rate"]
-
-
-def with_clipping(
-    rule: optax.GradientTransformation, clip_norm: float | None, scope: str = "all"
-) -> optax.GradientTransformation:
-    """Return ``chain(clip_by_global_norm(c), rule)``: ``g ← c·g/‖g‖`` where ``‖g‖ ≥ c``.
-
-    Pascanu, Mikolov & Bengio 2013, algorithm 1.
-
-    Args:
-        rule: the update rule.
-        clip_norm: c; None for no clipping.
-        scope: "all", or "cells" to clip the cells by the norm of their own gradient, and the rest not at all
-            (Jozefowicz et al. 2016, section 4).
-    """
-    if clip_norm is None:
+        if known is not None and option not in known and option not in _MASKS:
+            its = ", ".join(known) or "none"
+            raise ConfigError(f"optimizer {_shown(name)!r} has no option {option!r}: its options are {its}")
+    if is_reference(name):
+        rule = user_source.call(name, schedule, **options)
+        if not isinstance(rule, optax.GradientTransformation):
+            raise ConfigError(
+                f"{_shown(name)} must return an optax.GradientTransformation, not {type(rule).__name__}: correct it"
+            )
         return rule
-    clip = optax.clip_by_global_norm(clip_norm)
-    return optax.chain(optax.masked(clip, of_cells) if scope == "cells" else clip, rule)
+    try:
+        _try(RULES[name](schedule, **{option: value for option, value in options.items() if option not in _MASKS}))
+        return RULES[name](schedule, **options)
+    except Exception as error:  # optax raises many kinds for values of another type
+        raise ConfigError(
+            f"optimizer {name!r} cannot be made with these options ({type(error).__name__}: {error}): correct them"
+        ) from error
 
 
-def where_finite(rule: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Leave parameters and state as they are where ``update(…, is_finite=False)``.
+def _try(rule: optax.GradientTransformation) -> None:
+    """Trace an update: some wrong values of options are only found there."""
+    params = {"matrix": jax.ShapeDtypeStruct((2, 2), jnp.float32)}
+    rule = with_promotion(rule)
+    jax.eval_shape(lambda p: rule.update(p, rule.init(p), p), params)
 
-    As ``optax.apply_if_finite``, but for a condition that the step has anyway (the loss and the gradient's norm are
-    finite), and by selection in place of a branch, which XLA fuses with the update: a branch made a whole step 3 to
-    15 % slower.
+
+def rule_options(name: str) -> list[str] | None:
+    """Return the names of the options of a rule; None if its function takes any.
+
+    Raises:
+        ConfigError: for an unknown name, or a reference to a function that does not exist.
     """
-    rule = optax.with_extra_args_support(rule)
+    if is_reference(name):
+        function: Any = user_source.load(name)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+    else:
+        if name not in RULES:
+            raise ConfigError(
+                f"unknown `optimizer` {name!r}: choose one of {', '.join(RULES)}, or give FILE.py:function"
+            )
+        own = inspect.signature(RULES[name]).parameters.values()
+        parameters = [p for p in own if p.name not in ("learning_rate", *_MASKS)]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters]
 
-    def update(
-        updates: Tree, state: Tree, params: Tree = None, *, is_finite: Bool[Array, ""], **extra_args: Any
-    ) -> tuple[Tree, Tree]:
-        moved, after = rule.update(updates, state, params, **extra_args)
-        moved = jax.tree.map(lambda u: jnp.where(is_finite, u, jnp.zeros_like(u)), moved)
-        return moved, jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), after, state)
 
-    return optax.GradientTransformationExtraArgs(rule.init, update)
+def mask_option(name: str) -> str | None:
+    """Return the option with which a rule of optax takes a mask of its weight decay; None if it has none."""
+    if is_reference(name) or name not in RULES:
+        return None
+    return next((option for option in _MASKS if option in inspect.signature(RULES[name]).parameters), None)
 
 
-def of_cells(params: Tree) -> Tree:
-    """Return which leaves are parameters of the cells: a tree of truth values like the model's parameters."""
-    return jax.tree.map_with_path(lambda path, _: getattr(path[0], "name", None) == "cell", params)
+def _shown(name: str) -> str:
+    return user_source.shown(name)

@@ -7,16 +7,16 @@ from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
 
 _ADAPTIVE = "adaptive"
-#: Options that may name a function of the user.
-_USER_FUNCTIONS = ("cell", "output")
+#: Options that may name a function of the user, by group.
+_USER_FUNCTIONS = (("model", "cell"), ("model", "output"), ("optimizer", "optimizer"))
 
 
 def resolve_automatic(config: Config, words: WordCounts) -> Config:
     """Return the configuration with its automatic values replaced by explicit ones.
 
-    References to a user's cell or output layer get the digest of their source. Automatic cut-offs of an adaptive
-    softmax are chosen by measurements on this device. A run that is resumed or opened elsewhere reads the values from
-    its configuration.
+    References to a user's cell, output layer or optimiser get the digest of their source. Automatic cut-offs of an
+    adaptive softmax are chosen by measurements on this device. A run that is resumed or opened elsewhere reads the
+    values from its configuration.
 
     Args:
         config: the configuration that the user gave.
@@ -25,9 +25,10 @@ def resolve_automatic(config: Config, words: WordCounts) -> Config:
     Raises:
         UserError: if the vocabulary or the hidden state is too small to divide.
     """
-    references = {name: getattr(config.model, name) for name in _USER_FUNCTIONS}
-    own = {name: recorded(value) for name, value in references.items() if is_reference(value)}
-    config = replace(config, model=own) if own else config
+    for group, name in _USER_FUNCTIONS:
+        value = getattr(getattr(config, group), name)
+        if is_reference(value):
+            config = replace(config, **{group: {name: recorded(value)}})
     if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": ()}).model
@@ -44,9 +45,10 @@ def resolve_as_begun(begun: Config, config: Config) -> Config:
         begun: the configuration of the run.
         config: the configuration with which it is to be resumed.
     """
-    own = {name: getattr(begun.model, name) for name in _USER_FUNCTIONS}
-    own = {name: value for name, value in own.items() if same_function(getattr(config.model, name), value)}
-    config = replace(config, model=own) if own else config
+    for group, name in _USER_FUNCTIONS:
+        value = getattr(getattr(begun, group), name)
+        if same_function(getattr(getattr(config, group), name), value):
+            config = replace(config, **{group: {name: value}})
     same_output = config.model.output == begun.model.output
     if not same_output or not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config

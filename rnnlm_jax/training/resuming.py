@@ -8,6 +8,7 @@ from rnnlm_jax.config import Config, options, replace
 from rnnlm_jax.errors import CheckpointError, ConfigError, UserError, warn
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder, Position, Restored, restore_newest
 from rnnlm_jax.jobs.run_identity import RunIdentity
+from rnnlm_jax.training.make_optimizer import schedule_spans_job
 
 
 def resumed_config(begun: Config, asked: Config) -> Config:
@@ -34,6 +35,11 @@ def resumed_config(begun: Config, asked: Config) -> Config:
                 f"cannot resume with `{spec.name}` {after}: the run was begun with {before}; leave the option out, or "
                 "begin another run"
             )
+        if spec.name in ("epochs", "steps") and schedule_spans_job(begun.optimizer):
+            raise ConfigError(
+                f"cannot resume with `{spec.name}` {after}: the schedule {begun.optimizer.schedule!r} is that of a job "
+                f"of {before}; leave the option out, or begin another run"
+            )
         changes.setdefault(group, {})[spec.name] = after
     return replace(begun, **changes)
 
@@ -43,7 +49,7 @@ def restore_training(
 ) -> Restored | None:
     """Restore the newest intact state of training; warn and return None without checkpoints.
 
-    Of one step, the checkpoint in ``last`` was saved after the validation of its epoch, that in ``validating`` before.
+    Of one step, the checkpoint in ``last`` was saved after its validation, that in ``validating`` before.
 
     Raises:
         CheckpointError: if all checkpoints are damaged, or one is of another run or model.
@@ -57,38 +63,39 @@ def restore_training(
 def require_best_checkpoint(
     position: Position,
     best: CheckpointFolder,
-    last: CheckpointFolder,
+    copies: CheckpointFolder | None,
     *,
     like: dict[str, Tree],
     identity: RunIdentity,
 ) -> Position:
     """Check that the best parameters up to a position are intact, and return the position.
 
-    If they are damaged, they are copied from ``last`` if it has that step. If the folder was deleted, the best epoch is
-    chosen among those to come.
+    If they are damaged, they are copied from ``copies`` if it has that step. If the folder was deleted, the best
+    validation is chosen among those to come.
 
     Raises:
-        CheckpointError: if they are lost: the results would be those of another epoch.
+        CheckpointError: if they are lost: the results would be those of another step.
     """
     step = position.best_step
     if step is None:
         return position
-    if not best.steps() and step not in last.steps():
-        warn(f"{best.folder} holds no checkpoint: the best one is sought from epoch {position.epoch + 1} on")
-        return dataclasses.replace(position, best_step=None, best_valid_nats=None)
+    steps = [] if copies is None else copies.steps()
+    if not best.steps() and step not in steps:
+        warn(f"{best.folder} holds no checkpoint: the best one is sought from step {position.step + 1} on")
+        return dataclasses.replace(position, best_step=None, best_valid_nats=None, since_best=0)
     try:
         if step not in best.steps():
             raise CheckpointError(f"the checkpoint {best.folder / str(step)} is missing")
         best.restore(like, identity, step)
     except UserError as error:
         what = str(error).split(": restore")[0]
-        if step not in last.steps():
+        if copies is None or step not in steps:
             raise CheckpointError(
                 f"{what}, and with it the best parameters so far: restore it from a copy, or delete {best.folder} to "
                 "go on with the best from here on"
             ) from error
-        trees, at = last.restore(like, identity, step)
-        warn(f"{what}: written again from {last.folder / str(step)}")
+        trees, at = copies.restore(like, identity, step)
+        warn(f"{what}: written again from {copies.folder / str(step)}")
         best.discard(step)
         best.save(trees, at, identity)
     return position
@@ -105,8 +112,8 @@ def discard_later_checkpoints(
         position: the position to resume from.
         last: the checkpoints to resume from.
         best: the best checkpoints.
-        validated: whether the epoch that ends at the position was validated; if not, the checkpoints of that step are
-            deleted, too.
+        validated: whether the validation that is due at the position was made; if not, the checkpoints of that step
+            are deleted, too.
     """
     latest = position.step if validated else position.step - 1
     for folder in (last, best):

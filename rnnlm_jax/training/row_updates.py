@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rnnlm_jax.array_types import Array, Tree
+from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient, read_rows, write_rows
 from rnnlm_jax.compilation import jit
+from rnnlm_jax.errors import UserError
 
 
 def by_rows(rule: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
@@ -65,6 +66,12 @@ def with_promotion(rule: optax.GradientTransformation) -> optax.GradientTransfor
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def global_norm(gradient: Tree) -> Float[Array, ""]:
+    """Return ``‖g‖ = √Σ g²`` over all leaves; the rows of a ``RowGradient`` are distinct."""
+    leaves = jax.tree.leaves(gradient, is_leaf=_names_rows)
+    return optax.tree.norm([leaf.rows if _names_rows(leaf) else leaf for leaf in leaves])
+
+
 class _Slots:
     """Which rows of one array of a rule's state are read and written; all of it where ``ids`` is None."""
 
@@ -98,7 +105,7 @@ def updates_by_row(rule: optax.GradientTransformation) -> bool:
 
     params = _Probe(normal(6, 4), normal(4, 3))
     gradients = [
-        _Probe(RowGradient(jnp.asarray(ids, jnp.int32), normal(3, 4) * rows_used(ids)), normal(4, 3))
+        _Probe(_row_gradient(ids, normal(3, 4)), normal(4, 3))
         for ids in ([0, 2, UNUSED], [2, 3, 5], [1, UNUSED, UNUSED])
     ]
 
@@ -113,7 +120,7 @@ def updates_by_row(rule: optax.GradientTransformation) -> bool:
 
     try:
         found, expected = final(False), final(True)
-    except (TypeError, ValueError):  # a rule whose state or update needs the table's shape
+    except (TypeError, ValueError, UserError):  # the rule needs the table's shape, or the model's parameters
         return False
     return all(
         bool(jnp.allclose(a, b, rtol=1e-5, atol=1e-6))
@@ -121,9 +128,10 @@ def updates_by_row(rule: optax.GradientTransformation) -> bool:
     )
 
 
-def rows_used(ids: list[int]) -> Array:
-    """Return 1 for each slot that holds a row, 0 for an unused one, as a column."""
-    return jnp.asarray([[float(row != UNUSED)] for row in ids], jnp.float32)
+def _row_gradient(ids: list[int], rows: Array) -> Any:
+    """Return the gradient of some rows, zero in unused slots."""
+    used = jnp.asarray([[float(row != UNUSED)] for row in ids], jnp.float32)
+    return RowGradient(jnp.asarray(ids, jnp.int32), rows * used)
 
 
 def _names_rows(leaf: Tree) -> bool:

@@ -1,13 +1,10 @@
-"""Learning-rate schedules by name: functions of the number of updates made, as optax takes them.
+"""Learning-rate schedules: functions of the number n of updates made, counted from 0, as optax takes them.
 
-A schedule is made once the job's length is known: ``make_schedule(name, peak, length, **options)`` returns a function
-of an update's number, counted from 0. Decay on a plateau of the validation loss depends on results, not on the step:
-see ``rnnlm_jax.training.plateau``.
+Each function of this file returns one for a peak rate η and the length of a job. ``learning_rates`` chooses them by
+name.
 """
 
-import inspect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,14 +62,15 @@ def one_cycle(
 
 def piecewise(peak: float, length: Length, *, factors: str) -> optax.Schedule:
     """``η`` times the factor of each boundary passed, ``factors="1000:0.5/2000:0.1"``."""
-    del length
     try:
-        pairs = [part.split(":") for part in factors.split("/")]
+        pairs = [part.split(":") for part in str(factors).split("/")]
         scales = {int(step): float(factor) for step, factor in pairs}
     except ValueError:
         raise ConfigError(
             f"`factors` of the piecewise schedule must look like 1000:0.5/2000:0.1, not {factors!r}"
         ) from None
+    if max(scales) >= length.steps:
+        raise ConfigError(f"the piecewise schedule changes at step {max(scales)}: the job has only {length.steps}")
     return optax.piecewise_constant_schedule(peak, scales)
 
 
@@ -91,52 +89,6 @@ def epochs(peak: float, length: Length, *, divisor: float = 2.0, after: int = 0)
         return peak * jnp.exp(-math.log(divisor) * decays.astype(jnp.float32))
 
     return rate
-
-
-SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
-    "constant": constant,
-    "cosine": cosine,
-    "linear": linear,
-    "inverse-sqrt": inverse_sqrt,
-    "one-cycle": one_cycle,
-    "piecewise": piecewise,
-    "exponential": exponential,
-    "epochs": epochs,
-}
-
-
-def make_schedule(name: str, peak: float, length: Length, **options: Any) -> optax.Schedule:
-    """Return the schedule of that name.
-
-    Args:
-        name: one of ``SCHEDULES``.
-        peak: the learning rate η.
-        length: of the job.
-        options: the schedule's own, checked against its signature.
-
-    Raises:
-        ConfigError: for an unknown name or option, a missing option, a value that is impossible, or a warm-up that is
-            longer than the job.
-    """
-    if name not in SCHEDULES:
-        raise ConfigError(f"unknown `schedule` {name!r}: choose one of {', '.join(SCHEDULES)}")
-    known = [p for p in inspect.signature(SCHEDULES[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    names = [p.name for p in known]
-    for option in options:
-        if option not in names:
-            raise ConfigError(f"schedule {name!r} has no option {option!r}: it has {', '.join(names)}")
-    for p in known:
-        if p.default is p.empty and p.name not in options:
-            raise ConfigError(f"schedule {name!r} needs its option {p.name}: give it in `schedule_options`")
-    warmup = options.get("warmup_steps", 0)
-    if not isinstance(warmup, int) or warmup < 0:
-        raise ConfigError(f"`warmup_steps` must be a whole number of steps, 0 or more, not {warmup!r}")
-    if warmup > length.steps:
-        raise ConfigError(f"a warm-up of {warmup} steps is longer than the job, which has {length.steps}")
-    try:
-        return SCHEDULES[name](peak, length, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"schedule {name!r} cannot be made with these options: {error}") from error
 
 
 def _warmed_up(after: optax.Schedule, peak: float, warmup_steps: int) -> optax.Schedule:

@@ -1,23 +1,26 @@
 """The training step, compiled: loss, gradient, clipping and update; skipped if a number is not finite."""
 
 import functools
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 
-from rnnlm_jax.array_types import Array, Float, Int, Key
+from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.compilation import jit
-from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.sharding.data_parallel import sharded_loss_and_gradient
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
-from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
+from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
+from rnnlm_jax.language_model.loss_gradient import has_row_gradients
 from rnnlm_jax.language_model.model import LanguageModel
-from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
+from rnnlm_jax.training.averaging import Average
+from rnnlm_jax.training.guard import where_finite
+from rnnlm_jax.training.row_updates import by_rows, global_norm, updates_by_row
 from rnnlm_jax.training.train_state import TrainState, state_shardings
-from rnnlm_jax.training.update_rules import update_rule
 
 
 class StepInfo(NamedTuple):
@@ -37,15 +40,12 @@ class StepInfo(NamedTuple):
 class TrainStep(Protocol):
     """A compiled training step; the buffers of ``state`` are donated."""
 
-    def __call__(
-        self, state: TrainState, batch: Batch, learning_rate: Float[Array, ""], /
-    ) -> tuple[TrainState, StepInfo]:
+    def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, StepInfo]:
         """Return the state after a batch, and the step's figures.
 
         Args:
             state: the state before the step.
             batch: inputs, targets and mask, ``[T, B]``.
-            learning_rate: η.
         """
         ...
 
@@ -58,9 +58,17 @@ def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | Non
 
 
 def make_train_step(
-    model: LanguageModel, config: OptimizerConfig, seed: int, *, carries_state: bool, mesh: Mesh | None = None
+    model: LanguageModel,
+    optimizer: optax.GradientTransformation,
+    *,
+    seed: int = 0,
+    carries_state: bool = True,
+    loss_normalization: str = "token",
+    accumulate: int = 1,
+    average: Average | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainStep:
-    """Return the compiled training step.
+    """Return the compiled training step: ``optimizer.update``, then ``optax.apply_updates``.
 
     The gradient is that of the summed loss divided by the number of tokens, or of sequences, in the batch. If the loss
     or the gradient's norm is not finite, the step is skipped: parameters, optimiser state and recurrent state do not
@@ -69,43 +77,65 @@ def make_train_step(
 
     Args:
         model: the model.
-        config: the optimiser.
+        optimizer: any transformation of optax; clipping and learning rate are part of it. Tables of which a batch reads
+            few rows are updated by row, where the optimiser gives the same numbers so.
         seed: seed of dropout and of sampled losses.
         carries_state: whether a batch continues the one before (truncated back-propagation through time); if not,
             each batch starts from the model's initial state.
+        loss_normalization: "token" or "sequence".
+        accumulate: number of parts of a batch, whose gradients are summed one after the other; it divides B.
+        average: the average of the parameters that the state has; None for none.
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
-    """
-    differentiate = loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
 
-    def train_step(state: TrainState, batch: Batch, learning_rate: Array) -> tuple[TrainState, StepInfo]:
-        batch_size = batch.inputs.shape[1]
-        before = state.model_state if carries_state else model.initial_state((batch_size,))
+    Raises:
+        ArgumentError: if ``loss_normalization`` is something else.
+    """
+    if loss_normalization not in ("token", "sequence"):
+        raise ArgumentError(f"`loss_normalization` must be token or sequence, not {loss_normalization!r}")
+    guarded = by_rows(where_finite(optimizer))
+    compute = accumulated_loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
+
+    @functools.cache
+    def moves_rows_alone() -> bool:
+        with jax.ensure_compile_time_eval():
+            return updates_by_row(optimizer)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepInfo]:
+        sequences = batch.inputs.shape[1]
+        before = state.model_state if carries_state else model.initial_state((sequences,))
         key = step_key(model, seed, state.step)
-        over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
-        by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW change every row
-        (mean, scored), gradient = differentiate(
-            model, state.params, before, batch, key, normaliser=over, by_row=by_row
+        count = sequences if loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
+        (mean, scored), gradient = compute(
+            model,
+            state.params,
+            before,
+            batch,
+            key,
+            normaliser=count,
+            by_row=has_row_gradients(model, batch.inputs.size) and moves_rows_alone(),
+            accumulate=accumulate,
         )
-        nats = mean * jnp.asarray(over, mean.dtype)
+        nats = mean * jnp.asarray(count, mean.dtype)
         norm = global_norm(gradient)
         is_finite = jnp.isfinite(nats) & jnp.isfinite(norm)
-        params, opt_state = apply_gradient(
-            config,
-            state.params,
-            gradient,
-            state.opt_state,
-            learning_rate=learning_rate.astype(norm.dtype),
-            norm=norm,
-            is_finite=is_finite,
-        )
-        after = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), scored.state, before)
+        updates, opt_state = guarded.update(gradient, state.opt_state, state.params, is_finite=is_finite)
+        params: Any = optax.apply_updates(state.params, updates)
+
+        def unless_skipped(new: Tree, old: Tree) -> Tree:
+            return jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), new, old)
+
+        mean_params = None
+        if average is not None and state.average is not None:
+            mean_params = unless_skipped(average.update(state.average, params), state.average)
         skip = jnp.logical_not(is_finite).astype(jnp.int32)
         skipped, in_row = state.skipped + skip, (state.skipped_in_row + skip) * skip
-        info = StepInfo(nats, scored.tokens, norm, skipped, in_row)
-        return TrainState(params, opt_state, after, state.step + 1, skipped, in_row), info
+        return TrainState(
+            params, opt_state, unless_skipped(scored.state, before), state.step + 1, skipped, in_row, mean_params
+        ), StepInfo(nats, scored.tokens, norm, skipped, in_row)
 
     if mesh is None:
         return jit(train_step, donate_argnums=0)
-    state, other = state_shardings(model, config, mesh), replicated(mesh)
-    shardings = {"in_shardings": (state, batch_sharding(mesh), other), "out_shardings": (state, other)}
+    state = state_shardings(model, optimizer, mesh, averaged=average is not None)
+    other = replicated(mesh)
+    shardings: dict[str, Any] = {"in_shardings": (state, batch_sharding(mesh)), "out_shardings": (state, other)}
     return jit(train_step, donate_argnums=0, **shardings)

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -41,7 +41,7 @@ class StepClock:
         self._thread: threading.Thread | None = None
         self._requested = self._received = 0.0
 
-    def over(self, batches: Iterable[Item]) -> Iterator[Item]:
+    def over(self, batches: Iterable[Item]) -> Generator[Item]:
         """Yield the batches, and record the time that each takes to arrive."""
         iterator = iter(batches)
         while True:

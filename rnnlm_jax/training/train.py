@@ -1,7 +1,7 @@
 """Train a model from a configuration to its results: the entry point of training.
 
-The parts: ``texts`` (texts and batches), ``loop`` (epochs and steps), ``step`` (one step: loss, gradient, clipping in
-``apply_gradient``, update), ``optimizer`` (update rule and learning rate of each epoch), ``results``.
+The parts: ``texts`` (texts and batches), ``loop`` (steps and validations), ``step`` (one step: loss, gradient,
+update), ``make_optimizer`` (clipping, update rule and learning rate), ``results``.
 """
 
 import contextlib
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import optax
 from jax.sharding import Mesh
 
-from rnnlm_jax.config import Config, check_config, from_json, options, to_json
+from rnnlm_jax.config import Config, check_config, from_json, options, replace, to_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import CheckpointError, ConfigError
 from rnnlm_jax.jobs.accelerators import peak_flops
@@ -42,9 +43,10 @@ from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import require_memory
-from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval_metrics import Capacity
+from rnnlm_jax.training.job_length import checkpoint_period, valid_period
 from rnnlm_jax.training.loop import Trainer
+from rnnlm_jax.training.make_optimizer import GIVEN
 from rnnlm_jax.training.memory import state_bytes
 from rnnlm_jax.training.metrics import require_tensorboard
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
@@ -62,6 +64,8 @@ from rnnlm_jax.training.texts import (
     load_texts,
     require_same_texts,
 )
+from rnnlm_jax.training.training_program import training_program
+from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.unroll import describe_executor
 
 #: What to do if the text of a run was moved, for errors.
@@ -84,7 +88,8 @@ def train(
     *,
     resume: bool = False,
     start: Callable[[Trainer], None] = lambda trainer: None,
-    report: Callable[[EpochReport], None] = lambda report: None,
+    report: Callable[[ValidationReport], None] = lambda report: None,
+    optimizer: optax.GradientTransformation | None = None,
     quiet: bool = True,
     stop: StopRequest | None = None,
     profile: ProfiledSteps | None = None,
@@ -96,7 +101,9 @@ def train(
         run: the run folder to write; unless resuming, it must not contain a run.
         resume: continue from the last checkpoint in ``run``, with the same results as an uninterrupted run.
         start: called with the trainer before the first step.
-        report: called with the report on each epoch.
+        report: called with the report on each validation.
+        optimizer: a transformation of optax to use as it is, in place of the configuration's clipping, update rule and
+            schedule. The run records that it was given; pass it again to resume.
         quiet: whether to hide the progress bar.
         stop: checked between two steps, and between two windows of an evaluation.
         profile: the steps to write a profiler trace of, into the run folder.
@@ -114,6 +121,8 @@ def train(
         TrainingError: if too many steps in a row have a loss or gradient that is not finite.
     """
     folder = RunFolder(Path(run))
+    if optimizer is not None:
+        config = replace(config, optimizer={"optimizer": GIVEN})
     x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"
     require_same({"`run`": str(run), "`resume`": resume, "JAX_ENABLE_X64": x64} | _shared_options(config))
     config, texts, words, identity = in_every_process(lambda: _read_inputs(config, folder, resume=resume, quiet=quiet))
@@ -125,7 +134,7 @@ def train(
         identity = _new_identity(config, texts, words)
     own = identity
     require_same(_shared_options(config) | {"run_id": own.run_id})
-    model = in_every_process(lambda: _checked_model(config, texts, words, mesh))
+    model = in_every_process(lambda: _checked_model(config, texts, words, mesh=mesh, optimizer=optimizer))
     written = dataclasses.replace(config, data=absolute_paths(config.data))
     if not resume:
         on_primary(lambda: write_new_run(folder, written, own, vocabulary=texts.vocabulary, words=words))
@@ -134,7 +143,17 @@ def train(
         on_primary(lambda: held.enter_context(training_lock(folder.path)))
         with removed_on_failure(folder) if is_primary() and not resume else contextlib.nullcontext():
             trainer = in_every_process(
-                lambda: Trainer(config, folder, model, texts=texts, identity=own, resume=resume, mesh=mesh, stop=stop)
+                lambda: Trainer(
+                    config,
+                    folder,
+                    model,
+                    texts=texts,
+                    identity=own,
+                    resume=resume,
+                    optimizer=optimizer,
+                    mesh=mesh,
+                    stop=stop,
+                )
             )
             trainer.capacity = _capacity(config, trainer, words)
             trainer.profiler = None if profile is None else Profiler(profile, folder.path)
@@ -210,11 +229,18 @@ def _require_same_vocabulary(begun: Config, config: Config, vocabulary: Vocabula
         )
 
 
-def _checked_model(config: Config, texts: Texts, words: WordCounts, mesh: Mesh | None) -> LanguageModel:
+def _checked_model(
+    config: Config,
+    texts: Texts,
+    words: WordCounts,
+    *,
+    mesh: Mesh | None,
+    optimizer: optax.GradientTransformation | None,
+) -> LanguageModel:
     """Build the model, and check before anything is written that it can be trained here."""
     executor = None if config.model.executor == "auto" else config.model.executor
     if mesh is not None:
-        check_divides(mesh, config.data.batch_size)
+        check_divides(mesh, config.data.batch_size, config.optimizer.accumulate)
         executor = executor_on_mesh(executor, mesh)
     if config.training.log_jacobian and is_multiprocess():
         raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
@@ -222,7 +248,9 @@ def _checked_model(config: Config, texts: Texts, words: WordCounts, mesh: Mesh |
     describe_executor(model.cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
     if config.training.tensorboard:
         require_tensorboard()
-    require_memory(state_bytes(model, config, mesh), "this model, without gradients and activations,")
+    valid_period(config.training), checkpoint_period(config.training)
+    needed = state_bytes(config.data, training_program(model, config, given=optimizer), mesh=mesh)
+    require_memory(needed, "this model, without gradients and activations,")
     return model
 
 

@@ -10,12 +10,12 @@ from jax.sharding import Mesh
 
 from rnnlm_jax.array_types import Array, Int, Tree
 from rnnlm_jax.compilation import jit
-from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.jobs.run_folder import initial_params
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import model_state_shardings, replicated
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
-from rnnlm_jax.training.optimizer import make_optimizer
+from rnnlm_jax.training.averaging import Average, AverageState
+from rnnlm_jax.training.row_updates import with_promotion
 
 
 class TrainState(NamedTuple):
@@ -30,18 +30,27 @@ class TrainState(NamedTuple):
     """Steps skipped so far because loss or gradient was not finite."""
     skipped_in_row: Int[Array, ""]
     """Consecutive steps skipped up to now."""
+    average: AverageState | None = None
+    """Average of the parameters, if training keeps one."""
 
 
 def initial_train_state(
-    model: LanguageModel, config: OptimizerConfig, batch_size: int, *, seed: int, mesh: Mesh | None = None
+    model: LanguageModel,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    average: Average | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """Return the state before the first step; on a mesh, each device creates only its own part.
 
     Args:
         model: the model.
-        config: the optimiser.
+        optimizer: any transformation of optax.
         batch_size: B.
         seed: seed of the initial parameters.
+        average: the average of the parameters to keep; None for none.
         mesh: devices to divide the state over; None for one device.
     """
 
@@ -49,32 +58,45 @@ def initial_train_state(
         params = initial_params(model, seed)
         return TrainState(
             params=params,
-            opt_state=make_optimizer(config, 0.0).init(params),
+            opt_state=with_promotion(optimizer).init(params),
             model_state=model.initial_state((batch_size,)),
             step=jnp.zeros((), jnp.int32),
             skipped=jnp.zeros((), jnp.int32),
             skipped_in_row=jnp.zeros((), jnp.int32),
+            average=None if average is None else average.start(params),
         )
 
-    return make() if mesh is None else jit(make, out_shardings=state_shardings(model, config, mesh))()
+    if mesh is None:
+        return make()
+    return jit(make, out_shardings=state_shardings(model, optimizer, mesh, averaged=average is not None))()
 
 
-def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -> TrainState:
+def state_shardings(
+    model: LanguageModel, optimizer: optax.GradientTransformation, mesh: Mesh, *, averaged: bool = False
+) -> TrainState:
     """Return the shardings of the state's leaves on a mesh.
 
-    Optimiser state of a parameter has that parameter's sharding; recurrent state is divided like the batch.
+    Optimiser state and average of a parameter have that parameter's sharding; recurrent state is divided like the
+    batch.
     """
     params, other = parameter_shardings(model, mesh), replicated(mesh)
-    optimizer = make_optimizer(config, 0.0)
     opt_state = optax.tree_map_params(
-        optimizer,
+        with_promotion(optimizer),
         lambda _, sharding: sharding,
-        jax.eval_shape(lambda: optimizer.init(model.init(jax.random.key(0)))),
+        jax.eval_shape(lambda: with_promotion(optimizer).init(model.init(jax.random.key(0)))),
         params,
         transform_non_params=lambda _: other,
     )
     counter: Any = other
-    return TrainState(params, opt_state, model_state_shardings(model, mesh), counter, counter, counter)
+    return TrainState(
+        params,
+        opt_state,
+        model_state_shardings(model, mesh),
+        counter,
+        counter,
+        counter,
+        AverageState(params, counter, counter) if averaged else None,
+    )
 
 
 def with_shardings(shapes: Any, shardings: Any) -> Any:

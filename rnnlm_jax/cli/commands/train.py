@@ -26,12 +26,12 @@ from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.system.machine_memory import require_memory
-from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.memory import describe_memory, step_memory
 from rnnlm_jax.training.profiling import parse_steps
 from rnnlm_jax.training.results import Results, environment
 from rnnlm_jax.training.train import train
+from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.unroll import describe_executor
 
 EXAMPLES = """\
@@ -75,7 +75,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def main(arguments: Namespace) -> int:
-    """Train, and print a table of epochs and the results."""
+    """Train, and print a table of validations and the results."""
     require_folder_name(arguments.run, "--run")
     folder = RunFolder(Path(arguments.run))
     continuing = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
@@ -89,7 +89,7 @@ def main(arguments: Namespace) -> int:
             resume = bool(from_primary("begun" if folder.exists() else ""))
         config = apply_options(in_every_process(lambda: _base_config(arguments, resume)), arguments)
         profile = None if arguments.profile_steps is None else parse_steps(arguments.profile_steps)
-        reporting: dict[str, Any] = {"start": print_start, "report": print_epoch, "quiet": not is_primary()}
+        reporting: dict[str, Any] = {"start": print_start, "report": print_validation, "quiet": not is_primary()}
         try:
             results = train(config, arguments.run, resume=resume, stop=stop, profile=profile, **reporting)
         except Stopped as error:
@@ -118,7 +118,7 @@ def _base_config(arguments: Namespace, resume: bool) -> Config:
 
 
 def print_start(trainer: Trainer) -> None:
-    """Print the devices, text, model and memory of a run, and the head of the table of epochs."""
+    """Print the devices, text, model and memory of a run, and the head of the table of validations."""
     texts, about = trainer.texts, environment()
     where = ", ".join(f"{name} {value}" for name, value in about.items())
     print(where)
@@ -145,7 +145,7 @@ def print_start(trainer: Trainer) -> None:
         print(f"training minimises a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
-    end = trainer.config.training.epochs * len(trainer.batches)
+    end = trainer.length.total.steps
     if trainer.profiler is not None and not trainer.profiler.overlaps(trainer.position.step, end):
         print(f"note: --profile-steps is outside the remaining steps, {trainer.position.step + 1} to {end}: no trace")
     # A sampled loss is not a log-likelihood, so it has no perplexity.
@@ -158,17 +158,21 @@ def print_start(trainer: Trainer) -> None:
     print(f"{'epoch':>5} {'step':>8} {'rate':>9} {train:>10} {'valid ppl':>10} {rates} {'minutes':>8}")
 
 
-def print_epoch(report: EpochReport) -> None:
-    """Print a row of the table of epochs."""
+def print_validation(report: ValidationReport) -> None:
+    """Print a row of the table of validations."""
     skipped = f"  {report.skipped} skipped" if report.skipped else ""
     approximate = "~" if report.valid.streams > 1 else ""
+    averaged = "  averaged" if report.averaged else ""
+    rate = "-" if report.learning_rate is None else format(report.learning_rate, ".4g")
     train = report.train_loss if report.train_perplexity is None else report.train_perplexity
     print(
-        f"{report.epoch:5d} {report.step:8,d} {report.learning_rate:9.4g} {train:10.2f} "
+        f"{report.epochs:5.4g} {report.step:8,d} {rate:>9} {train:10.2f} "
         f"{approximate + format(report.valid.perplexity, '.2f'):>10} {report.tokens_per_second:9,.0f}"
-        f"{_rates(report.rates)} {report.seconds / 60:8.2f}{skipped}",
+        f"{_rates(report.rates)} {report.seconds / 60:8.2f}{averaged}{skipped}",
         flush=True,
     )
+    if report.ends:
+        print(f"training ends: {report.ends}", flush=True)
 
 
 def _rates(rates: dict[str, float]) -> str:

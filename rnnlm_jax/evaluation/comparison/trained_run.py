@@ -148,12 +148,13 @@ def training_speed(folder: RunFolder, identity: RunIdentity) -> tuple[float | No
     try:
         records = [json.loads(line) for line in complete_lines(folder.metrics)]
         run_ids = {str(record["run_id"]) for record in records}
-        epochs = [(record["seconds"], record["tokens_per_second"]) for record in records if record["kind"] == "epoch"]
+        validations = [record for record in records if record["kind"] == "validation"]
+        times = [(record["seconds"], record["tokens_per_second"]) for record in validations]
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder.metrics} is damaged ({error}): {remedy}") from error
     for run_id in run_ids:
         require_run_id(run_id, identity, str(folder.metrics), remedy=remedy)
-    return epochs[-1] if epochs else (None, None)
+    return times[-1] if times else (None, None)
 
 
 def recorded_horizon(folder: Path, run: Run) -> str:

@@ -12,7 +12,7 @@ from rnnlm_jax.config import config_and_identity_from_json, to_sealed_json
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import ArgumentError, CheckpointError, UserError
 from rnnlm_jax.interop.weights import read_tensors, write_safetensors
-from rnnlm_jax.jobs.checkpoints import Position
+from rnnlm_jax.jobs.checkpoints import position_from_json
 from rnnlm_jax.jobs.checkpoints.array_digests import digests, named_leaves
 from rnnlm_jax.jobs.run_folder import Run, build_model
 from rnnlm_jax.jobs.run_identity import RunIdentity
@@ -96,7 +96,7 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
             f"{name} does not hold a run of this version: write one with rnnlm-jax export RUN --format safetensors"
         )
     try:
-        position = Position(**json.loads(texts["position"]))
+        position = position_from_json(json.loads(texts["position"]))
         written: dict[str, str] = dict(json.loads(texts["digests"]))
         config, entry = config_and_identity_from_json(texts["config"], f"the configuration in {name}")
         identity = None if entry is None else RunIdentity.from_entry(entry)

@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from rnnlm_jax.config import Config
@@ -16,14 +15,13 @@ from rnnlm_jax.jobs.ahead_of_time.topology import Topology
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.jobs.sharding.mesh import check_divides, make_mesh, parse_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
-from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
+from rnnlm_jax.jobs.sharding.placement import batch_sharding
 from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel, parameter_count
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device
-from rnnlm_jax.training.step import make_train_step
-from rnnlm_jax.training.train_state import initial_train_state, state_shardings
+from rnnlm_jax.training.training_program import training_program
 from rnnlm_jax.unroll import describe_executor
 
 #: XLA's messages that a program does not fit, with the memory that it needs and the memory of the device.
@@ -49,20 +47,17 @@ def compile_step(name: str, config: Config, words: WordCounts, *, topology: Topo
     """
     model = _tpu_model(config, words)
     mesh = _mesh(config.parallel.mesh, topology)
-    bptt, batch_size, seed = config.data.bptt, config.data.batch_size, config.training.seed
-    check_divides(mesh, batch_size)
-    shapes = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, batch_size, seed=seed))
-    state = _with_shardings(shapes, state_shardings(model, config.optimizer, mesh))
+    bptt, batch_size = config.data.bptt, config.data.batch_size
+    check_divides(mesh, batch_size, config.optimizer.accumulate)
+    one_device = mesh.size == 1  # then training uses no mesh
+    program = training_program(model, config, mesh=None if one_device else mesh)
+    shapes = jax.eval_shape(training_program(model, config).initial_state)
+    state = _with_shardings(shapes, program.shardings(mesh))
     tokens: Any = [jax.ShapeDtypeStruct((bptt, batch_size), kind) for kind in ("int32", "int32", "bool")]
     batch = Batch(*(_with_shardings(part, batch_sharding(mesh)) for part in tokens))
-    rate = _with_shardings(jax.ShapeDtypeStruct((), np.float32), replicated(mesh))
-    carries_state = config.data.batching == "stream"
-    one_device = mesh.size == 1  # then training uses no mesh
-    step: Any = make_train_step(
-        model, config.optimizer, seed, carries_state=carries_state, mesh=None if one_device else mesh
-    )
+    step: Any = program.step
     with jax.disable_jit(False):  # JAX_DISABLE_JIT must not change the program
-        memory, collectives = _compiled(step.lower(state, batch, rate), topology)
+        memory, collectives = _compiled(step.lower(state, batch), topology)
     return StepReport(
         config=name,
         topology=str(topology.name),

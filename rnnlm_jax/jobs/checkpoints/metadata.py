@@ -11,23 +11,32 @@ from rnnlm_jax.jobs.run_identity import RunIdentity
 
 @dataclass(frozen=True)
 class Position:
-    """The position of a run in training: the next batch, and sums over the current epoch."""
+    """The position of a run in training: the next batch, and what was measured up to it."""
 
-    step: int
+    step: int = 0
     """Steps done."""
-    epoch: int
+    epoch: int = 0
     """Epochs done."""
-    batch: int
+    batch: int = 0
     """Batches done in the current epoch."""
-    epoch_nats: float
-    """Summed training loss of the current epoch."""
-    epoch_tokens: int
-    best_valid_nats: float | None
-    """Validation loss of the best epoch so far, in nats per token."""
-    seconds: float
+    nats: float = 0.0
+    """Training loss summed since the last validation."""
+    tokens: int = 0
+    """Tokens that it was summed over."""
+    all_tokens: int = 0
+    """Tokens of all steps."""
+    seconds: float = 0.0
     """Training time so far."""
+    validated: bool = True
+    """Whether the validation that was due after this step has been made."""
+    valid_nats: tuple[float, ...] = ()
+    """Loss of each validation in nats per token, the newest one last."""
+    best_valid_nats: float | None = None
+    """Least validation loss so far, in nats per token."""
     best_step: int | None = None
-    """Step at which the best epoch so far ended."""
+    """Step of that validation."""
+    since_best: int = 0
+    """Number of validations since then."""
     records: int | None = None
     """Number of lines in the metrics file."""
     records_digest: str = ""
@@ -37,7 +46,7 @@ class Position:
 
 
 #: The position before the first step.
-START = Position(step=0, epoch=0, batch=0, epoch_nats=0.0, epoch_tokens=0, best_valid_nats=None, seconds=0.0)
+START = Position()
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,19 @@ def from_text(text: str | bytes) -> CheckpointMetadata:
     if content.pop("seal") != _seal(content):
         raise ValueError("wrong digest of the position")
     return CheckpointMetadata(
-        position=Position(**content["position"]),
+        position=position_from_json(content["position"]),
         identity=RunIdentity.from_entry(content["identity"]),
         digests={name: dict(leaves) for name, leaves in content["digests"].items()},
     )
+
+
+def position_from_json(content: dict[str, Any]) -> Position:
+    """Return the position from its JSON object.
+
+    Raises:
+        TypeError, KeyError: if the object is anything else.
+    """
+    return Position(**content | {"valid_nats": tuple(content["valid_nats"])})
 
 
 def _seal(content: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import RowGradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.jobs.sharding.mesh import AXES, DATA, MODEL
-from rnnlm_jax.language_model.loss_gradient import AnchorFn, loss_and_gradient, unanchored
+from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
+from rnnlm_jax.language_model.loss_gradient import AnchorFn, unanchored
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 
 _REPLICATED = PartitionSpec()
@@ -35,22 +36,28 @@ def sharded_loss_and_gradient(
     *,
     normaliser: Array | int,
     by_row: bool,
+    accumulate: int = 1,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
-    """Return ``loss_and_gradient`` of a batch sharded over a mesh: ``Σ_d ∂J_d`` over the devices d along ``data``.
+    """Return the loss and gradient of a batch sharded over a mesh: ``Σ_d ∂J_d`` over the devices d along ``data``.
 
     Dropout masks and sampled words are those of one device. Gradients of a table's row from several devices are summed,
-    and each row is named once. Arguments are those of ``loss_and_gradient``.
+    and each row is named once. Arguments are those of ``accumulated_loss_and_gradient``; each device cuts its own
+    columns into parts.
     """
     parts = mesh.shape[DATA]
+    options: dict[str, Any] = {"by_row": by_row, "accumulate": accumulate}
     if parts == 1:  # XLA has no manual axis of one device
         anchor = replicated_anchor(mesh, None)
-        return loss_and_gradient(model, params, state, batch, key, normaliser=normaliser, by_row=by_row, anchor=anchor)
+        return accumulated_loss_and_gradient(
+            model, params, state, batch, key, normaliser=normaliser, anchor=anchor, **options
+        )
     local_model = dataclasses.replace(model, dropout=dataclasses.replace(model.dropout, sharded_over=DATA))
     anchor = replicated_anchor(mesh, DATA)
 
     def local(params: Tree, state: Tree, batch: Batch, key: Key | None, normaliser: Array) -> tuple[Any, ...]:
-        options = {"normaliser": normaliser, "by_row": by_row, "parts": parts, "anchor": anchor}
-        (mean, scored), gradient = loss_and_gradient(local_model, params, state, batch, key, **options)
+        (mean, scored), gradient = accumulated_loss_and_gradient(
+            local_model, params, state, batch, key, normaliser=normaliser, parts=parts, anchor=anchor, **options
+        )
         mean, tokens = lax.psum((mean, scored.tokens), DATA)
         return mean, tokens, scored.state, _summed(gradient)
 

@@ -84,8 +84,13 @@ def executor_on_mesh(executor: str | None, mesh: Mesh) -> str | None:
     return executor or "structured"
 
 
-def check_divides(mesh: Mesh, batch_size: int) -> None:
-    """Check that a global batch can be sharded over the mesh.
+def check_divides(mesh: Mesh, batch_size: int, accumulate: int = 1) -> None:
+    """Check that a global batch can be sharded over the mesh, and each device's part be cut into equal parts.
+
+    Args:
+        mesh: the mesh.
+        batch_size: B.
+        accumulate: number of parts.
 
     Raises:
         DeviceError: if it cannot.
@@ -94,6 +99,11 @@ def check_divides(mesh: Mesh, batch_size: int) -> None:
         raise DeviceError(
             f"`batch_size` {batch_size} does not divide over data={mesh.shape[DATA]}: "
             "give a multiple of it, or another `mesh`"
+        )
+    if batch_size // mesh.shape[DATA] % accumulate:
+        raise DeviceError(
+            f"`accumulate` {accumulate} does not divide the {batch_size // mesh.shape[DATA]} sequences of each device: "
+            "give a divisor of them, or another `mesh`"
         )
 
 

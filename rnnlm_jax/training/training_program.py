@@ -1,0 +1,73 @@
+"""What a configuration trains with: optimiser, compiled step and initial state."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import optax
+from jax.sharding import Mesh
+
+from rnnlm_jax.config import Config
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.training.averaging import Average, make_average
+from rnnlm_jax.training.make_optimizer import UNKNOWN_LENGTH, Optimizer, make_optimizer
+from rnnlm_jax.training.schedules import Length
+from rnnlm_jax.training.step import TrainStep, make_train_step
+from rnnlm_jax.training.train_state import TrainState, initial_train_state, state_shardings
+
+
+class TrainingProgram(NamedTuple):
+    """The parts that a configuration gives to ``make_train_step`` and ``initial_train_state``, and their results."""
+
+    optimizer: Optimizer
+    average: Average | None
+    step: TrainStep
+    initial_state: Callable[[], TrainState]
+    shardings: Callable[[Mesh], TrainState]
+    """Mesh -> shardings of the state's leaves on it."""
+
+
+def training_program(
+    model: LanguageModel,
+    config: Config,
+    *,
+    length: Length = UNKNOWN_LENGTH,
+    given: optax.GradientTransformation | None = None,
+    mesh: Mesh | None = None,
+) -> TrainingProgram:
+    """Return what a configuration trains a model with; nothing is computed or compiled yet.
+
+    Args:
+        model: the model.
+        config: the experiment.
+        length: length of the job, for schedules.
+        given: a transformation in place of the configuration's optimiser, whose name is then "given".
+        mesh: devices to divide training over; None for one device.
+
+    Raises:
+        ConfigError: if an optimiser, schedule, average or one of their options is unknown or impossible.
+    """
+    own, seed = config.optimizer, config.training.seed
+    optimizer = make_optimizer(own, length, given=given)
+    average = make_average(own.average, **dict(own.average_options))
+    step = make_train_step(
+        model,
+        optimizer.transform,
+        seed=seed,
+        carries_state=config.data.batching == "stream",
+        loss_normalization=own.loss_normalization,
+        accumulate=own.accumulate,
+        average=average,
+        mesh=mesh,
+    )
+    initial_state = functools.partial(
+        initial_train_state,
+        model,
+        optimizer.transform,
+        config.data.batch_size,
+        seed=seed,
+        average=average,
+        mesh=mesh,
+    )
+    shardings = functools.partial(state_shardings, model, optimizer.transform, averaged=average is not None)
+    return TrainingProgram(optimizer, average, step, initial_state, shardings)
