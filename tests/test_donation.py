@@ -6,11 +6,12 @@ import pytest
 
 from rnnlm_jax import cells, inputs, outputs
 from rnnlm_jax.cells import cell_registry
-from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.outputs.word_counts import WordCounts
-from rnnlm_jax.training.optimizer import make_optimizer
+from rnnlm_jax.training.optimizers import RULES
+from rnnlm_jax.training.train_state import initial_train_state
+from tests.training.tiny import optimizer
 
 WORDS = WordCounts([f"w{i}" for i in range(20)], range(20))
 KEY = jax.random.key(0)
@@ -65,9 +66,7 @@ def test_parameters_and_states_of_models_can_be_donated(output, char_cnn, scale)
     assert_can_be_donated((model.init(KEY), model.initial_state((2,))))
 
 
-@pytest.mark.parametrize("rule", OptimizerConfig.__dataclass_fields__["optimizer"].metadata["choices"])
-@pytest.mark.parametrize("clip", ["all", "cells"])
-def test_optimiser_states_can_be_donated(rule, clip):
-    config = OptimizerConfig(optimizer=rule, clip_scope=clip)
-    params = language_model(cells.layer_norm_lstm(5), 7).init(KEY)
-    assert_can_be_donated((make_optimizer(config, 0.1).init(params), params))
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_optimiser_states_can_be_donated(name):
+    rule, model = optimizer(name, clip_norm=1.0, clip_scope="cells"), language_model(cells.layer_norm_lstm(5), 7)
+    assert_can_be_donated(initial_train_state(model, rule, 2))

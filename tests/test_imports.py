@@ -70,7 +70,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "benchmarking": (
         MODEL | {"benchmarking.measure", "benchmarking.peers", "evaluation", "jobs.run_folder", "presets", "training"},
-        JAX | {"torch", "tqdm"},
+        JAX | {"torch", "tqdm", "optax"},
     ),
     # other frameworks: nothing outside imports these but the command line
     "interop": (MODEL | {"interop.parameter_trees"}, JAX | {"flax"}),

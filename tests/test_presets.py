@@ -8,7 +8,7 @@ from rnnlm_jax.presets import PRESETS, preset
 
 #: Zaremba, Sutskever & Vinyals 2014, section 4.1.
 ZAREMBA = {
-    # hidden_size, init_scale, dropout, bptt, epochs, decay, decay_after, clip_norm
+    # hidden_size, init_scale, dropout, bptt, epochs, divisor and after of the schedule, clip_norm
     "zaremba/small": (200, 0.1, 0.0, 20, 13, 2.0, 4, 5.0),
     "zaremba/medium": (650, 0.05, 0.5, 35, 39, 1.2, 6, 5.0),
     "zaremba/large": (1500, 0.04, 0.65, 35, 55, 1.15, 14, 10.0),
@@ -19,9 +19,11 @@ ZAREMBA = {
 def test_zaremba_is_the_table_of_the_paper(name):
     config = preset(name)
     data, model, optimizer = config.data, config.model, config.optimizer
+    options = dict(optimizer.schedule_options)
+    assert optimizer.schedule == "epochs"
     assert (
         *(model.hidden_size, model.init_scale, model.dropout_output, data.bptt, config.training.epochs),
-        *(optimizer.decay, optimizer.decay_after, optimizer.clip_norm),
+        *(options["divisor"], options["after"], optimizer.clip_norm),
     ) == ZAREMBA[name]
     assert (model.cell, model.layers, model.residual, model.tie_embeddings) == ("lstm", 2, False, False)
     assert model.dropout_input == model.dropout_hidden == model.dropout_output

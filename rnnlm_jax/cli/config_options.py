@@ -113,6 +113,9 @@ def _literal(word: str) -> Any:
 def apply_options(config: Config, arguments: argparse.Namespace) -> Config:
     """Return the configuration with the fields whose options were given replaced.
 
+    Where the name of a part changes, such as that of the cell or the schedule, and its options are not given, they are
+    none.
+
     Raises:
         ConfigError: if a value is out of range.
     """
@@ -121,4 +124,8 @@ def apply_options(config: Config, arguments: argparse.Namespace) -> Config:
         group, dot, name = destination.partition(".")
         if dot and value is not None:
             changes.setdefault(group, {})[name] = None if value is NONE else value
+    for group, new in changes.items():  # options of a cell, schedule, … that is replaced are not those of the new one
+        part = getattr(config, group)
+        for name in [name for name in new if hasattr(part, f"{name}_options") and new[name] != getattr(part, name)]:
+            new.setdefault(f"{name}_options", ())
     return check_config(replace(config, **changes))

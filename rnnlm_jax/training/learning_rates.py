@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rnnlm_jax.errors import ConfigError
@@ -23,7 +24,7 @@ class LearningRate(NamedTuple):
     def at(self, count: int) -> float:
         """Return the schedule's rate of the update after ``count`` ones."""
         with jax.numpy_dtype_promotion("standard"):
-            return float(jnp.asarray(self.schedule(jnp.asarray(count, jnp.int32))))
+            return float(np.asarray(self.schedule(jnp.asarray(count, jnp.int32))))
 
 
 class Kind(NamedTuple):

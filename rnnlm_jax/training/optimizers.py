@@ -48,7 +48,7 @@ RULES: dict[str, RuleFactory] = {
                 optax,
                 "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars lion",
             ),
-            (optax, "nadam nadamw novograd optimistic_gradient_descent optimistic_adam_v2 radam rmsprop rprop"),
+            (optax, "nadam nadamw novograd optimistic_gradient_descent optimistic_adam_v2 radam rmsprop"),
             (optax, "sign_sgd signum yogi"),
             (contrib, "acprop ademamix adopt dadapt_adamw madgrad muon prodigy simplified_ademamix"),
         )

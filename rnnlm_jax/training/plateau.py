@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from optax.contrib import ReduceLROnPlateauState, reduce_on_plateau
+from optax.contrib import reduce_on_plateau
 
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.errors import ConfigError

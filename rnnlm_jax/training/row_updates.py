@@ -110,22 +110,26 @@ def updates_by_row(rule: optax.GradientTransformation) -> bool:
     ]
 
     @functools.partial(jit, static_argnums=0)
-    def final(dense: bool) -> Tree:
-        p, state = params, rule.init(params)
+    def run(dense: bool) -> Tree:
+        """Return the updates, as arrays, and the last state."""
+        p, state, all_moved = params, rule.init(params), []
         for gradient in gradients:
             g = dense_gradient(gradient, p) if dense else gradient
             moved, state = by_rows(rule).update(g, state, p)
-            p = optax.apply_updates(p, moved)
-        return p, state
+            p: Any = optax.apply_updates(p, moved)
+            all_moved.append(dense_gradient(moved, p))
+        return all_moved, state
+
+    def are_close(a: Array, b: Array) -> bool:
+        """Compare with the largest number: some rules make small updates at first."""
+        one, other = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        return bool(np.abs(one - other).max() <= 1e-4 * np.abs(other).max())
 
     try:
-        found, expected = final(False), final(True)
+        found, expected = run(False), run(True)
     except (TypeError, ValueError, UserError):  # the rule needs the table's shape, or the model's parameters
         return False
-    return all(
-        bool(jnp.allclose(a, b, rtol=1e-5, atol=1e-6))
-        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-    )
+    return all(map(are_close, jax.tree.leaves(found), jax.tree.leaves(expected)))
 
 
 def _row_gradient(ids: list[int], rows: Array) -> Any:

@@ -58,7 +58,7 @@ def initial_train_state(
         params = initial_params(model, seed)
         return TrainState(
             params=params,
-            opt_state=with_promotion(optimizer).init(params),
+            opt_state=_unshared(with_promotion(optimizer).init(params), params),
             model_state=model.initial_state((batch_size,)),
             step=jnp.zeros((), jnp.int32),
             skipped=jnp.zeros((), jnp.int32),
@@ -69,6 +69,19 @@ def initial_train_state(
     if mesh is None:
         return make()
     return jit(make, out_shardings=state_shardings(model, optimizer, mesh, averaged=average is not None))()
+
+
+def _unshared(opt_state: Tree, params: Tree) -> Tree:
+    """Return the state with copies of leaves that are parameters, or occur twice: shared buffers cannot be donated."""
+    seen = {id(leaf) for leaf in jax.tree.leaves(params)}
+
+    def own(leaf: Any) -> Any:
+        if id(leaf) in seen:
+            return jnp.copy(leaf)
+        seen.add(id(leaf))
+        return leaf
+
+    return jax.tree.map(own, opt_state)
 
 
 def state_shardings(

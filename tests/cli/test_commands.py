@@ -79,7 +79,13 @@ def test_score_prints_every_token(trained, tmp_path, rnnlm):
 def test_best_and_last_are_different_checkpoints(corpus, tmp_path, rnnlm):
     run = tmp_path / "run"
     # A learning rate that only ruins what the first epoch learnt.
-    options = ["--optimizer=sgd", "--learning-rate=1", "--decay=0.2", "--decay-after=1", "--epochs=3"]
+    options = [
+        "--optimizer=sgd",
+        "--learning-rate=1",
+        "--schedule=epochs",
+        "--schedule-options=divisor=0.2,after=1",
+        "--epochs=3",
+    ]
     assert rnnlm("train", *TINY, *options, "--data", corpus, "--run", run).code == 0
     best, last = open_run(run, "best"), open_run(run, "last")
     assert best.position.step < last.position.step

@@ -153,7 +153,7 @@ def test_a_run_of_a_version_without_identities(run, corpus, refuse):
 def test_metrics_that_are_damaged_are_no_times_of_training(run, corpus, refuse):
     path = run / "metrics.jsonl"
     whole = path.read_text()
-    epoch = whole.index('"kind": "epoch"')
+    epoch = whole.index('"kind": "validation"')
     for damaged in (
         whole.replace('"seconds": ', '"seconds" ', 1),
         whole[:epoch],

@@ -9,6 +9,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import rnnlm_jax
@@ -165,7 +166,7 @@ def test_initial_parameters_depend_on_the_seed_alone_and_need_no_checkpoint(kept
     run = open_run(folder.path, "init")
     assert run.position == START
     assert run.position.step == 0
-    begun = initial_train_state(run.model, run.config.optimizer, batch_size=2, seed=7)
+    begun = initial_train_state(run.model, optax.sgd(0.1), 2, seed=7)
     assert_same_bits(run.params, begun.params)
     config = replace(run.config, training={"seed": 8})
     write_config(folder, config, identity_of(config, run.vocabulary))

@@ -11,9 +11,9 @@ RECORDS = [
     {"kind": "step", "step": 1, "perplexity": 90.0},
     {"kind": "step", "step": 2, "perplexity": None},  # was infinite
     {"kind": "step", "step": 3, "perplexity": 40.0},
-    {"kind": "epoch", "step": 3, "valid_perplexity": 45.0},
-    {"kind": "epoch", "step": 6, "valid_perplexity": None},
-    {"kind": "epoch", "step": 9, "valid_perplexity": 30.5},
+    {"kind": "validation", "step": 3, "valid_perplexity": 45.0},
+    {"kind": "validation", "step": 6, "valid_perplexity": None},
+    {"kind": "validation", "step": 9, "valid_perplexity": 30.5},
     {"kind": "stop", "step": 10},
 ]
 

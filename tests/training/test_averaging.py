@@ -4,27 +4,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax.training.averaging import arithmetic_average, exponential_average, non_monotonic, start_average
+from rnnlm_jax.errors import ConfigError
+from rnnlm_jax.training.averaging import ExponentialAverage, TriggeredAverage, activated, make_average
 
 VALUES = np.random.default_rng(0).normal(size=(30, 4))
 
 
-def test_the_arithmetic_average_is_the_mean():
-    average = start_average({"w": jnp.zeros(4)})
-    for value in VALUES:
-        average = arithmetic_average(average, {"w": jnp.asarray(value)})
-    np.testing.assert_allclose(average.params["w"], VALUES.mean(axis=0), rtol=1e-6)
-    assert average.count == len(VALUES)
+def averaged(average, state, values):
+    for value in values:
+        state = average.update(state, {"w": jnp.asarray(value)})
+    return state
+
+
+def test_the_triggered_average_is_the_mean_since_the_trigger():
+    average = TriggeredAverage()
+    state = averaged(average, average.start({"w": jnp.zeros(4)}), VALUES[:10])
+    assert not state.is_active
+    state = averaged(average, activated(state), VALUES[10:])
+    np.testing.assert_allclose(state.params["w"], VALUES[10:].mean(axis=0), rtol=1e-6)
+    assert state.count == 20
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])
 def test_the_exponential_average_is_the_recurrence(decay):
-    average, wanted = start_average({"w": jnp.zeros(4)}), np.zeros(4)
+    average, wanted = ExponentialAverage(decay), np.zeros(4)
+    state = averaged(average, average.start({"w": jnp.zeros(4)}), VALUES)
     for n, value in enumerate(VALUES):
         d = min(decay, (1 + n) / (10 + n))
         wanted = d * wanted + (1 - d) * value
-        average = exponential_average(average, {"w": jnp.asarray(value)}, decay)
-    np.testing.assert_allclose(average.params["w"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(state.params["w"], wanted, rtol=1e-5)
+    assert state.is_active
 
 
 @pytest.mark.parametrize(
@@ -38,4 +47,18 @@ def test_the_exponential_average_is_the_recurrence(decay):
     ],
 )
 def test_averaging_begins_when_the_loss_is_above_the_best_of_long_ago(losses, begins):
-    assert non_monotonic(losses) == begins
+    assert TriggeredAverage(interval=5).begins(losses) == begins
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ema", {"decay": 1.0}, "at least 0 and below 1"),
+        ("nt-asgd", {"interval": 0}, "number of validations"),
+        ("ema", {"interval": 3}, "has no option 'interval': its options are decay"),
+        ("none", {"decay": 0.5}, "`average_options` are of an average"),
+    ],
+)
+def test_impossible_averages_are_refused(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_average(name, **options)

@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from rnnlm_jax.cli.main import main
@@ -24,6 +25,7 @@ from rnnlm_jax.training.step import step_key
 from rnnlm_jax.training.texts import load_texts
 from rnnlm_jax.training.train import train
 from rnnlm_jax.training.train_state import initial_train_state
+from rnnlm_jax.training.training_program import training_program
 from tests.training.tiny import assert_same_bits, last_checkpoint, random_params, records, tiny_config
 
 JACOBIANS = jax.jit(
@@ -57,7 +59,7 @@ def test_the_logged_figure_is_that_of_autodiff(corpus, tmp_path):
     train(config, tmp_path / "run")
     texts = load_texts(config.data)
     model = build_model(config.model, texts.vocabulary.size)
-    state = initial_train_state(model, config.optimizer, 2, seed=config.training.seed)
+    state = training_program(model, config).initial_state()
     batch = StreamBatches(texts.train.tokens, 2, 10, first_input=texts.vocabulary.start_id)[0]
     wanted = log_dets(model, state.params, state.model_state, batch.inputs).mean()
     first, *rest = log(tmp_path / "run")
@@ -102,7 +104,7 @@ def small_problem(**options):
     """Return a model in float64, its training state, and a batch with some masked tokens."""
     model = build_model(ModelConfig(hidden_size=4, dtype="float64", param_dtype="float64", **options), V)
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: initial_train_state(model, tiny_config("-").optimizer, B, seed=0))
+    shapes = jax.eval_shape(lambda: initial_train_state(model, optax.sgd(0.1), B))
     state = jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype), shapes)
     state = state._replace(params=random_params(model))
     inputs = rng.integers(0, V, (T, B)).astype(np.int32)

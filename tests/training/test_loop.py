@@ -60,12 +60,12 @@ def test_single_bad_steps_are_skipped(corpus, tmp_path, monkeypatch):
         make(trainer, *arguments, **named)
         honest = trainer.train_step
 
-        def step(state, batch, rate):
+        def step(state, batch):
             if int(state.step) % 3 != 2:
-                return honest(state, batch, rate)
+                return honest(state, batch)
             whole = jax.tree.map(np.array, state)
             broken = whole._replace(params=whole.params._replace(embedding=whole.params.embedding * np.nan))
-            after, info = honest(broken, batch, rate)
+            after, info = honest(broken, batch)
             return after._replace(params=whole.params), info
 
         trainer.train_step = step
@@ -107,7 +107,7 @@ def test_the_figures_of_an_epoch_are_those_of_its_steps(corpus, tmp_path):
     steps = len(StreamBatches(texts.train.tokens, 2, 10))
     records = read_metrics(RunFolder(run).metrics)
     assert [r["step"] for r in records if r["kind"] == "step"] == list(range(1, 2 * steps + 1))
-    assert [r["step"] for r in records if r["kind"] == "epoch"] == [steps, 2 * steps]
+    assert [r["step"] for r in records if r["kind"] == "validation"] == [steps, 2 * steps]
     for epoch, report in enumerate(reports):
         mine = [r for r in records if r["kind"] == "step" and r["epoch"] == epoch]
         assert len(mine) == steps
@@ -165,7 +165,7 @@ def test_every_number_is_written_to_tensorboard(corpus, tmp_path):
         for name in ("grad_norm", "nats_per_token", "valid_perplexity", "learning_rate"):
             if name in record:
                 assert scalars[f"{record['kind']}/{name}", record["step"]] == pytest.approx(record[name], rel=1e-6)
-    assert ("epoch/valid_perplexity", record["step"]) in scalars
+    assert ("validation/valid_perplexity", record["step"]) in scalars
 
 
 def tf_records(content):

@@ -121,7 +121,7 @@ def test_a_run_stopped_at_the_end_of_each_epoch_resumes(corpus, uninterrupted, t
         with pytest.raises(Stop):
             train(experiment(corpus, batching), run, resume=epoch > 0, report=stop)
         _, position = last_checkpoint(run)
-        assert (position.epoch, position.batch, position.epoch_tokens) == (epoch + 1, 0, 0)
+        assert (position.epoch, position.batch, position.tokens) == (epoch + 1, 0, 0)
     resume(corpus, batching, run)
     assert_same_run(run, whole)
 

@@ -9,15 +9,16 @@ import optax
 import pytest
 
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.training.plateau import advance, new_bob, on_plateau
-from rnnlm_jax.training.schedules import SCHEDULES, Length, make_schedule
+from rnnlm_jax.training.learning_rates import KINDS, make_learning_rate
+from rnnlm_jax.training.plateau import new_bob, on_plateau, plateau_states
+from rnnlm_jax.training.schedules import Length
 
 LENGTH = Length(steps=100, steps_per_epoch=10)
 PEAK = 0.7
 
 
 def rates(name, steps=100, **options):
-    schedule = make_schedule(name, PEAK, LENGTH, **options)
+    schedule = make_learning_rate(name, PEAK, LENGTH, **options).schedule
     return np.asarray(jax.vmap(lambda n: jnp.asarray(schedule(n), jnp.float64))(jnp.arange(steps)))
 
 
@@ -74,7 +75,7 @@ def test_decay_by_epochs_is_zaremba_s(divisor, after):
     np.testing.assert_allclose(rates("epochs", divisor=divisor, after=after), wanted, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", KINDS)
 def test_every_schedule_starts_finite_and_not_negative(name):
     options = {"piecewise": {"factors": "5:0.5"}, "exponential": {"factor": 0.9}, "inverse-sqrt": {"warmup_steps": 8}}
     found = rates(name, **options.get(name, {}))
@@ -86,18 +87,22 @@ def test_every_schedule_starts_finite_and_not_negative(name):
     ("name", "options", "message"),
     [
         ("cosin", {}, "unknown `schedule` 'cosin': choose one of constant"),
-        ("cosine", {"warmup": 3}, "has no option 'warmup': it has warmup_steps, end"),
+        ("cosine", {"warmup": 3}, "has no option 'warmup': its options are warmup_steps, end"),
         ("cosine", {"warmup_steps": 101}, "longer than the job, which has 100"),
         ("cosine", {"warmup_steps": -1}, "0 or more"),
-        ("exponential", {}, "needs its option factor"),
+        ("exponential", {}, "needs its option 'factor'"),
         ("piecewise", {"factors": "ten"}, "1000:0.5"),
+        ("piecewise", {"factors": "50:0.5/100:0.1"}, "changes at step 100: the job has only 100"),
+        ("plateau", {"factor": 1.5}, "`factor` of the plateau schedule must be between 0 and 1"),
+        ("plateau", {"patience": 0}, "number of validations"),
+        ("new-bob", {"threshold": -1}, "must be 0 or more"),
         ("one-cycle", {"pct_start": 1.5}, "between 0 and 1"),
         ("inverse-sqrt", {"warmup_steps": 0}, "1 or more"),
     ],
 )
 def test_impossible_schedules_are_refused(name, options, message):
     with pytest.raises(ConfigError, match=message):
-        make_schedule(name, PEAK, LENGTH, **options)
+        make_learning_rate(name, PEAK, LENGTH, **options)
 
 
 def scales(plateau, losses):
@@ -122,7 +127,7 @@ def test_new_bob_halves_at_every_validation_once_the_gain_is_small():
     ended = []
     for loss in losses:
         state = plateau.after_validation(state, loss)
-        ended.append(bool(state.rule.has_ended))
+        ended.append(bool(state.has_ended))
     assert ended == [False, False, False, False, True]
 
 
@@ -132,7 +137,8 @@ def test_the_plateau_scales_updates_inside_a_chain():
     params = {"w": jnp.ones(3)}
     state = rule.init(params)
     for loss in (2.0, 2.0):
-        state = advance(state, plateau, loss)
+        (found,) = plateau_states(state)
+        state = (state[0], plateau.after_validation(found, loss))
     updates, _ = rule.update(params, state, params)
     np.testing.assert_allclose(updates["w"], -0.1, rtol=1e-6)
     assert math.isclose(float(state[1].scale), 0.1, rel_tol=1e-6)

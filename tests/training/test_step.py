@@ -9,23 +9,21 @@ import pytest
 
 from rnnlm_jax import cells
 from rnnlm_jax.cells import cell_registry
-from rnnlm_jax.config import ModelConfig, OptimizerConfig
+from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.training.step import make_train_step
-from tests.training.tiny import assert_same_bits, fresh_state
+from tests.training.tiny import assert_same_bits, fresh_state, optimizer
 
 VOCABULARY, STEPS, BATCH = 6, 4, 3
-RATE = jnp.asarray(0.5, jnp.float32)
 
 
-def make(optimizer=None, dtype=jnp.float64, dropout=None, carries_state=True):
+def make(rule=None, dtype=jnp.float64, dropout=None, **options):
     model = language_model(cells.elman(5, param_dtype=dtype), VOCABULARY, dropout=dropout, init_scale=0.5)
-    config = optimizer or OptimizerConfig("sgd", clip_norm=None)
-    state = fresh_state(model, config, BATCH, seed=1)
-    return model, make_train_step(model, config, 0, carries_state=carries_state), state
+    rule = optimizer("sgd") if rule is None else rule
+    return model, make_train_step(model, rule, **options), fresh_state(model, rule, BATCH, seed=1)
 
 
 def make_batch(seed=0):
@@ -48,7 +46,7 @@ def loss_and_gradient(model):
     ("loss_normalization", "clip"), [("token", None), ("token", 0.1), ("sequence", 0.1), ("sequence", 1e6)]
 )
 def test_a_step_of_sgd_follows_the_formula(loss_normalization, clip):
-    model, step, state = make(OptimizerConfig("sgd", clip_norm=clip, loss_normalization=loss_normalization))
+    model, step, state = make(optimizer("sgd", clip_norm=clip), loss_normalization=loss_normalization)
     batch = make_batch()
     before = to_numpy(state.params)
     nats, summed = loss_and_gradient(model)(before, model.initial_state((BATCH,)), batch)
@@ -57,7 +55,7 @@ def test_a_step_of_sgd_follows_the_formula(loss_normalization, clip):
     norm = np.sqrt(sum((g**2).sum() for g in gradient))
     assert 0.1 < norm < 1e6
     scale = 0.1 / norm if clip == 0.1 else 1.0
-    after, info = step(state, batch, RATE)
+    after, info = step(state, batch)
     for new, old, g in zip(jax.tree.leaves(after.params), jax.tree.leaves(before), gradient, strict=True):
         np.testing.assert_allclose(new, old - 0.5 * scale * g, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(info.grad_norm, norm, rtol=1e-12)  # before clipping
@@ -67,24 +65,24 @@ def test_a_step_of_sgd_follows_the_formula(loss_normalization, clip):
 
 
 def test_state_is_carried_from_batch_to_batch_only_in_streams():
-    model, carrying, state = make()
+    model, carrying, state = make(optimizer("sgd", 1e-30))
     params = to_numpy(state.params)
-    after, _ = carrying(state, make_batch(), jnp.float32(0.0))
+    after, _ = carrying(state, make_batch())
     expected, _ = jax.jit(model.token_nll)(
         params, model.initial_state((BATCH,)), make_batch().inputs, make_batch().targets
     )
     np.testing.assert_allclose(after.model_state.hidden, expected.hidden, rtol=1e-12)
-    second, info = carrying(after, make_batch(), jnp.float32(0.0))
-    _, fresh, state = make(carries_state=False)
-    once, first = fresh(state, make_batch(), jnp.float32(0.0))
-    _, again = fresh(once, make_batch(), jnp.float32(0.0))
+    second, info = carrying(after, make_batch())
+    _, fresh, state = make(optimizer("sgd", 1e-30), carries_state=False)
+    once, first = fresh(state, make_batch())
+    _, again = fresh(once, make_batch())
     assert float(first.nats) == float(again.nats) != float(info.nats)
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e300])
 def test_a_step_that_is_not_finite_changes_only_the_counters(poison):
-    _, step, state = make(OptimizerConfig("adam"))
-    state, _ = step(state, make_batch(1), RATE)  # moments and recurrent state that are not zero
+    _, step, state = make(optimizer("adam", clip_norm=5.0))
+    state, _ = step(state, make_batch(1))  # moments and recurrent state that are not zero
     good = to_numpy(state)
     embedding = good.params.embedding.copy()
     embedding[0, 0] = poison
@@ -92,21 +90,21 @@ def test_a_step_that_is_not_finite_changes_only_the_counters(poison):
     bad = state._replace(params=good.params._replace(embedding=embedding, output=good.params.output._replace(w=w)))
     expected = to_numpy(bad)
     for count in (1, 2):
-        bad, info = step(jax.tree.map(jnp.asarray, bad), make_batch(), RATE)
+        bad, info = step(jax.tree.map(jnp.asarray, bad), make_batch())
         assert not (np.isfinite(info.nats) and np.isfinite(info.grad_norm))
         assert_same_bits(bad.params, expected.params)
         assert_same_bits(bad.opt_state, expected.opt_state)
         assert_same_bits(bad.model_state, expected.model_state)
         assert (int(info.skipped), int(info.skipped_in_row), int(bad.skipped_in_row)) == (count, count, count)
-    mended, info = step(bad._replace(params=jax.tree.map(jnp.asarray, good.params)), make_batch(), RATE)
+    mended, info = step(bad._replace(params=jax.tree.map(jnp.asarray, good.params)), make_batch())
     assert (int(info.skipped), int(info.skipped_in_row), int(mended.skipped)) == (2, 0, 2)
     assert not np.array_equal(mended.params.embedding, good.params.embedding)
 
 
 def test_the_step_compiles_once_and_donates_its_state():
-    _, step, state = make(OptimizerConfig("adam"), dtype=jnp.float32)
+    _, step, state = make(optimizer("adam"), dtype=jnp.float32)
     for seed in range(4):
-        old, (state, _) = state, step(state, make_batch(seed), RATE * (seed + 1))
+        old, (state, _) = state, step(state, make_batch(seed))
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves((old.params, old.opt_state, old.model_state)))
     assert step.num_compiled() == 1
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
@@ -114,12 +112,12 @@ def test_the_step_compiles_once_and_donates_its_state():
 
 def test_dropout_depends_on_seed_and_step():
     model, _, _ = make(dropout=Dropout(output=0.5))
-    config = OptimizerConfig("sgd")
-    steps = {seed: make_train_step(model, config, seed, carries_state=True) for seed in (0, 1)}
+    rule = optimizer("sgd")
+    steps = {seed: make_train_step(model, rule, seed=seed) for seed in (0, 1)}
 
     def nats(at, seed=0):
-        state = fresh_state(model, config, BATCH)._replace(step=jnp.asarray(at, jnp.int32))
-        return float(steps[seed](state, make_batch(), RATE)[1].nats)
+        state = fresh_state(model, rule, BATCH)._replace(step=jnp.asarray(at, jnp.int32))
+        return float(steps[seed](state, make_batch())[1].nats)
 
     assert nats(3) == nats(3)
     assert len({nats(3), nats(4), nats(3, seed=1)}) == 3
@@ -129,12 +127,12 @@ def test_dropout_depends_on_seed_and_step():
     ("name", "rate"), [("sgd", 1.0), ("momentum", 0.2), ("adagrad", 0.3), ("adam", 0.05), ("adamw", 0.05)]
 )
 def test_every_optimiser_learns_a_repetitive_text(name, rate):
-    _, step, state = make(OptimizerConfig(name), dtype=jnp.float32)
+    _, step, state = make(optimizer(name, rate, clip_norm=5.0), dtype=jnp.float32)
     ring = np.arange(60, dtype=np.int32).reshape(BATCH, -1).T % VOCABULARY
     batch = Batch(ring, (ring + 1) % VOCABULARY, np.ones(ring.shape, bool))
     nats = []
     for _ in range(60):
-        state, info = step(state, batch, jnp.float32(rate))
+        state, info = step(state, batch)
         nats.append(float(info.nats) / int(info.tokens))
     assert nats[0] > 1.5
     assert nats[-1] < 0.3
@@ -144,11 +142,12 @@ def test_every_optimiser_learns_a_repetitive_text(name, rate):
 def test_every_registered_cell_trains(name):
     options = (("projection_size", 3),) if name == "lstm-projected" else ()
     model = build_model(ModelConfig(cell=name, cell_options=options, hidden_size=5, init_scale=0.3), VOCABULARY)
-    config = OptimizerConfig("sgd", loss_normalization="sequence")
-    state, step = fresh_state(model, config, BATCH), make_train_step(model, config, 0, carries_state=False)
+    rule = optimizer("sgd", 0.2, clip_norm=5.0)
+    step = make_train_step(model, rule, carries_state=False, loss_normalization="sequence")
+    state = fresh_state(model, rule, BATCH)
     before, losses = to_numpy(state.params), []
     for _ in range(3):
-        state, info = step(state, make_batch(), jnp.float32(0.2))
+        state, info = step(state, make_batch())
         losses.append(float(info.nats))
     assert losses[2] < losses[1] < losses[0]
     assert int(info.skipped) == 0

@@ -9,19 +9,17 @@ import optax
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model import loss_gradient
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.training.loop import Trainer
-from rnnlm_jax.training.optimizer import make_optimizer
+from rnnlm_jax.training.row_updates import with_promotion
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train import train
-from tests.training.tiny import assert_same_bits, fresh_state, tiny_config
+from tests.training.tiny import assert_same_bits, fresh_state, optimizer, tiny_config
 from tests.unroll.programs import assert_close, jit
 
 V, T, B, H = 60, 4, 3, 5
-RATE = jnp.float32(0.5)
 BATCHES = ("random", "all equal", "masked")
 
 
@@ -42,7 +40,7 @@ def make_batch(kind):
 
 
 @functools.cache
-def reference(model, config):
+def reference(model, rule):
     """Return the same step in three lines of optax, with the dense gradient."""
 
     @jit
@@ -52,7 +50,7 @@ def reference(model, config):
             return nats / scored.tokens, scored.state
 
         gradient, after = jax.grad(loss, has_aux=True)(state.params)
-        updates, opt_state = make_optimizer(config, jnp.float64(RATE)).update(gradient, state.opt_state, state.params)
+        updates, opt_state = with_promotion(rule).update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return state._replace(params=params, opt_state=opt_state, model_state=after), optax.tree.norm(gradient)
 
@@ -66,13 +64,13 @@ def test_steps_are_those_of_the_dense_gradient(name, tied, sparse, monkeypatch):
     calls = []
     sum_rows = loss_gradient.sum_duplicate_rows
     monkeypatch.setattr(loss_gradient, "sum_duplicate_rows", lambda *args: calls.append(args) or sum_rows(*args))
-    model, config = make(tied), OptimizerConfig(name, clip_norm=0.3)
-    step = make_train_step(model, config, 0, carries_state=True)
-    state = fresh_state(model, config, B)
+    model, rule = make(tied), optimizer(name, clip_norm=0.3)
+    step = make_train_step(model, rule)
+    state = fresh_state(model, rule, B)
     other = jax.tree.map(np.array, state)
     for kind in BATCHES:
-        state, info = step(state, make_batch(kind), RATE)
-        other, norm = reference(model, config)(other, make_batch(kind))
+        state, info = step(state, make_batch(kind))
+        other, norm = reference(model, rule)(other, make_batch(kind))
         np.testing.assert_allclose(info.grad_norm, norm, rtol=1e-12)
         assert norm > 0.3
         assert_close(tuple(state[:3]), tuple(other[:3]))
@@ -80,13 +78,13 @@ def test_steps_are_those_of_the_dense_gradient(name, tied, sparse, monkeypatch):
 
 
 def test_rows_do_not_change_in_a_step_that_is_not_finite():
-    model, config = make(), OptimizerConfig("adagrad")
-    step = make_train_step(model, config, 0, carries_state=True)
-    state, _ = step(fresh_state(model, config, B), make_batch("random"), RATE)
+    model, rule = make(), optimizer("adagrad", clip_norm=5.0)
+    step = make_train_step(model, rule)
+    state, _ = step(fresh_state(model, rule, B), make_batch("random"))
     broken = jax.tree.map(np.array, state)
     broken.params.output.b[3] = np.nan
     expected = jax.tree.map(np.copy, broken)
-    after, info = step(jax.tree.map(jnp.asarray, broken), make_batch("random"), RATE)
+    after, info = step(jax.tree.map(jnp.asarray, broken), make_batch("random"))
     assert int(info.skipped) == 1
     assert_same_bits(after[:3], expected[:3])
 
@@ -95,11 +93,10 @@ def test_the_table_is_never_copied():
     """The temporaries of a step are far smaller than the table."""
     width = 2000
     model = language_model(cells.elman(2), 1000, width, init_scale=0.1)
-    config = OptimizerConfig("adagrad")
-    state = jax.eval_shape(lambda: fresh_state(model, config, 1))
+    rule = optimizer("adagrad", clip_norm=5.0)
+    state = jax.eval_shape(lambda: fresh_state(model, rule, 1))
     batch = Batch(*(jax.ShapeDtypeStruct((2, 1), dtype) for dtype in (np.int32, np.int32, np.bool_)))
-    step = make_train_step(model, config, 0, carries_state=True)
-    compiled = step.lower(state, batch, jax.ShapeDtypeStruct((), jnp.float32)).compile()
+    compiled = make_train_step(model, rule).lower(state, batch).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 1000 * width * 4 / 10
 
 

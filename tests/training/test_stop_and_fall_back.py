@@ -79,7 +79,7 @@ class RequestAt(StopRequest):
 
 
 def steps_an_epoch(run):
-    return next(record["step"] for record in records(run) if record["kind"] == "epoch")
+    return next(record["step"] for record in records(run) if record["kind"] == "validation")
 
 
 @pytest.mark.parametrize("where", ["between lines", "end of epoch", "validation", "measuring"])

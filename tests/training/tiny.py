@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnlm_jax.config import Config, replace
+from rnnlm_jax.config import Config, OptimizerConfig, replace
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.training.interval_metrics import TIMING_PREFIXES
+from rnnlm_jax.training.make_optimizer import make_optimizer
 from rnnlm_jax.training.train_state import initial_train_state, join_state, split_state
+from rnnlm_jax.training.training_program import training_program
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "", "the mat is on a dog and the cat is on the mat", "ran"]
 
@@ -24,7 +26,7 @@ TINY = [
     *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3"),
     *("--batch-size=2", "--bptt=10", "--epochs=1", "--learning-rate=0.01"),
     # options that the demo preset sets otherwise
-    *("--no-tie-embeddings", "--dropout-input=0", "--dropout-output=0", "--optimizer=adam", "--decay=1"),
+    *("--no-tie-embeddings", "--dropout-input=0", "--dropout-output=0", "--optimizer=adam", "--schedule=constant"),
 ]
 
 #: The command in a process of its own.
@@ -52,9 +54,15 @@ def random_params(model, seed=0, scale=0.5):
     return jax.tree.map(lambda s: jnp.asarray(rng.normal(scale=scale, size=s.shape), s.dtype), shapes)
 
 
+def optimizer(name, learning_rate=0.5, **options):
+    """Return the transformation of an optimiser's configuration, by default without clipping."""
+    options = {"clip_norm": None} | options
+    return make_optimizer(OptimizerConfig(name, learning_rate=learning_rate, **options)).transform
+
+
 def fresh_state(model, optimizer, batch_size, seed=0):
     """Return an initial state without compilations: parameters drawn with NumPy, all else zero."""
-    shapes = jax.eval_shape(lambda: initial_train_state(model, optimizer, batch_size, seed=seed))
+    shapes = jax.eval_shape(lambda: initial_train_state(model, optimizer, batch_size))
     zeros = jax.tree.map(lambda s: jnp.array(np.zeros(s.shape, s.dtype)), shapes)
     return zeros._replace(params=random_params(model, seed, scale=0.4))
 
@@ -83,9 +91,7 @@ def last_checkpoint(path, which="last"):
     config, identity = read_config_and_identity(folder)
     words = read_vocabulary(folder, identity)
     model = build_model(config.model, words.size, words=read_words(folder, identity, words))
-    like = jax.eval_shape(
-        lambda: initial_train_state(model, config.optimizer, config.data.batch_size, seed=config.training.seed)
-    )
+    like = jax.eval_shape(training_program(model, config).initial_state)
     kept = CheckpointFolder(folder.checkpoints(which))
     trees, position = kept.restore(split_state(like), identity, kept.steps()[-1])
     return join_state(trees), position

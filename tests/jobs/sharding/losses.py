@@ -10,11 +10,10 @@ import re
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from rnnlm_jax.config import ModelConfig, OptimizerConfig
+from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import StreamBatches
 from rnnlm_jax.jobs import distributed
 from rnnlm_jax.jobs.run_folder import build_model
@@ -24,10 +23,9 @@ from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import own_columns, placed, placed_batch, placed_tree, replicated
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.outputs.word_counts import WordCounts
-from rnnlm_jax.training.optimizer import make_optimizer
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import state_shardings
-from tests.training.tiny import fresh_state
+from tests.training.tiny import fresh_state, optimizer
 
 STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
 #: Output layer, its options, optimiser: dense gradients, and gradients by row of both tables.
@@ -48,8 +46,8 @@ def words():
 
 def losses(output, mesh):
     """Nats, tokens and norm of the gradient of each step, ``[STEPS, 3]``, with dropout; whether it calls kernels."""
-    options, optimizer, rate = CASES[output]
-    config = OptimizerConfig(optimizer=optimizer, clip_norm=1.0)
+    options, name, rate = CASES[output]
+    rule = optimizer(name, rate, clip_norm=1.0)
     shape = ModelConfig(
         cell="lstm",
         hidden_size=8,
@@ -63,18 +61,17 @@ def losses(output, mesh):
     # More text than steps, and padding in the last window.
     tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
     batches = StreamBatches(tokens, BATCH, WINDOW, columns=None if mesh is None else own_columns(mesh, BATCH))
-    state = fresh_state(model, config, BATCH)  # almost without compilations; tests of whole jobs have the usual one
-    state = state._replace(opt_state=make_optimizer(config, 0.0).init(state.params))
+    state = fresh_state(model, rule, BATCH)  # almost without compilations; tests of whole jobs have the usual one
+    state = state._replace(opt_state=rule.init(state.params))
     if mesh is not None:
-        state = jax.tree.map(placed, state, state_shardings(model, config, mesh))
-    step = make_train_step(model, config, 3, carries_state=True, mesh=mesh)
+        state = jax.tree.map(placed, state, state_shardings(model, rule, mesh))
+    step = make_train_step(model, rule, seed=3, mesh=mesh)
     found = []
     on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
-    rate = jnp.asarray(rate, jnp.float32)
     for batch in on_mesh:
         if not found:
-            kernels = "rnnlm_jax_lstm" in step.lower(state, batch, rate).as_text()
-        state, info = step(state, batch, rate)
+            kernels = "rnnlm_jax_lstm" in step.lower(state, batch).as_text()
+        state, info = step(state, batch)
         found.append([float(info.nats), int(info.tokens), float(info.grad_norm)])
     assert len(found) == STEPS
     return found, kernels

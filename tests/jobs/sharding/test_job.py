@@ -76,7 +76,7 @@ def two_epochs(corpus, tmp_path_factory):
 def assert_like(run, whole, corpus):
     """Assert equal parameters to 1e-6, losses and final figures, and that each token is read once an epoch."""
     tokens = sum(len(line.split()) + 1 for line in load_corpus(str(corpus)).lines("train"))  # an end of line each
-    assert [record["train_tokens"] for record in records(run) if record["kind"] == "epoch"] == [tokens] * 3
+    assert [record["train_tokens"] for record in records(run) if record["kind"] == "validation"] == [tokens] * 3
     with jax.enable_x64(False):
         (state, position), (other, where) = last_checkpoint(run), last_checkpoint(whole)
     assert (position.step, position.epoch, position.batch) == (where.step, where.epoch, where.batch)
