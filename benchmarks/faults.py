@@ -41,7 +41,7 @@ run()
 #: Options of a run of a second or two: about sixty steps, and a checkpoint every fourth.
 MODEL = (
     *("--cell=elman-tanh", "--hidden-size=8", "--init-scale=0.3", "--batch-size=2", "--bptt=10", "--epochs=4"),
-    *("--no-tie-embeddings", "--dropout-output=0.1", "--optimizer=adam", "--learning-rate=0.02", "--decay=1"),
+    *("--no-tie-embeddings", "--dropout-output=0.1", "--optimizer=adam", "--learning-rate=0.02", "--schedule=constant"),
     *("--log-every=1", "--checkpoint-every=4"),
 )
 

@@ -29,7 +29,8 @@ def accumulated_loss_and_gradient(
     """Return ``loss_and_gradient`` of a batch as the sum over parts of its columns.
 
     Without random numbers the result is that of the whole batch but for the order of sums. With dropout or a sampled
-    loss, each part has draws of its own.
+    loss, each part has draws of its own. Part k has the columns k, k + K, k + 2 K …: on a mesh, the parts of the
+    devices' own columns then are the own columns of the parts, and have the draws of one device.
 
     Args:
         model: the model.
@@ -69,14 +70,19 @@ def accumulated_loss_and_gradient(
     (value, tokens, *dense), (after, rows) = jax.lax.scan(add, zeros, (states, batches, keys))
     dense, rows = iter(dense), iter(rows)
     summed = [_joined(next(rows)) if is_rows else next(dense) for is_rows in by_row]
-    after = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), after)
-    return (value, Scored(tokens, after)), structure.unflatten(summed)
+    return (value, Scored(tokens, jax.tree.map(_whole, after))), structure.unflatten(summed)
 
 
 def _cut(array: Array, parts: int, *, axis: int) -> Array:
-    """Return the array with an axis cut into equal parts, which become the first axis."""
-    shape = (*array.shape[:axis], parts, array.shape[axis] // parts, *array.shape[axis + 1 :])
-    return jnp.moveaxis(array.reshape(shape), axis, 0)
+    """Return the parts of an axis, stacked on a new first axis; part k has every ``parts``-th entry from k on."""
+    shape = (*array.shape[:axis], array.shape[axis] // parts, parts, *array.shape[axis + 1 :])
+    return jnp.moveaxis(array.reshape(shape), axis + 1, 0)
+
+
+def _whole(parts: Array) -> Array:
+    """Return the array that ``_cut`` has cut along its first axis."""
+    array = jnp.moveaxis(parts, 0, 1)
+    return array.reshape(-1, *array.shape[2:])
 
 
 def _joined(stacked: RowGradient) -> RowGradient:

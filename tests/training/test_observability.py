@@ -70,7 +70,9 @@ def test_memory_is_that_of_the_arrays(observed):
     memory = step_memory(trainer.state)
     vocabulary = trainer.texts.vocabulary.size
     numbers = vocabulary * 8 + 8 * 8 + 8 * 8 + 8 + 8 * vocabulary + vocabulary
-    assert memory == StepMemory(4 * numbers, 4 * (2 * numbers) + 2 * 4, 4 * (2 * 8) + 3 * 4)  # counters of Adam and of its schedule
+    assert memory == StepMemory(
+        4 * numbers, 4 * (2 * numbers) + 2 * 4, 4 * (2 * 8) + 3 * 4
+    )  # counters of Adam and of its schedule
     assert memory.total == sum(memory[:3])
 
 

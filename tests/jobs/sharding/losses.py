@@ -23,18 +23,22 @@ from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import own_columns, placed, placed_batch, placed_tree, replicated
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.training.averaging import ExponentialAverage
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import state_shardings
 from tests.training.tiny import fresh_state, optimizer
 
 STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
-#: Output layer, its options, optimiser: dense gradients, and gradients by row of both tables.
+#: Output layer -> its options, optimiser, learning rate, parts of a batch: dense gradients, and by row of both tables.
 CASES = {
-    "softmax": ((), "adam", 0.01),
-    "importance": ((("num_samples", 16),), "adagrad", 0.2),
-    "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0),  # 164 words: a head of 61 columns, a tail of 104
+    "softmax": ((), "adam", 0.01, 1),
+    "importance": ((("num_samples", 16),), "adagrad", 0.2, 2),
+    "adaptive": ((("cutoffs", 60), ("div_value", 2)), "sgd", 1.0, 1),  # 164 words: a head of 61 columns, a tail of 104
 }
 
+
+#: The average of the parameters that training keeps.
+AVERAGE = ExponentialAverage(0.9)
 
 COLLECTIVE = re.compile(r"(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(")
 
@@ -46,7 +50,7 @@ def words():
 
 def losses(output, mesh):
     """Nats, tokens and norm of the gradient of each step, ``[STEPS, 3]``, with dropout; whether it calls kernels."""
-    options, name, rate = CASES[output]
+    options, name, rate, accumulate = CASES[output]
     rule = optimizer(name, rate, clip_norm=1.0)
     shape = ModelConfig(
         cell="lstm",
@@ -62,10 +66,10 @@ def losses(output, mesh):
     tokens = (np.random.default_rng(0).zipf(1.2, STEPS * BATCH * WINDOW - 7) % WORDS).astype(np.int32)
     batches = StreamBatches(tokens, BATCH, WINDOW, columns=None if mesh is None else own_columns(mesh, BATCH))
     state = fresh_state(model, rule, BATCH)  # almost without compilations; tests of whole jobs have the usual one
-    state = state._replace(opt_state=rule.init(state.params))
+    state = state._replace(opt_state=rule.init(state.params), average=AVERAGE.start(state.params))
     if mesh is not None:
-        state = jax.tree.map(placed, state, state_shardings(model, rule, mesh))
-    step = make_train_step(model, rule, seed=3, mesh=mesh)
+        state = jax.tree.map(placed, state, state_shardings(model, rule, mesh, averaged=True))
+    step = make_train_step(model, rule, seed=3, accumulate=accumulate, average=AVERAGE, mesh=mesh)
     found = []
     on_mesh = (batch if mesh is None else placed_batch(batch, mesh, BATCH) for batch in batches)
     for batch in on_mesh:
