@@ -30,7 +30,7 @@ DOCUMENTS = [
 #: Documents whose sessions run in this process, and how many examples each has at least.
 SESSIONS = {"README.md": 10, "docs/unroll.md": 8, "docs/jacobians.md": 14, "docs/ngrams.md": 9}
 #: Documents with a session that another test runs: on several devices, or beside other libraries.
-SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/coming-from.md"}
+SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/training-loop.md", "docs/coming-from.md"}
 
 
 @pytest.mark.parametrize("name", SESSIONS)
@@ -46,9 +46,10 @@ def test_every_session_is_run():
     assert written == SESSIONS.keys() | SESSIONS_ELSEWHERE
 
 
-def test_sessions_inside_jax_programs_run():
+@pytest.mark.parametrize("name", ["inside-jax-programs.md", "training-loop.md"])
+def test_sessions_on_several_devices_run(name):
     """In a process of its own, because the number of devices is fixed when jax starts."""
-    page = str(ROOT / "docs" / "inside-jax-programs.md")
+    page = str(ROOT / "docs" / name)
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-m", "doctest", page], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
