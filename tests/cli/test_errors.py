@@ -110,7 +110,7 @@ def test_a_text_of_unknown_words_is_refused(trained, tmp_path, refuse, command):
         (["--cell-options", "dtype=bfloat16"], "use --dtype"),
         (["--cell", "lstm", "--cell-options", "forget_bias=high"], "`forget_bias` must be a finite number, not 'high'"),
         (["--optimizer", "magic"], "unknown --optimizer 'magic': choose one of sgd, momentum"),
-        (["--optimizer", "nowhere.py:rule"], "cannot find the source file nowhere.py"),
+        (["--optimizer", "nowhere.py:rule"], "nowhere.py: check the path"),
         (["--optimizer", "math:pi"], "has no function pi"),
         (["--optimizer", "given"], "this run's optimizer is a transformation that a program made"),
         (["--level", "page"], "invalid choice"),

@@ -164,7 +164,7 @@ def test_a_best_checkpoint_that_cannot_be_copied_is_an_error(corpus, run, capfd)
         train(experiment(corpus), run, resume=True)
     shutil.rmtree(RunFolder(run).checkpoints("best"))
     train(experiment(corpus), run, resume=True)
-    assert "the best one is sought from epoch 2 on" in capfd.readouterr().err
+    assert "the best one is sought from step " in capfd.readouterr().err
 
 
 def test_without_an_intact_checkpoint_resuming_is_an_error(corpus, run):
