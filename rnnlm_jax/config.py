@@ -89,6 +89,12 @@ class DataConfig:
     )
     batch_size: int = option(20, "streams or sentences in a batch (B)", advanced=False)
     bptt: int = option(35, "length of truncated back-propagation through time, in steps (T), for streams")
+    bptt_random: tuple[tuple[str, Any], ...] = option(
+        (),
+        "draw the length of each window at random (Merity et al. 2018), and multiply its learning rate by length / "
+        "--bptt; give at least one of probability=0.95 (of the full --bptt as mean, else half of it), deviation=5 "
+        "(steps), minimum=5 (steps), shapes=6 (padded lengths, each compiled); these are the defaults",
+    )
     input_workers: int | None = option(
         None,
         "read training text from disk during training, with this many processes (0: a thread of this process); needs "
@@ -337,11 +343,9 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
         identity = groups.pop("identity", None)
         kinds = typing.get_type_hints(Config)
         config = Config(**{group: dataclasses.replace(kinds[group](), **values) for group, values in groups.items()})
-        pairs = {
-            spec.name: tuple((str(k), v) for k, v in getattr(config.model, spec.name))
-            for spec in dataclasses.fields(ModelConfig)
-            if spec.name.endswith("_options")
-        }
+        for group, spec, value in list(options(config)):
+            if typing.get_origin(typing.get_type_hints(kinds[group])[spec.name]) is tuple:  # JSON has lists of lists
+                config = replace(config, **{group: {spec.name: tuple((str(k), v) for k, v in value)}})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{name} is not a configuration of this version ({error}): train again, or restore the file"
@@ -351,7 +355,7 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
             f"{name} is damaged, or was edited by hand: restore it from a copy; to change options of a run, give them "
             "to rnnlm-jax train --resume"
         )
-    return check_config(replace(config, model=pairs)), identity
+    return check_config(config), identity
 
 
 def to_sealed_json(config: Config, identity: dict[str, Any] | None = None) -> str:

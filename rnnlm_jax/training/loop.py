@@ -37,7 +37,7 @@ from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.resuming import discard_later_checkpoints, require_best_checkpoint, restore_training
 from rnnlm_jax.training.step import StepInfo, make_train_step
 from rnnlm_jax.training.step_clock import StepClock
-from rnnlm_jax.training.texts import Texts, make_batches
+from rnnlm_jax.training.texts import Texts, batch_lengths, make_batches
 from rnnlm_jax.training.train_state import TrainState, initial_train_state, join_state, split_state
 
 #: Most steps that are dispatched before their figures are read, so that the device need not wait for the host; fewer if
@@ -86,7 +86,10 @@ class Trainer:
         columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
         self.batches: Batches = make_batches(config.data, texts, seed, columns=columns)
         carries_state = self.batches.carries_state
-        self.train_step = make_train_step(model, config.optimizer, seed, carries_state=carries_state, mesh=mesh)
+        random_bptt = config.data.bptt if config.data.bptt_random else None
+        self.train_step = make_train_step(
+            model, config.optimizer, seed, carries_state=carries_state, random_bptt=random_bptt, mesh=mesh
+        )
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
         )
@@ -107,7 +110,7 @@ class Trainer:
         self.writers: list[Writer] = [] if self.records is None else [self.records]
         if config.training.tensorboard and is_primary():
             self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
-        awaits_validation = resume and self.position.batch == len(self.batches)
+        awaits_validation = resume and self.position.batch == self.batches.batch_count(self.position.epoch)
         discard_later_checkpoints(self.position, self.last, self.best, validated=not awaits_validation)
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
         self.clock = StepClock()
@@ -178,7 +181,7 @@ class Trainer:
         started, before = time.perf_counter(), self.position.seconds
         device_rate = jnp.asarray(rate, jnp.float32)
         every = self.config.training.checkpoint_every
-        first = self.position.batch
+        first, count = self.position.batch, self.batches.batch_count(epoch)
         self.epoch_interval = IntervalMetrics()
         for number, batch in self.clock.over(self._batches_from(epoch, first)):
             step = self.position.step + 1
@@ -194,7 +197,7 @@ class Trainer:
             quick = (time.perf_counter() - started) * IN_FLIGHT < SECONDS_IN_FLIGHT * (number + 1 - first)
             while len(self.pending) > (IN_FLIGHT if quick else 2):
                 self._read_oldest(epoch, rate, bar)
-            more, stop = number + 1 < len(self.batches), self.stop.before(step + 1)
+            more, stop = number + 1 < count, self.stop.before(step + 1)
             if more and (stop or step % every == 0):
                 self._read_all(epoch, rate, bar)
                 self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
@@ -206,12 +209,15 @@ class Trainer:
         self.position = dataclasses.replace(self.position, seconds=before + time.perf_counter() - started)
 
     def compiled_step(self) -> Any:
-        """Compile the step; later calls of it use this program. Return None if batches have several shapes."""
+        """Compile the step; later calls of it use this program. Return None if sentences have several lengths.
+
+        Of windows of several lengths, the longest is compiled.
+        """
         if not self.batches.carries_state:
             return None
         data, sharding = self.config.data, None if self.mesh is None else batch_sharding(self.mesh)
         parts: Any = [
-            jax.ShapeDtypeStruct((data.bptt, data.batch_size), kind, sharding=sharding)
+            jax.ShapeDtypeStruct((batch_lengths(data)[-1], data.batch_size), kind, sharding=sharding)
             for kind in (jnp.int32, jnp.int32, jnp.bool_)
         ]
         step: Any = self.train_step

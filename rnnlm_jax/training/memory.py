@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from rnnlm_jax.config import Config
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.system.machine_memory import bytes_on_each_device, size_text
+from rnnlm_jax.training.texts import batch_lengths
 from rnnlm_jax.training.train_state import TrainState, initial_train_state, state_shardings, with_shardings
 
 
@@ -61,5 +62,6 @@ def state_bytes(model: LanguageModel, config: Config, mesh: Mesh | None = None) 
     state: Any = jax.eval_shape(make)
     if mesh is not None:
         state = with_shardings(state, state_shardings(model, config.optimizer, mesh))
-    batch = 9 * data.bptt * data.batch_size if data.batching == "stream" else 0  # int32 inputs and targets, bool mask
+    steps = batch_lengths(data)[-1] if data.batching == "stream" else 0
+    batch = 9 * steps * data.batch_size  # int32 inputs and targets, bool mask
     return bytes_on_each_device(state) + batch // (1 if mesh is None else mesh.devices.size)

@@ -16,6 +16,7 @@ from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
+from rnnlm_jax.training.relative_length import relative_length
 from rnnlm_jax.training.train_state import TrainState, state_shardings
 from rnnlm_jax.training.update_rules import update_rule
 
@@ -58,7 +59,13 @@ def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | Non
 
 
 def make_train_step(
-    model: LanguageModel, config: OptimizerConfig, seed: int, *, carries_state: bool, mesh: Mesh | None = None
+    model: LanguageModel,
+    config: OptimizerConfig,
+    seed: int,
+    *,
+    carries_state: bool,
+    random_bptt: int | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainStep:
     """Return the compiled training step.
 
@@ -73,6 +80,8 @@ def make_train_step(
         seed: seed of dropout and of sampled losses.
         carries_state: whether a batch continues the one before (truncated back-propagation through time); if not,
             each batch starts from the model's initial state.
+        random_bptt: base length of windows of random length, padded at their end: the padding keeps the state, and the
+            learning rate is multiplied by ``relative_length``. None: windows of one length.
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
     """
     differentiate = loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
@@ -84,8 +93,10 @@ def make_train_step(
         over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW change every row
         (mean, scored), gradient = differentiate(
-            model, state.params, before, batch, key, normaliser=over, by_row=by_row
+            model, state.params, before, batch, key, normaliser=over, by_row=by_row, padded=random_bptt is not None
         )
+        if random_bptt is not None:
+            learning_rate = learning_rate * relative_length(jnp.asarray(batch.mask), random_bptt)
         nats = mean * jnp.asarray(over, mean.dtype)
         norm = global_norm(gradient)
         is_finite = jnp.isfinite(nats) & jnp.isfinite(norm)

@@ -113,7 +113,7 @@ def test_batches_of_subwords_equal_those_in_memory(corpus):
 def test_batches_equal_those_of_the_text_in_memory(corpus, vocabulary, encoded, kind, size, bptt):
     text = open_text(corpus, vocabulary, 0)
     theirs, ours = in_memory(kind, encoded, size, bptt), on_disk(kind, text, size, bptt)
-    assert len(ours) == len(theirs)
+    assert [ours.batch_count(epoch) for epoch in (0, 3)] == [theirs.batch_count(epoch) for epoch in (0, 3)]
     assert ours.carries_state == theirs.carries_state
     try:
         for epoch in (0, 1):

@@ -145,7 +145,7 @@ def print_start(trainer: Trainer) -> None:
         print(f"training minimises a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
-    end = trainer.config.training.epochs * len(trainer.batches)
+    end = sum(map(trainer.batches.batch_count, range(trainer.config.training.epochs)))
     if trainer.profiler is not None and not trainer.profiler.overlaps(trainer.position.step, end):
         print(f"note: --profile-steps is outside the remaining steps, {trainer.position.step + 1} to {end}: no trace")
     # A sampled loss is not a log-likelihood, so it has no perplexity.

@@ -23,6 +23,7 @@ from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device
 from rnnlm_jax.training.step import make_train_step
+from rnnlm_jax.training.texts import batch_lengths
 from rnnlm_jax.training.train_state import initial_train_state, state_shardings
 from rnnlm_jax.unroll import describe_executor
 
@@ -49,17 +50,24 @@ def compile_step(name: str, config: Config, words: WordCounts, *, topology: Topo
     """
     model = _tpu_model(config, words)
     mesh = _mesh(config.parallel.mesh, topology)
-    bptt, batch_size, seed = config.data.bptt, config.data.batch_size, config.training.seed
+    batch_size, seed = config.data.batch_size, config.training.seed
+    steps = batch_lengths(config.data)[-1]
+    random_bptt = config.data.bptt if config.data.bptt_random else None
     check_divides(mesh, batch_size)
     shapes = jax.eval_shape(lambda: initial_train_state(model, config.optimizer, batch_size, seed=seed))
     state = _with_shardings(shapes, state_shardings(model, config.optimizer, mesh))
-    tokens: Any = [jax.ShapeDtypeStruct((bptt, batch_size), kind) for kind in ("int32", "int32", "bool")]
+    tokens: Any = [jax.ShapeDtypeStruct((steps, batch_size), kind) for kind in ("int32", "int32", "bool")]
     batch = Batch(*(_with_shardings(part, batch_sharding(mesh)) for part in tokens))
     rate = _with_shardings(jax.ShapeDtypeStruct((), np.float32), replicated(mesh))
     carries_state = config.data.batching == "stream"
     one_device = mesh.size == 1  # then training uses no mesh
     step: Any = make_train_step(
-        model, config.optimizer, seed, carries_state=carries_state, mesh=None if one_device else mesh
+        model,
+        config.optimizer,
+        seed,
+        carries_state=carries_state,
+        random_bptt=random_bptt,
+        mesh=None if one_device else mesh,
     )
     with jax.disable_jit(False):  # JAX_DISABLE_JIT must not change the program
         memory, collectives = _compiled(step.lower(state, batch, rate), topology)
@@ -73,8 +81,8 @@ def compile_step(name: str, config: Config, words: WordCounts, *, topology: Topo
         vocabulary=words.size,
         parameters=parameter_count(shapes.params),
         batch_size=batch_size,
-        bptt=bptt,
-        flops_per_token=training_flops(model, words, bptt * batch_size),
+        bptt=steps,
+        flops_per_token=training_flops(model, words, steps * batch_size),
         parameter_bytes=bytes_on_each_device(state.params),
         optimizer_bytes=bytes_on_each_device(state.opt_state),
         memory=memory,

@@ -35,6 +35,7 @@ def sharded_loss_and_gradient(
     *,
     normaliser: Array | int,
     by_row: bool,
+    padded: bool = False,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
     """Return ``loss_and_gradient`` of a batch sharded over a mesh: ``Σ_d ∂J_d`` over the devices d along ``data``.
 
@@ -44,12 +45,13 @@ def sharded_loss_and_gradient(
     parts = mesh.shape[DATA]
     if parts == 1:  # XLA has no manual axis of one device
         anchor = replicated_anchor(mesh, None)
-        return loss_and_gradient(model, params, state, batch, key, normaliser=normaliser, by_row=by_row, anchor=anchor)
+        options: Any = {"normaliser": normaliser, "by_row": by_row, "anchor": anchor, "padded": padded}
+        return loss_and_gradient(model, params, state, batch, key, **options)
     local_model = dataclasses.replace(model, dropout=dataclasses.replace(model.dropout, sharded_over=DATA))
     anchor = replicated_anchor(mesh, DATA)
 
     def local(params: Tree, state: Tree, batch: Batch, key: Key | None, normaliser: Array) -> tuple[Any, ...]:
-        options = {"normaliser": normaliser, "by_row": by_row, "parts": parts, "anchor": anchor}
+        options: Any = {"normaliser": normaliser, "by_row": by_row, "parts": parts, "anchor": anchor, "padded": padded}
         (mean, scored), gradient = loss_and_gradient(local_model, params, state, batch, key, **options)
         mean, tokens = lax.psum((mean, scored.tokens), DATA)
         return mean, tokens, scored.state, _summed(gradient)
