@@ -69,8 +69,8 @@ class Batches(Protocol):
 class StreamBatches:
     """`B` contiguous streams of a text, cut into windows of `T` tokens for truncated back-propagation through time.
 
-    These are the batches of epoch 0; `epoch` returns those of another epoch. Unless `random` is given, they are the same
-    in every epoch, since carried state fixes the order.
+    These are the batches of epoch 0; `epoch` returns those of another epoch. They are the same in every epoch, since
+    carried state fixes the order, unless `random` is given.
 
     With `S = ceil(N / B)`, stream `b` holds the tokens `b S` to `(b + 1) S - 1`; positions beyond the text, and beyond
     the end of a stream in the last window, are masked. Window `i + 1` continues where window `i` ended, so a model

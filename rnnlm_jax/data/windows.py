@@ -63,7 +63,8 @@ class RandomBptt:
 
     def longest(self, bptt: int) -> int:
         """Return the length at which random lengths are cut off, for a base length."""
-        return bptt + math.ceil(DEVIATIONS * self.deviation)
+        mean = bptt if self.probability else bptt / 2
+        return max(math.ceil(mean + DEVIATIONS * self.deviation), self.minimum)
 
     def padded_lengths(self, bptt: int) -> tuple[int, ...]:
         """Return the lengths that windows are padded to, ascending, for a base length."""
@@ -92,7 +93,7 @@ class RandomBptt:
         return ends
 
     def density(self, bptt: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return all possible lengths and their probabilities, for a base length."""
+        """Return all possible lengths, ascending, and their probabilities, for a base length."""
         lengths = np.arange(self.minimum, self.longest(bptt) + 1)
         inner = lengths[:-1] + 0.5  # between two lengths
 
@@ -101,7 +102,8 @@ class RandomBptt:
             values = [0.5 * (1 + math.erf((edge - mean) / scale)) for edge in inner.tolist()]
             return np.diff(np.array([0.0, *values, 1.0]))
 
-        return lengths, self.probability * below(bptt) + (1 - self.probability) * below(bptt / 2)
+        density = self.probability * below(bptt) + (1 - self.probability) * below(bptt / 2)
+        return lengths[density > 0], density[density > 0]
 
 
 @functools.lru_cache(maxsize=16)
