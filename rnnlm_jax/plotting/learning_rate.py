@@ -30,8 +30,8 @@ def learning_rate_schedule(
 ) -> None:
     """Draw the learning rate of each step of a job; epochs are thin vertical lines, the warm-up is shaded.
 
-    The axis of the rate is logarithmic if a fifth of the steps after the warm-up has a rate more than ``LOG_SPAN`` times
-    below the highest.
+    The axis of the rate is logarithmic if a fifth of the steps after the warm-up has a rate less than the highest one
+    divided by ``LOG_SPAN``.
 
     Args:
         rates: learning rate at each of ``steps``.
