@@ -36,7 +36,7 @@ def padded(batch, steps):
     [("lstm", "softmax", ()), ("gru", "maxent", (("order", 3), ("table_size", 64), ("classes", 2)))],
 )
 def test_padding_changes_neither_loss_nor_gradient_nor_state(cell, output, options):
-    """A padded window acts as one of its own length with the learning rate ``η l / T``; the last step with a tail too."""
+    """A padded window acts as one of its own length with the learning rate ``η l / T``."""
     shape = ModelConfig(
         cell=cell,
         hidden_size=5,
