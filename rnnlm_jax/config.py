@@ -89,6 +89,12 @@ class DataConfig:
     )
     batch_size: int = option(20, "streams or sentences in a batch (B)", advanced=False)
     bptt: int = option(35, "length of truncated back-propagation through time, in steps (T), for streams")
+    bptt_random: tuple[tuple[str, Any], ...] = option(
+        (),
+        "draw the length of each window at random (Merity et al. 2018), and multiply its learning rate by length / "
+        "--bptt; give at least one of probability=0.95 (of the full --bptt as mean, else half of it), deviation=5 "
+        "(steps), minimum=5 (steps), shapes=6 (padded lengths, each compiled); these are the defaults",
+    )
     input_workers: int | None = option(
         None,
         "read training text from disk during training, with this many processes (0: a thread of this process); needs "

@@ -12,6 +12,7 @@ from rnnlm_jax.data.vocabulary_building import build_vocabulary
 from rnnlm_jax.data.vocabulary_coverage import require_in_vocabulary
 from rnnlm_jax.data.vocabulary_files import read_vocabulary_file
 from rnnlm_jax.data.white_space import split_words, strip_space
+from rnnlm_jax.data.windows import RandomBptt
 from rnnlm_jax.system.progress import Progress, no_progress
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Corpus",
     "EncodedText",
     "Progress",
+    "RandomBptt",
     "SentenceBatches",
     "StreamBatches",
     "Vocabulary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.data.encoded_text import EncodedText
 from rnnlm_jax.data.length_buckets import EpochOrder, LengthBuckets, pad_sentences
+from rnnlm_jax.data.windows import EpochWindows, RandomBptt
 from rnnlm_jax.errors import ArgumentError, DataError
 
 ArrayType = TypeVar("ArrayType")
@@ -51,8 +53,8 @@ class Batches(Protocol):
         """Whether the model's state is carried from each batch to the next."""
         ...
 
-    def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
+    def batch_count(self, epoch: int) -> int:
+        """Return the number of batches in an epoch, counted from 0: `len(epoch(epoch))` without preparing any."""
         ...
 
     def epoch(self, epoch: int) -> BatchSequence:
@@ -67,11 +69,17 @@ class Batches(Protocol):
 class StreamBatches:
     """`B` contiguous streams of a text, cut into windows of `T` tokens for truncated back-propagation through time.
 
+    These are the batches of epoch 0; `epoch` returns those of another epoch. They are the same in every epoch, since
+    carried state fixes the order, unless `random` is given.
+
     With `S = ceil(N / B)`, stream `b` holds the tokens `b S` to `(b + 1) S - 1`; positions beyond the text, and beyond
     the end of a stream in the last window, are masked. Window `i + 1` continues where window `i` ended, so a model
     carries its state from each batch to the next, starting from its initial state in each epoch. Every token is a
     target exactly once an epoch; its input is the token before it in the text, also at the start of a stream, and
     `first_input` for the first token of the text.
+
+    Windows of random lengths are padded at their end: there the mask is False in all streams, and a model should keep
+    its state.
 
     Args:
         tokens: int `[N]`, the text.
@@ -79,6 +87,8 @@ class StreamBatches:
         bptt: length `T` of a window, in tokens.
         first_input: input before the first token of the text, usually the end-of-line id.
         columns: streams to return, ascending: those of the devices of this process; `None`: all.
+        random: distribution of random lengths around `bptt`; `None`: all windows have that length.
+        seed: seed of random lengths, which are a function of `(seed, epoch, number of the window)`.
 
     Raises:
         ArgumentError: a size is not positive, or `first_input` is negative.
@@ -95,10 +105,12 @@ class StreamBatches:
         *,
         first_input: int = 0,
         columns: np.ndarray | None = None,
+        random: RandomBptt | None = None,
+        seed: int = 0,
     ) -> None:
         """Keep the text; each window is copied from it on access."""
         require_positive(batch_size=batch_size, bptt=bptt)
-        require_not_negative(first_input=first_input)
+        require_not_negative(first_input=first_input, seed=seed)
         self._tokens = np.asarray(tokens).reshape(-1)
         if self._tokens.size == 0:
             raise DataError("the text has no tokens to make batches of: give one that is not empty")
@@ -107,7 +119,8 @@ class StreamBatches:
         self._first_input = first_input
         size = self._tokens.size
         self._length = -(-size // batch_size)
-        self._windows = -(-self._length // bptt)
+        self._epochs = EpochWindows(self._length, bptt, random, seed)
+        self._windows = self._epochs.epoch(0)
         starts = selected_columns(batch_size, columns) * self._length
         self._starts = np.minimum(starts, size)
         self._sizes = np.minimum(starts + self._length, size) - self._starts
@@ -118,19 +131,21 @@ class StreamBatches:
         self._rows = self._starts[: self._whole] // self._length if columns is not None else slice(None)
 
     def __len__(self) -> int:
-        """Return the number of windows in an epoch."""
-        return self._windows
+        """Return the number of windows in this epoch."""
+        return len(self._windows)
 
     def __getitem__(self, i: int) -> Batch[np.ndarray]:
         """Return window `i` of every stream."""
-        start = checked_index(i, len(self)) * self.bptt
-        targets = np.zeros((self.bptt, self._starts.size), np.int32)
-        whole = self._streams[:, start : start + self.bptt][self._rows]
-        targets[: whole.shape[1], : self._whole] = whole.T
+        number = checked_index(i, len(self))
+        start, end = self._windows.bounds(number, number + 1).tolist()
+        steps = int(self._windows.padded(np.array([end - start]))[0])
+        targets = np.zeros((steps, self._starts.size), np.int32)
+        whole = self._streams[:, start:end][self._rows]
+        targets[: end - start, : self._whole] = whole.T
         for b in range(self._whole, self._starts.size):
-            part = self._tokens[self._starts[b] + start : self._starts[b] + min(start + self.bptt, self._sizes[b])]
+            part = self._tokens[self._starts[b] + start : self._starts[b] + min(end, self._sizes[b])]
             targets[: part.size, b] = part
-        mask = np.arange(start, start + self.bptt)[:, None] < self._sizes
+        mask = np.arange(start, start + steps)[:, None] < np.minimum(self._sizes, end)
         inputs = np.empty_like(targets)
         before = self._starts + start - 1
         inputs[0] = np.where(before < 0, self._first_input, self._tokens[np.clip(before, 0, self._tokens.size - 1)])
@@ -149,10 +164,17 @@ class StreamBatches:
         """Yield the windows from number `first` on."""
         return (self[i] for i in range(first, len(self)))
 
-    def epoch(self, epoch: int) -> StreamBatches:
-        """Return the batches of an epoch; they are the same in every epoch, since carried state fixes the order."""
+    def batch_count(self, epoch: int) -> int:
+        """Return the number of windows in an epoch."""
         require_not_negative(epoch=epoch)
-        return self
+        return len(self._epochs.epoch(epoch))
+
+    def epoch(self, epoch: int) -> StreamBatches:
+        """Return the batches of an epoch, a view of the same text."""
+        require_not_negative(epoch=epoch)
+        view = copy.copy(self)
+        view._windows = self._epochs.epoch(epoch)
+        return view
 
     def close(self) -> None:
         """Do nothing: the text is in memory."""
@@ -202,8 +224,9 @@ class SentenceBatches:
         self._ends = encoded.line_ends
         self._buckets = LengthBuckets(encoded.line_ends, boundaries)
 
-    def __len__(self) -> int:
+    def batch_count(self, epoch: int) -> int:
         """Return the number of batches in an epoch, the same for each."""
+        require_not_negative(epoch=epoch)
         return self._buckets.batch_count(self.batch_size)
 
     def epoch(self, epoch: int) -> SentenceEpoch:

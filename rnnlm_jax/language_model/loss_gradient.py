@@ -45,6 +45,7 @@ def loss_and_gradient(
     by_row: bool = False,
     parts: int = 1,
     anchor: AnchorFn = unanchored,
+    padded: bool = False,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
     """Return the training loss divided by ``normaliser``, and its gradient, formed together with it.
 
@@ -62,6 +63,8 @@ def loss_and_gradient(
             otherwise every leaf is an array like the parameter.
         parts: number of batches, one per device, of which this is one; "few" refers to all of them.
         anchor: applied to inputs and outputs of the cells.
+        padded: whether steps at the end of the batch that the mask does not count are padding, which keeps the state;
+            otherwise every step advances the state, and the mask is of the loss only.
 
     Returns:
         ``((loss, scored), gradient)``.
@@ -74,7 +77,8 @@ def loss_and_gradient(
     gathered, ids = (None, None) if rows is None else _gather(rows.gather, model, params, segment)
 
     def loss(params: LanguageModelParams, xs: Array, gathered: Tree) -> tuple[Array, Scored]:
-        after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
+        steps = mask if padded else None
+        after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs, mask=steps)
         hs = jax.tree.map(anchor, hs)
         # Dividing the weights is cheaper than dividing the gradient of a large matrix.
         weights = mask.astype(xs.dtype) / jnp.asarray(normaliser, xs.dtype)

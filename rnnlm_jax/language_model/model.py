@@ -21,6 +21,7 @@ from rnnlm_jax.language_model.ngram_context import (
     StateWithContext,
     context_after,
     context_at_each_step,
+    context_at_end,
     empty_context,
 )
 from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContext
@@ -125,6 +126,8 @@ class LanguageModel:
         xs: Float[Array, "T *B D"],
         key: Key | None,
         inputs: Int[Array, "T *B"] | None = None,
+        *,
+        mask: Bool[Array, "T *B"] | None = None,
     ) -> tuple[Tree, HiddenStates]:
         """Return ``hidden`` for the vectors that ``embed`` returned.
 
@@ -134,22 +137,30 @@ class LanguageModel:
             xs: vectors of the inputs.
             key: for dropout; None: no dropout.
             inputs: token ids, for an output layer with a ``context_size``.
+            mask: which steps of each sequence count; those at its end that do not are padding, and the state after the
+                last step that counts is returned. None: all steps count.
 
         Raises:
             ArgumentError: if the output layer needs ``inputs`` and they are not given.
         """
         if not self.output.context_size:
-            return self._unroll(params, state, xs, key)
+            return self._unroll(params, state, xs, key, mask)
         if inputs is None:
             raise ArgumentError(
                 f"output {self.output.kind!r} reads words as well as vectors: this needs another output"
             )
-        after, hs = self._unroll(params, state.cell, xs, key)
+        after, hs = self._unroll(params, state.cell, xs, key, mask)
         words = context_at_each_step(state.words, as_whole_numbers("tokens", inputs))
-        return StateWithContext(after, words[-1]), WithContext(hs, words)
+        last = words[-1] if mask is None else context_at_end(state.words, words, mask)
+        return StateWithContext(after, last), WithContext(hs, words)
 
     def _unroll(
-        self, params: LanguageModelParams, state: Tree, xs: Float[Array, "T *B D"], key: Key | None
+        self,
+        params: LanguageModelParams,
+        state: Tree,
+        xs: Float[Array, "T *B D"],
+        key: Key | None,
+        mask: Bool[Array, "T *B"] | None,
     ) -> tuple[Tree, Float[Array, "T *B H"]]:
         """Run the cells over time; a cell without units has nothing to run."""
         if not self.cell.spec.output_size:
@@ -159,6 +170,7 @@ class LanguageModel:
             params.cell,
             state,
             xs,
+            mask=mask,
             layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
             remat_chunk=self.remat_chunk,
             executor=self.executor,

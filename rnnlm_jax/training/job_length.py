@@ -1,7 +1,8 @@
 """Length of a training job, and when it validates and saves."""
 
+import functools
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from rnnlm_jax.config import TrainingConfig
 from rnnlm_jax.jobs.checkpoints import Position
@@ -31,26 +32,36 @@ def checkpoint_period(config: TrainingConfig) -> Every:
     return parse_period("checkpoint_every", config.checkpoint_every, ("step", "minute"))
 
 
-@dataclass(frozen=True)
 class JobLength:
     """Length of a job in steps or epochs, and its validations."""
 
-    steps: int | None
-    """Steps; None for a number of epochs."""
-    epochs: int
-    validate: Every
-    batches_per_epoch: int
+    def __init__(self, config: TrainingConfig, batch_count: Callable[[int], int]):
+        """Store the length that a configuration states.
 
-    @classmethod
-    def of(cls, config: TrainingConfig, batches_per_epoch: int) -> "JobLength":
-        """Return the length that a configuration states."""
-        return cls(config.steps, config.epochs, valid_period(config), batches_per_epoch)
+        Args:
+            config: the configuration.
+            batch_count: epoch, from 0 -> number of its batches.
+        """
+        self.steps, self.epochs, self._batch_count = config.steps, config.epochs, batch_count
+        self._validate = valid_period(config)
 
-    @property
+    def batches(self, epoch: int) -> int:
+        """Return the number of batches of an epoch."""
+        return self._batch_count(epoch)
+
+    @functools.cached_property
     def total(self) -> Length:
         """The length in steps, for schedules."""
-        steps = self.epochs * self.batches_per_epoch if self.steps is None else self.steps
-        return Length(steps, self.batches_per_epoch)
+        ends: list[int] = []
+        while len(ends) < self.epochs if self.steps is None else not ends or ends[-1] < self.steps:
+            ends.append((ends[-1] if ends else 0) + self._batch_count(len(ends)))
+        steps = ends[-1] if self.steps is None else self.steps
+        equal = len({end - start for start, end in zip([0, *ends], ends, strict=False)}) == 1
+        return Length(steps, tuple(ends[:1] if equal else ends))
+
+    def epochs_done(self, position: Position) -> float:
+        """Return the number of epochs done, with the part of the current one."""
+        return position.epoch + (position.batch / self._batch_count(position.epoch) if position.batch else 0)
 
     def is_reached(self, position: Position) -> bool:
         """Return whether a position is at the end of the job, or beyond."""
@@ -60,9 +71,9 @@ class JobLength:
         """Return whether the position, just after a step, is one to validate at."""
         if self.is_reached(position):
             return True
-        if self.validate.unit == "epoch":
-            return position.batch == 0 and position.epoch % self.validate.count == 0
-        return position.step % self.validate.count == 0
+        if self._validate.unit == "epoch":
+            return position.batch == 0 and position.epoch % self._validate.count == 0
+        return position.step % self._validate.count == 0
 
 
 class CheckpointTimer:

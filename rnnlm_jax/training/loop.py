@@ -37,7 +37,7 @@ from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.resuming import discard_later_checkpoints, require_best_checkpoint, restore_training
 from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
-from rnnlm_jax.training.texts import Texts, make_batches
+from rnnlm_jax.training.texts import Texts, batch_lengths, make_batches
 from rnnlm_jax.training.train_state import TrainState, join_state, split_state
 from rnnlm_jax.training.training_program import training_program
 from rnnlm_jax.training.validation_report import ValidationReport
@@ -101,7 +101,7 @@ class Trainer:
         columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
         self.batches: Batches = make_batches(config.data, texts, seed, columns=columns)
         carries_state = self.batches.carries_state
-        self.length = JobLength.of(config.training, len(self.batches))
+        self.length = JobLength(config.training, self.batches.batch_count)
         program = training_program(model, config, length=self.length.total, given=optimizer, mesh=mesh)
         self.train_step, self.average = program.step, program.average
         self.jacobian_log = (
@@ -159,7 +159,8 @@ class Trainer:
             CheckpointError: if a checkpoint cannot be written.
             NotFiniteError: if too many steps in a row were not finite.
         """
-        total, tokens = self.length.total.steps, len(self.texts.train) / len(self.batches)
+        length = self.length.total
+        total, tokens = length.steps, len(self.texts.train) / length.epoch_ends[0]
         bar = token_bar("training", round(total * tokens), round(self.position.step * tokens), disable=quiet)
         batches = self.clock.over(self._all_batches())
         try:
@@ -210,7 +211,7 @@ class Trainer:
                 self.clock.watch(info)
                 self.pending.append(_Dispatched(step, epoch, info, log_dets))
             self.stop.may_exit_at_once = False
-            ends_epoch = number + 1 == len(self.batches)
+            ends_epoch = number + 1 == self.length.batches(epoch)
             following = (epoch + 1, 0) if ends_epoch else (epoch, number + 1)
             self.position = dataclasses.replace(self.position, step=step, epoch=following[0], batch=following[1])
             quick = (time.perf_counter() - started) * IN_FLIGHT < SECONDS_IN_FLIGHT * (step - first)
@@ -235,12 +236,15 @@ class Trainer:
         return model.initial_state((size,)) if mesh is None else placed_model_state(model, size, mesh)
 
     def compiled_step(self) -> Any:
-        """Compile the step; later calls of it use this program. Return None if batches have several shapes."""
+        """Compile the step; later calls of it use this program. Return None if sentences have several lengths.
+
+        Of windows of several lengths, the longest is compiled.
+        """
         if not self.batches.carries_state:
             return None
         data, sharding = self.config.data, None if self.mesh is None else batch_sharding(self.mesh)
         parts: Any = [
-            jax.ShapeDtypeStruct((data.bptt, data.batch_size), kind, sharding=sharding)
+            jax.ShapeDtypeStruct((batch_lengths(data)[-1], data.batch_size), kind, sharding=sharding)
             for kind in (jnp.int32, jnp.int32, jnp.bool_)
         ]
         step: Any = self.train_step
@@ -305,7 +309,7 @@ class Trainer:
 
     def _validate_and_save(self, bar: tqdm) -> ValidationReport:
         """Validate, adapt the learning rate, write the record, and save the checkpoints."""
-        epochs = self.position.epoch + self.position.batch / len(self.batches)
+        epochs = self.length.epochs_done(self.position)
         bar.set_postfix_str(f"epoch {math.ceil(epochs)}, validating", refresh=False)
         averaged, params = self.results.evaluated_params(self.state)
         valid = self._validate(params)

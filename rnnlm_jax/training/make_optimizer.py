@@ -18,7 +18,7 @@ from rnnlm_jax.training.schedules import Length
 GIVEN = "given"
 
 #: Length of a job that is not known, where only shapes and programs are wanted.
-UNKNOWN_LENGTH = Length(steps=10**9, steps_per_epoch=10**6)
+UNKNOWN_LENGTH = Length.of_equal_epochs(steps=10**9, steps_per_epoch=10**6)
 
 
 class Optimizer(NamedTuple):

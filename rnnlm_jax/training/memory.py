@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 
 from rnnlm_jax.config import DataConfig
 from rnnlm_jax.system.machine_memory import bytes_on_each_device, size_text
+from rnnlm_jax.training.texts import batch_lengths
 from rnnlm_jax.training.train_state import TrainState, with_shardings
 from rnnlm_jax.training.training_program import TrainingProgram
 
@@ -63,5 +64,5 @@ def state_bytes(config: DataConfig, program: TrainingProgram, *, mesh: Mesh | No
     if mesh is not None:
         state = with_shardings(state, program.shardings(mesh))
     token = 4 + 4 + 1  # int32 input and target, and whether it counts
-    batch = token * config.bptt * config.batch_size if config.batching == "stream" else 0
+    batch = token * batch_lengths(config)[-1] * config.batch_size if config.batching == "stream" else 0
     return bytes_on_each_device(state) + batch // (1 if mesh is None else mesh.devices.size)

@@ -72,6 +72,17 @@ def global_norm(gradient: Tree) -> Float[Array, ""]:
     return optax.tree.norm([leaf.rows if _names_rows(leaf) else leaf for leaf in leaves])
 
 
+def scaled_updates(updates: Tree, factor: Float[Array, ""]) -> Tree:
+    """Return updates, some of them of rows, multiplied by a factor."""
+
+    def scaled(update: Any) -> Any:
+        if _names_rows(update):
+            return update._replace(rows=update.rows * factor.astype(update.rows.dtype))
+        return update * factor.astype(update.dtype)
+
+    return jax.tree.map(scaled, updates, is_leaf=_names_rows)
+
+
 class _Slots:
     """Which rows of one array of a rule's state are read and written; all of it where ``ids`` is None."""
 

@@ -11,15 +11,30 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from rnnlm_jax.array_types import Array
 from rnnlm_jax.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long a job is, in updates."""
+    """How long a job and its epochs are, in updates."""
 
     steps: int
-    steps_per_epoch: int
+    epoch_ends: tuple[int, ...]
+    """Updates done at the end of each epoch, ascending; epochs beyond are as long as the last one."""
+
+    @classmethod
+    def of_equal_epochs(cls, steps: int, steps_per_epoch: int) -> "Length":
+        """Return the length of a job whose epochs are equal."""
+        return cls(steps, (steps_per_epoch,))
+
+    def epoch_of(self, count: Any) -> Array:
+        """Return the epoch, from 0, of the update after ``count`` ones."""
+        ends = self.epoch_ends
+        last = ends[-1] - (ends[-2] if len(ends) > 1 else 0)
+        within = jnp.searchsorted(jnp.asarray(ends, jnp.int32), jnp.asarray(count, jnp.int32), side="right")
+        beyond = (jnp.asarray(count, jnp.int32) - ends[-1]) // last
+        return jnp.where(count < ends[-1], within.astype(jnp.int32), len(ends) + beyond)
 
 
 def constant(peak: float, length: Length, *, warmup_steps: int = 0) -> optax.Schedule:
@@ -85,7 +100,7 @@ def epochs(peak: float, length: Length, *, divisor: float = 2.0, after: int = 0)
     _require("divisor", divisor, divisor > 0, "positive")
 
     def rate(count: Any) -> Any:
-        decays = jnp.maximum(count // length.steps_per_epoch + 1 - after, 0)
+        decays = jnp.maximum(length.epoch_of(count) + 1 - after, 0)
         return peak * jnp.exp(-math.log(divisor) * decays.astype(jnp.float32))
 
     return rate

@@ -19,7 +19,8 @@ from rnnlm_jax.language_model.loss_gradient import has_row_gradients
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.training.averaging import Average
 from rnnlm_jax.training.guard import where_finite
-from rnnlm_jax.training.row_updates import by_rows, global_norm, updates_by_row
+from rnnlm_jax.training.relative_length import relative_length
+from rnnlm_jax.training.row_updates import by_rows, global_norm, scaled_updates, updates_by_row
 from rnnlm_jax.training.train_state import TrainState, state_shardings
 
 
@@ -66,6 +67,7 @@ def make_train_step(
     loss_normalization: str = "token",
     accumulate: int = 1,
     average: Average | None = None,
+    random_bptt: int | None = None,
     mesh: Mesh | None = None,
 ) -> TrainStep:
     """Return the compiled training step: ``optimizer.update``, then ``optax.apply_updates``.
@@ -85,6 +87,8 @@ def make_train_step(
         loss_normalization: "token" or "sequence".
         accumulate: number of parts of a batch, whose gradients are summed one after the other; it divides B.
         average: the average of the parameters that the state has; None for none.
+        random_bptt: base length of windows of random length, padded at their end: the padding keeps the state, and
+            updates are multiplied by ``relative_length``. None: windows of one length.
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
 
     Raises:
@@ -114,11 +118,14 @@ def make_train_step(
             normaliser=count,
             by_row=has_row_gradients(model, batch.inputs.size) and moves_rows_alone(),
             accumulate=accumulate,
+            padded=random_bptt is not None,
         )
         nats = mean * jnp.asarray(count, mean.dtype)
         norm = global_norm(gradient)
         is_finite = jnp.isfinite(nats) & jnp.isfinite(norm)
         updates, opt_state = guarded.update(gradient, state.opt_state, state.params, is_finite=is_finite)
+        if random_bptt is not None:
+            updates = scaled_updates(updates, relative_length(jnp.asarray(batch.mask), random_bptt))
         params: Any = optax.apply_updates(state.params, updates)
 
         def unless_skipped(new: Tree, old: Tree) -> Tree:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from rnnlm_jax.data import (
     Batches,
     Corpus,
     EncodedText,
+    RandomBptt,
     SentenceBatches,
     StreamBatches,
     Vocabulary,
@@ -25,7 +27,8 @@ from rnnlm_jax.data import (
     require_in_vocabulary,
 )
 from rnnlm_jax.data.records import RecordText, open_text
-from rnnlm_jax.errors import ConfigError, DataError
+from rnnlm_jax.data.windows import EpochWindows
+from rnnlm_jax.errors import ArgumentError, ConfigError, DataError
 from rnnlm_jax.evaluation.perplexity import perplexity
 from rnnlm_jax.ngrams import BigramBaseline, UnigramBaseline
 from rnnlm_jax.outputs.word_counts import WordCounts
@@ -198,14 +201,42 @@ def make_batches(config: DataConfig, texts: Texts, seed: int, *, columns: np.nda
     Args:
         config: the data configuration.
         texts: the texts.
-        seed: seed of the order of sentences.
+        seed: seed of the order of sentences, and of random lengths of windows.
         columns: indices of the columns of each batch to return; None for all.
     """
     start = texts.vocabulary.start_id
+    windows: Any = {"first_input": start, "columns": columns, "random": random_bptt(config), "seed": seed}
     if isinstance(texts.train, RecordText):
         if config.batching == "sentences":
             return texts.train.sentences(config.batch_size, seed=seed, first_input=start, columns=columns)
-        return texts.train.streams(config.batch_size, config.bptt, first_input=start, columns=columns)
+        return texts.train.streams(config.batch_size, config.bptt, **windows)
     if config.batching == "sentences":
         return SentenceBatches(texts.train, config.batch_size, seed=seed, first_input=start, columns=columns)
-    return StreamBatches(texts.train.tokens, config.batch_size, config.bptt, first_input=start, columns=columns)
+    return StreamBatches(texts.train.tokens, config.batch_size, config.bptt, **windows)
+
+
+def random_bptt(config: DataConfig) -> RandomBptt | None:
+    """Return the distribution of the length of windows that `bptt_random` describes; None if it is fixed.
+
+    Raises:
+        ConfigError: if an option is unknown or out of range, or batches have no windows.
+    """
+    if not config.bptt_random:
+        return None
+    if config.batching != "stream":
+        raise ConfigError("`bptt_random` cuts streams into windows, and `batching` sentences has none: choose one")
+    given, known = dict(config.bptt_random), [spec.name for spec in dataclasses.fields(RandomBptt)]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"`bptt_random` has no option {name!r}: it has {', '.join(known)}")
+    try:
+        random = RandomBptt(**given)
+        EpochWindows(1, config.bptt, random)
+    except ArgumentError as error:
+        raise ConfigError(f"`bptt_random`: {error}") from error
+    return random
+
+
+def batch_lengths(config: DataConfig) -> tuple[int, ...]:
+    """Return the numbers of steps T that batches of streams have, ascending; several if their length is random."""
+    return EpochWindows(1, config.bptt, random_bptt(config)).padded_lengths

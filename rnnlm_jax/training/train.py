@@ -62,6 +62,7 @@ from rnnlm_jax.training.texts import (
     encode_texts,
     given_vocabulary,
     load_texts,
+    random_bptt,
     require_same_texts,
 )
 from rnnlm_jax.training.training_program import training_program
@@ -189,6 +190,7 @@ def _write_resumed(folder: RunFolder, config: Config, identity: RunIdentity, wor
 def _read_inputs(config: Config, folder: RunFolder, *, resume: bool, quiet: bool) -> _Inputs:
     """Check the configuration, and read the texts and, if resuming, the files of the run."""
     check_config(config)
+    random_bptt(config.data)  # refuses impossible values
     if not resume:
         if folder.exists():
             raise CheckpointError(
@@ -245,7 +247,8 @@ def _checked_model(
     if config.training.log_jacobian and is_multiprocess():
         raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
     model = build_model(config.model, texts.vocabulary.size, executor, words=words)
-    describe_executor(model.cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
+    # Raises if the executor cannot run the cell.
+    describe_executor(model.cell, model.embedding_size, executor, masked=bool(config.data.bptt_random))
     if config.training.tensorboard:
         require_tensorboard()
     valid_period(config.training), checkpoint_period(config.training)

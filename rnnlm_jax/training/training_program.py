@@ -58,6 +58,7 @@ def training_program(
         loss_normalization=own.loss_normalization,
         accumulate=own.accumulate,
         average=average,
+        random_bptt=config.data.bptt if config.data.bptt_random else None,
         mesh=mesh,
     )
     initial_state = functools.partial(

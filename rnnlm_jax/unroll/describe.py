@@ -11,16 +11,19 @@ from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.executors import choose_executor
 
 
-def describe_executor(cell: Cell, input_size: int, executor: str | None = None, *, platform: str | None = None) -> str:
+def describe_executor(
+    cell: Cell, input_size: int, executor: str | None = None, *, platform: str | None = None, masked: bool = False
+) -> str:
     """Return the executor of each kind of cell, as text: ``lstm: native, elman: structured``.
 
-    It holds for batches ``[T, B, D]`` in the cell's own dtype, without masks or resets.
+    It holds for batches ``[T, B, D]`` in the cell's own dtype, without resets.
 
     Args:
         cell: the cell, a stack, or a bidirectional pair.
         input_size: D.
         executor: the requested executor, as for ``unroll``.
         platform: the platform of the program; ``jax.default_backend()`` unless given.
+        masked: whether there is a mask.
 
     Raises:
         ArgumentError: if the requested executor is unknown.
@@ -31,7 +34,8 @@ def describe_executor(cell: Cell, input_size: int, executor: str | None = None, 
     for part, size in single_cells(cell, input_size):
         params = jax.eval_shape(lambda part=part, size=size: part.init(jax.random.key(0), size))
         xs = jax.eval_shape(lambda part=part, size=size: jnp.zeros((1, 1, size), part.spec.param_dtype))
-        name = choose_executor(part, params, xs, Control(None, None), platform=platform, executor=executor)
+        mask = jax.eval_shape(lambda: jnp.zeros((1, 1), bool)) if masked else None
+        name = choose_executor(part, params, xs, Control(mask, None), platform=platform, executor=executor)
         found.append(f"{part.spec.kind}: {name}")
     return ", ".join(dict.fromkeys(found))
 

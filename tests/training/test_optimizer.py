@@ -97,7 +97,7 @@ def test_fifty_updates_are_those_of_optax(name, clip_norm, scope):
         clip_norm=clip_norm,
         clip_scope=scope,
     )
-    ours = by_rows(make_optimizer(config, Length(STEPS, 10)).transform)
+    ours = by_rows(make_optimizer(config, Length.of_equal_epochs(STEPS, 10)).transform)
     schedule = optax.linear_schedule(RATE, 0.5 * RATE, STEPS)
     wanted = trained(by_hand(name, schedule, clip_norm, scope), by_row=False, dtype=dtype)[0]
     assert_close(trained(ours, by_row=False, dtype=dtype)[0], wanted, TOLERANCE[dtype])
@@ -200,7 +200,7 @@ def test_a_rule_of_the_user_is_loaded_from_its_file(tmp_path):
 )
 def test_learning_rates_are_those_of_the_paper(name, expected):
     config = preset(name).optimizer
-    length = Length(steps=10 * len(expected), steps_per_epoch=10)
+    length = Length.of_equal_epochs(10 * len(expected), 10)
     rate = make_learning_rate(config.schedule, config.learning_rate, length, **dict(config.schedule_options))
     np.testing.assert_allclose([rate.at(10 * epoch + 9) for epoch in range(len(expected))], expected, rtol=1e-6)
 

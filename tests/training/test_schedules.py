@@ -13,7 +13,7 @@ from rnnlm_jax.training.learning_rates import KINDS, make_learning_rate
 from rnnlm_jax.training.plateau import new_bob, on_plateau, plateau_states
 from rnnlm_jax.training.schedules import Length
 
-LENGTH = Length(steps=100, steps_per_epoch=10)
+LENGTH = Length.of_equal_epochs(steps=100, steps_per_epoch=10)
 PEAK = 0.7
 
 
@@ -73,6 +73,13 @@ def test_exponential():
 def test_decay_by_epochs_is_zaremba_s(divisor, after):
     wanted = [PEAK / divisor ** max(n // 10 + 1 - after, 0) for n in range(100)]
     np.testing.assert_allclose(rates("epochs", divisor=divisor, after=after), wanted, rtol=1e-6)
+
+
+def test_epochs_of_unequal_length():
+    length = Length(30, (5, 12, 15))
+    schedule = make_learning_rate("epochs", 1.0, length, divisor=2.0, after=1).schedule
+    epochs = [0] * 5 + [1] * 7 + [2] * 3 + [3] * 3 + [4] * 3
+    np.testing.assert_allclose([schedule(n) for n in range(21)], [0.5**epoch for epoch in epochs], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", KINDS)

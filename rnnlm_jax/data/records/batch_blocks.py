@@ -10,6 +10,7 @@ import numpy as np
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.data.length_buckets import EpochOrder, LengthBuckets, pad_sentences
 from rnnlm_jax.data.records.record_reader import RecordReader
+from rnnlm_jax.data.windows import EpochWindows, RandomBptt
 
 EPOCHS = 2**32
 """Number of epochs in a source of blocks, so many that workers are started once in a run."""
@@ -39,14 +40,19 @@ class BatchBlocks(abc.ABC):
     """Blocks of all epochs with random access: block `i` of epoch `e` is number `e · blocks_per_epoch + i`."""
 
     carries_state: bool
-    batches_per_epoch: int
-    batches_per_block: int
-    """Batches in a block; the last block of an epoch may have fewer."""
+    blocks_per_epoch: int
 
-    @property
-    def blocks_per_epoch(self) -> int:
-        """The number of blocks in an epoch."""
-        return -(-self.batches_per_epoch // self.batches_per_block)
+    @abc.abstractmethod
+    def batch_count(self, epoch: int) -> int:
+        """Return the number of batches in an epoch."""
+
+    @abc.abstractmethod
+    def numbers(self, epoch: int, block: int) -> range:
+        """Return the numbers of the batches in a block of an epoch, at least one."""
+
+    @abc.abstractmethod
+    def block_of(self, epoch: int, number: int) -> int:
+        """Return the block of an epoch that has a batch."""
 
     def __len__(self) -> int:
         """Return the number of blocks of all epochs."""
@@ -55,8 +61,7 @@ class BatchBlocks(abc.ABC):
     def __getitem__(self, index: int) -> BatchBlock:
         """Return a block."""
         epoch, block = divmod(index, self.blocks_per_epoch)
-        first = block * self.batches_per_block
-        return self.block(epoch, range(first, min(first + self.batches_per_block, self.batches_per_epoch)))
+        return self.block(epoch, self.numbers(epoch, block))
 
     @abc.abstractmethod
     def block(self, epoch: int, numbers: range) -> BatchBlock:
@@ -64,30 +69,62 @@ class BatchBlocks(abc.ABC):
 
 
 class StreamBlocks(BatchBlocks):
-    """Windows of contiguous streams; batches and arguments are those of `StreamBatches`."""
+    """Windows of contiguous streams; batches and arguments are those of `StreamBatches`.
+
+    A block has the windows that end within a fixed stretch of the streams, which is not shorter than any window. So
+    every epoch has the same number of blocks, none of them empty.
+    """
 
     carries_state = True
 
     def __init__(
-        self, reader: RecordReader, batch_size: int, bptt: int, *, first_input: int, columns: np.ndarray
+        self,
+        reader: RecordReader,
+        batch_size: int,
+        bptt: int,
+        *,
+        first_input: int,
+        columns: np.ndarray,
+        random: RandomBptt | None = None,
+        seed: int = 0,
     ) -> None:
         """Divide the text into streams."""
-        self.reader, self.bptt, self.first_input = reader, bptt, first_input
-        self.columns = columns
+        self.reader, self.first_input, self.columns = reader, first_input, columns
         index = reader.index
         self.length = -(-index.tokens // batch_size)
-        self.batches_per_epoch = -(-self.length // bptt)
+        self.windows = EpochWindows(self.length, bptt, random, seed)
+        longest = self.windows.padded_lengths[-1]
         steps = max(_STEPS, 2 * index.tokens // index.records)
-        self.batches_per_block = min(self.batches_per_epoch, max(1, min(steps, _MAX_TOKENS // batch_size) // bptt))
+        self.steps_per_block = longest * max(1, min(steps, _MAX_TOKENS // batch_size, self.length) // longest)
+        self.blocks_per_epoch = -(-self.length // self.steps_per_block)
+
+    def batch_count(self, epoch: int) -> int:
+        """Return the number of windows in an epoch."""
+        return len(self.windows.epoch(epoch))
+
+    def numbers(self, epoch: int, block: int) -> range:
+        """Return the numbers of the windows that end within the stretch of a block."""
+        windows, start = self.windows.epoch(epoch), block * self.steps_per_block
+        return range(windows.ended_by(start), windows.ended_by(start + self.steps_per_block))
+
+    def block_of(self, epoch: int, number: int) -> int:
+        """Return the block with a window."""
+        end = int(self.windows.epoch(epoch).bounds(number, number + 1)[1])
+        return (end - 1) // self.steps_per_block
 
     def block(self, epoch: int, numbers: range) -> BatchBlock:
-        """Return the windows with given numbers, the same in every epoch."""
-        index, first, steps = self.reader.index, numbers.start * self.bptt, len(numbers) * self.bptt
-        starts = np.minimum(self.columns * self.length + first, index.tokens)
-        stops = np.minimum(np.minimum(starts + steps, (self.columns + 1) * self.length), index.tokens)
+        """Return the windows of an epoch with given numbers."""
+        windows, index = self.windows.epoch(epoch), self.reader.index
+        bounds = windows.bounds(numbers.start, numbers.stop)
+        lengths = np.diff(bounds)
+        padded = windows.padded(lengths)
+        # The row of each step: consecutive in a window, with padding after it.
+        rows = np.repeat(np.cumsum(padded - lengths) - (padded - lengths), lengths) + np.arange(lengths.sum())
+        starts = np.minimum(self.columns * self.length + bounds[0], index.tokens)
+        stops = np.minimum(self.columns * self.length + bounds[-1], index.tokens)
         before = np.maximum(starts - 1, 0)  # the input of a token is the token before it in the text
-        inputs, targets = (np.zeros((steps, self.columns.size), np.int32) for _ in range(2))
-        mask = np.zeros((steps, self.columns.size), bool)
+        inputs, targets = (np.zeros((padded.sum(), self.columns.size), np.int32) for _ in range(2))
+        mask = np.zeros(inputs.shape, bool)
         used = np.flatnonzero(starts < stops)
         if used.size:
             low = index.records_of(index.lines_of(before[used]))
@@ -95,10 +132,10 @@ class StreamBlocks(BatchBlocks):
             encoded = self.reader.read(np.unique(np.concatenate(list(map(_inclusive_range, low, high)))))
             for b in used.tolist():
                 tokens, n = encoded.tokens(before[b], stops[b]), stops[b] - starts[b]
-                targets[:n, b] = tokens[-n:]
-                inputs[:n, b] = tokens[:-1] if starts[b] else np.concatenate([[self.first_input], tokens[:-1]])
-                mask[:n, b] = True
-        return BatchBlock(inputs, targets, mask, np.full(len(numbers), self.bptt))
+                targets[rows[:n], b] = tokens[-n:]
+                inputs[rows[:n], b] = tokens[:-1] if starts[b] else np.concatenate([[self.first_input], tokens[:-1]])
+                mask[rows[:n], b] = True
+        return BatchBlock(inputs, targets, mask, padded)
 
 
 class SentenceBlocks(BatchBlocks):
@@ -114,8 +151,25 @@ class SentenceBlocks(BatchBlocks):
         self.columns = columns
         self._buckets: LengthBuckets | None = LengthBuckets(reader.index.line_ends)
         self._order: tuple[int, EpochOrder] | None = None
-        self.batches_per_epoch = self._buckets.batch_count(batch_size)
-        self.batches_per_block = min(self.batches_per_epoch, max(1, _SENTENCES // batch_size))
+        self._batches = self._buckets.batch_count(batch_size)
+        self._batches_per_block = min(self._batches, max(1, _SENTENCES // batch_size))
+        self.blocks_per_epoch = -(-self._batches // self._batches_per_block)
+
+    def batch_count(self, epoch: int) -> int:
+        """Return the number of batches in an epoch, the same for each."""
+        del epoch
+        return self._batches
+
+    def numbers(self, epoch: int, block: int) -> range:
+        """Return the numbers of the batches in a block; the last block may have fewer than the others."""
+        del epoch
+        first = block * self._batches_per_block
+        return range(first, min(first + self._batches_per_block, self._batches))
+
+    def block_of(self, epoch: int, number: int) -> int:
+        """Return the block with a batch."""
+        del epoch
+        return number // self._batches_per_block
 
     def block(self, epoch: int, numbers: range) -> BatchBlock:
         """Return the batches of an epoch with given numbers."""

@@ -30,9 +30,10 @@ class RecordBatches:
         """Whether the model's state is carried from each batch to the next."""
         return self._blocks.carries_state
 
-    def __len__(self) -> int:
+    def batch_count(self, epoch: int) -> int:
         """Return the number of batches in an epoch."""
-        return self._blocks.batches_per_epoch
+        require_not_negative(epoch=epoch)
+        return self._blocks.batch_count(epoch)
 
     def epoch(self, epoch: int) -> RecordEpoch:
         """Return the batches of an epoch."""
@@ -63,7 +64,7 @@ class RecordEpoch:
 
     def __len__(self) -> int:
         """Return the number of batches."""
-        return self._blocks.batches_per_epoch
+        return self._blocks.batch_count(self._epoch)
 
     def __getitem__(self, i: int) -> Batch[np.ndarray]:
         """Return batch `i`, made in this process."""
@@ -76,7 +77,9 @@ class RecordEpoch:
 
     def after(self, first: int) -> Iterator[Batch[np.ndarray]]:
         """Yield the batches from number `first` on, made ahead of time."""
-        blocks, batches_per_block = self._blocks.blocks_per_epoch, self._blocks.batches_per_block
-        for block in range(first // batches_per_block, blocks):
-            batches = self._batches.next_block(self._epoch * blocks + block).batches()
-            yield from batches[max(first - block * batches_per_block, 0) :]
+        if first >= len(self):
+            return
+        blocks, epoch = self._blocks, self._epoch
+        for block in range(blocks.block_of(epoch, first), blocks.blocks_per_epoch):
+            batches = self._batches.next_block(epoch * blocks.blocks_per_epoch + block).batches()
+            yield from batches[max(first - blocks.numbers(epoch, block).start, 0) :]

@@ -15,6 +15,7 @@ from rnnlm_jax.data.records.record_index import open_index
 from rnnlm_jax.data.records.record_reader import RecordReader
 from rnnlm_jax.data.vocabulary import Vocabulary
 from rnnlm_jax.data.vocabulary_coverage import require_known
+from rnnlm_jax.data.windows import RandomBptt
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.system.progress import Progress, no_progress
 
@@ -50,13 +51,21 @@ class RecordText:
         return {0: "a thread", 1: "a process"}.get(self.workers, f"{self.workers} processes")
 
     def streams(
-        self, batch_size: int, bptt: int, *, first_input: int = 0, columns: np.ndarray | None = None
+        self,
+        batch_size: int,
+        bptt: int,
+        *,
+        first_input: int = 0,
+        columns: np.ndarray | None = None,
+        random: RandomBptt | None = None,
+        seed: int = 0,
     ) -> RecordBatches:
         """Return the batches of `StreamBatches` of the same text in memory, bit for bit."""
         require_positive(batch_size=batch_size, bptt=bptt)
-        require_not_negative(first_input=first_input)
+        require_not_negative(first_input=first_input, seed=seed)
         columns = selected_columns(batch_size, columns)
-        blocks = StreamBlocks(self.reader, batch_size, bptt, first_input=first_input, columns=columns)
+        options = {"first_input": first_input, "columns": columns, "random": random, "seed": seed}
+        blocks = StreamBlocks(self.reader, batch_size, bptt, **options)
         return RecordBatches(blocks, self.workers)
 
     def sentences(

@@ -21,6 +21,7 @@ from rnnlm_jax.language_model.model import LanguageModel, parameter_count
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device
+from rnnlm_jax.training.texts import batch_lengths
 from rnnlm_jax.training.training_program import training_program
 from rnnlm_jax.unroll import describe_executor
 
@@ -47,13 +48,13 @@ def compile_step(name: str, config: Config, words: WordCounts, *, topology: Topo
     """
     model = _tpu_model(config, words)
     mesh = _mesh(config.parallel.mesh, topology)
-    bptt, batch_size = config.data.bptt, config.data.batch_size
+    steps, batch_size = batch_lengths(config.data)[-1], config.data.batch_size
     check_divides(mesh, batch_size, config.optimizer.accumulate)
     one_device = mesh.size == 1  # then training uses no mesh
     program = training_program(model, config, mesh=None if one_device else mesh)
     shapes = jax.eval_shape(training_program(model, config).initial_state)
     state = _with_shardings(shapes, program.shardings(mesh))
-    tokens: Any = [jax.ShapeDtypeStruct((bptt, batch_size), kind) for kind in ("int32", "int32", "bool")]
+    tokens: Any = [jax.ShapeDtypeStruct((steps, batch_size), kind) for kind in ("int32", "int32", "bool")]
     batch = Batch(*(_with_shardings(part, batch_sharding(mesh)) for part in tokens))
     step: Any = program.step
     with jax.disable_jit(False):  # JAX_DISABLE_JIT must not change the program
@@ -68,8 +69,8 @@ def compile_step(name: str, config: Config, words: WordCounts, *, topology: Topo
         vocabulary=words.size,
         parameters=parameter_count(shapes.params),
         batch_size=batch_size,
-        bptt=bptt,
-        flops_per_token=training_flops(model, words, bptt * batch_size),
+        bptt=steps,
+        flops_per_token=training_flops(model, words, steps * batch_size),
         parameter_bytes=bytes_on_each_device(state.params),
         optimizer_bytes=bytes_on_each_device(state.opt_state),
         memory=memory,

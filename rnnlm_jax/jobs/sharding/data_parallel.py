@@ -37,6 +37,7 @@ def sharded_loss_and_gradient(
     normaliser: Array | int,
     by_row: bool,
     accumulate: int = 1,
+    padded: bool = False,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
     """Return the loss and gradient of a batch sharded over a mesh: ``Σ_d ∂J_d`` over the devices d along ``data``.
 
@@ -45,7 +46,7 @@ def sharded_loss_and_gradient(
     columns into parts.
     """
     parts = mesh.shape[DATA]
-    options: dict[str, Any] = {"by_row": by_row, "accumulate": accumulate}
+    options: dict[str, Any] = {"by_row": by_row, "accumulate": accumulate, "padded": padded}
     if parts == 1:  # XLA has no manual axis of one device
         anchor = replicated_anchor(mesh, None)
         return accumulated_loss_and_gradient(
