@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.errors import ArgumentError
 
-
 #: Folded into a step's key for the latents of the output layer.
 LATENT_DRAWS = 2**32 - 8
 

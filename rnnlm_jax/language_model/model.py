@@ -224,7 +224,9 @@ class LanguageModel:
             return StateWithContext(after, words), self.output.log_probs(params.output, WithContext(h, words))
         return after, self.output.log_probs(self.output_params(params), h)
 
-    def output_operands(self, params: LanguageModelParams, hs: HiddenStates, key: Key | None) -> tuple[Tree, HiddenStates]:
+    def output_operands(
+        self, params: LanguageModelParams, hs: HiddenStates, key: Key | None
+    ) -> tuple[Tree, HiddenStates]:
         """Return the first two arguments of the output layer's functions: its parameters, and what it reads.
 
         Args:
@@ -296,8 +298,8 @@ def language_model(
     output = softmax(tie_embeddings, spec.dtype, spec.param_dtype) if output is None else output
     if tie_embeddings and embedding_size != spec.output_size and output.init_tied is None:
         raise ArgumentError(
-            f"`tie_embeddings` needs `embedding_size` {spec.output_size}, the cell's output, not {embedding_size}: output "
-            f"{output.kind!r} has no projection between them"
+            f"`tie_embeddings` needs `embedding_size` {spec.output_size}, the cell's output, not {embedding_size}: "
+            f"output {output.kind!r} has no projection between them"
         )
     if tie_embeddings and not input_layer.is_table:
         raise ArgumentError(

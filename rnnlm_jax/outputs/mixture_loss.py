@@ -42,9 +42,9 @@ class MixtureRowLosses:
     """The loss of ``mixture_nats`` and its gradients, for ``weighted_loss``.
 
     With the responsibility ``r_nk = exp(log π_nk - ℓ_nk + ℓ_n)`` of component k for the target, ``∂ℓ_n / ∂log π_nk =
-    -r_nk``, and the gradient by a component, w and b is that of its cross-entropy, weighted by ``r_nk``. Responsibilities
-    need the nats of all components, so the logits are formed twice, a chunk of rows at a time: once for the nats, once
-    for the gradients. No array of ``N K V`` numbers is stored.
+    -r_nk``, and the gradient by a component, w and b is that of its cross-entropy, weighted by ``r_nk``. These need the
+    nats of all components first, so the logits are formed twice, a chunk of rows at a time: once for the nats, once for
+    the gradients. No array of ``N K V`` numbers is stored.
     """
 
     by_word: bool

@@ -78,7 +78,8 @@ def mixture_of_softmaxes(
     def init_tied(key: Key, hidden_size: int, embedding_size: int, vocab_size: int) -> MixtureParams:
         if latent_size not in (None, embedding_size):
             raise ArgumentError(
-                f"`latent_size` is {latent_size}, but the embedding that is tied to has width {embedding_size}: leave it out"
+                f"`latent_size` is {latent_size}, but the embedding that it is tied to has width {embedding_size}: "
+                "leave it out"
             )
         return init_of_width(key, hidden_size, embedding_size, vocab_size)
 

@@ -10,8 +10,8 @@ from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.registry.cached_factory import FactoryMade
 
-#: Hidden states ``[*B, H]``; for a layer with a ``context_size`` they come in a ``WithContext``. A layer with ``latents``
-#: also takes the ``Latents`` that it has made of them.
+#: Hidden states ``[*B, H]``; for a layer with a ``context_size`` they come in a ``WithContext``. A layer with
+#: ``latents`` also takes the ``Latents`` that it has made of them.
 HiddenStates = Any
 #: Word ids ``[*B]``; for a layer with a ``context_size`` they come in a ``WithContext``.
 Targets = Any
@@ -29,7 +29,7 @@ class WithContext(NamedTuple):
 
 @serialized
 class Latents(NamedTuple):
-    """The vectors that a layer multiplies with its matrix of words, where those are not the hidden states themselves."""
+    """The vectors that a layer multiplies with its matrix of words, where those are not the hidden states."""
 
     values: Float[Array, "*B D"] | Float[Array, "*B K D"]
     """One vector of each hidden state, or K. Dropout of rate ``Dropout.latent`` is applied to them."""

@@ -47,9 +47,10 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
     """The full softmax, ``log P(v | h) = a_v - log Σ_u exp(a_u)`` with ``a = h W + b`` (Bengio et al. 2003, section 2).
 
     Tied, ``W`` is the transposed embedding ``Eᵀ [D, V]``. Where D is not the width H of hidden states, they are first
-    projected, ``a = (h P) Eᵀ + b`` with ``P [H, D]``, as in Melis et al. (2018): H can then be large while the embedding
-    stays narrow. P starts with orthonormal columns (or rows, if D > H), as in their program. Loss and gradient are those
-    of a softmax over D units, so a narrow embedding also makes them cheaper: 2 (H D + D V) operations in place of 2 H V.
+    projected, ``a = (h P) Eᵀ + b`` with ``P [H, D]``, as in Melis et al. (2018): H can then be large while the
+    embedding stays narrow. P starts with orthonormal columns (or rows, if D > H), as in their program. Loss and
+    gradient are those of a softmax over D units, so a narrow embedding also makes them cheaper: 2 (H D + D V)
+    operations in place of 2 H V.
 
     Args:
         tied: whether the embedding takes the place of ``w`` (Press & Wolf 2017).
