@@ -36,7 +36,7 @@ class TemperatureFit:
     """Nats of the text at temperature 1."""
     tokens: int
     excess: float
-    """Bound on how many nats per token less another temperature could give."""
+    """Bound on how many nats per token less another temperature could give, up to the rounding of ``param_dtype``."""
     passes: int
     """Number of times that the log-probabilities of all words were computed."""
 

@@ -148,7 +148,7 @@ def _choose_temperature(
     """Return the temperature, and where it comes from if it was fitted."""
     if arguments.temperature != FIT:
         return arguments.temperature, None
-    valid = text_of_run(run, "valid", arguments.data_dir, remedy="restore it, or give --temperature a number")
+    valid = text_of_run(run, "valid", arguments.data_dir, remedy="give --temperature a number")
     with token_bar("fitting temperature", None) as bar:
         fit = fit_temperature(
             run.model, run.params, valid, run.vocabulary, streams=arguments.streams, progress=bar.update
