@@ -33,6 +33,7 @@ from rnnlm_jax.training.train_state import initial_train_state
 #: Line of the table -> the layer's name and options. Times of the others are compared with the first.
 LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax": ("softmax", {}),
+    "mixture of 15 softmaxes": ("mixture-of-softmaxes", {"components": 15}),
     "class-factorised": ("class", {}),
     "hierarchical": ("hierarchical", {}),
     "adaptive": ("adaptive", {}),

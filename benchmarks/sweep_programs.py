@@ -23,6 +23,7 @@ Function = Callable[..., Any]
 VOCABULARY = 23
 OUTPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "softmax": {},
+    "mixture-of-softmaxes": {"components": 3},
     "class": {},
     "hierarchical": {},
     "adaptive": {"cutoffs": (5, 11)},

@@ -126,10 +126,13 @@ class ModelConfig:
     )
     output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer: samples=1024,power=1")
     embedding_size: int | None = option(None, "embedding width (D); none: the width of the cell's output")
-    tie_embeddings: bool = option(False, "use the transposed embedding as output matrix")
+    tie_embeddings: bool = option(False, "use the transposed embedding as output matrix; projected if widths differ")
     dropout_input: float = option(0.0, "dropout rate on the embedding, from 0 to below 1")
     dropout_hidden: float = option(0.0, "dropout rate between layers, from 0 to below 1")
     dropout_output: float = option(0.0, "dropout rate before the output layer, from 0 to below 1")
+    dropout_latent: float = option(
+        0.0, "dropout rate after the projection of tied embeddings, or on the components of a mixture of softmaxes"
+    )
     dropout_locked: bool = option(False, "use the same dropout mask for all steps of a batch (variational dropout)")
     init_scale: float | None = option(
         None, "draw all initial parameters uniformly from [-x, x]; none: each layer's own initializer"

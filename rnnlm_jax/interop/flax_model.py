@@ -64,7 +64,7 @@ class ModelCalls:
         xs = self._time_first("tokens", tokens)
         params = self.model_params()
         after, hs = self.model.hidden(params, self._carry(initial_carry, xs.shape[1:]), xs, key)
-        log_probs = self.model.output.log_probs(self.model.output_params(params), hs)
+        log_probs = self.model.output.log_probs(*self.model.output_operands(params, hs, key))
         log_probs = log_probs if self.time_major else log_probs.swapaxes(0, 1)
         return (after, log_probs) if (self.return_carry if return_carry is None else return_carry) else log_probs
 

@@ -16,7 +16,7 @@ from rnnlm_jax.interop import weights
 from rnnlm_jax.interop.parameter_trees import ANY, fit_tree, input_size_of
 from rnnlm_jax.interop.weights.named_arrays import common_dtype, flatten, list_names
 from rnnlm_jax.language_model.model import LanguageModelParams
-from rnnlm_jax.outputs.softmax import SoftmaxParams
+from rnnlm_jax.outputs.softmax import ProjectedSoftmaxParams, SoftmaxParams
 
 ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"
 #: Kinds by the number of gates; the weights of a simple network do not determine its activation.
@@ -74,8 +74,8 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
         params: its parameters.
 
     Raises:
-        WeightsError: if the example has no such model (another cell, input or output layer, or residual layers), or the
-            parameters are not those of the configuration.
+        WeightsError: if the example has no such model (another cell, input or output layer, residual layers, or tied
+            embeddings behind a projection), or the parameters are not those of the configuration.
     """
     if not (isinstance(config, ModelConfig) and isinstance(params, LanguageModelParams)):
         given = f"a {type(config).__name__} and a {type(params).__name__}"
@@ -86,6 +86,8 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
     cell = cells.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
         cell = cells.stack(*[cell] * config.layers, residual=config.residual)
+    if isinstance(params.output, ProjectedSoftmaxParams):
+        raise WeightsError("torch's word_language_model has no projection between hidden states and tied embeddings")
     inputs, words = input_size_of(cell, params.cell), np.shape(params.embedding)[:1]
     shape: Any = functools.partial(jax.ShapeDtypeStruct, dtype=config.param_dtype)
     w = None if config.tie_embeddings else shape((cell.spec.output_size, *words))

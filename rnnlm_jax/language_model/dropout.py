@@ -8,10 +8,16 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.errors import ArgumentError
 
+#: Folded into a step's key for the latents of the output layer.
+LATENT_DRAWS = 2**32 - 8
+
 
 @dataclass(frozen=True)
 class Dropout:
-    """Dropout rates on the embedding (``input``), between layers (``hidden``) and before the softmax (``output``).
+    """Dropout rates on the embedding (``input``), between layers (``hidden``) and after the highest (``output``).
+
+    ``latent`` is the rate on what an output layer multiplies with its matrix of words: after the projection of tied
+    embeddings (Melis et al. 2018), or on the components of a mixture of softmaxes (Yang et al. 2018, "dropoutl").
 
     Raises:
         ArgumentError: if a rate is not in [0, 1).
@@ -26,11 +32,12 @@ class Dropout:
     sharded_over: str | None = None
     """Name of the ``shard_map`` axis over which the batch is sharded, if any: each device then uses its columns of the
     masks that one device would draw."""
+    latent: float = 0.0
 
     @property
     def is_active(self) -> bool:
         """Whether any rate is above 0."""
-        return any((self.input, self.hidden, self.output))
+        return any((self.input, self.hidden, self.output, self.latent))
 
     def layer_input(
         self, layer: int | Int[Array, ""], key: Key | None, xs: Float[Array, "T *B D"]
@@ -49,9 +56,13 @@ class Dropout:
         """Return the outputs of the highest layer after dropout."""
         return self.apply(self.output, None if key is None else jax.random.fold_in(key, -1 % 2**32), hs)
 
+    def latents(self, key: Key | None, values: Float[Array, "T *B D"]) -> Float[Array, "T *B D"]:
+        """Return the latents of an output layer after dropout."""
+        return self.apply(self.latent, None if key is None else jax.random.fold_in(key, LATENT_DRAWS), values)
+
     def __post_init__(self) -> None:
         """Check the rates."""
-        for name in ("input", "hidden", "output"):
+        for name in ("input", "hidden", "output", "latent"):
             rate = getattr(self, name)
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate < 1.0:
                 raise ArgumentError(f"dropout rate {name} must be at least 0 and below 1, not {rate!r}")

@@ -83,7 +83,8 @@ def loss_and_gradient(
         # Dividing the weights is cheaper than dividing the gradient of a large matrix.
         weights = mask.astype(xs.dtype) / jnp.asarray(normaliser, xs.dtype)
         if rows is None:
-            value = model.output.total_nats(model.output_params(params), hs, targets, weights)
+            own, hs = model.output_operands(params, hs, key)
+            value = model.output.total_nats(own, hs, targets, weights)
         else:
             value = rows.loss(gathered, ids, hs, targets, weights)
         return value, Scored(mask.sum(dtype=jnp.int32), after)

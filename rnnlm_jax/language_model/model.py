@@ -76,13 +76,20 @@ class LanguageModel:
             return LanguageModelParams(
                 embedding=self.input.init(k_embedding, self.vocab_size, self.embedding_size),
                 cell=self.cell.init(k_cell, self.embedding_size),
-                output=self.output.init(k_output, self.cell.spec.output_size, self.vocab_size),
+                output=self._init_output(k_output),
             )
 
         if self.init_scale is None:
             return own()
         params = _uniform(k_uniform, jax.eval_shape(own), self.init_scale)
         return params._replace(output=self.output.after_uniform_init(params.output))
+
+    def _init_output(self, key: Key) -> Tree:
+        """Draw the parameters of the output layer."""
+        hidden_size = self.cell.spec.output_size
+        if self.tie_embeddings and self.output.init_tied is not None:
+            return self.output.init_tied(key, hidden_size, self.embedding_size, self.vocab_size)
+        return self.output.init(key, hidden_size, self.vocab_size)
 
     def initial_state(self, batch_shape: tuple[int, ...]) -> Tree:
         """Return the state before the first token."""
@@ -187,7 +194,8 @@ class LanguageModel:
     ) -> tuple[Tree, Float[Array, "T *B"]]:
         """Return the state after the inputs, and ``-log P(target_t | inputs up to t)`` of each target in nats."""
         state, hs = self.hidden(params, state, inputs, key)
-        return state, self.output_nats(params, hs, targets)
+        own, hs = self.output_operands(params, hs, key)
+        return state, self.output.nats(own, hs, as_whole_numbers("targets", targets))
 
     def output_nats(
         self, params: LanguageModelParams, hs: HiddenStates, targets: Int[Array, "*B"]
@@ -211,7 +219,8 @@ class LanguageModel:
         state, hs = self.hidden(params, state, jnp.asarray(batch.inputs), key)
         mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
         weights = mask.astype(self.cell.spec.param_dtype)
-        loss = self.output.total_nats(self.output_params(params), hs, jnp.asarray(batch.targets), weights)
+        own, hs = self.output_operands(params, hs, key)
+        loss = self.output.total_nats(own, hs, jnp.asarray(batch.targets), weights)
         return loss, Scored(mask.sum(dtype=jnp.int32), state)
 
     def log_probs(
@@ -226,6 +235,25 @@ class LanguageModel:
             words = context_after(state.words, token)
             return StateWithContext(after, words), self.output.log_probs(params.output, WithContext(h, words))
         return after, self.output.log_probs(self.output_params(params), h)
+
+    def output_operands(
+        self, params: LanguageModelParams, hs: HiddenStates, key: Key | None
+    ) -> tuple[Tree, HiddenStates]:
+        """Return the first two arguments of the output layer's functions: its parameters, and what it reads.
+
+        Args:
+            params: parameters of the model.
+            hs: hidden states of ``hidden``.
+            key: for dropout of latents; None: no dropout.
+
+        Returns:
+            ``(output_params, hs)``; with dropout of latents, the layer's ``Latents`` in place of the hidden states.
+        """
+        own = self.output_params(params)
+        if key is None or not self.dropout.latent or self.output.latents is None:
+            return own, hs
+        latents = self.output.latents(own, hs)
+        return own, latents._replace(values=self.dropout.latents(key, latents.values))
 
     def output_params(self, params: LanguageModelParams) -> Tree:
         """Return the parameters that the output layer is called with; tied weights are filled in."""
@@ -253,15 +281,17 @@ def language_model(
         embedding_size: D; None: the cell's output size.
         input_layer: the input layer; None: an embedding.
         output: the output layer; None: the full softmax.
-        tie_embeddings: whether the embedding is also the output matrix, transposed (Press & Wolf 2017).
+        tie_embeddings: whether the embedding is also the output matrix, transposed (Press & Wolf 2017). Where D is not
+            the cell's output size, a softmax projects hidden states to D first; its factory describes it.
         dropout: dropout on non-recurrent connections; None: no dropout.
         init_scale: draw every parameter, biases included, uniformly from ± this (Zaremba et al. 2014).
         remat_chunk: see ``unroll``.
         executor: see ``unroll``.
 
     Raises:
-        ArgumentError: if a size is not positive, or tied embeddings differ in size from the cell's output, or the input
-            layer is not a table that an output layer could be tied to.
+        ArgumentError: if a size is not positive, or tied embeddings differ in size from the cell's output and the
+            output layer has no projection, or the input layer is not a table that an output layer could be tied to, or
+            the output layer has no latents to which dropout could be applied.
     """
     check_cell("cell", cell)
     for name, part, kind in (("input_layer", input_layer, InputLayer), ("output", output, OutputLayer)):
@@ -276,17 +306,18 @@ def language_model(
         embedding_size = check_size("embedding_size", spec.output_size if embedding_size is None else embedding_size)
     else:
         embedding_size = 0  # for a cell without units
-    if tie_embeddings and embedding_size != spec.output_size:
-        raise ArgumentError(
-            f"`tie_embeddings` needs `embedding_size` {spec.output_size}, the cell's output, not {embedding_size}"
-        )
     input_layer = embedding(spec.param_dtype) if input_layer is None else input_layer
     output = softmax(tie_embeddings, spec.dtype, spec.param_dtype) if output is None else output
+    if tie_embeddings and embedding_size != spec.output_size and output.init_tied is None:
+        raise ArgumentError(
+            f"`tie_embeddings` needs `embedding_size` {spec.output_size}, the cell's output, not {embedding_size}: "
+            f"output {output.kind!r} has no projection between them"
+        )
     if tie_embeddings and not input_layer.is_table:
         raise ArgumentError(
             f"input {input_layer.kind!r} is not a table that an output could be tied to: leave `tie_embeddings` out"
         )
-    return LanguageModel(
+    model = LanguageModel(
         input=input_layer,
         cell=cell,
         output=output,
@@ -298,6 +329,28 @@ def language_model(
         remat_chunk=remat_chunk,
         executor=executor,
     )
+    if model.dropout.latent:
+        _require_latents(model)
+    return model
+
+
+def _require_latents(model: LanguageModel) -> None:
+    """Check that the output layer has latents to which dropout can be applied.
+
+    Raises:
+        ArgumentError: if it has none.
+    """
+    try:
+        if model.output.latents is None:
+            raise ArgumentError(f"output {model.output.kind!r} has no latents")
+        hs = jax.ShapeDtypeStruct((1, model.cell.spec.output_size), model.cell.spec.param_dtype)
+        params = jax.eval_shape(model.init, jax.random.key(0))
+        jax.eval_shape(model.output.latents, model.output_params(params), hs)
+    except ArgumentError as error:
+        raise ArgumentError(
+            f"`dropout_latent` needs tied embeddings of another width than the cell's output, or a mixture of "
+            f"softmaxes: {error}"
+        ) from None
 
 
 def parameter_count(params: Tree) -> int:

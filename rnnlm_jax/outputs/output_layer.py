@@ -10,7 +10,8 @@ from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.registry.cached_factory import FactoryMade
 
-#: Hidden states ``[*B, H]``; for a layer with a ``context_size`` they come in a ``WithContext``.
+#: Hidden states ``[*B, H]``; for a layer with a ``context_size`` they come in a ``WithContext``. A layer with
+#: ``latents`` also takes the ``Latents`` that it has made of them.
 HiddenStates = Any
 #: Word ids ``[*B]``; for a layer with a ``context_size`` they come in a ``WithContext``.
 Targets = Any
@@ -26,11 +27,45 @@ class WithContext(NamedTuple):
     """The P words before each target, the last one first; -1 before the first word of a text."""
 
 
+@serialized
+class Latents(NamedTuple):
+    """The vectors that a layer multiplies with its matrix of words, where those are not the hidden states."""
+
+    values: Float[Array, "*B D"] | Float[Array, "*B K D"]
+    """One vector of each hidden state, or K. Dropout of rate ``Dropout.latent`` is applied to them."""
+    rest: Tree = None
+    """What else the layer computes from hidden states."""
+
+
 class OutputInitFn(Protocol):
     """Draws fresh parameters."""
 
     def __call__(self, key: Key, hidden_size: int, vocab_size: int, /) -> Tree:
         """Return parameters for hidden states of ``hidden_size`` units and a vocabulary of ``vocab_size`` words."""
+        ...
+
+
+class TiedInitFn(Protocol):
+    """Draws fresh parameters of a layer whose matrix of words is the embedding."""
+
+    def __call__(self, key: Key, hidden_size: int, embedding_size: int, vocab_size: int, /) -> Tree:
+        """Return parameters for hidden states of ``hidden_size`` units and an embedding ``[V, D]``, D any width."""
+        ...
+
+
+class LatentsFn(Protocol):
+    """Maps hidden states to the vectors that meet the matrix of words."""
+
+    def __call__(self, params: Tree, hs: HiddenStates, /) -> Latents:
+        """Return the latents of hidden states; ``nats``, ``total_nats`` and ``log_probs`` take them in their place.
+
+        Args:
+            params: parameters of the layer.
+            hs: hidden states ``[*B, H]``.
+
+        Raises:
+            ArgumentError: if these parameters have no map between hidden states and words.
+        """
         ...
 
 
@@ -204,6 +239,10 @@ class OutputLayer(FactoryMade):
     """Whether reverse mode of ``nats`` exists and costs no more than that of ``total_nats``; False if not known."""
     after_uniform_init: AfterUniformInitFn = unchanged
     """Applied to parameters that the model has drawn with ``init_scale``."""
+    init_tied: TiedInitFn | None = None
+    """Draws parameters if embeddings are tied; None: with ``init``, for an embedding as wide as the hidden states."""
+    latents: LatentsFn | None = None
+    """Of a layer with a map between hidden states and words, so that dropout can be applied after it."""
     flops: OutputFlopsFn | None = None
     """Forward operations of a token."""
     word_axes: Mapping[str, int] | None = field(default=None, hash=False)

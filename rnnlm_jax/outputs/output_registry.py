@@ -9,6 +9,7 @@ from rnnlm_jax.outputs.adaptive_softmax import adaptive_softmax
 from rnnlm_jax.outputs.class_softmax import class_softmax
 from rnnlm_jax.outputs.hierarchical_softmax import hierarchical_softmax
 from rnnlm_jax.outputs.maxent import maxent
+from rnnlm_jax.outputs.mixture_of_softmaxes import mixture_of_softmaxes
 from rnnlm_jax.outputs.output_layer import OutputLayer
 from rnnlm_jax.outputs.sampled_softmax import blackout, importance_sampling, noise_contrastive
 from rnnlm_jax.outputs.softmax import softmax
@@ -21,6 +22,7 @@ OUTPUTS: Registry[OutputLayer] = Registry(
     OutputLayer,
     {
         "softmax": Entry(softmax, "Bengio et al. 2003"),
+        "mixture-of-softmaxes": Entry(mixture_of_softmaxes, "Yang et al. 2018"),
         "class": Entry(class_softmax, "Goodman 2001; Mikolov et al. 2011"),
         "maxent": Entry(maxent, "Mikolov, Deoras, Povey et al. 2011"),
         "hierarchical": Entry(hierarchical_softmax, "Morin & Bengio 2005; Mikolov et al. 2013"),

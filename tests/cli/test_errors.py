@@ -115,7 +115,11 @@ def test_a_text_of_unknown_words_is_refused(trained, tmp_path, refuse, command):
         (["--optimizer", "given"], "this run's optimizer is a transformation that a program made"),
         (["--level", "page"], "invalid choice"),
         (["--batching", "none"], "invalid choice"),
-        (["--tie-embeddings", "--embedding-size", "3"], "--tie-embeddings needs --embedding-size 8"),
+        (["--dropout-latent", "0.5"], "--dropout-latent needs tied embeddings of another width than the cell's output"),
+        (
+            [*("--output", "mixture-of-softmaxes", "--output-options", "latent_size=4"), "--tie-embeddings"],
+            "`latent_size` is 4, but the embedding that it is tied to has width 8",
+        ),
         (["--depth", "3"], "unrecognized arguments: --depth"),
         (["--vocabulary", "nowhere.json"], "cannot find the vocabulary file nowhere.json"),
         (["--level", "byte", "--min-count", "2"], "256"),

@@ -107,6 +107,16 @@ def test_a_tied_matrix_is_counted_once():
     assert counted(tie_embeddings=True) == counted() == (0, LSTM, 2 * H * V)
 
 
+def test_a_projection_and_components_are_counted():
+    tied = {"embedding_size": 3, "tie_embeddings": True}
+    mixture = {"output": "mixture-of-softmaxes", "output_options": (("components", 2),)}
+    assert counted(**tied).output == 2 * (H * 3 + 3 * V)
+    assert counted(**tied, **mixture).output == 2 * (H * 2 * 3 + H * 2 + 2 * 3 * V)
+    config = ModelConfig(hidden_size=H, dtype="bfloat16", **tied)  # of which there are no kernels
+    step, arguments = gradient_of_a_step(config, WORDS, T, B)
+    assert products(step, *arguments) == T * B * counted(**tied).training
+
+
 @pytest.mark.parametrize("part", ["input", "output"])
 def test_a_layer_that_does_not_declare_its_flops_is_an_error(part):
     model = build_model(ModelConfig(hidden_size=H), WORDS.size, words=WORDS)

@@ -8,16 +8,21 @@ import pytest
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model.model import language_model, parameter_count
+from rnnlm_jax.outputs import softmax
 from tests.training.tiny import random_params
 
 VOCABULARY, EMBEDDING, HIDDEN, STEPS, BATCH = 7, 5, 6, 5, 3
 CELLS = {"elman": cells.elman, "lstm": cells.lstm}
+#: Cells, and whether embeddings are tied; "projected": tied, though they are not as wide as the cell's output.
+CASES = [*((kind, tied) for kind in CELLS for tied in (False, True)), ("lstm", "projected")]
 
 
 def make(kind, tied=False, **options):
     """A float64 model and parameters in which every bias counts."""
     cell = CELLS[kind](HIDDEN, param_dtype=jnp.float64)
-    model = language_model(cell, VOCABULARY, HIDDEN if tied else EMBEDDING, tie_embeddings=tied, **options)
+    model = language_model(
+        cell, VOCABULARY, HIDDEN if tied is True else EMBEDDING, tie_embeddings=bool(tied), **options
+    )
     return model, random_params(model)
 
 
@@ -35,6 +40,7 @@ def numpy_nats(kind, params, inputs, targets):
     """-log P of each target, one loop and no library: the definition."""
     embedding, cell = np.asarray(params.embedding), [np.asarray(leaf) for leaf in params.cell]
     w = embedding.T if params.output.w is None else np.asarray(params.output.w)
+    w = np.asarray(getattr(params.output, "projection", np.eye(len(w)))) @ w
     h = c = np.zeros((inputs.shape[1], HIDDEN))
     nats = np.zeros(targets.shape)
     for t in range(len(inputs)):
@@ -52,8 +58,7 @@ def numpy_nats(kind, params, inputs, targets):
     return nats
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize(("kind", "tied"), CASES)
 def test_loss_is_that_of_a_plain_model(kind, tied):
     model, params = make(kind, tied)
     batch = make_batch()
@@ -61,11 +66,10 @@ def test_loss_is_that_of_a_plain_model(kind, tied):
     expected = numpy_nats(kind, params, batch.inputs, batch.targets)
     np.testing.assert_allclose(loss, expected[batch.mask].sum(), rtol=1e-13)
     assert int(scored.tokens) == batch.mask.sum()
-    assert (params.output.w is None) == tied
+    assert (params.output.w is None) == bool(tied)
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize(("kind", "tied"), CASES)
 def test_gradient_is_that_of_central_differences(kind, tied):
     model, params = make(kind, tied)
     batch, state = make_batch(), model.initial_state((BATCH,))
@@ -173,6 +177,8 @@ def test_parameter_count_is_that_of_the_formula():
     assert parameter_count(params) == VOCABULARY * EMBEDDING + gates + VOCABULARY * (HIDDEN + 1)
     _, tied = make("lstm", tied=True)
     assert parameter_count(tied) == VOCABULARY * HIDDEN + 4 * HIDDEN * (2 * HIDDEN + 1) + VOCABULARY
+    _, projected = make("lstm", tied="projected")
+    assert parameter_count(projected) == VOCABULARY * EMBEDDING + gates + HIDDEN * EMBEDDING + VOCABULARY
 
 
 def test_equal_arguments_make_equal_models():
@@ -186,7 +192,10 @@ def test_equal_arguments_make_equal_models():
     [
         ({"vocab_size": 0}, "vocab_size"),
         ({"vocab_size": 5, "embedding_size": -1}, "embedding_size"),
-        ({"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True}, "`tie_embeddings` needs `embedding_size` 4"),
+        (
+            {"vocab_size": 5, "embedding_size": 3, "tie_embeddings": True, "output": softmax()},
+            "`tie_embeddings` needs `embedding_size` 4, the cell's output, not 3: output 'softmax' has no projection",
+        ),
     ],
 )
 def test_impossible_sizes_are_refused(options, said):

@@ -9,9 +9,11 @@ from rnnlm_jax.outputs.word_counts import WordCounts
 
 V, H = 24, 6
 WORDS = WordCounts([f"w{v}" for v in range(V)], 1000 // np.arange(1, V + 1))
-OPTIONS = {"adaptive": {"cutoffs": "6:14", "div_value": 2}, "maxent": {"table_size": 256}} | {
-    name: {"num_samples": 4} for name in ("importance", "nce", "blackout")
-}
+OPTIONS = {
+    "adaptive": {"cutoffs": "6:14", "div_value": 2},
+    "maxent": {"table_size": 256},
+    "mixture-of-softmaxes": {"components": 2},
+} | {name: {"num_samples": 4} for name in ("importance", "nce", "blackout")}
 PROBABILITIES = WORDS.counts / WORDS.counts.sum()
 
 

@@ -1,6 +1,7 @@
 """``rnnlm-jax eval``: perplexity of a trained model on a text."""
 
 import argparse
+import dataclasses
 import time
 from typing import Any
 
@@ -12,18 +13,36 @@ from rnnlm_jax.cli.output_files import write_json
 from rnnlm_jax.cli.text_input import encode_text
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.evaluation import Evaluation, evaluate, evaluation_from_nll, text_nll
-from rnnlm_jax.evaluation.comparison import DynamicRule, NeuralCache, dynamic_nll, mixture_nll, neural_cache
+from rnnlm_jax.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluation_from_nll,
+    fit_temperature,
+    text_nll,
+    with_temperature,
+)
+from rnnlm_jax.evaluation.comparison import (
+    DynamicRule,
+    NeuralCache,
+    dynamic_nll,
+    mixture_nll,
+    neural_cache,
+    text_of_run,
+)
 from rnnlm_jax.jobs.run_folder import Run, open_run
 from rnnlm_jax.language_model.finite_parameters import require_finite
+from rnnlm_jax.outputs.tempered import check_temperature
 from rnnlm_jax.system.progress import token_bar
 
 #: Default weight and flatness of the neural cache.
 CACHE_WEIGHT, CACHE_FLATNESS = 0.1, 0.3
+#: In place of a temperature: the best one on validation text.
+FIT = "fit"
 
 EXAMPLES = """\
   rnnlm-jax eval runs/demo --data pydoc:test
   rnnlm-jax eval runs/small --data ptb:test --data-dir texts --json
+  rnnlm-jax eval runs/small --data ptb:test --temperature fit
   rnnlm-jax eval runs/small --data ptb:test --dynamic sgd"""
 
 
@@ -38,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="1: exact; more: the text in N pieces side by side, faster and approximate (default: 1)",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=_temperature,
+        metavar="fit|X",
+        help="raise each distribution to the power 1/X; fit: the X that is best on the run's validation text",
     )
     add_json(parser)
     cache = parser.add_argument_group("neural cache")
@@ -73,11 +98,13 @@ def main(arguments: argparse.Namespace) -> int:
         about["cache"] = {"window": cache.window, "flatness": cache.flatness, "weight": weight}
         remark = f"; {cache.info.kind}, weight {weight:g}"
     else:
-        with token_bar("evaluating", len(text)) as bar:
-            evaluation = evaluate(
-                run.model, run.params, text, run.vocabulary, streams=arguments.streams, progress=bar.update
-            )
-        remark = ""
+        evaluation, remark = _evaluate(run, text, arguments.streams), ""
+        if arguments.temperature is not None:
+            without, (temperature, fitted) = evaluation, _choose_temperature(run, text, arguments)
+            run = dataclasses.replace(run, model=with_temperature(run.model, temperature))
+            evaluation = _evaluate(run, text, arguments.streams)
+            about["temperature"] = {"value": temperature, "fitted": fitted, "perplexity_without": without.perplexity}
+            remark = f"; {_describe(temperature, fitted)}; without it {without.perplexity:.3f}"
     print(f"{arguments.data}: {evaluation}{remark}")
     write_json(arguments.json, about | evaluation.summary())
     return 0
@@ -89,6 +116,8 @@ def _check(arguments: argparse.Namespace, dynamic: DynamicRule | None) -> None:
     Raises:
         ConfigError: if options contradict each other.
     """
+    if arguments.temperature is not None and (dynamic is not None or arguments.cache is not None):
+        raise ConfigError("--temperature does not go with --dynamic or --cache: leave one out")
     if dynamic is not None and arguments.cache is not None:
         raise ConfigError("--dynamic and --cache do not go together: choose one")
     if (dynamic is not None or arguments.cache is not None) and arguments.streams != 1:
@@ -99,6 +128,48 @@ def _check(arguments: argparse.Namespace, dynamic: DynamicRule | None) -> None:
     weight = _or(arguments.cache_weight, CACHE_WEIGHT)
     if not 0 <= weight < 1:
         raise ConfigError(f"--cache-weight must be 0 or more and below 1, not {weight}")
+
+
+def _temperature(text: str) -> str | float:
+    """Return ``fit``, or the number that the option gives."""
+    if text == FIT:
+        return FIT
+    try:
+        value = float(text)
+        check_temperature(value)
+    except ValueError:  # of which UserError is one
+        raise argparse.ArgumentTypeError(f"must be {FIT} or a positive number, not {text!r}") from None
+    return value
+
+
+def _choose_temperature(
+    run: Run, text: EncodedText, arguments: argparse.Namespace
+) -> tuple[float, dict[str, Any] | None]:
+    """Return the temperature, and where it comes from if it was fitted."""
+    if arguments.temperature != FIT:
+        return arguments.temperature, None
+    valid = text_of_run(run, "valid", arguments.data_dir, remedy="give --temperature a number")
+    with token_bar("fitting temperature", None) as bar:
+        fit = fit_temperature(
+            run.model, run.params, valid, run.vocabulary, streams=arguments.streams, progress=bar.update
+        )
+    same = valid.digest == text.digest
+    about = {"text": f"validation text of {run.config.data.corpus}", "digest": valid.digest, "is_evaluated_text": same}
+    return fit.temperature, about | fit.summary()
+
+
+def _describe(temperature: float, fitted: dict[str, Any] | None) -> str:
+    """Return a temperature and what it was fitted on, in words."""
+    if fitted is None:
+        return f"temperature {temperature:g}"
+    on = "THIS text" if fitted["is_evaluated_text"] else f"the {fitted['text']}"
+    gain = f"{fitted['perplexity_without']:.3f} to {fitted['perplexity']:.3f}"
+    return f"temperature {temperature:.4f} fitted on {on} ({fitted['tokens']:,} tokens, perplexity {gain})"
+
+
+def _evaluate(run: Run, text: EncodedText, streams: int) -> Evaluation:
+    with token_bar("evaluating", len(text)) as bar:
+        return evaluate(run.model, run.params, text, run.vocabulary, streams=streams, progress=bar.update)
 
 
 def _or(value: float | None, default: float) -> float:

@@ -20,7 +20,7 @@ from rnnlm_jax.evaluation.comparison.per_word_comparison import PerWordTable, co
 from rnnlm_jax.evaluation.comparison.same_vocabulary import require_same_vocabulary
 from rnnlm_jax.evaluation.comparison.scorer import ModelInfo, Scorer
 from rnnlm_jax.evaluation.comparison.scorer_from_path import names_from_paths, open_scorer
-from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun, open_trained_run, training_text
+from rnnlm_jax.evaluation.comparison.trained_run import TrainedRun, open_trained_run, text_of_run, training_text
 
 __all__ = [
     "DEFAULTS",
@@ -49,6 +49,7 @@ __all__ = [
     "open_scorer",
     "open_trained_run",
     "require_same_vocabulary",
+    "text_of_run",
     "training_text",
     "unigram_cache",
 ]

@@ -99,10 +99,18 @@ def open_trained_run(
 def training_text(
     run: Run, data_dir: str | None = None, data: str | None = None, *, remedy: str = MOVED
 ) -> EncodedText:
-    """Return the training text of a run, encoded by its vocabulary.
+    """Return the training text of a run, encoded by its vocabulary; arguments and errors as of ``text_of_run``."""
+    return text_of_run(run, "train", data_dir, data, remedy=remedy)
+
+
+def text_of_run(
+    run: Run, split: str, data_dir: str | None = None, data: str | None = None, *, remedy: str = MOVED
+) -> EncodedText:
+    """Return the training, validation or test text of a run, encoded by its vocabulary.
 
     Args:
         run: trained run.
+        split: "train", "valid" or "test".
         data_dir: folder of corpora, in place of the one in the run's configuration.
         data: corpus or path, in place of the one in the run's configuration.
         remedy: advice that ends the error message if the corpus is missing.
@@ -114,10 +122,10 @@ def training_text(
     config = run.config.data
     moved = dataclasses.replace(config, corpus=data or config.corpus, data_dir=data_dir or config.data_dir)
     corpus = corpus_of_run(moved, remedy)
-    text = require_in_vocabulary(run.vocabulary.encode(corpus.lines("train")), run.vocabulary, corpus.name)
+    text = require_in_vocabulary(run.vocabulary.encode(corpus.lines(split)), run.vocabulary, corpus.name)
     if run.identity is not None:
         require_same_texts(
-            {"train": text.digest}, run.identity.texts, name=corpus.name, remedy=f"restore it, or {remedy}"
+            {split: text.digest}, run.identity.texts, name=corpus.name, remedy=f"restore it, or {remedy}"
         )
     return text
 

@@ -23,6 +23,7 @@ FEW = {"num_samples": 5}
 #: Every output layer, each over another kind of cell.
 CASES = {
     "softmax": {"cell": "lstm"},
+    "mixture-of-softmaxes": {"cell": "lstm", "tie_embeddings": True, "output_options": {"components": 3}},
     "class": {"cell": "gru"},
     "maxent": {"cell": "elman-tanh", "output_options": MAXENT},
     "hierarchical": {"cell": "lstm-layer-norm"},
@@ -34,6 +35,7 @@ CASES = {
 assert CASES.keys() == OUTPUTS.keys()
 CASES = {name: {"output": name, **case} for name, case in CASES.items()} | {
     "bfloat16, tied": {"cell": "gru", "dtype": "bfloat16", "tie_embeddings": True},
+    "tied, projected": {"cell": "gru", "embedding_size": 5, "tie_embeddings": True},
     "float64": {"cell": "lstm", "dtype": "float64", "param_dtype": "float64"},
     "no cell": {"cell": "none", "output": "maxent", "output_options": MAXENT},
     "composed input": {"cell": "lstm", "input": "char-cnn", "input_options": {"filters": "3+4"}},

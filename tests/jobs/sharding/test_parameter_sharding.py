@@ -19,6 +19,7 @@ from rnnlm_jax.training.train_state import initial_train_state, state_shardings
 from tests.training.tiny import optimizer
 
 OPTIONS = {"adaptive": (("cutoffs", "24:64"),), "importance": (("num_samples", 4),), "maxent": (("table_size", 256),)}
+OPTIONS["mixture-of-softmaxes"] = (("components", 3),)
 OPTIONS |= {"nce": OPTIONS["importance"], "blackout": OPTIONS["importance"]}
 
 
@@ -51,6 +52,7 @@ def test_the_sharded_tables_of_each_output_layer():
     sampled = {"w": rows, "b": rows}
     expected = {
         "softmax": {"w": columns, "b": rows},
+        "mixture-of-softmaxes": {"w": columns, "b": rows},
         "class": {"word_w": rows, "word_b": rows},
         "maxent": {"softmax.word_w": rows, "softmax.word_b": rows, "table": rows},
         # 127 inner nodes do not divide: the matrix is sharded over its width, the bias is replicated.
