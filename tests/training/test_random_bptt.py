@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.cli.main import main
-from rnnlm_jax.config import ModelConfig, OptimizerConfig, from_json, replace, to_json
+from rnnlm_jax.config import ModelConfig, from_json, replace, to_json
 from rnnlm_jax.data import Batch, StreamBatches
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.run_folder import RunFolder, build_model
@@ -16,7 +16,7 @@ from rnnlm_jax.training.relative_length import relative_length
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.texts import batch_lengths, load_texts, random_bptt
 from rnnlm_jax.training.train import train
-from tests.training.tiny import TINY, assert_same_run, fresh_state, last_checkpoint, records, tiny_config
+from tests.training.tiny import TINY, assert_same_run, fresh_state, last_checkpoint, optimizer, records, tiny_config
 
 VOCABULARY, BPTT, LONGEST, BATCH = 11, 4, 7, 3
 WORDS = WordCounts([str(v) for v in range(VOCABULARY)], np.arange(VOCABULARY, 0, -1))
@@ -48,15 +48,14 @@ def test_padding_changes_neither_loss_nor_gradient_nor_state(cell, output, optio
         param_dtype="float64",
     )
     model = build_model(shape, VOCABULARY, words=WORDS)
-    config = OptimizerConfig("sgd", clip_norm=None)
-    exact = make_train_step(model, config, 0, carries_state=True)
-    step = make_train_step(model, config, 0, carries_state=True, random_bptt=BPTT)
-    states = [fresh_state(model, config, BATCH, seed=1) for _ in range(2)]
-    tokens = np.random.default_rng(0).integers(0, VOCABULARY, 2 * LONGEST * BATCH).astype(np.int32)
     rate = 0.25  # exact in float32, and 1.5 times it too
+    rules = [optimizer("sgd", rate * (LONGEST - 1) / BPTT), optimizer("sgd", rate)]
+    exact, step = make_train_step(model, rules[0]), make_train_step(model, rules[1], random_bptt=BPTT)
+    states = [fresh_state(model, rule, BATCH, seed=1) for rule in rules]
+    tokens = np.random.default_rng(0).integers(0, VOCABULARY, 2 * LONGEST * BATCH).astype(np.int32)
     for window in list(StreamBatches(tokens, BATCH, LONGEST - 1))[:2]:  # its state is carried to the second
-        expected, info = exact(states[0], window, jnp.asarray(rate * (LONGEST - 1) / BPTT, jnp.float32))
-        found, other = step(states[1], padded(window, LONGEST), jnp.asarray(rate, jnp.float32))
+        expected, info = exact(states[0], window)
+        found, other = step(states[1], padded(window, LONGEST))
         states = [expected, found]
         np.testing.assert_allclose(float(other.nats), float(info.nats), rtol=1e-12)
         np.testing.assert_allclose(float(other.grad_norm), float(info.grad_norm), rtol=1e-12)
