@@ -23,6 +23,12 @@ from rnnlm_jax.language_model.ngram_context import (
     context_at_each_step,
     empty_context,
 )
+from rnnlm_jax.language_model.training_layers import (
+    check_dropout,
+    has_zoneout,
+    needs_training_layers,
+    unroll_training_layers,
+)
 from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContext
 from rnnlm_jax.outputs.softmax import softmax
 from rnnlm_jax.unroll import unroll
@@ -94,8 +100,13 @@ class LanguageModel:
 
     @property
     def draws(self) -> bool:
-        """Whether training draws random numbers, for dropout or a sampled loss."""
-        return self.output.sampled or self.dropout.is_active
+        """Whether training draws random numbers, for dropout, zoneout or a sampled loss."""
+        return self.output.sampled or self.dropout.is_active or has_zoneout(self.cell)
+
+    @property
+    def trains_other_cells(self) -> bool:
+        """Whether training runs other cells than evaluation, with masks in their steps."""
+        return needs_training_layers(self.cell, self.dropout)
 
     def embed(self, params: LanguageModelParams, inputs: Int[Array, "*B"]) -> Float[Array, "*B D"]:
         """Return the vectors of the inputs.
@@ -116,6 +127,7 @@ class LanguageModel:
         self, params: LanguageModelParams, state: Tree, inputs: Int[Array, "T *B"], key: Key | None
     ) -> tuple[Tree, HiddenStates]:
         """Return the state after the inputs, and the hidden states ``[T, B, H]``; with dropout if a key is given."""
+        inputs = self.dropout.replace_words(key, inputs)
         return self.hidden_from_embedded(params, state, self.embed(params, inputs), key, inputs)
 
     def hidden_from_embedded(
@@ -133,11 +145,12 @@ class LanguageModel:
             state: state before the inputs.
             xs: vectors of the inputs.
             key: for dropout; None: no dropout.
-            inputs: token ids, for an output layer with a ``context_size``.
+            inputs: token ids after word dropout, for embedding dropout and an output layer with a ``context_size``.
 
         Raises:
-            ArgumentError: if the output layer needs ``inputs`` and they are not given.
+            ArgumentError: if ``inputs`` are needed and not given.
         """
+        xs = self.dropout.embedded(key, xs, inputs, self.vocab_size)
         if not self.output.context_size:
             return self._unroll(params, state, xs, key)
         if inputs is None:
@@ -154,15 +167,19 @@ class LanguageModel:
         """Run the cells over time; a cell without units has nothing to run."""
         if not self.cell.spec.output_size:
             return state, xs[..., :0]
-        state, hs = unroll(
-            self.cell,
-            params.cell,
-            state,
-            xs,
-            layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
-            remat_chunk=self.remat_chunk,
-            executor=self.executor,
-        )
+        cell_params = self.dropout.cell_params(key, self.cell, params.cell)
+        options = {"remat_chunk": self.remat_chunk, "executor": self.executor}
+        if key is not None and self.trains_other_cells:
+            state, hs = unroll_training_layers(self.dropout, self.cell, cell_params, state, xs, key=key, **options)
+        else:
+            state, hs = unroll(
+                self.cell,
+                cell_params,
+                state,
+                xs,
+                layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
+                **options,
+            )
         return state, self.dropout.layer_output(key, hs)
 
     def token_nll(
@@ -242,14 +259,15 @@ def language_model(
         input_layer: the input layer; None: an embedding.
         output: the output layer; None: the full softmax.
         tie_embeddings: whether the embedding is also the output matrix, transposed (Press & Wolf 2017).
-        dropout: dropout on non-recurrent connections; None: no dropout.
+        dropout: dropout rates; None: no dropout. Zoneout is a property of the cell, see ``cells.zoneout``.
         init_scale: draw every parameter, biases included, uniformly from ± this (Zaremba et al. 2014).
         remat_chunk: see ``unroll``.
         executor: see ``unroll``.
 
     Raises:
         ArgumentError: if a size is not positive, or tied embeddings differ in size from the cell's output, or the input
-            layer is not a table that an output layer could be tied to.
+            layer is not a table that an output layer could be tied to, or the cell does not have what a dropout rate
+            refers to.
     """
     check_cell("cell", cell)
     for name, part, kind in (("input_layer", input_layer, InputLayer), ("output", output, OutputLayer)):
@@ -257,6 +275,8 @@ def language_model(
             raise ArgumentError(f"`{name}` must be an {kind.__name__}, made by make or a factory, not {part!r:.60}")
     if dropout is not None and not isinstance(dropout, Dropout):
         raise ArgumentError(f"`dropout` must be a Dropout, such as Dropout(hidden=0.5), not {dropout!r:.60}")
+    if dropout is not None:
+        check_dropout(cell, dropout)
     if init_scale is not None:
         check_number("init_scale", init_scale)
     spec = cell.spec

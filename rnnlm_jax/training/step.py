@@ -52,7 +52,7 @@ class TrainStep(Protocol):
 
 def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | None:
     """Return the random key of a step, a function of seed and step; None if the step needs no random numbers."""
-    if not (model.output.sampled or any((model.dropout.input, model.dropout.hidden, model.dropout.output))):
+    if not model.draws:
         return None
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
 

@@ -218,7 +218,7 @@ def _checked_model(config: Config, texts: Texts, words: WordCounts, mesh: Mesh |
         executor = executor_on_mesh(executor, mesh)
     if config.training.log_jacobian and is_multiprocess():
         raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
-    model = build_model(config.model, texts.vocabulary.size, executor, words=words)
+    model = build_model(config.model, texts.vocabulary.size, executor, words=words, unknown_id=texts.vocabulary.unk_id)
     describe_executor(model.cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
     if config.training.tensorboard:
         require_tensorboard()
