@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
@@ -107,12 +108,11 @@ def draw_state_masks(cell: Cell, rate: float, key: Key, batch_shape: tuple[int, 
     """
     keep_rate = 1.0 - check_rate("rate", rate)
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_state(batch_shape)))
-    keys = jax.random.split(key, len(leaves))
-    masks = [
-        # Drawn in float32: the same key draws the same mask with and without JAX_ENABLE_X64.
-        jax.random.bernoulli(k, jnp.asarray(keep_rate, jnp.float32), a.shape).astype(a.dtype) / keep_rate
-        for k, a in zip(keys, leaves, strict=True)
-    ]
+    ends = np.cumsum([leaf.shape[-1] for leaf in leaves]).tolist()
+    # Drawn in float32: the same key draws the same mask with and without JAX_ENABLE_X64.
+    keep = jax.random.bernoulli(key, jnp.asarray(keep_rate, jnp.float32), (*batch_shape, ends[-1]))
+    parts = jnp.split(keep, ends[:-1], axis=-1)
+    masks = [part.astype(leaf.dtype) / keep_rate for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, masks)
 
 

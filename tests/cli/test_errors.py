@@ -92,7 +92,7 @@ def test_a_text_of_unknown_words_is_refused(trained, tmp_path, refuse, command):
         (["--zoneout", "1"], "--zoneout must be at least 0 and below 1, not 1.0"),
         (
             ["--zoneout-cell", "0.1"],
-            "--zoneout-cell needs a cell whose state has a part 'cell', and elman-tanh has none",
+            "--zoneout-cell needs a cell whose state has a part 'cell'",
         ),
         (["--cell", "mingru", "--weight-drop", "0.1"], "a mingru cell has no recurrent matrix"),
         (["--cell", "gru-reset-before", "--dropout-state", "0.1"], "a gru cell does not split"),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnlm_jax import UserError
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import ModelConfig, replace
 from rnnlm_jax.data import Batch, StreamBatches
@@ -136,7 +137,7 @@ def test_cells_without_a_closed_form_are_measured_at_a_few_tokens():
 
 def test_state_dropout_is_refused():
     model, _, _ = small_problem(dropout_state=0.1)
-    with pytest.raises(ConfigError, match="`log_jacobian` is always -inf with `dropout_state`"):
+    with pytest.raises(UserError, match="`log_jacobian` is always -inf with `dropout_state`"):
         make_jacobian_log(model, 0, carries_state=True)
 
 
