@@ -27,6 +27,7 @@ from rnnlm_jax.language_model.training_layers import (
     check_dropout,
     has_zoneout,
     needs_training_layers,
+    trained_cell,
     unroll_training_layers,
 )
 from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContext
@@ -104,9 +105,9 @@ class LanguageModel:
         return self.output.sampled or self.dropout.is_active or has_zoneout(self.cell)
 
     @property
-    def trains_other_cells(self) -> bool:
-        """Whether training runs other cells than evaluation, with masks in their steps."""
-        return needs_training_layers(self.cell, self.dropout)
+    def trained_cell(self) -> Cell:
+        """The cell by which the executor of training is chosen: with state dropout, if it has a rate."""
+        return trained_cell(self.cell, self.dropout)
 
     def embed(self, params: LanguageModelParams, inputs: Int[Array, "*B"]) -> Float[Array, "*B D"]:
         """Return the vectors of the inputs.
@@ -169,7 +170,7 @@ class LanguageModel:
             return state, xs[..., :0]
         cell_params = self.dropout.cell_params(key, self.cell, params.cell)
         options = {"remat_chunk": self.remat_chunk, "executor": self.executor}
-        if key is not None and self.trains_other_cells:
+        if key is not None and needs_training_layers(self.cell, self.dropout):
             state, hs = unroll_training_layers(self.dropout, self.cell, cell_params, state, xs, key=key, **options)
         else:
             state, hs = unroll(

@@ -7,7 +7,7 @@ import jax
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.cells.combinators import Bidirectional, Stack
+from rnnlm_jax.cells.combinators import Bidirectional, Stack, stack
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, check_state_dropout, draw_state_masks, state_dropout
 from rnnlm_jax.cells.weight_drop import recurrent_matrices
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks
@@ -59,6 +59,15 @@ def training_layer(
 def needs_training_layers(cell: Cell, dropout: Dropout) -> bool:
     """Return whether training changes the cells themselves, by state dropout or zoneout."""
     return dropout.state > 0 or has_zoneout(cell)
+
+
+def trained_cell(cell: Cell, dropout: Dropout) -> Cell:
+    """Return a cell or a stack with state dropout if it has a rate, by which the executor of training is chosen."""
+    if not dropout.state:
+        return cell
+    if isinstance(cell, Stack):
+        return stack(*(trained_cell(layer, dropout) for layer in cell.layers), residual=cell.residual)
+    return state_dropout(cell)
 
 
 def has_zoneout(cell: Cell) -> bool:

@@ -70,8 +70,8 @@ def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -
         raise ConfigError("`log_jacobian` measures the recurrent part, and this model has none: leave it out")
     if model.dropout.state:
         raise ConfigError(
-            "`log_jacobian` is always -inf with `dropout_state`, since dropped units make step Jacobians singular: "
-            "leave one of them out"
+            "`log_jacobian` cannot measure cells with `dropout_state`, which differ between sequences: leave one of "
+            "them out"
         )
 
     @jit

@@ -219,7 +219,7 @@ def _checked_model(config: Config, texts: Texts, words: WordCounts, mesh: Mesh |
     if config.training.log_jacobian and is_multiprocess():
         raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
     model = build_model(config.model, texts.vocabulary.size, executor, words=words, unknown_id=texts.vocabulary.unk_id)
-    describe_executor(model.cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
+    describe_executor(model.trained_cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
     if config.training.tensorboard:
         require_tensorboard()
     require_memory(state_bytes(model, config, mesh), "this model, without gradients and activations,")

@@ -15,6 +15,7 @@ from rnnlm_jax.language_model.loss_gradient import loss_and_gradient, training_l
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.language_model.training_layers import training_layer
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.unroll.describe import describe_executor
 from tests.training.tiny import random_params
 
 V, T, B, H = 40, 5, 3, 4
@@ -170,11 +171,12 @@ def test_masks_in_bfloat16():
     assert found[0] != found[1]
 
 
-def test_models_without_what_a_rate_refers_to_are_refused():
+def test_cells_are_described_as_trained_and_refused_without_what_a_rate_refers_to():
     with pytest.raises(UserError, match="a mingru cell has no recurrent matrix"):
         language_model(cells.stack(cells.lstm(H), cells.mingru(H)), V, dropout=Dropout(weight=0.1))
     with pytest.raises(UserError, match="a lstm-layer-norm cell does not split"):
         language_model(cells.layer_norm_lstm(H), V, dropout=Dropout(state=0.1))
+    assert describe_executor(stack_model().trained_cell, H) == "lstm+zoneout+state-dropout: structured"
     pair = language_model(cells.bidirectional(zoned(), zoned()), V)
     with pytest.raises(UserError, match="for cells in one direction of time"):
         jax.eval_shape(lambda p: pair.loss_fn(p, pair.initial_state((B,)), BATCH, KEY), random_params(pair))

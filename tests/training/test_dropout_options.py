@@ -8,7 +8,7 @@ from rnnlm_jax.language_model.dropout import Dropout
 from tests.training.tiny import TINY, no_learning_curves, text
 
 OPTIONS = [
-    *("--cell=lstm", "--cell-options=input_gate=capped"),
+    *("--cell=lstm", "--cell-options=input_gate=capped", "--dropout-locked"),
     *(f"--dropout-{name}=0.1" for name in ("word", "embedding", "state")),
     *("--weight-drop=0.1", "--zoneout=0.1", "--zoneout-cell=0.2", "--min-count=2"),
 ]
@@ -22,7 +22,7 @@ def test_the_options_are_those_of_the_trained_model(tmp_path):
     read = open_run(run)
     dropout, unknown = read.model.dropout, read.vocabulary.unk_id
     assert unknown is not None
-    assert dropout == Dropout(embedding=0.1, word=0.1, unknown_id=unknown, state=0.1, weight=0.1)
+    assert dropout == Dropout(locked=True, embedding=0.1, word=0.1, unknown_id=unknown, state=0.1, weight=0.1)
     assert read.model.cell.rates == (("cell", 0.2), ("hidden", 0.1))
     results = json.loads(RunFolder(run).results.read_text())
     assert 1 < results["test_perplexity"] < 30

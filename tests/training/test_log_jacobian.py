@@ -137,7 +137,7 @@ def test_cells_without_a_closed_form_are_measured_at_a_few_tokens():
 
 def test_state_dropout_is_refused():
     model, _, _ = small_problem(dropout_state=0.1)
-    with pytest.raises(UserError, match="`log_jacobian` is always -inf with `dropout_state`"):
+    with pytest.raises(UserError, match="`log_jacobian` cannot measure cells with `dropout_state`"):
         make_jacobian_log(model, 0, carries_state=True)
 
 
