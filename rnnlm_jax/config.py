@@ -127,13 +127,35 @@ class ModelConfig:
     output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer: samples=1024,power=1")
     embedding_size: int | None = option(None, "embedding width (D); none: the width of the cell's output")
     tie_embeddings: bool = option(False, "use the transposed embedding as output matrix; projected if widths differ")
+    dropout_word: float = option(
+        0.0, "rate of input tokens that are replaced by the unknown token in training, from 0 to below 1"
+    )
+    dropout_embedding: float = option(
+        0.0, "rate of words of the vocabulary whose embedding is zero throughout a batch, from 0 to below 1"
+    )
     dropout_input: float = option(0.0, "dropout rate on the embedding, from 0 to below 1")
     dropout_hidden: float = option(0.0, "dropout rate between layers, from 0 to below 1")
     dropout_output: float = option(0.0, "dropout rate before the output layer, from 0 to below 1")
     dropout_latent: float = option(
         0.0, "dropout rate after the projection of tied embeddings, or on the components of a mixture of softmaxes"
     )
-    dropout_locked: bool = option(False, "use the same dropout mask for all steps of a batch (variational dropout)")
+    dropout_locked: bool = option(
+        False,
+        "use the same mask of the input, hidden, output and latent dropout for all steps of a batch, one for each "
+        "sequence and layer (variational dropout)",
+    )
+    dropout_state: float = option(
+        0.0,
+        "dropout rate on the state that enters the recurrent product, with one mask per sequence and layer for all "
+        "steps of a batch, from 0 to below 1",
+    )
+    weight_drop: float = option(
+        0.0, "rate of recurrent weights that are zero throughout a batch (DropConnect), from 0 to below 1"
+    )
+    zoneout: float = option(
+        0.0, "rate of hidden units that keep their previous value, drawn at every step, from 0 to below 1"
+    )
+    zoneout_cell: float = option(0.0, "the same for the cell state of an LSTM, from 0 to below 1")
     init_scale: float | None = option(
         None, "draw all initial parameters uniformly from [-x, x]; none: each layer's own initializer"
     )

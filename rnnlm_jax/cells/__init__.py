@@ -16,6 +16,9 @@ from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
+from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
+from rnnlm_jax.cells.weight_drop import weight_drop
+from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
 
 __all__ = [
     "Bidirectional",
@@ -36,8 +39,12 @@ __all__ = [
     "PeepholeLSTMParams",
     "ProjectedLSTMParams",
     "Stack",
+    "StateDropoutParams",
+    "Zoneout",
+    "add_masks",
     "bidirectional",
     "coupled_lstm",
+    "draw_state_masks",
     "elman",
     "feed_forward",
     "gru",
@@ -51,6 +58,9 @@ __all__ = [
     "peephole_lstm",
     "projected_lstm",
     "stack",
+    "state_dropout",
+    "weight_drop",
+    "zoneout",
 ]
 
 

@@ -197,6 +197,17 @@ def check_number(name: str, value: Any) -> None:
         raise ArgumentError(f"`{name}` must be a finite number, not {value!r:.60}")
 
 
+def check_rate(name: str, value: Any) -> float:
+    """Return ``value``, a probability of dropping something.
+
+    Raises:
+        ArgumentError: if it is not a number of at least 0 and below 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        raise ArgumentError(f"`{name}` must be at least 0 and below 1, not {value!r:.60}")
+    return value
+
+
 def check_cell(name: str, value: Any) -> None:
     """Check that ``value`` is a cell.
 

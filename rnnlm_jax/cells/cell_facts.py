@@ -68,3 +68,5 @@ class CellFacts:
     """γ, the largest ``|φ'|`` of a simple recurrent network ``s_t = φ(z_t + s_{t-1} w_h)``."""
     token_flops: Callable[[Tree], float] | None = None
     """Parameters, or their shapes, to floating-point operations of one step forward; None: 2 · size of all matrices."""
+    recurrent_matrices: tuple[str, ...] | None = None
+    """Fields of the parameters with the matrices that only the recurrence reads; (): none; None: not declared."""

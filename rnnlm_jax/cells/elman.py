@@ -116,6 +116,7 @@ def elman(
             kernel=Kernel(ElmanParams, run_kernel),
             log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype)),
             largest_slope=phi.largest_slope,
+            recurrent_matrices=("w_h",),
         )
     )
 

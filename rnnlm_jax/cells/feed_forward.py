@@ -96,4 +96,4 @@ def feed_forward(
         recurrent_projection=linear_maps.no_recurrent_projection,
         update=update,
         readout=linear_maps.read_hidden,
-    ).with_facts(CellFacts(jacobian=JacobianStructure.BLOCK))
+    ).with_facts(CellFacts(jacobian=JacobianStructure.BLOCK, recurrent_matrices=()))

@@ -117,4 +117,4 @@ def gru(
         recurrent_projection=linear_maps.recurrent_projection(dtype) if after else None,
         update=update if after else None,
         whole_step=None if after else step_before,
-    ).with_facts(CellFacts(kernel=Kernel(GRUParams, run_kernel) if after else None))
+    ).with_facts(CellFacts(kernel=Kernel(GRUParams, run_kernel) if after else None, recurrent_matrices=("w_h",)))

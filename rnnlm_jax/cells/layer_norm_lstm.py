@@ -11,6 +11,7 @@ from rnnlm_jax.arrays.broadcasting import over_batch
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_size
+from rnnlm_jax.cells.cell_facts import CellFacts
 from rnnlm_jax.cells.cell_functions import Initializer
 from rnnlm_jax.cells.lstm import LSTMState, zero_state
 
@@ -98,4 +99,4 @@ def layer_norm_lstm(
         input_projection=input_projection,
         whole_step=whole_step,
         readout=linear_maps.read_hidden,
-    )
+    ).with_facts(CellFacts(recurrent_matrices=("w_h",)))

@@ -10,7 +10,7 @@ from rnnlm_jax.arrays.activations import tanh
 from rnnlm_jax.arrays.log_slopes import log_abs_tanh, log_sigmoid_slope
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
-from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_size
+from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
 from rnnlm_jax.cells.cell_facts import CellFacts, Kernel, LogDeterminant
 from rnnlm_jax.cells.cell_functions import Initializer, StateFn
 from rnnlm_jax.kernels import lstm as lstm_kernel
@@ -63,12 +63,19 @@ def log_slopes(params: Any, before: LSTMState, after: LSTMState, z: Array, r: Ar
     return log_sigmoid(f) + log_output_slopes(after, o)
 
 
+def cap_input_gate(a: Array) -> Array:
+    """Return pre-activations of gates i, f, g, o with ``min(i, -f)`` in place of i: ``σ(-f)`` is ``1 - σ(f)``."""
+    i, f, g, o = linear_maps.split_gates(a, 4)
+    return jnp.concatenate([jnp.minimum(i, -f), f, g, o], axis=-1)
+
+
 @cell_factory
 def lstm(
     hidden_size: int,
     forget_bias: float = 1.0,
     recurrent_init: str | Initializer = "orthogonal",
     *,
+    input_gate: str = "free",
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[LSTMParams, LSTMState]:
@@ -78,23 +85,29 @@ def lstm(
 
         c_t = σ(f) c_{t-1} + σ(i) tanh(g),    h_t = σ(o) tanh(c_t).
 
+    With ``input_gate="capped"``, ``min(1 - σ(f), σ(i))`` takes the place of σ(i) (Melis, Dyer & Blunsom 2018):
+    ``|c|`` never exceeds 1. It is computed as ``σ(min(-f, i))``.
+
     Args:
         hidden_size: H.
         forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.
         recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
+        input_gate: "free", or "capped" by one minus the forget gate; kernels run the free one only.
         dtype: dtype of the matrix products; ``param_dtype`` unless given.
         param_dtype: dtype of parameters and state.
 
     Raises:
-        ArgumentError: for an unknown initialiser or a size that is not positive.
+        ArgumentError: for an unknown initialiser or input gate, or a size that is not positive.
     """
     hidden_size = check_size("hidden_size", hidden_size)
+    capped = check_choice("input_gate", input_gate, ("free", "capped")) == "capped"
     biases = (0.0, forget_bias, 0.0, 0.0)
     input_projection = linear_maps.input_projection(dtype)
 
     def update(params: LSTMParams, state: LSTMState, z: Array, r: Array) -> LSTMState:
         del params
-        i, f, g, o = linear_maps.activate_gates(linear_maps.preactivation(z, r, state.cell), 4, candidate=2)
+        a = linear_maps.preactivation(z, r, state.cell)
+        i, f, g, o = linear_maps.activate_gates(cap_input_gate(a) if capped else a, 4, candidate=2)
         cell = f * state.cell + i * g
         return LSTMState(o * tanh(cell), cell)
 
@@ -107,8 +120,10 @@ def lstm(
         )
         return LSTMState(hidden, cell), LSTMState(hs, hs)  # readout reads the hidden part only
 
+    # Another kind: weights of an LSTM of other libraries do not compute the same with a capped gate.
+    kind = "lstm-capped" if capped else "lstm"
     return Cell(
-        spec=CellSpec("lstm", hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
+        spec=CellSpec(kind, hidden_size, hidden_size, dtype, param_dtype, (("forget_bias", forget_bias),)),
         init=linear_maps.initial_maps(LSTMParams, hidden_size, biases, recurrent_init, param_dtype),
         initial_state=zero_state(hidden_size, param_dtype),
         input_projection=input_projection,
@@ -118,8 +133,10 @@ def lstm(
         readout=linear_maps.read_hidden,
     ).with_facts(
         CellFacts(
-            kernel=Kernel(LSTMParams, run_kernel),
-            is_cudnn_lstm=True,
+            kernel=None if capped else Kernel(LSTMParams, run_kernel),
+            is_cudnn_lstm=not capped,
+            # Neither input gate reads c_{t-1}, so that ∂c_t/∂c_{t-1} is σ(f) for both.
             log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype)),
+            recurrent_matrices=("w_h",),
         )
     )

@@ -85,5 +85,10 @@ def mingru(
         update=update,
         readout=linear_maps.read_hidden,
     ).with_facts(
-        CellFacts(is_linear=True, jacobian=JacobianStructure.DIAGONAL, log_determinant=LogDeterminant(log_slopes))
+        CellFacts(
+            is_linear=True,
+            jacobian=JacobianStructure.DIAGONAL,
+            log_determinant=LogDeterminant(log_slopes),
+            recurrent_matrices=(),
+        )
     )

@@ -95,4 +95,9 @@ def peephole_lstm(
         update=update,
         additive=True,
         readout=linear_maps.read_hidden,
-    ).with_facts(CellFacts(log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype))))
+    ).with_facts(
+        CellFacts(
+            log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype)),
+            recurrent_matrices=("w_h",),
+        )
+    )

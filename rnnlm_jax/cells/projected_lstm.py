@@ -98,6 +98,7 @@ def projected_lstm(
         CellFacts(
             log_determinant=LogDeterminant(
                 log_slopes, projected_block, null_directions=max(0, hidden_size - output_size)
-            )
+            ),
+            recurrent_matrices=("w_h",),
         )
     )

@@ -74,8 +74,8 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
         params: its parameters.
 
     Raises:
-        WeightsError: if the example has no such model (another cell, input or output layer, residual layers, or tied
-            embeddings behind a projection), or the parameters are not those of the configuration.
+        WeightsError: if the example has no such model (another cell, input or output layer, zoneout, residual layers, or
+            tied embeddings behind a projection), or the parameters are not those of the configuration.
     """
     if not (isinstance(config, ModelConfig) and isinstance(params, LanguageModelParams)):
         given = f"a {type(config).__name__} and a {type(params).__name__}"
@@ -83,6 +83,10 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
     for what, value, only in (("input", config.input, "embedding"), ("output", config.output, "softmax")):
         if value != only:
             raise WeightsError(f"torch's word_language_model has no {what} {value!r}: only {only} can be written")
+    if config.zoneout or config.zoneout_cell:
+        raise WeightsError(
+            "torch's word_language_model has no zoneout, which also acts in evaluation: cannot be written"
+        )
     cell = cells.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
         cell = cells.stack(*[cell] * config.layers, residual=config.residual)

@@ -69,7 +69,8 @@ def loss_and_gradient(
     Returns:
         ``((loss, scored), gradient)``.
     """
-    inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
+    inputs = model.dropout.replace_words(key, jnp.asarray(batch.inputs))
+    targets = jnp.asarray(batch.targets)
     mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
     # Without a key nothing can be drawn: then a sampled layer uses its exact loss too.
     rows = None if model.output.sampled and key is None else model.output.by_row
@@ -132,9 +133,10 @@ def training_loss(
     if rows is None or (model.output.sampled and key is None):
         return model.loss_fn(params, state, batch, key)
     inputs, targets, mask = (jnp.asarray(array) for array in batch)
+    inputs = model.dropout.replace_words(key, inputs)
     gather = functools.partial(_differentiable_gather, rows)
     gathered, ids = _gather(gather, model, params, _Segment(state, inputs, targets, key))
-    after, hs = model.hidden(params, state, inputs, key)
+    after, hs = model.hidden_from_embedded(params, state, model.embed(params, inputs), key, inputs)
     value = rows.loss(gathered, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
     return value, Scored(mask.sum(dtype=jnp.int32), after)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,13 @@ from rnnlm_jax.language_model.ngram_context import (
     context_at_each_step,
     context_at_end,
     empty_context,
+)
+from rnnlm_jax.language_model.training_layers import (
+    check_dropout,
+    has_zoneout,
+    needs_training_layers,
+    trained_cell,
+    unroll_training_layers,
 )
 from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContext
 from rnnlm_jax.outputs.softmax import softmax
@@ -102,8 +109,13 @@ class LanguageModel:
 
     @property
     def draws(self) -> bool:
-        """Whether training draws random numbers, for dropout or a sampled loss."""
-        return self.output.sampled or self.dropout.is_active
+        """Whether training draws random numbers, for dropout, zoneout or a sampled loss."""
+        return self.output.sampled or self.dropout.is_active or has_zoneout(self.cell)
+
+    @property
+    def trained_cell(self) -> Cell:
+        """The cell by which the executor of training is chosen: with state dropout, if it has a rate."""
+        return trained_cell(self.cell, self.dropout)
 
     def embed(self, params: LanguageModelParams, inputs: Int[Array, "*B"]) -> Float[Array, "*B D"]:
         """Return the vectors of the inputs.
@@ -124,6 +136,7 @@ class LanguageModel:
         self, params: LanguageModelParams, state: Tree, inputs: Int[Array, "T *B"], key: Key | None
     ) -> tuple[Tree, HiddenStates]:
         """Return the state after the inputs, and the hidden states ``[T, B, H]``; with dropout if a key is given."""
+        inputs = self.dropout.replace_words(key, inputs)
         return self.hidden_from_embedded(params, state, self.embed(params, inputs), key, inputs)
 
     def hidden_from_embedded(
@@ -143,13 +156,14 @@ class LanguageModel:
             state: state before the inputs.
             xs: vectors of the inputs.
             key: for dropout; None: no dropout.
-            inputs: token ids, for an output layer with a ``context_size``.
+            inputs: token ids after word dropout, for embedding dropout and an output layer with a ``context_size``.
             mask: which steps of each sequence count; those at its end that do not are padding, and the state after the
                 last step that counts is returned. None: all steps count.
 
         Raises:
-            ArgumentError: if the output layer needs ``inputs`` and they are not given.
+            ArgumentError: if ``inputs`` are needed and not given.
         """
+        xs = self.dropout.embedded(key, xs, inputs, self.vocab_size)
         if not self.output.context_size:
             return self._unroll(params, state, xs, key, mask)
         if inputs is None:
@@ -172,16 +186,19 @@ class LanguageModel:
         """Run the cells over time; a cell without units has nothing to run."""
         if not self.cell.spec.output_size:
             return state, xs[..., :0]
-        state, hs = unroll(
-            self.cell,
-            params.cell,
-            state,
-            xs,
-            mask=mask,
-            layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
-            remat_chunk=self.remat_chunk,
-            executor=self.executor,
-        )
+        cell_params = self.dropout.cell_params(key, self.cell, params.cell)
+        options: Any = {"mask": mask, "remat_chunk": self.remat_chunk, "executor": self.executor}
+        if key is not None and needs_training_layers(self.cell, self.dropout):
+            state, hs = unroll_training_layers(self.dropout, self.cell, cell_params, state, xs, key=key, **options)
+        else:
+            state, hs = unroll(
+                self.cell,
+                cell_params,
+                state,
+                xs,
+                layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
+                **options,
+            )
         return state, self.dropout.layer_output(key, hs)
 
     def token_nll(
@@ -283,7 +300,7 @@ def language_model(
         output: the output layer; None: the full softmax.
         tie_embeddings: whether the embedding is also the output matrix, transposed (Press & Wolf 2017). Where D is not
             the cell's output size, a softmax projects hidden states to D first; its factory describes it.
-        dropout: dropout on non-recurrent connections; None: no dropout.
+        dropout: dropout rates; None: no dropout. Zoneout is a property of the cell, see ``cells.zoneout``.
         init_scale: draw every parameter, biases included, uniformly from ± this (Zaremba et al. 2014).
         remat_chunk: see ``unroll``.
         executor: see ``unroll``.
@@ -291,7 +308,7 @@ def language_model(
     Raises:
         ArgumentError: if a size is not positive, or tied embeddings differ in size from the cell's output and the
             output layer has no projection, or the input layer is not a table that an output layer could be tied to, or
-            the output layer has no latents to which dropout could be applied.
+            the model does not have what a dropout rate refers to.
     """
     check_cell("cell", cell)
     for name, part, kind in (("input_layer", input_layer, InputLayer), ("output", output, OutputLayer)):
@@ -299,6 +316,8 @@ def language_model(
             raise ArgumentError(f"`{name}` must be an {kind.__name__}, made by make or a factory, not {part!r:.60}")
     if dropout is not None and not isinstance(dropout, Dropout):
         raise ArgumentError(f"`dropout` must be a Dropout, such as Dropout(hidden=0.5), not {dropout!r:.60}")
+    if dropout is not None:
+        check_dropout(cell, dropout)
     if init_scale is not None:
         check_number("init_scale", init_scale)
     spec = cell.spec

@@ -21,6 +21,7 @@ from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_de
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.training_layers import training_layer
 from rnnlm_jax.training.step import step_key
 from rnnlm_jax.training.train_state import TrainState
 
@@ -63,10 +64,15 @@ def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -
         carries_state: whether a batch continues the one before, as for the training step.
 
     Raises:
-        ConfigError: if the model has no recurrent part.
+        ConfigError: if the model has no recurrent part, or has state dropout.
     """
     if not model.cell.spec.output_size:
         raise ConfigError("`log_jacobian` measures the recurrent part, and this model has none: leave it out")
+    if model.dropout.state:
+        raise ConfigError(
+            "`log_jacobian` cannot measure cells with `dropout_state`, which differ between sequences: leave one of "
+            "them out"
+        )
 
     @jit
     def means(
@@ -119,12 +125,14 @@ def layer_runs(
                 hs = run(layer, params[k], state[k], xs)
                 xs = hs + xs if cell.residual and k > 0 else hs
             return xs
-        xs = model.dropout.layer_input(len(runs), key, xs)
+        cell, params, xs = training_layer(model.dropout, len(runs), key, cell, params, xs)
         zs = cell.input_projection(params, xs)
         runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))
         return cell.readout(params, runs[-1].states.after)
 
-    run(model.cell, params.cell, before, model.embed(params, inputs))
+    inputs = model.dropout.replace_words(key, inputs)
+    xs = model.dropout.embedded(key, model.embed(params, inputs), inputs, model.vocab_size)
+    run(model.cell, model.dropout.cell_params(key, model.cell, params.cell), before, xs)
     return runs
 
 

@@ -31,7 +31,7 @@ def resolve_automatic(config: Config, words: WordCounts) -> Config:
             config = replace(config, **{group: {name: recorded(value)}})
     if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
-    without = replace(config, model={"output": "softmax", "output_options": ()}).model
+    without = replace(config, model={"output": "softmax", "output_options": (), "dropout_word": 0.0}).model
     hidden_size = build_model(without, words.size, words=words).cell.spec.output_size
     rows = config.data.batch_size * config.data.bptt
     options = resolve_cutoffs(config.model.output_options, words, hidden_size, rows=rows, dtype=config.model.dtype)

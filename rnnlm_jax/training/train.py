@@ -246,9 +246,9 @@ def _checked_model(
         executor = executor_on_mesh(executor, mesh)
     if config.training.log_jacobian and is_multiprocess():
         raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
-    model = build_model(config.model, texts.vocabulary.size, executor, words=words)
+    model = build_model(config.model, texts.vocabulary.size, executor, words=words, unknown_id=texts.vocabulary.unk_id)
     # Raises if the executor cannot run the cell.
-    describe_executor(model.cell, model.embedding_size, executor, masked=bool(config.data.bptt_random))
+    describe_executor(model.trained_cell, model.embedding_size, executor, masked=bool(config.data.bptt_random))
     if config.training.tensorboard:
         require_tensorboard()
     valid_period(config.training), checkpoint_period(config.training)

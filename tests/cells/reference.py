@@ -45,6 +45,18 @@ def lstm(p, x, state):
     return (h, c), h
 
 
+def lstm_capped(p, x, state):
+    """Melis, Dyer & Blunsom 2018: the input gate is at most 1 - f."""
+    h, c = state
+    input_gate = sigmoid(p["W_i"] @ x + p["U_i"] @ h + p["b_i"])
+    forget_gate = sigmoid(p["W_f"] @ x + p["U_f"] @ h + p["b_f"])
+    candidate = np.tanh(p["W_g"] @ x + p["U_g"] @ h + p["b_g"])
+    output_gate = sigmoid(p["W_o"] @ x + p["U_o"] @ h + p["b_o"])
+    c = forget_gate * c + np.minimum(1.0 - forget_gate, input_gate) * candidate
+    h = output_gate * np.tanh(c)
+    return (h, c), h
+
+
 def lstm_peephole(p, x, state):
     """Graves 2013, eqs. 7-11: input and forget gates see the old cell, the output gate the new one."""
     h, c = state
@@ -159,6 +171,9 @@ CELLS = {
     "feed-forward": (feed_forward, "0123"),
 }
 
+#: Cells made by options of a registered one, in the same form.
+VARIANTS = {"lstm-capped": (lstm_capped, "ifgo")}
+
 #: Fields of the library's params with one block a gate, and the paper's letter for a block.
 GATED = {"w_x": "W", "w_h": "U", "b": "b", "gain_x": "gx", "gain_h": "gh"}
 #: Fields with a single block.
@@ -168,7 +183,7 @@ PLAIN |= {"gain_c": "gc", "b_c": "bc", "b_n": "bh_n", "b_h": "d"}
 
 def papers_parameters(name, params):
     """The library's params as the papers' separate matrices; every field must be accounted for."""
-    gates = CELLS[name][1]
+    gates = (CELLS | VARIANTS)[name][1]
     p = {}
     for field, array in params._asdict().items():
         if array is None:
@@ -187,7 +202,7 @@ def papers_parameters(name, params):
 
 def run(name, params, state, xs):
     """A zoo member over ``xs [T, B, D]``, one sequence after the other: final state (a tuple of arrays) and outputs."""
-    step = CELLS[name][0]
+    step = (CELLS | VARIANTS)[name][0]
     p = papers_parameters(name, params)
     finals, outputs = [], []
     for b in range(xs.shape[1]):

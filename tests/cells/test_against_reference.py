@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from rnnlm_jax import cells
+from rnnlm_jax import UserError, cells
+from rnnlm_jax.interop import weights
 from tests.cells import reference
 from tests.unroll.programs import (
     CELLS,
@@ -13,6 +14,7 @@ from tests.unroll.programs import (
     everything,
     random_arrays,
     random_weights,
+    run,
     run_with_gradients,
 )
 
@@ -21,7 +23,7 @@ def test_the_reference_has_every_registered_cell():
     assert set(reference.CELLS) == set(cells.names())
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [*ZOO, *reference.VARIANTS])
 def test_outputs_and_final_state_are_those_of_the_paper(name):
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name)
@@ -65,6 +67,29 @@ def test_the_recurrent_projection_is_linear_and_the_update_elementwise(name):
             *(jax.numpy.asarray(roll(a, shift)) for a in (z, r)),
         )
         assert_close(moved, jax.tree.map(lambda a, s=shift: roll(np.asarray(a), s), untouched), 1e-14)
+
+
+def test_a_capped_input_gate_bounds_the_cell_state():
+    """From |c| at most 1, c stays there; the free gate leaves the bound at once with the same parameters."""
+    free, capped = CELLS["lstm"], CELLS["lstm-capped"]
+    params, state, xs = random_arrays(free, "lstm")
+    params = params._replace(b=params.b + 4.0)  # all gates open
+    state = state._replace(cell=np.clip(state.cell, -1, 1))
+    bounded, left = (run(cell, params, state, xs)[0] for cell in (capped, free))
+    assert np.abs(bounded.cell).max() <= 1
+    assert np.abs(left.cell).max() > 2
+
+
+def test_kernels_and_other_libraries_do_not_run_a_capped_input_gate():
+    cell = CELLS["lstm-capped"]
+    arrays = random_arrays(cell, "lstm-capped")
+    for executor in ("native", "cudnn"):
+        with pytest.raises(UserError, match="lstm-capped cell"):
+            run(cell, *arrays, executor=executor)
+    with pytest.raises(UserError, match="torch cannot express lstm-capped"):
+        weights.dump("torch", cell, arrays[0])
+    with pytest.raises(UserError, match="`input_gate` must be one of free, capped, not 'tied'"):
+        cells.lstm(5, input_gate="tied")
 
 
 def test_without_its_bias_a_cell_equals_itself_with_a_zero_bias():

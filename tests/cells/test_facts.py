@@ -17,7 +17,13 @@ from tests.unroll.programs import CELLS, ZOO, H, assert_close, example, jit, mak
 
 JACOBIAN = jit(autodiff_jacobian, static_argnums=0)
 #: Registered cells, stacks, and options that change what a cell declares.
-CASES = {**CELLS, "bigram": make("feed-forward", order=2), "positive-mingru": make("mingru", candidate="positive")}
+CASES = {
+    **CELLS,
+    "bigram": make("feed-forward", order=2),
+    "positive-mingru": make("mingru", candidate="positive"),
+    "zoned-lstm": cells.zoneout(make("lstm"), hidden=0.2, cell=0.5),
+    "zoned-mingru": cells.zoneout(make("mingru"), hidden=0.2),
+}
 
 
 def step_jacobian(name):

@@ -56,7 +56,7 @@ def assert_away_from_kinks(params, state, xs, hs):
     assert np.abs(preactivations).min() > 20 * STEP
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [*ZOO, *reference.VARIANTS])
 def test_gradients_are_central_differences_of_the_reference(name):
     cell = CELLS[name]
     arrays = random_arrays(cell, name)

@@ -104,7 +104,7 @@ def test_masks_do_not_depend_on_x64():
 
 
 @pytest.mark.parametrize("rate", [1.0, -0.1, 1.5, float("nan")])
-@pytest.mark.parametrize("place", ["input", "hidden", "output"])
+@pytest.mark.parametrize("place", ["input", "hidden", "output", "embedding", "word", "state", "weight"])
 def test_impossible_rates_are_refused_by_name(place, rate):
     with pytest.raises(UserError, match=f"dropout rate {place} must be"):
         Dropout(**{place: rate})

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from rnnlm_jax import UserError
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import ModelConfig, replace
 from rnnlm_jax.data import Batch, StreamBatches
@@ -136,9 +137,17 @@ def test_cells_without_a_closed_form_are_measured_at_a_few_tokens():
     ).all()
 
 
+def test_state_dropout_is_refused():
+    model, _, _ = small_problem(dropout_state=0.1)
+    with pytest.raises(UserError, match="`log_jacobian` cannot measure cells with `dropout_state`"):
+        make_jacobian_log(model, 0, carries_state=True)
+
+
 def test_the_layers_states_are_those_of_the_step():
     """With dropout: the final states are those of the model with the same key."""
-    model, state, batch = small_problem(cell="lstm", layers=3, residual=True, dropout_input=0.3, dropout_hidden=0.4)
+    recurrent = {"weight_drop": 0.3, "zoneout": 0.2, "zoneout_cell": 0.2, "dropout_embedding": 0.2}
+    inputs = {"dropout_input": 0.3, "dropout_hidden": 0.4}
+    model, state, batch = small_problem(cell="lstm", layers=3, residual=True, **inputs, **recurrent)
     step, before = jnp.asarray(7, jnp.int32), state.model_state
 
     @jax.jit

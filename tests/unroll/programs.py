@@ -20,6 +20,8 @@ def make(name, **options):
         return cells.stack(cells.lstm(H, **options), cells.gru(H - 1, **options))
     if name == "residual-stack":
         return cells.stack(*(make(part, **options) for part in ("elman-tanh", "lstm", "gru")), residual=True)
+    if name == "lstm-capped":
+        return cells.lstm(H, input_gate="capped", **options)
     if name == "lstm-projected":
         options = {"projection_size": 2, **options}
     return cells.make(name, H, **options)
@@ -27,7 +29,7 @@ def make(name, **options):
 
 ZOO = cells.names()
 NAMES = (*ZOO, "stack", "residual-stack")
-CELLS = {name: make(name) for name in NAMES}
+CELLS = {name: make(name) for name in (*NAMES, "lstm-capped")}
 
 
 def seed_of(name):

@@ -257,4 +257,6 @@ def _in_dtype(run: Run, dtype: np.dtype) -> tuple[LanguageModel, LanguageModelPa
     values are lost to rounding, and no later computation can restore them.
     """
     config = dataclasses.replace(run.config.model, dtype=dtype.name, param_dtype=dtype.name)
-    return build_model(config, run.vocabulary.size, words=run.words), as_type(run.params, dtype)
+    return build_model(config, run.vocabulary.size, words=run.words, unknown_id=run.vocabulary.unk_id), as_type(
+        run.params, dtype
+    )

@@ -105,7 +105,7 @@ def run_of(arrays: dict[str, np.ndarray], texts: dict[str, str], name: str) -> R
         raise error if isinstance(error, UserError) else _damaged(name, f"its header: {error}") from error
     counts = texts.get("counts")
     words = None if counts is None else WordCounts.from_json(counts, vocabulary.tokens, f"the word counts in {name}")
-    model = build_model(config.model, vocabulary.size, words=words)
+    model = build_model(config.model, vocabulary.size, words=words, unknown_id=vocabulary.unk_id)
     params = params_from_arrays(model, arrays, name)
     for leaf, found in digests(arrays).items():
         if written.get(leaf) != found:

@@ -99,11 +99,11 @@ def _tpu_model(config: Config, words: WordCounts) -> LanguageModel:
         raise ConfigError(
             "the cut-offs of an adaptive softmax are measured on the device: give `output_options` cutoffs=…"
         )
-    model = build_model(config.model, words.size, "scan", words=words)
+    model = build_model(config.model, words.size, "scan", words=words, unknown_id=0)  # any word: nothing is run
     executor = None if config.model.executor == "auto" else config.model.executor
-    chosen = describe_executor(model.cell, model.embedding_size, executor, platform="tpu")
+    chosen = describe_executor(model.trained_cell, model.embedding_size, executor, platform="tpu")
     executor = chosen.split(", ")[0].rpartition(": ")[2]  # all layers of a configuration are equal
-    return build_model(config.model, words.size, executor, words=words)
+    return build_model(config.model, words.size, executor, words=words, unknown_id=0)
 
 
 def _compiled(lowered: Any, topology: Topology) -> tuple[CompiledMemory, dict[str, int] | None]:

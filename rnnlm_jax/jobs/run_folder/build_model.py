@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rnnlm_jax import cells, inputs, outputs
 from rnnlm_jax.array_types import Array, Key
+from rnnlm_jax.cells.cell import check_rate
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.language_model.dropout import Dropout
@@ -15,10 +16,17 @@ from rnnlm_jax.outputs.word_counts import WordCounts
 
 #: In place of a cell's name: a model without a recurrent part, whose output layer reads the last words itself.
 NO_CELL = "none"
+#: Options that act on vectors of words, units or recurrent weights.
+_OF_UNITS = ("dropout_embedding", "dropout_state", "weight_drop", "zoneout", "zoneout_cell")
 
 
 def build_model(
-    config: ModelConfig, vocab_size: int, executor: str | None = None, *, words: WordCounts | None = None
+    config: ModelConfig,
+    vocab_size: int,
+    executor: str | None = None,
+    *,
+    words: WordCounts | None = None,
+    unknown_id: int | None = None,
 ) -> LanguageModel:
     """Build the language model of a configuration.
 
@@ -27,6 +35,7 @@ def build_model(
         vocab_size: V.
         executor: the executor of the cells; None for the fastest.
         words: the vocabulary's words with their counts, for the input and output layers that need them.
+        unknown_id: id of the vocabulary's unknown token, for word dropout; None if it has none.
 
     Raises:
         ConfigError: if a cell, input or output layer is unknown, or float64 is asked for without JAX_ENABLE_X64.
@@ -44,6 +53,7 @@ def build_model(
         input_layer = inputs.no_input(param_dtype=config.param_dtype)
     else:
         cell = cells.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
+        cell = _with_zoneout(config, cell)
         cell = cell if config.layers == 1 else cells.stack(*[cell] * config.layers, residual=config.residual)
         input_layer = inputs.make(config.input, words and words.tokens, **types, **dict(config.input_options))
     model = language_model(
@@ -53,13 +63,7 @@ def build_model(
         input_layer=input_layer,
         output=output,
         tie_embeddings=config.tie_embeddings,
-        dropout=Dropout(
-            config.dropout_input,
-            config.dropout_hidden,
-            config.dropout_output,
-            config.dropout_locked,
-            latent=config.dropout_latent,
-        ),
+        dropout=_dropout(config, unknown_id),
         init_scale=config.init_scale,
         remat_chunk=config.remat_chunk,
         executor=executor,
@@ -68,11 +72,42 @@ def build_model(
     return model
 
 
+def _dropout(config: ModelConfig, unknown_id: int | None) -> Dropout:
+    """Return the dropout rates of a configuration."""
+    if config.dropout_word and unknown_id is None:
+        raise ConfigError("`dropout_word` needs an unknown token, and this vocabulary has none: leave it out")
+    return Dropout(
+        config.dropout_input,
+        config.dropout_hidden,
+        config.dropout_output,
+        config.dropout_locked,
+        latent=config.dropout_latent,
+        embedding=config.dropout_embedding,
+        word=config.dropout_word,
+        unknown_id=unknown_id if config.dropout_word else None,
+        state=config.dropout_state,
+        weight=config.weight_drop,
+    )
+
+
+def _with_zoneout(config: ModelConfig, cell: cells.Cell) -> cells.Cell:
+    """Return a cell with the zoneout of a configuration."""
+    rates = {"hidden": ("zoneout", config.zoneout), "cell": ("zoneout_cell", config.zoneout_cell)}
+    for part, (name, rate) in rates.items():
+        check_rate(name, rate)
+        if rate and not hasattr(jax.eval_shape(lambda: cell.initial_state(())), part):
+            raise ConfigError(
+                f"`{name}` needs a cell whose state has a part {part!r}, which {config.cell} does not have"
+            )
+    zoned = {part: rate for part, (_, rate) in rates.items() if rate}
+    return cells.zoneout(cell, **zoned) if zoned else cell
+
+
 def _no_cell(config: ModelConfig, output: outputs.OutputLayer) -> cells.Cell:
     """Return the cell of a model without a recurrent part, after checking that no option needs one."""
     if not output.context_size:
         raise ConfigError(f"`cell` {NO_CELL} predicts from n-gram features alone: use `output` maxent with it")
-    for name in ("cell_options", "input_options", "tie_embeddings", "residual"):
+    for name in ("cell_options", "input_options", "tie_embeddings", "residual", *_OF_UNITS):
         if getattr(config, name):
             raise ConfigError(f"`cell` {NO_CELL} has no units and no input: leave `{name}` out")
     if config.layers != 1 or config.input != "embedding":

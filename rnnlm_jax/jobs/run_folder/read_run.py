@@ -54,7 +54,7 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None, *, 
     config, identity = read_config_and_identity(folder)
     vocabulary = read_vocabulary(folder, identity)
     words = read_words(folder, identity, vocabulary)
-    model = build_model(config.model, vocabulary.size, words=words)
+    model = build_model(config.model, vocabulary.size, words=words, unknown_id=vocabulary.unk_id)
     if which == "init":
         return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words, identity)
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
