@@ -164,6 +164,14 @@ class OptimizerConfig:
         "divide the summed negative log-likelihood of a batch by its number of tokens, or of sequences",
         choices=("token", "sequence"),
     )
+    label_smoothing: float = option(
+        0.0, "probability that the targets of training give to the uniform distribution, from 0 to below 1"
+    )
+    regularize: tuple[tuple[str, Any], ...] = option(
+        (),
+        "terms to add to the loss of training, with their weights: activation=2,temporal_activation=1, omega=2, "
+        "flossing=1,flossing_exponents=4",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,29 @@
 """The training loss and its gradient, which is row-sparse for large tables of which a batch reads few rows."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import dense_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
+from rnnlm_jax.jacobians.observed_unroll import StatesOverTime, zero_shifts
+from rnnlm_jax.language_model.label_smoothing import smoothing_nats
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 from rnnlm_jax.language_model.ngram_context import context_at_each_step
 from rnnlm_jax.outputs.output_layer import GatherFn, LossByRow, WithContext
+from rnnlm_jax.regularizers import (
+    Reads,
+    Regularizer,
+    Window,
+    cotangent_penalties,
+    observed_layers,
+    penalties,
+    reads,
+)
 
 #: A table with at least this many rows per token of a batch is updated by row: for a smaller one, finding the tokens
 #: that occur twice costs more than a pass over all rows.
@@ -45,26 +56,38 @@ def loss_and_gradient(
     by_row: bool = False,
     parts: int = 1,
     anchor: AnchorFn = unanchored,
+    regularizers: Sequence[Regularizer] = (),
+    label_smoothing: float = 0.0,
+    step: Int[Array, ""] | None = None,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
-    """Return the training loss divided by ``normaliser``, and its gradient, formed together with it.
+    """Return the training loss divided by ``normaliser``, and the gradient of it and its penalties together.
 
     The loss is that of ``loss_fn``; for a ``sampled`` output layer it is a sampled surrogate, whose value is not a
-    log-likelihood.
+    log-likelihood. Penalties are not a part of it: ``scored.penalties`` has each of them, as it is added to the loss
+    divided by ``normaliser``. The penalties of batches that are parts of one, with the normaliser of the whole, add up
+    to those of the whole, as their losses do.
 
     Args:
         model: the model.
         params: parameters.
         state: state before the batch.
         batch: inputs, targets and mask, ``[T, B]``.
-        key: for dropout and the draws of a sampled output layer; None: no dropout, and the exact loss.
+        key: for dropout, the draws of a sampled output layer and of regularisers; None: no dropout, and the exact loss.
         normaliser: the divisor.
         by_row: whether a leaf of the gradient may be a ``RowGradient`` (of a large table of which few rows were read);
             otherwise every leaf is an array like the parameter.
         parts: number of batches, one per device, of which this is one; "few" refers to all of them.
         anchor: applied to inputs and outputs of the cells.
+        regularizers: terms to add to the loss.
+        label_smoothing: ε, the probability that targets give to the uniform distribution, see ``smoothing_nats``.
+        step: number of the training step, for regularisers that depend on it.
 
     Returns:
         ``((loss, scored), gradient)``.
+
+    Raises:
+        ArgumentError: if labels are smoothed for an output layer that cannot do it, or a regulariser needs a key or a
+            step that is not given.
     """
     inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
     mask: Bool[Array, "T B"] = jnp.asarray(batch.mask)
@@ -72,21 +95,39 @@ def loss_and_gradient(
     rows = None if model.output.sampled and key is None else model.output.by_row
     segment = _Segment(state, inputs, targets, key)
     gathered, ids = (None, None) if rows is None else _gather(rows.gather, model, params, segment)
+    most = reads(regularizers)
 
-    def loss(params: LanguageModelParams, xs: Array, gathered: Tree) -> tuple[Array, Scored]:
-        after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs)
-        hs = jax.tree.map(anchor, hs)
+    def loss(
+        params: LanguageModelParams, xs: Array, gathered: Tree, shifts: tuple[Array, ...] | None
+    ) -> tuple[Array, _Found]:
+        run = model.run(params, state, anchor(xs), key, inputs, observe=most > Reads.OUTPUTS, shifts=shifts)
+        hs = jax.tree.map(anchor, run.hs)
         # Dividing the weights is cheaper than dividing the gradient of a large matrix.
         weights = mask.astype(xs.dtype) / jnp.asarray(normaliser, xs.dtype)
         if rows is None:
             value = model.output.total_nats(model.output_params(params), hs, targets, weights)
         else:
             value = rows.loss(gathered, ids, hs, targets, weights)
-        return value, Scored(mask.sum(dtype=jnp.int32), after)
+        layers = observed_layers(model.cell, params.cell, run.states) if run.states else ()
+        dropped = hs.values if model.output.context_size else hs
+        added = penalties(regularizers, Window(weights, run.raw, dropped, layers, key, step))
+        if label_smoothing:
+            excess = smoothing_nats(model.output, model.output_params(params), hs, targets, weights)
+            added |= {"label_smoothing": label_smoothing * excess}
+        scored = Scored(mask.sum(dtype=jnp.int32), run.state, added)
+        return sum(added.values(), value), _Found(value, scored, weights, run.states)
 
     xs, embedding_vjp = _embedded(model, params, inputs)
-    value_and_grad = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
-    result, (gradient, of_xs, of_gathered) = value_and_grad(params, xs, gathered)
+    shifts = zero_shifts(model.cell, xs) if most is Reads.COTANGENTS else None
+    value_and_grad = jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True)
+    (_, found), (gradient, of_xs, of_gathered, of_shifts) = value_and_grad(params, xs, gathered, shifts)
+    scored = found.scored
+    if most is Reads.COTANGENTS:
+        values, of_cells = cotangent_penalties(
+            regularizers, model.cell, params.cell, states=found.states, shift_gradients=of_shifts, weights=found.weights
+        )
+        scored = scored._replace(penalties=scored.penalties | values)
+        gradient = gradient._replace(cell=jax.tree.map(jnp.add, gradient.cell, of_cells))
     if embedding_vjp is not None:
         of_embedding = embedding_vjp(of_xs)
     elif by_row and not model.tie_embeddings and ROWS_PER_TOKEN * inputs.size * parts <= model.vocab_size:
@@ -97,7 +138,7 @@ def loss_and_gradient(
     if rows is not None:
         of_output = rows.scatter(of_gathered, ids)
         gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
-    return result, gradient
+    return (found.loss, scored), gradient
 
 
 def training_loss(
@@ -118,6 +159,16 @@ def training_loss(
     after, hs = model.hidden(params, state, inputs, key)
     value = rows.loss(gathered, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
     return value, Scored(mask.sum(dtype=jnp.int32), after)
+
+
+class _Found(NamedTuple):
+    """What is found on the way to the value that is differentiated."""
+
+    loss: Float[Array, ""]
+    """The loss without penalties."""
+    scored: Scored
+    weights: Float[Array, "T B"]
+    states: tuple[StatesOverTime, ...]
 
 
 class _Segment(NamedTuple):

@@ -1,6 +1,7 @@
 """A recurrent language model as pure functions: input layer, cells, output layer."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.inputs.embedding import embedding
 from rnnlm_jax.inputs.input_layer import InputLayer
+from rnnlm_jax.jacobians.observed_unroll import StatesOverTime, observed_unroll
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.ngram_context import (
     StateWithContext,
@@ -43,10 +45,25 @@ class LanguageModelParams(NamedTuple):
 
 @serialized
 class Scored(NamedTuple):
-    """The number of tokens that a loss was summed over, and the state after them."""
+    """The number of tokens that a loss was summed over, the state after them, and terms added to the loss."""
 
     tokens: Int[Array, ""]
     state: Tree
+    penalties: dict[str, Float[Array, ""]] = {}
+    """Values of regularisers and label smoothing by name, which the loss itself does not contain."""
+
+
+class Run(NamedTuple):
+    """A model's cells after some inputs."""
+
+    state: Tree
+    """State after the inputs."""
+    hs: HiddenStates
+    """Outputs of the highest layer after dropout, as the output layer reads them."""
+    raw: Float[Array, "T *B H"]
+    """The same before dropout."""
+    states: tuple[StatesOverTime, ...]
+    """States of every single cell, the lowest layer first; empty unless they are observed."""
 
 
 @dataclass(frozen=True)
@@ -138,32 +155,68 @@ class LanguageModel:
         Raises:
             ArgumentError: if the output layer needs ``inputs`` and they are not given.
         """
+        run = self.run(params, state, xs, key, inputs)
+        return run.state, run.hs
+
+    def run(
+        self,
+        params: LanguageModelParams,
+        state: Tree,
+        xs: Float[Array, "T *B D"],
+        key: Key | None,
+        inputs: Int[Array, "T *B"] | None = None,
+        *,
+        observe: bool = False,
+        shifts: tuple[Array, ...] | None = None,
+    ) -> "Run":
+        """Return ``hidden_from_embedded``, and what the cells went through.
+
+        Args:
+            params: parameters.
+            state: state before the inputs.
+            xs: vectors of the inputs.
+            key: for dropout; None: no dropout.
+            inputs: token ids, for an output layer with a ``context_size``.
+            observe: whether to return the states inside the cells, see ``observed_unroll``.
+            shifts: added to the states if they are observed.
+
+        Raises:
+            ArgumentError: as ``hidden_from_embedded``.
+        """
+        run_cells = functools.partial(self._run_cells, params, xs=xs, key=key, observe=observe, shifts=shifts)
         if not self.output.context_size:
-            return self._unroll(params, state, xs, key)
+            after, raw, states = run_cells(state)
+            return Run(after, self.dropout.layer_output(key, raw), raw, states)
         if inputs is None:
             raise ArgumentError(
                 f"output {self.output.kind!r} reads words as well as vectors: this needs another output"
             )
-        after, hs = self._unroll(params, state.cell, xs, key)
+        after, raw, states = run_cells(state.cell)
         words = context_at_each_step(state.words, as_whole_numbers("tokens", inputs))
-        return StateWithContext(after, words[-1]), WithContext(hs, words)
+        dropped = WithContext(self.dropout.layer_output(key, raw), words)
+        return Run(StateWithContext(after, words[-1]), dropped, raw, states)
 
-    def _unroll(
-        self, params: LanguageModelParams, state: Tree, xs: Float[Array, "T *B D"], key: Key | None
-    ) -> tuple[Tree, Float[Array, "T *B H"]]:
+    def _run_cells(
+        self,
+        params: LanguageModelParams,
+        state: Tree,
+        *,
+        xs: Float[Array, "T *B D"],
+        key: Key | None,
+        observe: bool,
+        shifts: tuple[Array, ...] | None,
+    ) -> tuple[Tree, Float[Array, "T *B H"], tuple[StatesOverTime, ...]]:
         """Run the cells over time; a cell without units has nothing to run."""
         if not self.cell.spec.output_size:
-            return state, xs[..., :0]
-        state, hs = unroll(
-            self.cell,
-            params.cell,
-            state,
-            xs,
-            layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
-            remat_chunk=self.remat_chunk,
-            executor=self.executor,
-        )
-        return state, self.dropout.layer_output(key, hs)
+            return state, xs[..., :0], ()
+        options = {
+            "layer_input": lambda layer, xs: self.dropout.layer_input(layer, key, xs),
+            "remat_chunk": self.remat_chunk,
+            "executor": self.executor,
+        }
+        if observe:
+            return observed_unroll(self.cell, params.cell, state, xs, shifts=shifts, **options)
+        return *unroll(self.cell, params.cell, state, xs, **options), ()
 
     def token_nll(
         self,
