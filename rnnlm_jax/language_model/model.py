@@ -192,9 +192,9 @@ class LanguageModel:
                 f"output {self.output.kind!r} reads words as well as vectors: this needs another output"
             )
         after, raw, states = run_cells(state.cell)
+        dropped = self.dropout.layer_output(key, raw)
         words = context_at_each_step(state.words, as_whole_numbers("tokens", inputs))
-        dropped = WithContext(self.dropout.layer_output(key, raw), words)
-        return Run(StateWithContext(after, words[-1]), dropped, raw, states)
+        return Run(StateWithContext(after, words[-1]), WithContext(dropped, words), raw, states)
 
     def _run_cells(
         self,
