@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import dense_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
-from rnnlm_jax.jacobians.observed_unroll import StatesOverTime, zero_shifts
 from rnnlm_jax.language_model.label_smoothing import smoothing_nats
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 from rnnlm_jax.language_model.ngram_context import context_at_each_step
@@ -24,6 +23,7 @@ from rnnlm_jax.regularizers import (
     penalties,
     reads,
 )
+from rnnlm_jax.unroll.observed_unroll import StatesOverTime, zero_shifts
 
 #: A table with at least this many rows per token of a batch is updated by row: for a smaller one, finding the tokens
 #: that occur twice costs more than a pass over all rows.

@@ -17,7 +17,6 @@ from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.inputs.embedding import embedding
 from rnnlm_jax.inputs.input_layer import InputLayer
-from rnnlm_jax.jacobians.observed_unroll import StatesOverTime, observed_unroll
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.ngram_context import (
     StateWithContext,
@@ -28,6 +27,7 @@ from rnnlm_jax.language_model.ngram_context import (
 from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContext
 from rnnlm_jax.outputs.softmax import softmax
 from rnnlm_jax.unroll import unroll
+from rnnlm_jax.unroll.observed_unroll import StatesOverTime, observed_unroll
 
 Fact = TypeVar("Fact")
 

@@ -4,15 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float
-from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.cell import Cell, state_size
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.gradient_flossing import flossing_of_sequences
-from rnnlm_jax.jacobians.observed_unroll import single_cells
-from rnnlm_jax.jacobians.pascanu_regularizer import omega_of_steps
-from rnnlm_jax.jacobians.state_vector import state_size
-from rnnlm_jax.jacobians.tangent_frames import random_frame
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.regularizers.regularizer import Reads, Regularizer, Window, check_weight
+from rnnlm_jax.unroll.observed_unroll import single_cells
 
 #: Folded into the key of a step for the frames of flossing; dropout and output layers fold other numbers into it.
 FRAMES = 2**32 - 3
@@ -42,6 +38,8 @@ def omega(weight: float, squared_norms: bool = False) -> Regularizer:
         raise ArgumentError(f"`regularize` omega_squared_norms must be true or false, not {squared_norms!r}")
 
     def term(window: Window) -> Float[Array, ""]:
+        from rnnlm_jax.jacobians.pascanu_regularizer import omega_of_steps  # only where it is used: slow to import
+
         total = jnp.zeros((), window.weights.dtype)
         for cell, params, states, deltas in window.layers:
             terms = omega_of_steps(
@@ -78,6 +76,9 @@ def flossing(weight: float, exponents: int = 1, every: int = 1) -> Regularizer:
             raise ArgumentError(f"`regularize` flossing_{name} must be a positive whole number, not {value!r}")
 
     def of_window(window: Window) -> Float[Array, ""]:
+        from rnnlm_jax.jacobians.gradient_flossing import flossing_of_sequences  # only where used: slow to import
+        from rnnlm_jax.jacobians.tangent_frames import random_frame
+
         weights, mask = window.weights, window.weights > 0
         assert window.key is not None
         key = jax.random.fold_in(window.key, FRAMES)

@@ -19,8 +19,8 @@ from jax.lax import stop_gradient
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.observed_unroll import StatesOverTime, as_state, of_single_cells, single_cells
 from rnnlm_jax.registry.cached_factory import FactoryMade
+from rnnlm_jax.unroll.observed_unroll import StatesOverTime, as_state, of_single_cells, single_cells
 
 
 class Reads(enum.IntEnum):

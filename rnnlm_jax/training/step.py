@@ -15,6 +15,7 @@ from rnnlm_jax.jobs.sharding.data_parallel import sharded_loss_and_gradient
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
 from rnnlm_jax.training.train_state import TrainState, state_shardings
 from rnnlm_jax.training.update_rules import update_rule
@@ -32,6 +33,8 @@ class StepInfo(NamedTuple):
     """Steps skipped so far because loss or gradient was not finite."""
     skipped_in_row: Int[Array, ""]
     """Consecutive steps skipped up to this one; 0 if this one was not."""
+    penalties: dict[str, Float[Array, ""]] = {}
+    """Terms added to the loss divided by its normaliser, by name; ``nats`` does not contain them."""
 
 
 class TrainStep(Protocol):
@@ -50,9 +53,16 @@ class TrainStep(Protocol):
         ...
 
 
-def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | None:
-    """Return the random key of a step, a function of seed and step; None if the step needs no random numbers."""
-    if not (model.output.sampled or any((model.dropout.input, model.dropout.hidden, model.dropout.output))):
+def step_key(model: LanguageModel, seed: int, step: Int[Array, ""], *, draws: bool = False) -> Key | None:
+    """Return the random key of a step, a function of seed and step; None if the step needs no random numbers.
+
+    Args:
+        model: the model.
+        seed: the seed of the run.
+        step: number of the step.
+        draws: whether something else than the model draws random numbers.
+    """
+    if not (model.draws or draws):
         return None
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
 
@@ -76,15 +86,26 @@ def make_train_step(
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
     """
     differentiate = loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
+    regularizers = regularizers_for(model.cell, config.regularize)
+    draws = any(each.needs_key for each in regularizers)
 
     def train_step(state: TrainState, batch: Batch, learning_rate: Array) -> tuple[TrainState, StepInfo]:
         batch_size = batch.inputs.shape[1]
         before = state.model_state if carries_state else model.initial_state((batch_size,))
-        key = step_key(model, seed, state.step)
+        key = step_key(model, seed, state.step, draws=draws)
         over = batch_size if config.loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         by_row = update_rule(config).keeps_rest  # momentum, Adam and AdamW change every row
         (mean, scored), gradient = differentiate(
-            model, state.params, before, batch, key, normaliser=over, by_row=by_row
+            model,
+            state.params,
+            before,
+            batch,
+            key,
+            normaliser=over,
+            by_row=by_row,
+            regularizers=regularizers,
+            label_smoothing=config.label_smoothing,
+            step=state.step,
         )
         nats = mean * jnp.asarray(over, mean.dtype)
         norm = global_norm(gradient)
@@ -101,7 +122,7 @@ def make_train_step(
         after = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), scored.state, before)
         skip = jnp.logical_not(is_finite).astype(jnp.int32)
         skipped, in_row = state.skipped + skip, (state.skipped_in_row + skip) * skip
-        info = StepInfo(nats, scored.tokens, norm, skipped, in_row)
+        info = StepInfo(nats, scored.tokens, norm, skipped, in_row, scored.penalties)
         return TrainState(params, opt_state, after, state.step + 1, skipped, in_row), info
 
     if mesh is None:

@@ -39,8 +39,10 @@ from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.sharding.mesh import check_divides, executor_on_mesh, mesh_for
 from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.language_model.flops import training_flops
+from rnnlm_jax.language_model.label_smoothing import check_label_smoothing
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.interval_metrics import Capacity
@@ -219,6 +221,8 @@ def _checked_model(config: Config, texts: Texts, words: WordCounts, mesh: Mesh |
     if config.training.log_jacobian and is_multiprocess():
         raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
     model = build_model(config.model, texts.vocabulary.size, executor, words=words)
+    regularizers_for(model.cell, config.optimizer.regularize)  # raises if one is impossible
+    check_label_smoothing(model.output, config.optimizer.label_smoothing)
     describe_executor(model.cell, model.embedding_size, executor)  # raises if the executor cannot run the cell
     if config.training.tensorboard:
         require_tensorboard()

@@ -12,12 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
-from rnnlm_jax.cells.cell import Cell, cell_factory
+from rnnlm_jax.cells.cell import Cell, cell_factory, state_size
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.state_vector import state_size
-from rnnlm_jax.unroll import EXECUTORS, unroll
-from rnnlm_jax.unroll.executors import runs_everything
+from rnnlm_jax.unroll.executors import EXECUTORS, runs_everything
+from rnnlm_jax.unroll.unroll import unroll
 
 
 class StatesOverTime(NamedTuple):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
-from rnnlm_jax.jacobians.observed_unroll import as_state, observed_unroll, single_cells, zero_shifts
 from rnnlm_jax.jacobians.state_cotangents import state_cotangents
 from rnnlm_jax.unroll import unroll
+from rnnlm_jax.unroll.observed_unroll import as_state, observed_unroll, single_cells, zero_shifts
 
 T, B, D, H = 4, 2, 3, 3
 WIDE = {"param_dtype": "float64"}
