@@ -2,6 +2,7 @@
 
 from rnnlm_jax.regularizers.activation import activation, temporal_activation
 from rnnlm_jax.regularizers.recurrence import flossing, omega
+from rnnlm_jax.regularizers.regularized_gradient import regularized_value_and_grad
 from rnnlm_jax.regularizers.regularizer import (
     Layer,
     Reads,
@@ -28,6 +29,7 @@ __all__ = [
     "omega",
     "penalties",
     "reads",
+    "regularized_value_and_grad",
     "regularizers_for",
     "temporal_activation",
 ]

@@ -133,7 +133,7 @@ def cotangent_penalties(
     params: Tree,
     *,
     states: tuple[StatesOverTime, ...],
-    shift_gradients: Sequence[Float[Array, "T B n"]],
+    shift_gradients: Sequence[Float[Array, "T B _"]],
     weights: Float[Array, "T B"],
 ) -> tuple[dict[str, Float[Array, ""]], Tree]:
     """Return the values of the regularisers that read ``Reads.COTANGENTS``, and the gradient of their sum.
@@ -164,7 +164,7 @@ def observed_layers(
     cell: Cell,
     params: Tree,
     states: tuple[StatesOverTime, ...],
-    shift_gradients: Sequence[Float[Array, "T B n"]] | None = None,
+    shift_gradients: Sequence[Float[Array, "T B _"]] | None = None,
 ) -> tuple[Layer, ...]:
     """Return the ``layers`` of a window from what ``observed_unroll`` returned."""
     cells = single_cells(cell)

@@ -34,7 +34,7 @@ def observed_unroll(
     state: Tree,
     xs: Float[Array, "T *B D"],
     *,
-    shifts: Sequence[Float[Array, "T *B n"]] | None = None,
+    shifts: Sequence[Float[Array, "T *B _"]] | None = None,
     layer_input: Callable[[Any, Array], Array] | None = None,
     remat_chunk: int | str | None = None,
     executor: str | None = None,
@@ -87,7 +87,7 @@ def observed_unroll(
     return final, hs, tuple(observed)
 
 
-def zero_shifts(cell: Cell, xs: Float[Array, "T *B D"]) -> tuple[Float[Array, "T *B n"], ...]:
+def zero_shifts(cell: Cell, xs: Float[Array, "T *B D"]) -> tuple[Float[Array, "T *B _"], ...]:
     """Return the ``shifts`` of ``observed_unroll`` that change nothing, for inputs ``xs``."""
     return tuple(zero_shift(each, xs) for each in single_cells(cell))
 
