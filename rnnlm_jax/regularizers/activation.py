@@ -3,11 +3,10 @@
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float
-from rnnlm_jax.registry.cached_factory import cached_factory
-from rnnlm_jax.regularizers.regularizer import Regularizer, Window, check_weight
+from rnnlm_jax.regularizers.regularizer import Regularizer, Window, regularizer_factory
 
 
-@cached_factory
+@regularizer_factory
 def activation(weight: float) -> Regularizer:
     """Activation regularisation (Merity, McCann & Socher 2017; Merity, Keskar & Socher 2018, section 4.6).
 
@@ -22,7 +21,6 @@ def activation(weight: float) -> Regularizer:
     Raises:
         ArgumentError: if α is not positive.
     """
-    check_weight("activation", weight)
 
     def term(window: Window) -> Float[Array, ""]:
         assert window.dropped is not None
@@ -31,7 +29,7 @@ def activation(weight: float) -> Regularizer:
     return Regularizer("activation", weight, term)
 
 
-@cached_factory
+@regularizer_factory
 def temporal_activation(weight: float) -> Regularizer:
     """Temporal activation regularisation (Merity, McCann & Socher 2017; Merity, Keskar & Socher 2018, section 4.6).
 
@@ -47,7 +45,6 @@ def temporal_activation(weight: float) -> Regularizer:
     Raises:
         ArgumentError: if β is not positive.
     """
-    check_weight("temporal_activation", weight)
 
     def term(window: Window) -> Float[Array, ""]:
         assert window.hs is not None

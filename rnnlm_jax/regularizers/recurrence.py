@@ -6,15 +6,14 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.cells.cell import Cell, state_size
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.registry.cached_factory import cached_factory
-from rnnlm_jax.regularizers.regularizer import Reads, Regularizer, Window, check_weight
+from rnnlm_jax.regularizers.regularizer import Reads, Regularizer, Window, regularizer_factory
 from rnnlm_jax.unroll.observed_unroll import single_cells
 
 #: Folded into the key of a step for the frames of flossing; dropout and output layers fold other numbers into it.
 FRAMES = 2**32 - 3
 
 
-@cached_factory
+@regularizer_factory
 def omega(weight: float, squared_norms: bool = False) -> Regularizer:
     """Ω: each step preserves the norm of the gradient (Pascanu, Mikolov & Bengio 2013, section 3.3, eqs. 9 and 10).
 
@@ -33,9 +32,6 @@ def omega(weight: float, squared_norms: bool = False) -> Regularizer:
     Raises:
         ArgumentError: if λ is not positive, or ``squared_norms`` is not a bool.
     """
-    check_weight("omega", weight)
-    if not isinstance(squared_norms, bool):
-        raise ArgumentError(f"`regularize` omega_squared_norms must be true or false, not {squared_norms!r}")
 
     def term(window: Window) -> Float[Array, ""]:
         from rnnlm_jax.jacobians.pascanu_regularizer import omega_of_steps  # only where it is used: slow to import
@@ -51,7 +47,7 @@ def omega(weight: float, squared_norms: bool = False) -> Regularizer:
     return Regularizer("omega", weight, term, Reads.COTANGENTS, check=lambda cell: _check_steps("omega", cell))
 
 
-@cached_factory
+@regularizer_factory
 def flossing(weight: float, exponents: int = 1, every: int = 1) -> Regularizer:
     """Gradient flossing: the largest Lyapunov exponents of a window are drawn towards zero (Engelken 2023).
 
@@ -70,10 +66,6 @@ def flossing(weight: float, exponents: int = 1, every: int = 1) -> Regularizer:
     Raises:
         ArgumentError: if λ is not positive, or a number is not a positive whole number.
     """
-    check_weight("flossing", weight)
-    for name, value in (("exponents", exponents), ("every", every)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArgumentError(f"`regularize` flossing_{name} must be a positive whole number, not {value!r}")
 
     def of_window(window: Window) -> Float[Array, ""]:
         from rnnlm_jax.jacobians.gradient_flossing import flossing_of_sequences  # only where used: slow to import

@@ -7,10 +7,11 @@ devices, add up to the term of the whole batch.
 """
 
 import enum
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, ParamSpec, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,10 @@ from jax.lax import stop_gradient
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.registry.cached_factory import FactoryMade
+from rnnlm_jax.registry.cached_factory import FactoryMade, cached_factory
 from rnnlm_jax.unroll.observed_unroll import StatesOverTime, as_state, of_single_cells, single_cells
+
+Arguments = ParamSpec("Arguments")
 
 
 class Reads(enum.IntEnum):
@@ -96,14 +99,29 @@ class Regularizer(FactoryMade):
     check: CheckFn = defined_for_all
 
 
-def check_weight(name: str, weight: Any) -> None:
-    """Check the weight of a regulariser.
+def regularizer_factory(build: Callable[Arguments, Regularizer]) -> Callable[Arguments, Regularizer]:
+    """Make a factory return the same regulariser for the same arguments, after checking them.
 
-    Raises:
-        ArgumentError: if it is not a positive number.
+    ``weight`` must be a positive number, and every other argument of the type of its default: a bool, or a positive
+    int. Values are checked before the cache, for which ``True == 1``.
     """
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-        raise ArgumentError(f"`regularize` {name}={weight!r}: the weight must be a positive number")
+    types = {name: type(parameter.default) for name, parameter in inspect.signature(build).parameters.items()}
+
+    def check(bound: inspect.BoundArguments) -> None:
+        for name, value in bound.arguments.items():
+            if name == "weight":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                    raise ArgumentError(
+                        f"`regularize` {build.__name__}={value!r}: the weight must be a positive number"
+                    )
+            elif types[name] is bool and not isinstance(value, bool):
+                raise ArgumentError(f"`regularize` {build.__name__}_{name} must be true or false, not {value!r}")
+            elif types[name] is int and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ArgumentError(
+                    f"`regularize` {build.__name__}_{name} must be a positive whole number, not {value!r}"
+                )
+
+    return cached_factory(build, check)
 
 
 def reads(regularizers: Sequence[Regularizer]) -> Reads:
