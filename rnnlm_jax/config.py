@@ -346,9 +346,12 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
         kinds = typing.get_type_hints(Config)
         config = Config(**{group: dataclasses.replace(kinds[group](), **values) for group, values in groups.items()})
         pairs = {
-            spec.name: tuple((str(k), v) for k, v in getattr(config.model, spec.name))
-            for spec in dataclasses.fields(ModelConfig)
-            if spec.name.endswith("_options")
+            group: {
+                name: tuple((str(k), v) for k, v in getattr(getattr(config, group), name))
+                for name, hint in typing.get_type_hints(kind).items()
+                if typing.get_origin(hint) is tuple
+            }
+            for group, kind in kinds.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
@@ -359,7 +362,7 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
             f"{name} is damaged, or was edited by hand: restore it from a copy; to change options of a run, give them "
             "to rnnlm-jax train --resume"
         )
-    return check_config(replace(config, model=pairs)), identity
+    return check_config(replace(config, **pairs)), identity
 
 
 def to_sealed_json(config: Config, identity: dict[str, Any] | None = None) -> str:

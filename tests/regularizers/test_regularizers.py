@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
+from rnnlm_jax.config import Config, from_json, replace, to_json
 from rnnlm_jax.data import Batch
 from rnnlm_jax.jacobians.tangent_frames import random_frame
 from rnnlm_jax.language_model.dropout import Dropout
@@ -206,3 +207,8 @@ def test_a_model_without_recurrence_has_none_to_regularise():
     with pytest.raises(UserError, match="omega regularises a recurrence, and cell 'none' has no state"):
         regularizers_for(cells.no_cell(), (("omega", 1),))
     assert len(regularizers_for(cells.no_cell(), (("activation", 1),))) == 1
+
+
+def test_options_survive_a_configuration_file():
+    config = replace(Config(), optimizer={"regularize": ALL, "label_smoothing": 0.1})
+    assert from_json(to_json(config)) == config
