@@ -56,8 +56,8 @@ def test_a_step_follows_the_gradient_of_loss_and_penalties():
         np.testing.assert_allclose(new, old - 0.5 * slope, rtol=1e-12, atol=1e-14)
 
 
-def test_a_run_with_all_terms(corpus, tmp_path):
-    words = ["--regularize=activation=2,temporal_activation=1,omega=2,flossing=1", "--label-smoothing=0.1"]
+def test_a_run_with_terms(corpus, tmp_path):
+    words = ["--regularize=activation=2,omega=2", "--label-smoothing=0.1"]
     assert main(["train", "--data", str(corpus), "--run", str(tmp_path / "run"), *TINY, *words]) == 0
 
 
