@@ -216,6 +216,14 @@ class OptimizerConfig:
         choices=("none", "ema", "nt-asgd"),
     )
     average_options: tuple[tuple[str, Any], ...] = option((), "options of the average: decay=0.999, or interval=5")
+    label_smoothing: float = option(
+        0.0, "probability that the targets of training give to the uniform distribution, from 0 to below 1"
+    )
+    regularize: tuple[tuple[str, Any], ...] = option(
+        (),
+        "terms to add to the loss of training, with their weights: activation=2,temporal_activation=1, omega=2, "
+        "flossing=1,flossing_exponents=4",
+    )
 
 
 @dataclass(frozen=True)

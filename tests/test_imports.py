@@ -33,6 +33,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cells": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
     "unroll": ({"array_types", "arrays", "cells", "compilation", "errors", "kernels"}, JAX),
     "jacobians": ({"array_types", "arrays", "cells", "compilation", "errors", "unroll"}, JAX | {"mpmath"}),
+    # terms of any loss of a cell's outputs, for language models and other tasks
+    "regularizers": ({"array_types", "arrays", "cells", "errors", "jacobians", "registry", "unroll"}, JAX),
     # language: layers know no cells, data and n-grams no jax model
     "inputs": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
     "outputs": ({"array_types", "arrays", "compilation", "errors", "kernels", "registry"}, JAX | {"scipy"}),
@@ -40,10 +42,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "data.records": ({"data", "errors", "system"}, {"numpy", "grain", "absl"}),  # grain is imported here alone
     "ngrams": ({"array_types", "data", "errors", "system"}, JAX),
     "presets": ({"config", "errors"}, set()),
-    "language_model": (MODEL - {"language_model"}, JAX),
+    "language_model": ((MODEL - {"language_model"}) | {"regularizers"}, JAX),
     # what a job needs around training
     "jobs": ({"config", "errors"}, {"jax", "numpy"}),
-    "jobs.sharding": (MODEL, JAX),
+    "jobs.sharding": (MODEL | {"regularizers"}, JAX),
     "jobs.checkpoints": (GROUND | {"jobs", "jobs.sharding"}, JAX | {"orbax"}),
     "jobs.run_folder": (MODEL | {"jobs", "jobs.checkpoints", "jobs.sharding"}, JAX),
     "jobs.ahead_of_time": (MODEL | {"jobs", "jobs.run_folder", "jobs.sharding", "training"}, JAX),
@@ -55,7 +57,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "training": (
         MODEL
         | {"data.records", "evaluation", "jacobians", "jobs", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding"}
-        | {"ngrams", "plotting"},
+        | {"ngrams", "plotting", "regularizers"},
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
     "plotting": (

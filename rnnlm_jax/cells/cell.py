@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import jax
 import numpy as np
 from jax.export import is_symbolic_dim
 
@@ -122,6 +123,12 @@ class Cell(FactoryMade, Generic[Params, State]):
         if self.facts.token_flops is not None:
             return float(self.facts.token_flops(params))
         return float(matrix_flops(params))
+
+
+def state_size(cell: Cell) -> int:
+    """Return n: H for an Elman cell or GRU, 2H for an LSTM (hidden, then cell), the sum over layers for a stack."""
+    leaves = jax.tree.leaves(jax.eval_shape(lambda: cell.initial_state(())))
+    return sum(math.prod(leaf.shape) for leaf in leaves)
 
 
 def cell_factory(build: Callable[Arguments, CellType]) -> Callable[Arguments, CellType]:

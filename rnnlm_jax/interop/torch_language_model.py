@@ -74,8 +74,8 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
         params: its parameters.
 
     Raises:
-        WeightsError: if the example has no such model (another cell, input or output layer, zoneout, residual layers, or
-            tied embeddings behind a projection), or the parameters are not those of the configuration.
+        WeightsError: if the example has no such model (another cell, input or output layer, zoneout, residual layers,
+            or tied embeddings behind a projection), or the parameters are not those of the configuration.
     """
     if not (isinstance(config, ModelConfig) and isinstance(params, LanguageModelParams)):
         given = f"a {type(config).__name__} and a {type(params).__name__}"

@@ -82,10 +82,35 @@ def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
 @compiled("cell", "squared_norms")
 def _omega(cell: Cell, params: Tree, run: _Run, *, output_cotangents: Array, squared_norms: bool) -> Float[Array, ""]:
     """Return Ω, given the gradient of the loss with respect to each output."""
-    fixed = stop_gradient(params)
     zs, states, _ = run
-    deltas = propagate_cotangents(cell, fixed, states, zs=zs, output_cotangents=output_cotangents)
-    deltas = stop_gradient(deltas)
+    deltas = propagate_cotangents(cell, stop_gradient(params), states, zs=zs, output_cotangents=output_cotangents)
+    terms = omega_of_steps(cell, params, states.before, zs=zs, deltas=deltas, squared_norms=squared_norms)
+    return terms.sum(axis=0).mean()
+
+
+def omega_of_steps(
+    cell: Cell,
+    params: Tree,
+    before: Tree,
+    *,
+    zs: Float[Array, "T *B GH"],
+    deltas: Tree,
+    squared_norms: bool = False,
+) -> Float[Array, "T *B"]:
+    """Return ``(‖J_tᵀ δ_t‖ / ‖δ_t‖ - 1)²`` of each step, 0 where δ is zero, for δ that have been computed.
+
+    The sum over steps is ``pascanu_omega``, with the same immediate gradient. All steps are computed together.
+
+    Args:
+        cell: a single cell that can be stepped.
+        params: its parameters, by which the result is to be differentiated.
+        before: the state before each step, leaves ``[T, *B, ·]``; taken as constant.
+        zs: the projected inputs; taken as constant.
+        deltas: ``δ_t = ∂E/∂s_t``, states ``[T, *B, ·]``; taken as constant.
+        squared_norms: see ``pascanu_omega``.
+    """
+    fixed = stop_gradient(params)
+    before, zs, deltas = stop_gradient((before, zs, deltas))
 
     # Only ratios are needed: with a largest entry of 1, no square underflows.
     scales = jnp.stack([jnp.abs(part).max(axis=-1) for part in jax.tree.leaves(deltas)]).max(axis=0)
@@ -93,15 +118,14 @@ def _omega(cell: Cell, params: Tree, run: _Run, *, output_cotangents: Array, squ
     divisors = jnp.where(used, scales, jnp.ones((), scales.dtype))
     deltas = jax.tree.map(lambda part: part / divisors[..., None], deltas)
     squares = _squared_norm(deltas)
-    earlier = _transposed_step(cell, params, fixed=fixed, before=states.before, zs=zs, deltas=deltas)
+    earlier = _transposed_step(cell, params, fixed=fixed, before=before, zs=zs, deltas=deltas)
     ratios = _squared_norm(earlier) / jnp.where(used, squares, jnp.ones((), squares.dtype))
     if squared_norms:
         used &= scales * scales * squares >= LEAST_SQUARED_NORM
     else:
         positive = ratios > 0  # the square root has no derivative at 0
         ratios = jnp.where(positive, jnp.sqrt(jnp.where(positive, ratios, jnp.ones((), ratios.dtype))), ratios)
-    terms = jnp.where(used, (ratios - 1) ** 2, jnp.zeros((), ratios.dtype))
-    return terms.sum(axis=0).mean()
+    return jnp.where(used, (ratios - 1) ** 2, jnp.zeros((), ratios.dtype))
 
 
 def _transposed_step(cell: Cell, params: Tree, *, fixed: Tree, before: Tree, zs: Array, deltas: Tree) -> Tree:

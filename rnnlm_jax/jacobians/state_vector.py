@@ -1,19 +1,13 @@
 """The full recurrent state of a cell as one vector, the space in which step Jacobians are matrices."""
 
-import math
 from collections.abc import Callable
 
-import jax
 from jax.flatten_util import ravel_pytree
 
 from rnnlm_jax.array_types import Array, Float, Tree
-from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.cell import Cell, state_size
 
-
-def state_size(cell: Cell) -> int:
-    """Return n: H for an Elman cell or GRU, 2H for an LSTM (hidden, then cell), the sum over layers for a stack."""
-    leaves = jax.tree.leaves(jax.eval_shape(lambda: cell.initial_state(())))
-    return sum(math.prod(leaf.shape) for leaf in leaves)
+__all__ = ["from_vector", "state_size", "to_vector"]
 
 
 def to_vector(state: Tree) -> Float[Array, " n"]:

@@ -47,13 +47,25 @@ def cell_push(cell: Cell, params: Tree) -> Push:
     Where the cell splits, its Jacobian is formed, O(n²), and multiplied; otherwise each column is pushed through the
     step as a tangent.
     """
-    unravel = from_vector(cell)
-    matrix = recurrent_projection_matrix(cell, params) if cell.splits else None
+    if not cell.splits:
+        return tangent_push(cell, params)
+    matrix = recurrent_projection_matrix(cell, params)
 
     def push(state: Tree, frame: Array, z: Array) -> tuple[Tree, Array]:
-        if matrix is not None:
-            j = structured_jacobian(cell, params, state, z, recurrent_matrix=matrix)
-            return cell.step(params, state, z), jnp.matmul(j, frame, precision="highest")
+        j = structured_jacobian(cell, params, state, z, recurrent_matrix=matrix)
+        return cell.step(params, state, z), jnp.matmul(j, frame, precision="highest")
+
+    return push
+
+
+def tangent_push(cell: Cell, params: Tree) -> Push:
+    """Return the ``Push`` of a cell that forms no Jacobian: columns are tangents of the step, O(H·n) each.
+
+    For a gradient through time it stores O(n k) numbers a step, where ``cell_push`` stores O(n²).
+    """
+    unravel = from_vector(cell)
+
+    def push(state: Tree, frame: Array, z: Array) -> tuple[Tree, Array]:
         after, jvp = jax.linearize(lambda s: to_vector(cell.step(params, unravel(s), z)), to_vector(state))
         return unravel(after), jax.vmap(jvp, in_axes=1, out_axes=1)(frame)
 

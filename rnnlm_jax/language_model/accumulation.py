@@ -55,22 +55,20 @@ def accumulated_loss_and_gradient(
     (value, scored), gradient = shapes
     leaves, structure = jax.tree.flatten(gradient, is_leaf=_is_row_gradient)
     by_row = [_is_row_gradient(leaf) for leaf in leaves]
-    zeros = [
-        jnp.zeros(leaf.shape, leaf.dtype)
-        for leaf in (value, scored.tokens, *(leaf for leaf, rows in zip(leaves, by_row, strict=True) if not rows))
-    ]
+    dense = [leaf for leaf, rows in zip(leaves, by_row, strict=True) if not rows]
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (value, scored._replace(state=()), dense))
 
-    def add(total: list[Array], part: Any) -> tuple[list[Array], Any]:
+    def add(total: Any, part: Any) -> tuple[Any, Any]:
         (value, scored), gradient = one(*part)
         found = structure.flatten_up_to(gradient)
         dense = [leaf for leaf, rows in zip(found, by_row, strict=True) if not rows]
-        added = [a + b for a, b in zip(total, (value, scored.tokens, *dense), strict=True)]
+        added = jax.tree.map(jnp.add, total, (value, scored._replace(state=()), dense))
         return added, (scored.state, [leaf for leaf, rows in zip(found, by_row, strict=True) if rows])
 
-    (value, tokens, *dense), (after, rows) = jax.lax.scan(add, zeros, (states, batches, keys))
+    (value, scored, dense), (after, rows) = jax.lax.scan(add, zeros, (states, batches, keys))
     dense, rows = iter(dense), iter(rows)
     summed = [_joined(next(rows)) if is_rows else next(dense) for is_rows in by_row]
-    return (value, Scored(tokens, jax.tree.map(_whole, after))), structure.unflatten(summed)
+    return (value, scored._replace(state=jax.tree.map(_whole, after))), structure.unflatten(summed)
 
 
 def _cut(array: Array, parts: int, *, axis: int) -> Array:

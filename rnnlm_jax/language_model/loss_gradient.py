@@ -1,18 +1,29 @@
 """The training loss and its gradient, which is row-sparse for large tables of which a batch reads few rows."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import dense_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
+from rnnlm_jax.language_model.label_smoothing import smoothing_nats
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
 from rnnlm_jax.language_model.ngram_context import context_at_each_step
 from rnnlm_jax.outputs.output_layer import GatherFn, LossByRow, WithContext
+from rnnlm_jax.regularizers import (
+    Reads,
+    Regularizer,
+    Window,
+    cotangent_penalties,
+    observed_layers,
+    penalties,
+    reads,
+)
+from rnnlm_jax.unroll.observed_unroll import StatesOverTime, zero_shifts
 
 #: A table with at least this many rows per token of a batch is updated by row: for a smaller one, finding the tokens
 #: that occur twice costs more than a pass over all rows.
@@ -46,18 +57,23 @@ def loss_and_gradient(
     parts: int = 1,
     anchor: AnchorFn = unanchored,
     padded: bool = False,
+    regularizers: Sequence[Regularizer] = (),
+    label_smoothing: float = 0.0,
+    step: Int[Array, ""] | None = None,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
-    """Return the training loss divided by ``normaliser``, and its gradient, formed together with it.
+    """Return the training loss divided by ``normaliser``, and the gradient of it and its penalties together.
 
     The loss is that of ``loss_fn``; for a ``sampled`` output layer it is a sampled surrogate, whose value is not a
-    log-likelihood.
+    log-likelihood. Penalties are not a part of it: ``scored.penalties`` has each of them, as it is added to the loss
+    divided by ``normaliser``. The penalties of batches that are parts of one, with the normaliser of the whole, add up
+    to those of the whole, as their losses do.
 
     Args:
         model: the model.
         params: parameters.
         state: state before the batch.
         batch: inputs, targets and mask, ``[T, B]``.
-        key: for dropout and the draws of a sampled output layer; None: no dropout, and the exact loss.
+        key: for dropout, the draws of a sampled output layer and of regularisers; None: no dropout, and the exact loss.
         normaliser: the divisor.
         by_row: whether a leaf of the gradient may be a ``RowGradient`` (of a large table of which few rows were read);
             otherwise every leaf is an array like the parameter.
@@ -65,9 +81,16 @@ def loss_and_gradient(
         anchor: applied to inputs and outputs of the cells.
         padded: whether steps at the end of the batch that the mask does not count are padding, which keeps the state;
             otherwise every step advances the state, and the mask is of the loss only.
+        regularizers: terms to add to the loss.
+        label_smoothing: ε, the probability that targets give to the uniform distribution, see ``smoothing_nats``.
+        step: number of the training step, for regularisers that depend on it.
 
     Returns:
         ``((loss, scored), gradient)``.
+
+    Raises:
+        ArgumentError: if labels are smoothed for an output layer that cannot do it, or a regulariser needs a key or a
+            step that is not given.
     """
     inputs = model.dropout.replace_words(key, jnp.asarray(batch.inputs))
     targets = jnp.asarray(batch.targets)
@@ -76,23 +99,41 @@ def loss_and_gradient(
     rows = None if model.output.sampled and key is None else model.output.by_row
     segment = _Segment(state, inputs, targets, key)
     gathered, ids = (None, None) if rows is None else _gather(rows.gather, model, params, segment)
+    most = reads(regularizers)
 
-    def loss(params: LanguageModelParams, xs: Array, gathered: Tree) -> tuple[Array, Scored]:
-        steps = mask if padded else None
-        after, hs = model.hidden_from_embedded(params, state, anchor(xs), key, inputs, mask=steps)
-        hs = jax.tree.map(anchor, hs)
+    def loss(
+        params: LanguageModelParams, xs: Array, gathered: Tree, shifts: tuple[Array, ...] | None
+    ) -> tuple[Array, _Found]:
+        steps, observe = mask if padded else None, most > Reads.OUTPUTS
+        run = model.run(params, state, anchor(xs), key, inputs, mask=steps, observe=observe, shifts=shifts)
+        hs = jax.tree.map(anchor, run.hs)
         # Dividing the weights is cheaper than dividing the gradient of a large matrix.
         weights = mask.astype(xs.dtype) / jnp.asarray(normaliser, xs.dtype)
+        dropped = hs.values if model.output.context_size else hs
+        own, hs = (model.output_params(params), hs) if rows else model.output_operands(params, hs, key)
         if rows is None:
-            own, hs = model.output_operands(params, hs, key)
             value = model.output.total_nats(own, hs, targets, weights)
         else:
             value = rows.loss(gathered, ids, hs, targets, weights)
-        return value, Scored(mask.sum(dtype=jnp.int32), after)
+        layers = observed_layers(model.cell, params.cell, run.states) if run.states else ()
+        added = penalties(regularizers, Window(weights, run.raw, dropped, layers, key, step))
+        if label_smoothing:
+            excess = smoothing_nats(model.output, own, hs, targets, weights)
+            added |= {"label_smoothing": label_smoothing * excess}
+        scored = Scored(mask.sum(dtype=jnp.int32), run.state, added)
+        return sum(added.values(), value), _Found(value, scored, weights, run.states)
 
     xs, embedding_vjp = _embedded(model, params, inputs)
-    value_and_grad = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
-    result, (gradient, of_xs, of_gathered) = value_and_grad(params, xs, gathered)
+    shifts = zero_shifts(model.cell, xs) if most is Reads.COTANGENTS else None
+    value_and_grad = jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True)
+    (_, found), (gradient, of_xs, of_gathered, of_shifts) = value_and_grad(params, xs, gathered, shifts)
+    scored = found.scored
+    if most is Reads.COTANGENTS:
+        values, of_cells = cotangent_penalties(
+            regularizers, model.cell, params.cell, states=found.states, shift_gradients=of_shifts, weights=found.weights
+        )
+        scored = scored._replace(penalties=scored.penalties | values)
+        gradient = gradient._replace(cell=jax.tree.map(jnp.add, gradient.cell, of_cells))
     if embedding_vjp is not None:
         of_embedding = embedding_vjp(of_xs)
     elif by_row and _embeds_by_row(model, inputs.size * parts):
@@ -103,7 +144,7 @@ def loss_and_gradient(
     if rows is not None:
         of_output = rows.scatter(of_gathered, ids)
         gradient = gradient._replace(output=of_output if by_row else dense_gradient(of_output, params.output))
-    return result, gradient
+    return (found.loss, scored), gradient
 
 
 def has_row_gradients(model: LanguageModel, tokens: int) -> bool:
@@ -139,6 +180,16 @@ def training_loss(
     after, hs = model.hidden_from_embedded(params, state, model.embed(params, inputs), key, inputs)
     value = rows.loss(gathered, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
     return value, Scored(mask.sum(dtype=jnp.int32), after)
+
+
+class _Found(NamedTuple):
+    """What is found on the way to the value that is differentiated."""
+
+    loss: Float[Array, ""]
+    """The loss without penalties."""
+    scored: Scored
+    weights: Float[Array, "T B"]
+    states: tuple[StatesOverTime, ...]
 
 
 class _Segment(NamedTuple):

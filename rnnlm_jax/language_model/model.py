@@ -1,6 +1,7 @@
 """A recurrent language model as pure functions: input layer, cells, output layer."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,6 +35,7 @@ from rnnlm_jax.language_model.training_layers import (
 from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContext
 from rnnlm_jax.outputs.softmax import softmax
 from rnnlm_jax.unroll import unroll
+from rnnlm_jax.unroll.observed_unroll import StatesOverTime, observed_unroll
 
 Fact = TypeVar("Fact")
 
@@ -51,10 +53,25 @@ class LanguageModelParams(NamedTuple):
 
 @serialized
 class Scored(NamedTuple):
-    """The number of tokens that a loss was summed over, and the state after them."""
+    """The number of tokens that a loss was summed over, the state after them, and terms added to the loss."""
 
     tokens: Int[Array, ""]
     state: Tree
+    penalties: dict[str, Float[Array, ""]] = {}
+    """Values of regularisers and label smoothing by name, which the loss itself does not contain."""
+
+
+class Run(NamedTuple):
+    """A model's cells after some inputs."""
+
+    state: Tree
+    """State after the inputs."""
+    hs: HiddenStates
+    """Outputs of the highest layer after dropout, as the output layer reads them."""
+    raw: Float[Array, "T *B H"]
+    """The same before dropout."""
+    states: tuple[StatesOverTime, ...]
+    """States of every single cell, the lowest layer first; empty unless they are observed."""
 
 
 @dataclass(frozen=True)
@@ -163,43 +180,89 @@ class LanguageModel:
         Raises:
             ArgumentError: if ``inputs`` are needed and not given.
         """
-        xs = self.dropout.embedded(key, xs, inputs, self.vocab_size)
-        if not self.output.context_size:
-            return self._unroll(params, state, xs, key, mask)
-        if inputs is None:
-            raise ArgumentError(
-                f"output {self.output.kind!r} reads words as well as vectors: this needs another output"
-            )
-        after, hs = self._unroll(params, state.cell, xs, key, mask)
-        words = context_at_each_step(state.words, as_whole_numbers("tokens", inputs))
-        last = words[-1] if mask is None else context_at_end(state.words, words, mask)
-        return StateWithContext(after, last), WithContext(hs, words)
+        run = self.run(params, state, xs, key, inputs, mask=mask)
+        return run.state, run.hs
 
-    def _unroll(
+    def run(
         self,
         params: LanguageModelParams,
         state: Tree,
         xs: Float[Array, "T *B D"],
         key: Key | None,
+        inputs: Int[Array, "T *B"] | None = None,
+        *,
+        mask: Bool[Array, "T *B"] | None = None,
+        observe: bool = False,
+        shifts: tuple[Array, ...] | None = None,
+    ) -> "Run":
+        """Return ``hidden_from_embedded``, and what the cells went through.
+
+        Args:
+            params: parameters.
+            state: state before the inputs.
+            xs: vectors of the inputs.
+            key: for dropout; None: no dropout.
+            inputs: token ids after word dropout, for embedding dropout and an output layer with a ``context_size``.
+            mask: see ``hidden_from_embedded``.
+            observe: whether to return the states inside the cells, see ``observed_unroll``; for cells without state
+                dropout, weight drop and zoneout, and without a mask.
+            shifts: added to the states if they are observed.
+
+        Raises:
+            ArgumentError: as ``hidden_from_embedded``.
+        """
+        xs = self.dropout.embedded(key, xs, inputs, self.vocab_size)
+        run_cells = functools.partial(
+            self._run_cells, params, xs=xs, key=key, mask=mask, observe=observe, shifts=shifts
+        )
+        if not self.output.context_size:
+            after, raw, states = run_cells(state)
+            return Run(after, self.dropout.layer_output(key, raw), raw, states)
+        if inputs is None:
+            raise ArgumentError(
+                f"output {self.output.kind!r} reads words as well as vectors: this needs another output"
+            )
+        after, raw, states = run_cells(state.cell)
+        dropped = self.dropout.layer_output(key, raw)
+        words = context_at_each_step(state.words, as_whole_numbers("tokens", inputs))
+        last = words[-1] if mask is None else context_at_end(state.words, words, mask)
+        return Run(StateWithContext(after, last), WithContext(dropped, words), raw, states)
+
+    def _run_cells(
+        self,
+        params: LanguageModelParams,
+        state: Tree,
+        *,
+        xs: Float[Array, "T *B D"],
+        key: Key | None,
         mask: Bool[Array, "T *B"] | None,
-    ) -> tuple[Tree, Float[Array, "T *B H"]]:
+        observe: bool,
+        shifts: tuple[Array, ...] | None,
+    ) -> tuple[Tree, Float[Array, "T *B H"], tuple[StatesOverTime, ...]]:
         """Run the cells over time; a cell without units has nothing to run."""
         if not self.cell.spec.output_size:
-            return state, xs[..., :0]
+            return state, xs[..., :0], ()
         cell_params = self.dropout.cell_params(key, self.cell, params.cell)
-        options: Any = {"mask": mask, "remat_chunk": self.remat_chunk, "executor": self.executor}
-        if key is not None and needs_training_layers(self.cell, self.dropout):
-            state, hs = unroll_training_layers(self.dropout, self.cell, cell_params, state, xs, key=key, **options)
-        else:
-            state, hs = unroll(
-                self.cell,
-                cell_params,
-                state,
-                xs,
-                layer_input=lambda layer, xs: self.dropout.layer_input(layer, key, xs),
-                **options,
+        options: Any = {"remat_chunk": self.remat_chunk, "executor": self.executor}
+        if not observe and key is not None and needs_training_layers(self.cell, self.dropout):
+            options |= {"key": key, "mask": mask}
+            return *unroll_training_layers(self.dropout, self.cell, cell_params, state, xs, **options), ()
+        options |= {"layer_input": lambda layer, xs: self.dropout.layer_input(layer, key, xs)}
+        if observe:
+            return observed_unroll(self.cell, params.cell, state, xs, shifts=shifts, **options)
+        return *unroll(self.cell, cell_params, state, xs, mask=mask, **options), ()
+
+    def check_observable(self) -> None:
+        """Check that the states inside the cells can be observed in training, see ``run``.
+
+        Raises:
+            ArgumentError: if training changes the cells.
+        """
+        if self.dropout.weight or needs_training_layers(self.cell, self.dropout):
+            raise ArgumentError(
+                "omega and flossing read the cells' own Jacobians, which `dropout_state`, `weight_drop` and `zoneout` "
+                "change: leave one of them out"
             )
-        return state, self.dropout.layer_output(key, hs)
 
     def token_nll(
         self,

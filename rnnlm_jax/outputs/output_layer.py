@@ -177,6 +177,20 @@ class ScatterFn(Protocol):
         ...
 
 
+class LogitExcessFn(Protocol):
+    """Compares the logit of a target with the mean logit, for label smoothing."""
+
+    def __call__(self, params: Tree, hs: HiddenStates, targets: Int[Array, "*B"], /) -> Float[Array, "*B"]:
+        """Return ``a_target - 1/V Σ_v a_v`` of each target, with a the logits of one softmax over all words.
+
+        Args:
+            params: parameters of the layer.
+            hs: hidden states ``[*B, H]``.
+            targets: word ids ``[*B]``; one that is not a word gives any finite number.
+        """
+        ...
+
+
 class OutputFlopsFn(Protocol):
     """Counts the operations of one token."""
 
@@ -237,6 +251,8 @@ class OutputLayer(FactoryMade):
     """How many words before a target the layer reads itself. If any, it is called with ``WithContext``."""
     nats_gradient: bool = False
     """Whether reverse mode of ``nats`` exists and costs no more than that of ``total_nats``; False if not known."""
+    logit_excess: LogitExcessFn | None = None
+    """For label smoothing; None: the layer is not one softmax over all words, and smoothing is refused."""
     after_uniform_init: AfterUniformInitFn = unchanged
     """Applied to parameters that the model has drawn with ``init_scale``."""
     init_tied: TiedInitFn | None = None

@@ -116,6 +116,17 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         products = (rows @ (w.T if tied else w)).astype(param_dtype)
         return jax.nn.log_softmax(products + over_batch(b, products), axis=-1).reshape(*batch, -1)
 
+    def logit_excess(
+        params: SoftmaxParams | ProjectedSoftmaxParams, hs: HiddenStates, targets: Int[Array, "*B"]
+    ) -> Float[Array, "*B"]:
+        rows, w, b = operands(params, hs)[1]
+        of_targets = jnp.take(w, targets.reshape(-1), axis=0 if tied else 1, mode="clip")
+        of_targets = of_targets if tied else of_targets.T
+        mean = w.astype(param_dtype).mean(axis=0 if tied else 1)
+        difference = of_targets.astype(param_dtype) - over_batch(mean, of_targets)
+        biases = jnp.take(b, targets.reshape(-1), mode="clip") - b.mean()
+        return ((rows.astype(param_dtype) * difference).sum(axis=1) + biases).reshape(targets.shape)
+
     def flops(params: SoftmaxParams | ProjectedSoftmaxParams, word_probabilities: Float[np.ndarray, " V"]) -> float:
         del word_probabilities  # every word costs the same
         return float(matrix_flops(params))
@@ -129,6 +140,7 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         nats_gradient=True,
         init_tied=init_tied if tied else None,
         latents=latents if tied else None,
+        logit_excess=logit_excess,
         flops=flops,
         word_axes={"b": 0} if tied else {"w": 1, "b": 0},
     )

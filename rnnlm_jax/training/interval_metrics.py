@@ -1,7 +1,7 @@
 """Metrics of some consecutive steps: loss, gradient norm, throughput and the times of steps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,18 +27,27 @@ class Capacity(NamedTuple):
 class IntervalMetrics:
     """Sums over consecutive steps, from which the metrics are formed."""
 
-    def __init__(self, nats: float = 0.0, tokens: int = 0, norms: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        nats: float = 0.0,
+        tokens: int = 0,
+        norms: Sequence[float] = (),
+        penalties: Mapping[str, float] | None = None,
+    ) -> None:
         """Start without steps, or with the ``sums`` of an interrupted run."""
-        self.nats, self.tokens, self.norms = nats, tokens, list(norms)
+        self.nats, self.tokens, self.norms, self.penalties = nats, tokens, list(norms), dict(penalties or {})
         self.tokens_before = tokens
         self.times: list[StepTime] = []
 
     def sums(self) -> dict[str, Any]:
         """Return the sums from which a resumed run continues; times are of this process alone."""
-        return {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
+        sums = {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
+        return sums | ({"penalties": dict(self.penalties)} if self.penalties else {})
 
-    def add(self, *, nats: float, tokens: int, norm: float, time: StepTime) -> None:
-        """Add a step: its summed loss, tokens, gradient norm before clipping, and time."""
+    def add(self, *, nats: float, tokens: int, norm: float, time: StepTime, penalties: Mapping[str, float]) -> None:
+        """Add a step: its summed loss, tokens, gradient norm before clipping, time, and terms added to the loss."""
+        for name, value in penalties.items():
+            self.penalties[name] = self.penalties.get(name, 0.0) + value
         self.nats += nats
         self.tokens += tokens
         self.norms.append(norm)
@@ -57,12 +66,14 @@ class IntervalMetrics:
     def figures(self, sampled: bool) -> dict[str, float]:
         """Return the mean loss, its perplexity, and the mean and largest gradient norm before clipping.
 
-        A ``sampled`` loss is named ``sampled_loss`` and has no perplexity.
+        A ``sampled`` loss is named ``sampled_loss`` and has no perplexity. Terms added to the loss are
+        ``penalty_NAME``, the mean over the steps.
         """
         exact = {"nats_per_token": self.loss, "perplexity": perplexity(self.nats, max(self.tokens, 1))}
         return ({"sampled_loss": self.loss} if sampled else exact) | {
             "grad_norm": float(np.mean(self.norms)),
             "grad_norm_max": float(np.max(self.norms)),
+            **{f"penalty_{name}": total / len(self.norms) for name, total in self.penalties.items()},
         }
 
     def rates(self, capacity: Capacity) -> dict[str, float]:

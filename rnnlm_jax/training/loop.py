@@ -277,6 +277,7 @@ class Trainer:
         step, epoch, *device_values = self.pending.popleft()
         info, log_dets = jax.device_get(device_values)  # all figures in one transfer
         nats, tokens, norm = float(info.nats), int(info.tokens), float(info.grad_norm)
+        penalties = {name: float(value) for name, value in info.penalties.items()}
         self.skipped, self.bad_in_row = int(info.skipped), int(info.skipped_in_row)
         bar.update(tokens)
         position = dataclasses.replace(self.position, all_tokens=self.position.all_tokens + tokens)
@@ -285,7 +286,7 @@ class Trainer:
         self.position = position
         step_time = self.clock.next_time()
         for interval in (self.interval, self.since_validation):
-            interval.add(nats=nats, tokens=tokens, norm=norm, time=step_time)
+            interval.add(nats=nats, tokens=tokens, norm=norm, time=step_time, penalties=penalties)
         if step % self.config.training.log_every == 0:
             rate = self.results.learning_rate(step, self.skipped)
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}

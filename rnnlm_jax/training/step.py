@@ -1,6 +1,7 @@
 """The training step, compiled: loss, gradient, clipping and update; skipped if a number is not finite."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -15,6 +16,7 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.sharding.data_parallel import sharded_loss_and_gradient
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
 from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
+from rnnlm_jax.language_model.label_smoothing import check_label_smoothing
 from rnnlm_jax.language_model.loss_gradient import has_row_gradients
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.training.averaging import Average
@@ -36,6 +38,8 @@ class StepInfo(NamedTuple):
     """Steps skipped so far because loss or gradient was not finite."""
     skipped_in_row: Int[Array, ""]
     """Consecutive steps skipped up to this one; 0 if this one was not."""
+    penalties: dict[str, Float[Array, ""]] = {}
+    """Terms added to the loss divided by its normaliser, by name; ``nats`` does not contain them."""
 
 
 class TrainStep(Protocol):
@@ -51,9 +55,16 @@ class TrainStep(Protocol):
         ...
 
 
-def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | None:
-    """Return the random key of a step, a function of seed and step; None if the step needs no random numbers."""
-    if not model.draws:
+def step_key(model: LanguageModel, seed: int, step: Int[Array, ""], *, draws: bool = False) -> Key | None:
+    """Return the random key of a step, a function of seed and step; None if the step needs no random numbers.
+
+    Args:
+        model: the model.
+        seed: the seed of the run.
+        step: number of the step.
+        draws: whether something else than the model draws random numbers.
+    """
+    if not (model.draws or draws):
         return None
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
 
@@ -68,6 +79,8 @@ def make_train_step(
     accumulate: int = 1,
     average: Average | None = None,
     random_bptt: int | None = None,
+    regularizers: Sequence[Regularizer] = (),
+    label_smoothing: float = 0.0,
     mesh: Mesh | None = None,
 ) -> TrainStep:
     """Return the compiled training step: ``optimizer.update``, then ``optax.apply_updates``.
@@ -89,15 +102,27 @@ def make_train_step(
         average: the average of the parameters that the state has; None for none.
         random_bptt: base length of windows of random length, padded at their end: the padding keeps the state, and
             updates are multiplied by ``relative_length``. None: windows of one length.
+        regularizers: terms to add to the loss.
+        label_smoothing: probability that targets give to the uniform distribution.
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
 
     Raises:
-        ArgumentError: if ``loss_normalization`` is something else.
+        ArgumentError: if ``loss_normalization`` is something else, or the model or its output layer does not have what
+            a regulariser or label smoothing needs.
     """
     if loss_normalization not in ("token", "sequence"):
         raise ArgumentError(f"`loss_normalization` must be token or sequence, not {loss_normalization!r}")
+    check_label_smoothing(model.output, label_smoothing)
+    if reads(regularizers) > Reads.OUTPUTS:
+        model.check_observable()
+        if random_bptt is not None:
+            raise ArgumentError(
+                "omega and flossing read every step of a window, and windows of `bptt_random` have padding: leave one "
+                "of them out"
+            )
     guarded = by_rows(where_finite(optimizer))
     compute = accumulated_loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
+    draws = any(each.needs_key for each in regularizers)
 
     @functools.cache
     def moves_rows_alone() -> bool:
@@ -107,7 +132,7 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepInfo]:
         sequences = batch.inputs.shape[1]
         before = state.model_state if carries_state else model.initial_state((sequences,))
-        key = step_key(model, seed, state.step)
+        key = step_key(model, seed, state.step, draws=draws)
         count = sequences if loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         (mean, scored), gradient = compute(
             model,
@@ -119,6 +144,9 @@ def make_train_step(
             by_row=has_row_gradients(model, batch.inputs.size) and moves_rows_alone(),
             accumulate=accumulate,
             padded=random_bptt is not None,
+            regularizers=regularizers,
+            label_smoothing=label_smoothing,
+            step=state.step,
         )
         nats = mean * jnp.asarray(count, mean.dtype)
         norm = global_norm(gradient)
@@ -136,9 +164,9 @@ def make_train_step(
             mean_params = unless_skipped(average.update(state.average, params), state.average)
         skip = jnp.logical_not(is_finite).astype(jnp.int32)
         skipped, in_row = state.skipped + skip, (state.skipped_in_row + skip) * skip
-        return TrainState(
-            params, opt_state, unless_skipped(scored.state, before), state.step + 1, skipped, in_row, mean_params
-        ), StepInfo(nats, scored.tokens, norm, skipped, in_row)
+        info = StepInfo(nats, scored.tokens, norm, skipped, in_row, scored.penalties)
+        after = unless_skipped(scored.state, before)
+        return TrainState(params, opt_state, after, state.step + 1, skipped, in_row, mean_params), info
 
     if mesh is None:
         return jit(train_step, donate_argnums=0)

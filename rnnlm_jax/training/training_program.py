@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from rnnlm_jax.config import Config
 from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.training.averaging import Average, make_average
 from rnnlm_jax.training.make_optimizer import UNKNOWN_LENGTH, Optimizer, make_optimizer
 from rnnlm_jax.training.schedules import Length
@@ -45,7 +46,7 @@ def training_program(
         mesh: devices to divide training over; None for one device.
 
     Raises:
-        ConfigError: if an optimiser, schedule, average or one of their options is unknown or impossible.
+        ConfigError: if an optimiser, schedule, average, regulariser or one of their options is unknown or impossible.
     """
     own, seed = config.optimizer, config.training.seed
     optimizer = make_optimizer(own, length, given=given)
@@ -58,6 +59,8 @@ def training_program(
         loss_normalization=own.loss_normalization,
         accumulate=own.accumulate,
         average=average,
+        regularizers=regularizers_for(model.cell, own.regularize),
+        label_smoothing=own.label_smoothing,
         random_bptt=config.data.bptt if config.data.bptt_random else None,
         mesh=mesh,
     )

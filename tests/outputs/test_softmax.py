@@ -57,3 +57,26 @@ def test_tied_parameters_have_no_matrix():
     assert params.w is None
     assert params.b.shape == (VOCABULARY,)
     assert softmax(tied=True) is softmax(tied=True)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_smoothed_labels_are_a_mixture_with_the_uniform_distribution(tied):
+    """Value and gradients of ``nats + ε excess`` are those of the cross-entropy with the mixture."""
+    layer, eps = softmax(tied, param_dtype=jnp.float64, dtype=jnp.float64), 0.3
+    params = PARAMS._replace(w=PARAMS.w.T) if tied else PARAMS
+    weights = jnp.asarray(RNG.random(TARGETS.shape))
+
+    def smoothed(params, hs):
+        excess = (weights * layer.logit_excess(params, hs, TARGETS)).sum()
+        return layer.total_nats(params, hs, TARGETS, weights) + eps * excess
+
+    value, (of_params, of_hs) = jax.value_and_grad(smoothed, argnums=(0, 1))(params, HS)
+    w, hs, scale = np.asarray(PARAMS.w), np.asarray(HS).reshape(-1, HIDDEN), np.asarray(weights).reshape(-1, 1)
+    a = hs @ w + np.asarray(PARAMS.b)
+    log_p = a - np.log(np.exp(a).sum(-1, keepdims=True))
+    mixture = (1 - eps) * np.eye(VOCABULARY)[np.asarray(TARGETS).reshape(-1)] + eps / VOCABULARY
+    errors = scale * (np.exp(log_p) - mixture)
+    np.testing.assert_allclose(value, -(scale * mixture * log_p).sum(), rtol=1e-12)
+    np.testing.assert_allclose(of_hs.reshape(-1, HIDDEN), errors @ w.T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(of_params.w.T if tied else of_params.w, hs.T @ errors, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(of_params.b, errors.sum(0), rtol=1e-10, atol=1e-13)

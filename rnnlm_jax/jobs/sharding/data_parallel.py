@@ -6,6 +6,7 @@ remains over ``model``.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,13 +14,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rnnlm_jax.array_types import Array, Float, Key, Tree
+from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import RowGradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.jobs.sharding.mesh import AXES, DATA, MODEL
 from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
 from rnnlm_jax.language_model.loss_gradient import AnchorFn, unanchored
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.regularizers import Regularizer
 
 _REPLICATED = PartitionSpec()
 _COLUMNS = PartitionSpec(None, DATA)  # of [T, B]
@@ -38,6 +40,9 @@ def sharded_loss_and_gradient(
     by_row: bool,
     accumulate: int = 1,
     padded: bool = False,
+    regularizers: Sequence[Regularizer] = (),
+    label_smoothing: float = 0.0,
+    step: Int[Array, ""] | None = None,
 ) -> tuple[tuple[Float[Array, ""], Scored], LanguageModelParams]:
     """Return the loss and gradient of a batch sharded over a mesh: ``Σ_d ∂J_d`` over the devices d along ``data``.
 
@@ -46,31 +51,37 @@ def sharded_loss_and_gradient(
     columns into parts.
     """
     parts = mesh.shape[DATA]
-    options: dict[str, Any] = {"by_row": by_row, "accumulate": accumulate, "padded": padded}
+    options: dict[str, Any] = {
+        "by_row": by_row,
+        "accumulate": accumulate,
+        "padded": padded,
+        "regularizers": regularizers,
+        "label_smoothing": label_smoothing,
+    }
     if parts == 1:  # XLA has no manual axis of one device
-        anchor = replicated_anchor(mesh, None)
-        return accumulated_loss_and_gradient(
-            model, params, state, batch, key, normaliser=normaliser, anchor=anchor, **options
-        )
+        options |= {"normaliser": normaliser, "step": step, "anchor": replicated_anchor(mesh, None)}
+        return accumulated_loss_and_gradient(model, params, state, batch, key, **options)
     local_model = dataclasses.replace(model, dropout=dataclasses.replace(model.dropout, sharded_over=DATA))
-    anchor = replicated_anchor(mesh, DATA)
+    options |= {"parts": parts, "anchor": replicated_anchor(mesh, DATA)}
 
-    def local(params: Tree, state: Tree, batch: Batch, key: Key | None, normaliser: Array) -> tuple[Any, ...]:
+    def local(
+        params: Tree, state: Tree, batch: Batch, key: Key | None, normaliser: Array, step: Array | None
+    ) -> tuple[Any, ...]:
         (mean, scored), gradient = accumulated_loss_and_gradient(
-            local_model, params, state, batch, key, normaliser=normaliser, parts=parts, anchor=anchor, **options
+            local_model, params, state, batch, key, normaliser=normaliser, step=step, **options
         )
-        mean, tokens = lax.psum((mean, scored.tokens), DATA)
-        return mean, tokens, scored.state, _summed(gradient)
+        totals = lax.psum((mean, scored.tokens, scored.penalties), DATA)
+        return totals, scored.state, _summed(gradient)
 
-    mean, tokens, after, gradient = jax.shard_map(
+    (mean, tokens, penalties), after, gradient = jax.shard_map(
         local,
         mesh=mesh,
-        in_specs=(_REPLICATED, _ROWS, _COLUMNS, _REPLICATED, _REPLICATED),
-        out_specs=(_REPLICATED, _REPLICATED, _ROWS, _REPLICATED),
+        in_specs=(_REPLICATED, _ROWS, _COLUMNS, _REPLICATED, _REPLICATED, _REPLICATED),
+        out_specs=(_REPLICATED, _ROWS, _REPLICATED),
         axis_names=manual_axes(mesh),
         check_vma=False,
-    )(params, state, jax.tree.map(jnp.asarray, batch), key, jnp.asarray(normaliser))
-    return (mean, Scored(tokens, after)), gradient
+    )(params, state, jax.tree.map(jnp.asarray, batch), key, jnp.asarray(normaliser), step)
+    return (mean, Scored(tokens, after, penalties)), gradient
 
 
 def manual_axes(mesh: Mesh) -> set[str]:

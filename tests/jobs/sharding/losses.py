@@ -5,6 +5,7 @@ python -m tests.jobs.sharding.losses FILE MESH:OUTPUT … [--job COORDINATOR PRO
 MESH "one" is one device.
 """
 
+import functools
 import json
 import re
 import sys
@@ -17,12 +18,22 @@ from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import StreamBatches
 from rnnlm_jax.jobs import distributed
 from rnnlm_jax.jobs.run_folder import build_model
+from rnnlm_jax.jobs.sharding.data_parallel import sharded_loss_and_gradient
 from rnnlm_jax.jobs.sharding.gather import in_blocks
 from rnnlm_jax.jobs.sharding.mesh import executor_on_mesh, make_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
-from rnnlm_jax.jobs.sharding.placement import own_columns, placed, placed_batch, placed_tree, replicated
+from rnnlm_jax.jobs.sharding.placement import (
+    model_state_shardings,
+    own_columns,
+    placed,
+    placed_batch,
+    placed_tree,
+    replicated,
+)
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
+from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.regularizers import make_regularizers
 from rnnlm_jax.training.averaging import ExponentialAverage
 from rnnlm_jax.training.step import make_train_step
 from rnnlm_jax.training.train_state import state_shardings
@@ -32,8 +43,8 @@ STEPS, BATCH, WINDOW, WORDS = 20, 8, 5, 164
 #: Masks of every kind; kernels cannot run them.
 MASKS = {"dropout_word": 0.1, "dropout_embedding": 0.1, "dropout_state": 0.1, "weight_drop": 0.1}
 MASKS |= {"dropout_locked": True, "zoneout": 0.1, "zoneout_cell": 0.1}
-#: Output layer -> its options, optimiser, learning rate, parts of a batch, options of the model: dense gradients, and by
-#: row of both tables.
+#: Output layer -> its options, optimiser, learning rate, parts of a batch, options of the model: dense gradients, and
+#: gradients by row of both tables.
 CASES = {
     "softmax": ((), "adam", 0.01, 1, {}),
     "importance": ((("num_samples", 16),), "adagrad", 0.2, 2, MASKS),
@@ -121,6 +132,36 @@ def scoring(mesh, streams):
     return float(np.abs(np.asarray(nats) - np.asarray(wanted)).max()), within
 
 
+def penalties(mesh):
+    """How far terms of the loss, and the gradient with them, are on a mesh from those of one device."""
+    model = build_model(
+        ModelConfig(cell="lstm", hidden_size=8, init_scale=0.3, dropout_input=0.1, dropout_output=0.2),
+        WORDS,
+        executor_on_mesh(None, mesh),
+    )
+    params, state = model.init(jax.random.key(0)), model.initial_state((BATCH,))
+    tokens = np.random.default_rng(0).integers(0, WORDS, STEPS * BATCH).astype(np.int32)
+    batch = next(iter(StreamBatches(tokens, BATCH, WINDOW)))
+    pairs = (("activation", 2), ("temporal_activation", 1), ("omega", 2), ("flossing", 1), ("flossing_every", 2))
+    options = {"normaliser": 9, "regularizers": make_regularizers(pairs), "label_smoothing": 0.1}
+
+    def found(differentiate, params, state, batch):
+        options_of_step = {"by_row": False, "step": jnp.zeros((), jnp.int32), **options}
+        (_, scored), gradient = differentiate(model, params, state, batch, jax.random.key(1), **options_of_step)
+        return scored.penalties, gradient
+
+    wanted = jax.jit(functools.partial(found, loss_and_gradient))(params, state, batch)
+    on_mesh = (
+        jax.tree.map(placed, params, parameter_shardings(model, mesh)),
+        jax.tree.map(placed, state, model_state_shardings(model, mesh)),
+        placed_batch(batch, mesh, BATCH),
+    )
+    ours = jax.jit(functools.partial(found, functools.partial(sharded_loss_and_gradient, mesh)))(*on_mesh)
+    assert len(ours[0]) == 5
+    assert all(value != 0 for value in ours[0].values())
+    return max(float(jnp.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (ours, wanted)), strict=True))
+
+
 def main(arguments):
     """Write the losses of all cases on all meshes, the first process of a job for all."""
     job = None
@@ -139,6 +180,10 @@ def main(arguments):
         if "model" in mesh:
             found["gathers"].append(gathers(made))
             found["scoring"] += [scoring(made, streams) for streams in (1, 8)]
+    if job is None:
+        count = jax.device_count()
+        meshes = [f"data={count}", f"data={count // 2},model=2"]
+        found["penalties"] = [penalties(make_mesh(mesh)) for mesh in meshes]
     found["devices"] = jax.device_count()
     found["processes"] = jax.process_count()
     if distributed.is_primary():

@@ -58,6 +58,10 @@ def test_losses_do_not_depend_on_the_mesh(found, job, losses):
     np.testing.assert_allclose(ours[:, 2], one[:, 2], rtol=1e-5)
 
 
+def test_penalties_do_not_depend_on_the_mesh(found):
+    assert max(found[1, 8]["penalties"]) < 1e-5
+
+
 @pytest.mark.parametrize("output", CASES)
 def test_the_model_learns(found, output):
     nats = np.array(found[1, 8][f"one:{output}"])
