@@ -79,4 +79,5 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         nats_gradient=True,
         flops=flops,
         word_axes={"b": 0} if tied else {"w": 1, "b": 0},
+        rows_by_id=True,
     )

@@ -11,7 +11,7 @@ from rnnlm_jax.training.step_clock import StepTime
 
 PERCENTILES = (50, 90, 99)
 #: Prefixes of the metrics that are measured by the clock, so that they differ between equal runs.
-TIMING_PREFIXES = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
+TIMING_PREFIXES = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu", "goodput", "time_share")
 
 
 class Capacity(NamedTuple):

@@ -26,18 +26,22 @@ from rnnlm_jax.jobs.run_folder import START, RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
+from rnnlm_jax.jobs.watchdog import Watchdog
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.epoch_report import EpochReport
+from rnnlm_jax.training.initialize_from import InitialParameters
 from rnnlm_jax.training.interval_metrics import Capacity, IntervalMetrics
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
-from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
+from rnnlm_jax.training.metrics import JsonLines, Writer
+from rnnlm_jax.training.metrics_writers import open_writers
 from rnnlm_jax.training.optimizer import learning_rate_at
 from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.resuming import discard_later_checkpoints, require_best_checkpoint, restore_training
 from rnnlm_jax.training.step import StepInfo, make_train_step
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
+from rnnlm_jax.training.time_use import WORDS, TimeUse, last_seconds_running
 from rnnlm_jax.training.train_state import TrainState, initial_train_state, join_state, split_state
 
 #: Most steps that are dispatched before their figures are read, so that the device need not wait for the host; fewer if
@@ -63,6 +67,8 @@ class Trainer:
         resume: bool,
         mesh: Mesh | None = None,
         stop: StopRequest | None = None,
+        start: InitialParameters | None = None,
+        time_use: TimeUse | None = None,
     ):
         """Create the initial state, or restore that of the last intact checkpoint.
 
@@ -75,6 +81,8 @@ class Trainer:
             resume: whether to restore a checkpoint.
             mesh: devices to divide training over; None for one device.
             stop: checked between two steps.
+            start: parameters of another model to start from; None: all are drawn.
+            time_use: sums of the wall time, begun with the process; None: begun now.
 
         Raises:
             CheckpointError: if all checkpoints are damaged, or one is of another run or model.
@@ -86,7 +94,9 @@ class Trainer:
         columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
         self.batches: Batches = make_batches(config.data, texts, seed, columns=columns)
         carries_state = self.batches.carries_state
-        self.train_step = make_train_step(model, config.optimizer, seed, carries_state=carries_state, mesh=mesh)
+        self.train_step = make_train_step(
+            model, config.optimizer, seed, carries_state=carries_state, mesh=mesh, freeze=config.training.freeze
+        )
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
         )
@@ -97,16 +107,20 @@ class Trainer:
         self.validating = CheckpointFolder(folder.checkpoints("validating"))
         self.position: Position = START
         self.state: TrainState = initial_train_state(
-            model, config.optimizer, config.data.batch_size, seed=seed, mesh=mesh
+            model, config.optimizer, config.data.batch_size, seed=seed, mesh=mesh, start=start
         )
+        self.start = start
+        self.time_use = TimeUse() if time_use is None else time_use
         if resume:
             self._resume()
+            self.time_use.resume(self.position.seconds_by_use, last_seconds_running(folder.metrics))
         self.records = (
             JsonLines(folder.metrics, identity.run_id, self.position if resume else None) if is_primary() else None
         )
         self.writers: list[Writer] = [] if self.records is None else [self.records]
-        if config.training.tensorboard and is_primary():
-            self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
+        if is_primary():
+            at = self.position.step if resume else None
+            self.writers += open_writers(config, folder, run_id=identity.run_id, resume_step=at)
         awaits_validation = resume and self.position.batch == len(self.batches)
         discard_later_checkpoints(self.position, self.last, self.best, validated=not awaits_validation)
         self.pending: collections.deque[tuple[int, StepInfo, Array | None]] = collections.deque()
@@ -114,6 +128,7 @@ class Trainer:
         self.interval, self.epoch_interval = IntervalMetrics(**(self.position.interval or {})), IntervalMetrics()
         self.capacity = Capacity(len(self.state.step.sharding.device_set))
         self.profiler: Profiler | None = None
+        self.watchdog: Watchdog | None = None
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
 
@@ -143,6 +158,7 @@ class Trainer:
         epochs, tokens = self.config.training.epochs, len(self.texts.train)
         done = self.position.epoch * tokens + self.position.epoch_tokens
         bar = token_bar("training", epochs * tokens, done, disable=quiet)
+        self.watchdog = self._start_watchdog()
         try:
             for epoch in range(self.position.epoch, epochs):
                 self._train_epoch(epoch, bar)
@@ -156,7 +172,31 @@ class Trainer:
             for writer in self.writers:
                 writer.close()
             self._finish_saving()
+            if self.watchdog is not None:
+                self.watchdog.close()
         on_primary(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all epochs are validated
+
+    def _start_watchdog(self) -> Watchdog | None:
+        """Start to watch for steps that do not end, unless the configuration switches it off."""
+        limit = self.config.training.watchdog
+        if limit is None:
+            return None
+        return Watchdog(
+            None if limit == "auto" else float(limit),
+            say=self.stop.say,
+            doing=lambda: WORDS[self.time_use.activity],
+            record=self.folder.watchdog if is_primary() else None,
+        )
+
+    def _between_windows(self, *_: object) -> None:
+        """Do what is due between two windows of an evaluation.
+
+        Raises:
+            Stopped: if asked to stop.
+        """
+        if self.watchdog is not None:
+            self.watchdog.progress()
+        self.stop.check()
 
     def _finish_saving(self) -> None:
         """Wait for the checkpoint that is being written; its error is dropped if another one is being raised."""
@@ -180,7 +220,7 @@ class Trainer:
         every = self.config.training.checkpoint_every
         first = self.position.batch
         self.epoch_interval = IntervalMetrics()
-        for number, batch in self.clock.over(self._batches_from(epoch, first)):
+        for number, batch in self.clock.over(self.time_use.inputs(self._batches_from(epoch, first))):
             step = self.position.step + 1
             log_dets = None
             if self.jacobian_log is not None and step % self.config.training.log_every == 0:
@@ -249,11 +289,15 @@ class Trainer:
                 epoch_tokens=self.position.epoch_tokens + tokens,
             )
         step_time = self.clock.next_time()
+        self.time_use.add_step(step_time)
+        if self.watchdog is not None:
+            self.watchdog.ended(step, step_time.seconds)
         for interval in (self.interval, self.epoch_interval):
             interval.add(nats=nats, tokens=tokens, norm=norm, time=step_time)
         if step % self.config.training.log_every == 0:
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
             record |= self.interval.figures(self.model.output.sampled) | self.interval.rates(self.capacity)
+            record["seconds_running"] = self.time_use.seconds_running
             if log_dets is not None:
                 record |= jacobian_figures(log_dets)
             self._write(record)
@@ -300,11 +344,12 @@ class Trainer:
             best_valid_nats=valid_nats if improved and finite else position.best_valid_nats,
             best_step=position.step if improved else position.best_step,
         )
-        self._write(report.record())
+        self._write(report.record() | self.time_use.figures())
         # Save after writing the record: a resumed run writes the records beyond its checkpoint again.
-        self.last.wait()
-        if improved:  # before the last checkpoint, whose position refers to the best one
-            self.best.save({"params": self.state.params}, self._checkpoint_position(), self.identity)
+        with self.time_use.during("checkpoint"):
+            self.last.wait()
+            if improved:  # before the last checkpoint, whose position refers to the best one
+                self.best.save({"params": self.state.params}, self._checkpoint_position(), self.identity)
         if finite:
             self._save(self.last)
         return report
@@ -314,15 +359,16 @@ class Trainer:
         try:
             self.stop.check()
             state, texts = self.state, self.texts
-            return evaluate(
-                self.model,
-                state.params,
-                texts.valid,
-                texts.vocabulary,
-                streams=streams,
-                progress=self.stop.check,
-                mesh=self.mesh,
-            )
+            with self.time_use.during("validation"):
+                return evaluate(
+                    self.model,
+                    state.params,
+                    texts.valid,
+                    texts.vocabulary,
+                    streams=streams,
+                    progress=self._between_windows,
+                    mesh=self.mesh,
+                )
         except Stopped:
             if self.bad_in_row == 0:
                 self._save(self.validating)
@@ -330,13 +376,15 @@ class Trainer:
 
     def _stopped(self, folder: CheckpointFolder) -> NoReturn:
         """Raise ``Stopped`` once the checkpoint that is being saved in a folder is committed."""
-        folder.wait()
+        with self.time_use.during("checkpoint"):
+            folder.wait()
         saved = "which is saved" if self.bad_in_row == 0 else "amid bad ones; the last good checkpoint stands"
         raise Stopped(f"stopped by {self.stop.name} after step {self.position.step}, {saved}")
 
     def _save(self, folder: CheckpointFolder) -> None:
         """Start to save a checkpoint of the whole state."""
-        folder.save(split_state(self.state), self._checkpoint_position(), self.identity, background=True)
+        with self.time_use.during("checkpoint"):
+            folder.save(split_state(self.state), self._checkpoint_position(), self.identity, background=True)
 
     def _checkpoint_position(self) -> Position:
         """Return the position with the number and digest of the metrics written; only process 0 knows these."""
@@ -347,9 +395,11 @@ class Trainer:
             records=self.records.lines,
             records_digest=self.records.digest,
             interval=self.interval.sums(),
+            seconds_by_use=self.time_use.sums(),
         )
         return self.position
 
     def _write(self, record: dict[str, Any]) -> None:
-        for writer in self.writers:
-            writer.write(record)
+        with self.time_use.during("metrics"):
+            for writer in self.writers:
+                writer.write(record)

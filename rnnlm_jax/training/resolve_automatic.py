@@ -5,6 +5,7 @@ from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs, resolve_cutoffs
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
+from rnnlm_jax.training.metrics_writers import record_writers
 
 _ADAPTIVE = "adaptive"
 #: Options that may name a function of the user.
@@ -27,7 +28,7 @@ def resolve_automatic(config: Config, words: WordCounts) -> Config:
     """
     references = {name: getattr(config.model, name) for name in _USER_FUNCTIONS}
     own = {name: recorded(value) for name, value in references.items() if is_reference(value)}
-    config = replace(config, model=own) if own else config
+    config = replace(config, model=own, training={"metrics_writer": record_writers(config)})
     if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": ()}).model
@@ -46,7 +47,7 @@ def resolve_as_begun(begun: Config, config: Config) -> Config:
     """
     own = {name: getattr(begun.model, name) for name in _USER_FUNCTIONS}
     own = {name: value for name, value in own.items() if same_function(getattr(config.model, name), value)}
-    config = replace(config, model=own) if own else config
+    config = replace(config, model=own, training={"metrics_writer": record_writers(config, begun)})
     same_output = config.model.output == begun.model.output
     if not same_output or not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config

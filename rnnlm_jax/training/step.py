@@ -16,6 +16,7 @@ from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.training.apply_gradient import apply_gradient, global_norm
+from rnnlm_jax.training.frozen_parameters import keep_frozen, without_frozen
 from rnnlm_jax.training.train_state import TrainState, state_shardings
 from rnnlm_jax.training.update_rules import update_rule
 
@@ -58,7 +59,13 @@ def step_key(model: LanguageModel, seed: int, step: Int[Array, ""]) -> Key | Non
 
 
 def make_train_step(
-    model: LanguageModel, config: OptimizerConfig, seed: int, *, carries_state: bool, mesh: Mesh | None = None
+    model: LanguageModel,
+    config: OptimizerConfig,
+    seed: int,
+    *,
+    carries_state: bool,
+    mesh: Mesh | None = None,
+    freeze: str | None = None,
 ) -> TrainStep:
     """Return the compiled training step.
 
@@ -74,6 +81,7 @@ def make_train_step(
         carries_state: whether a batch continues the one before (truncated back-propagation through time); if not,
             each batch starts from the model's initial state.
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
+        freeze: patterns of parameters that keep their values, see ``frozen_parameters``; None for none.
     """
     differentiate = loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
 
@@ -87,7 +95,7 @@ def make_train_step(
             model, state.params, before, batch, key, normaliser=over, by_row=by_row
         )
         nats = mean * jnp.asarray(over, mean.dtype)
-        norm = global_norm(gradient)
+        norm = global_norm(without_frozen(gradient, freeze))
         is_finite = jnp.isfinite(nats) & jnp.isfinite(norm)
         params, opt_state = apply_gradient(
             config,
@@ -98,6 +106,7 @@ def make_train_step(
             norm=norm,
             is_finite=is_finite,
         )
+        params = keep_frozen(params, state.params, freeze)
         after = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), scored.state, before)
         skip = jnp.logical_not(is_finite).astype(jnp.int32)
         skipped, in_row = state.skipped + skip, (state.skipped_in_row + skip) * skip

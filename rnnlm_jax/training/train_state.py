@@ -15,6 +15,7 @@ from rnnlm_jax.jobs.run_folder import initial_params
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import model_state_shardings, replicated
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.training.initialize_from import InitialParameters
 from rnnlm_jax.training.optimizer import make_optimizer
 
 
@@ -33,7 +34,13 @@ class TrainState(NamedTuple):
 
 
 def initial_train_state(
-    model: LanguageModel, config: OptimizerConfig, batch_size: int, *, seed: int, mesh: Mesh | None = None
+    model: LanguageModel,
+    config: OptimizerConfig,
+    batch_size: int,
+    *,
+    seed: int,
+    mesh: Mesh | None = None,
+    start: InitialParameters | None = None,
 ) -> TrainState:
     """Return the state before the first step; on a mesh, each device creates only its own part.
 
@@ -43,10 +50,12 @@ def initial_train_state(
         batch_size: B.
         seed: seed of the initial parameters.
         mesh: devices to divide the state over; None for one device.
+        start: parameters of another model to start from; None: all are drawn.
     """
 
-    def make() -> TrainState:
+    def make(arrays: dict[str, Any]) -> TrainState:
         params = initial_params(model, seed)
+        params = params if start is None else start.apply(params, arrays)
         return TrainState(
             params=params,
             opt_state=make_optimizer(config, 0.0).init(params),
@@ -56,7 +65,8 @@ def initial_train_state(
             skipped_in_row=jnp.zeros((), jnp.int32),
         )
 
-    return make() if mesh is None else jit(make, out_shardings=state_shardings(model, config, mesh))()
+    arrays: dict[str, Any] = {} if start is None else dict(start.arrays)
+    return make(arrays) if mesh is None else jit(make, out_shardings=state_shardings(model, config, mesh))(arrays)
 
 
 def state_shardings(model: LanguageModel, config: OptimizerConfig, mesh: Mesh) -> TrainState:

@@ -34,6 +34,8 @@ class Position:
     """SHA-256 of those lines."""
     interval: dict[str, Any] | None = None
     """Sums for the next line of metrics, as ``IntervalMetrics.sums`` returns them."""
+    seconds_by_use: dict[str, float] | None = None
+    """What the wall time so far was used for, as ``TimeUse.sums`` returns it."""
 
 
 #: The position before the first step.
