@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from rnnlm_jax.config import Config
+from rnnlm_jax.config import Config, replace
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import CheckpointError, ConfigError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
@@ -60,6 +61,12 @@ def read_source(path: str | Path) -> InitialSource:
     return InitialSource(str(path), arrays, _digest(arrays))
 
 
+def with_absolute_source(config: Config) -> Config:
+    """Return the configuration with the absolute path of ``init_from``, as a run records it."""
+    path = config.training.init_from
+    return config if path is None else replace(config, training={"init_from": os.path.abspath(path)})
+
+
 def source_to_begin(config: Config) -> InitialSource | None:
     """Return the source of a new run's initial parameters; None without ``init_from``."""
     return None if config.training.init_from is None else read_source(config.training.init_from)
@@ -80,7 +87,8 @@ def source_to_resume(config: Config, begun: Config, folder: RunFolder, identity:
     Raises:
         ConfigError: if the parameters are not those that the run was begun with.
     """
-    path, before = config.training.init_from, begun.training.init_from
+    path = with_absolute_source(config).training.init_from
+    before = with_absolute_source(begun).training.init_from
     has_checkpoint = any(CheckpointFolder(folder.checkpoints(which)).steps() for which in ("last", "validating"))
     if path == before and (path is None or has_checkpoint):
         return None

@@ -109,7 +109,7 @@ class Trainer:
         self.state: TrainState = initial_train_state(
             model, config.optimizer, config.data.batch_size, seed=seed, mesh=mesh, start=start
         )
-        self.start = start
+        self.started_from = "" if start is None else start.describe()
         self.time_use = TimeUse() if time_use is None else time_use
         if resume:
             self._resume()
@@ -172,6 +172,7 @@ class Trainer:
             for writer in self.writers:
                 writer.close()
             self._finish_saving()
+            self.time_use.close()
             if self.watchdog is not None:
                 self.watchdog.close()
         on_primary(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all epochs are validated

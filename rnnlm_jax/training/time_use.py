@@ -64,12 +64,13 @@ class TimeUse:
         self._until_request: float | None = None  # time of this process before its first batch
         self._has_stepped = False
         self._compiled = 0.0
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
+        self._listens = False
 
     def close(self) -> None:
-        """Stop listening to the compiler."""
-        with contextlib.suppress(ValueError, AssertionError):  # closed before
+        """Stop listening to the compiler, after the last step."""
+        if self._listens:
             jax.monitoring.unregister_event_duration_listener(self._listen)
+            self._listens = False
 
     def _listen(self, event: str, duration: float, **_: Any) -> None:
         if event == _COMPILED and self.activity == "steps":
@@ -110,6 +111,9 @@ class TimeUse:
     def inputs(self, batches: Iterable[Item]) -> Iterator[Item]:
         """Yield batches; the main thread waits for input until it has one, and then makes a step."""
         self._until_request = self._before_first_step()
+        if not self._listens:
+            jax.monitoring.register_event_duration_secs_listener(self._listen)
+            self._listens = True
         iterator = iter(batches)
         while True:
             self.activity = "input"

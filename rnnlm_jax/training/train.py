@@ -45,7 +45,7 @@ from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.epoch_report import EpochReport
 from rnnlm_jax.training.frozen_parameters import frozen_leaves
-from rnnlm_jax.training.initial_source import InitialSource, source_to_begin, source_to_resume
+from rnnlm_jax.training.initial_source import InitialSource, source_to_begin, source_to_resume, with_absolute_source
 from rnnlm_jax.training.initialize_from import InitialParameters, plan_initialization
 from rnnlm_jax.training.interval_metrics import Capacity
 from rnnlm_jax.training.loop import Trainer
@@ -137,12 +137,11 @@ def train(
     require_same(_shared_options(config) | {"run_id": own.run_id})
     model = in_every_process(lambda: _checked_model(config, texts, words, mesh))
     begin = in_every_process(lambda: _initial_parameters(config, model, texts, words=words, source=source))
-    written = dataclasses.replace(config, data=absolute_paths(config.data))
+    written = dataclasses.replace(with_absolute_source(config), data=absolute_paths(config.data))
     if not resume:
         on_primary(lambda: write_new_run(folder, written, own, vocabulary=texts.vocabulary, words=words))
     stop = StopRequest() if stop is None else stop
     with contextlib.ExitStack() as held:
-        held.callback(time_use.close)
         on_primary(lambda: held.enter_context(training_lock(folder.path)))
         with removed_on_failure(folder) if is_primary() and not resume else contextlib.nullcontext():
             parts: dict[str, Any] = {"mesh": mesh, "stop": stop, "start": begin, "time_use": time_use}
@@ -150,7 +149,9 @@ def train(
                 lambda: Trainer(config, folder, model, texts=texts, identity=own, resume=resume, **parts)
             )
             if begin is not None:
-                on_primary(lambda: write_json(folder.initialized, begin.record()))
+                copied = begin.record()
+                on_primary(lambda: write_json(folder.initialized, copied))
+            source = begin = None  # their arrays may be large, and training may take days
             trainer.capacity = _capacity(config, trainer, words)
             trainer.profiler = None if profile is None else Profiler(profile, folder.path)
             if resume:

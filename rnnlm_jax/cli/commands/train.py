@@ -145,8 +145,8 @@ def print_start(trainer: Trainer) -> None:
     print(f"executors: {describe_executor(model.cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training minimises a sampled loss ({model.output.kind}); perplexities are exact")
-    if trainer.start is not None and not trainer.position.step:
-        print(trainer.start.describe())
+    if trainer.started_from:
+        print(trainer.started_from)
     if frozen := frozen_leaves(model, trainer.config.training.freeze):
         print(f"frozen, left out of updates, optimiser state and gradient norm: {', '.join(frozen)}")
     if trainer.position.step:
