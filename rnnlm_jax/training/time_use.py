@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import jax
 
@@ -72,9 +72,9 @@ class TimeUse:
             jax.monitoring.unregister_event_duration_listener(self._listen)
             self._listens = False
 
-    def _listen(self, event: str, duration: float, **_: Any) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event == _COMPILED and self.activity == "steps":
-            self._compiled += duration
+            self._compiled += duration_secs
 
     def resume(self, sums: dict[str, float] | None, last_seconds_running: float | None) -> None:
         """Continue the sums of the processes before.

@@ -74,7 +74,7 @@ def test_the_limit_falls_from_that_of_the_first_step_at_once(watch):
 
 
 def test_the_first_step_has_a_line_of_its_own(watch):
-    watchdog, lines = watch(None, first=0.05)
+    _, lines = watch(None, first=0.05, least=0.01)
     wait_for(lines, 1)
     assert lines[0].startswith("the first step has not ended after 0 s: the main thread waits for the next batch")
 
