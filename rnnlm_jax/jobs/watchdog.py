@@ -27,7 +27,7 @@ class Watchdog:
     normal. Before the first step has ended, which takes as long as its compilation, it is at least 900 s.
 
     Call ``ended`` after every step, and ``progress`` after every other piece of work, such as a window of an
-    evaluation: neither waits, and both cost less than a microsecond.
+    evaluation: neither waits, and each takes a few microseconds.
     """
 
     def __init__(

@@ -129,6 +129,7 @@ def train(
     )
     require_same({"vocabulary": texts.vocabulary.content_hash})
     require_same({f"{SPLITS[split]} text": digest for split, digest in texts.digests.items()})
+    require_same({"parameters of `init_from`": None if source is None else source.digest})
     mesh = in_every_process(lambda: mesh_for(config.parallel.mesh))
     if identity is None:  # measurements and random numbers differ between processes: take those of process 0
         config = from_json(from_primary(in_every_process(lambda: to_json(resolve_automatic(config, words)))))

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from rnnlm_jax.config import Config, check_config, replace
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.watchdog import Watchdog
 
 
@@ -89,6 +91,12 @@ def test_other_work_counts_as_progress(watch):
     watchdog.progress()
     wait_for(lines, 2)
     assert lines[1].startswith("work goes on after")
+
+
+@pytest.mark.parametrize("limit", ["soon", 0.0, -1.0, float("inf"), True])
+def test_an_impossible_limit_is_refused(limit):
+    with pytest.raises(ConfigError, match="`watchdog` (must be a positive number|cannot be True)"):
+        check_config(replace(Config(), training={"watchdog": limit}))
 
 
 def test_a_terminal_or_disk_that_fails_does_not_end_training(watch, tmp_path, capsys):

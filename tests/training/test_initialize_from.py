@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.cli.main import main
-from rnnlm_jax.config import ModelConfig, replace
+from rnnlm_jax.config import ModelConfig, OptimizerConfig, replace
 from rnnlm_jax.data import build_vocabulary
 from rnnlm_jax.errors import CheckpointError, ConfigError
 from rnnlm_jax.interop.exporting import save_safetensors
@@ -22,11 +22,13 @@ from rnnlm_jax.jobs.run_folder import (
     read_config,
     read_config_and_identity,
 )
+from rnnlm_jax.jobs.sharding.mesh import make_mesh
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.training.initial_source import InitialSource, read_source
 from rnnlm_jax.training.initialize_from import common_words, initialize_from, plan_initialization
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.train import train
+from rnnlm_jax.training.train_state import initial_train_state
 from tests.training.tiny import TINY, assert_same_bits, assert_same_run, random_params, tiny_config, vocabulary
 
 HERE, THERE = vocabulary(["the cat sat on the mat"]), vocabulary(["a cat on the old mat and the dog"])
@@ -215,6 +217,15 @@ def stop_at(write, trainer, record, step):
     write(trainer, record)
     if record["step"] == step:
         raise KeyboardInterrupt
+
+
+def test_each_device_of_a_mesh_gets_the_same_parameters():
+    model, config = model_of(HERE), OptimizerConfig()
+    planned = plan(model, source_of(model_of(THERE), THERE))
+    mesh = make_mesh("data=1")
+    plain, placed = (initial_train_state(model, config, 2, seed=0, mesh=m, start=planned) for m in (None, mesh))
+    assert_same_bits(plain.params, placed.params)
+    assert jax.tree.leaves(placed.params)[0].sharding.mesh.shape == mesh.shape
 
 
 def test_the_command_says_what_it_takes_and_refuses_in_one_line(corpus, source_run, tmp_path, capsys):

@@ -126,6 +126,25 @@ def test_the_last_line_of_metrics_says_how_long_the_run_was_running(tmp_path):
     assert last_seconds_running(path) is None
 
 
+def test_a_run_whose_steps_do_not_end_says_what_it_waits_for(corpus, tmp_path, capfd):
+    """Here for a metrics writer that takes a second; the run goes on."""
+    writer = tmp_path / "slow.py"
+    writer.write_text(
+        "import time\n\nclass Slow:\n    def __init__(self, run, config, step):\n        pass\n\n"
+        "    def write(self, record):\n        time.sleep(record['step'] == 3 and record['kind'] == 'step')\n\n"
+        "    def close(self):\n        pass\n"
+    )
+    options = {"epochs": 1, "log_every": 1, "watchdog": 0.3, "metrics_writer": f"{writer}:Slow"}
+    train(tiny_config(corpus, training=options), tmp_path / "run")
+    reports = [json.loads(line) for line in RunFolder(tmp_path / "run").watchdog.read_text().splitlines()]
+    stalled = [report["message"] for report in reports if "waits for a metrics writer" in report["message"]]
+    assert len(stalled) == 2  # after 0.3 and 0.6 s
+    assert stalled[0].startswith("no step has ended for 0 s (the last was 3")
+    assert "(training/metrics_writers.py:" in stalled[0]
+    assert "goes on" in {report["kind"] for report in reports}
+    assert stalled[0] in capfd.readouterr().err
+
+
 def test_goodput_is_in_metrics_results_and_checkpoints_and_survives_a_crash(corpus, tmp_path, monkeypatch):
     run, config = tmp_path / "run", tiny_config(corpus, training={"epochs": 2, "log_every": 1, "checkpoint_every": 5})
     write = Trainer._write
