@@ -15,7 +15,7 @@ from rnnlm_jax.config import Config
 from rnnlm_jax.errors import ConfigError, UserError, warn
 from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.plotting import read_metrics
-from rnnlm_jax.registry.user_source import is_reference, load, parse, recorded, shown
+from rnnlm_jax.registry.user_source import is_reference, load, recorded, shown
 from rnnlm_jax.training.csv_metrics import CsvFiles
 from rnnlm_jax.training.metrics import TensorBoard, Writer, require_tensorboard
 
@@ -152,7 +152,7 @@ def open_writers(config: Config, folder: RunFolder, *, run_id: str, resume_step:
                 f"`metrics_writer` {shown(name)} returned a {type(found).__name__}: it must return an object with the "
                 "methods write(record) and close()"
             )
-        opened.append(GuardedWriter(found, parse(shown(name)).function))
+        opened.append(GuardedWriter(found, shown(name)))
     return opened
 
 

@@ -126,7 +126,7 @@ def test_a_run_with_writers_is_resumed_with_the_rows_of_an_uninterrupted_one(cor
     assert len(got) == len(lines) + 2
     assert calls.count("closed") == 4
     said = capfd.readouterr().err
-    assert said.count("the metrics writer Own failed at step 3 (OSError: the service is gone): training goes on") == 1
+    assert said.count(f"{bad}:Own failed at step 3 (OSError: the service is gone): training goes on without it") == 1
     assert said.count("warning") == 2
     recorded = read_config(RunFolder(run)).training.metrics_writer.split(",")
     assert recorded[0] == "csv"
