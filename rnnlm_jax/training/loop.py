@@ -189,7 +189,7 @@ class Trainer:
             record=self.folder.watchdog if is_primary() else None,
         )
 
-    def _between_windows(self, *_: object) -> None:
+    def _between_windows(self, *done: object) -> None:
         """Do what is due between two windows of an evaluation.
 
         Raises:
@@ -197,7 +197,7 @@ class Trainer:
         """
         if self.watchdog is not None:
             self.watchdog.progress()
-        self.stop.check()
+        self.stop.check(*done)
 
     def _finish_saving(self) -> None:
         """Wait for the checkpoint that is being written; its error is dropped if another one is being raised."""

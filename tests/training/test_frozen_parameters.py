@@ -117,9 +117,14 @@ def test_a_gradient_by_row_may_be_frozen_or_not():
     params = random_tree(0)
     table = RowGradient(jnp.asarray([1, 3], jnp.int32), jnp.ones((2, 3), jnp.float32))
     gradient = random_tree(1) | {"embedding": table}
+
+    def descend(leaf):
+        return leaf._replace(rows=-leaf.rows) if isinstance(leaf, RowGradient) else -leaf
+
+    by_row = optax.stateless(lambda g, _: jax.tree.map(descend, g, is_leaf=lambda leaf: isinstance(leaf, RowGradient)))
     with jax.numpy_dtype_promotion("standard"):
         for patterns, moves in (("embedding", False), ("output", True)):
-            optimizer = frozen(optax.sgd(1.0), patterns)
+            optimizer = frozen(by_row, patterns)
             moved, _ = optimizer.update(gradient, optimizer.init(params), params)
             after = optax.apply_updates(params, dense_gradient(moved, params))
             expected = np.array(params["embedding"])
