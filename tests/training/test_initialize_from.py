@@ -224,7 +224,9 @@ def test_each_device_of_a_mesh_gets_the_same_parameters():
     planned = plan(model, source_of(model_of(THERE), THERE))
     mesh = make_mesh("data=1")
     plain, placed = (initial_train_state(model, config, 2, seed=0, mesh=m, start=planned) for m in (None, mesh))
-    assert_same_bits(plain.params, placed.params)
+    for one, other in zip(jax.tree.leaves(plain.params), jax.tree.leaves(placed.params), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)  # fresh numbers of a compiled program differ in the last bit
+    assert_same_bits(np.asarray(placed.params.cell.w_h), planned.arrays["cell.w_h"])
     assert jax.tree.leaves(placed.params)[0].sharding.mesh.shape == mesh.shape
 
 
