@@ -256,6 +256,31 @@ class TrainingConfig:
         False, "log the mean log|det| of the step Jacobians, in nats per dimension of the state", may_change=True
     )
     tensorboard: bool = option(False, "also write TensorBoard event files (extra: tensorboard)", may_change=True)
+    metrics_writer: str | None = option(
+        None,
+        "also write metrics with these, separated by commas: csv, tensorboard, FILE.py:function or module:function of "
+        "your own, whose source is executed; none: metrics.jsonl only",
+        may_change=True,
+    )
+    watchdog: float | str | None = option(
+        "auto",
+        "report in one line when no step has ended for this many seconds (it ends nothing); auto: 10 times the slowest "
+        "step, at least 120, and 900 for the first; none: never",
+        may_change=True,
+    )
+    init_from: str | None = option(
+        None,
+        "start from the parameters of another run (its best checkpoint), or of a safetensors file, in place of drawing "
+        "them; rows of tables are copied by word",
+        path=True,
+    )
+    init_parts: str | None = option(
+        None,
+        "parameters to take from --init-from, as patterns separated by commas: embedding,cell.0.*; none: all",
+    )
+    freeze: str | None = option(
+        None, "parameters that training does not change, as patterns separated by commas: embedding,cell.0.*,output.b"
+    )
 
 
 @dataclass(frozen=True)
@@ -335,6 +360,11 @@ def check_config(config: Config) -> Config:
         )
     if config.training.seed >= 2**32:
         raise ConfigError(f"`seed` must be below 2^32, not {config.training.seed}")
+    watchdog = config.training.watchdog
+    if watchdog not in (None, "auto") and not (isinstance(watchdog, int | float) and 0 < watchdog < math.inf):
+        raise ConfigError(f"`watchdog` must be a positive number of seconds, auto or none, not {watchdog}")
+    if config.training.init_parts is not None and config.training.init_from is None:
+        raise ConfigError("`init_parts` chooses parameters of `init_from`: give both, or neither")
     chunk = config.model.remat_chunk
     if chunk is not None and chunk != "sqrt" and not (isinstance(chunk, int) and chunk > 0):
         raise ConfigError(f"`remat_chunk` must be a positive number of steps or sqrt, not {chunk}")

@@ -57,7 +57,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "training": (
         MODEL
         | {"data.records", "evaluation", "jacobians", "jobs", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding"}
-        | {"ngrams", "plotting", "regularizers"},
+        | {"interop.exporting", "ngrams", "plotting", "regularizers"},
         JAX | {"optax", "orbax", "tqdm", "tensorboardX"},
     ),
     "plotting": (
@@ -74,7 +74,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         MODEL | {"benchmarking.measure", "benchmarking.peers", "evaluation", "jobs.run_folder", "presets", "training"},
         JAX | {"torch", "tqdm", "optax"},
     ),
-    # other frameworks: nothing outside imports these but the command line
+    # other frameworks: nothing outside imports these but the command line, and training the reader of run files
     "interop": (MODEL | {"interop.parameter_trees"}, JAX | {"flax"}),
     "interop.parameter_trees": ({"array_types", "cells", "errors"}, JAX),
     "interop.weights": ({"array_types", "cells", "errors", "interop.parameter_trees", "system"}, JAX | {"safetensors"}),

@@ -77,3 +77,8 @@ class InputLayer(FactoryMade):
     word_axes: Mapping[str, int] | None = field(default=None, hash=False)
     """The axis that runs over tokens, of each parameter that has one, by the parameter's path; a table that is all of
     the parameters has the path "". On a mesh these may be sharded; all others are replicated."""
+
+    @property
+    def rows_by_id(self) -> bool:
+        """Whether the parameters are one row for each token, by id, so that rows can be copied by word."""
+        return self.is_table

@@ -24,6 +24,7 @@ class RunIdentity:
         vocabulary: content hash of the vocabulary.
         counts: digest of the words and their counts; None if the run has none.
         texts: split -> digest of its tokens; empty if the run's text is unknown.
+        init: digest of the parameters that training started from; None if they were drawn.
     """
 
     run_id: str
@@ -31,13 +32,20 @@ class RunIdentity:
     vocabulary: str
     counts: str | None
     texts: Mapping[str, str]
+    init: str | None = None
 
     @classmethod
     def begin(
-        cls, config: Config, vocabulary: str, *, counts: str | None = None, texts: Mapping[str, str] | None = None
+        cls,
+        config: Config,
+        vocabulary: str,
+        *,
+        counts: str | None = None,
+        texts: Mapping[str, str] | None = None,
+        init: str | None = None,
     ) -> RunIdentity:
         """Return the identity of a new run, with a random ``run_id``."""
-        return cls(secrets.token_hex(16), fixed_options_digest(config), vocabulary, counts, dict(texts or {}))
+        return cls(secrets.token_hex(16), fixed_options_digest(config), vocabulary, counts, dict(texts or {}), init)
 
     @classmethod
     def from_entry(cls, entry: Any) -> RunIdentity:
@@ -105,4 +113,5 @@ _DIFFERENCES = {
     "vocabulary": "another vocabulary",
     "counts": "other word counts",
     "texts": "another text",
+    "init": "other initial parameters",
 }

@@ -264,3 +264,6 @@ class OutputLayer(FactoryMade):
     word_axes: Mapping[str, int] | None = field(default=None, hash=False)
     """The axis that runs over words, of each parameter that has one: ``{"w": 1, "b": 0}``. A parameter is named by its
     path, as ``tails.0.w``. On a mesh these may be sharded; all others are replicated."""
+    rows_by_id: bool = False
+    """Whether each parameter in ``word_axes`` has one row for each word, in the order of ids, and no parameter depends
+    on the vocabulary otherwise: then rows can be copied by word into a model with another vocabulary."""

@@ -184,4 +184,5 @@ def _layer(
         sampled=True,
         flops=flops,
         word_axes={"w": 0, "b": 0},
+        rows_by_id=True,
     )

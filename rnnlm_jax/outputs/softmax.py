@@ -143,4 +143,5 @@ def softmax(tied: bool = False, dtype: Any = jnp.float32, param_dtype: Any = jnp
         logit_excess=logit_excess,
         flops=flops,
         word_axes={"b": 0} if tied else {"w": 1, "b": 0},
+        rows_by_id=True,
     )

@@ -11,7 +11,7 @@ from rnnlm_jax.training.step_clock import StepTime
 
 PERCENTILES = (50, 90, 99)
 #: Prefixes of the metrics that are measured by the clock, so that they differ between equal runs.
-TIMING_PREFIXES = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu")
+TIMING_PREFIXES = ("seconds", "tokens_per_second", "step_ms", "input_wait", "mfu", "goodput", "time_share")
 
 
 class Capacity(NamedTuple):
@@ -44,9 +44,11 @@ class IntervalMetrics:
         sums = {"nats": self.nats, "tokens": self.tokens, "norms": list(self.norms)}
         return sums | ({"penalties": dict(self.penalties)} if self.penalties else {})
 
-    def add(self, *, nats: float, tokens: int, norm: float, time: StepTime, penalties: Mapping[str, float]) -> None:
+    def add(
+        self, *, nats: float, tokens: int, norm: float, time: StepTime, penalties: Mapping[str, float] | None = None
+    ) -> None:
         """Add a step: its summed loss, tokens, gradient norm before clipping, time, and terms added to the loss."""
-        for name, value in penalties.items():
+        for name, value in (penalties or {}).items():
             self.penalties[name] = self.penalties.get(name, 0.0) + value
         self.nats += nats
         self.tokens += tokens

@@ -27,17 +27,21 @@ from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
+from rnnlm_jax.jobs.watchdog import Watchdog
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.system.progress import token_bar
+from rnnlm_jax.training.initialize_from import InitialParameters
 from rnnlm_jax.training.interval_metrics import Capacity, IntervalMetrics
 from rnnlm_jax.training.jacobian_log import jacobian_figures, make_jacobian_log
 from rnnlm_jax.training.job_length import CheckpointTimer, JobLength, checkpoint_period
-from rnnlm_jax.training.metrics import JsonLines, TensorBoard, Writer
+from rnnlm_jax.training.metrics import JsonLines, Writer
+from rnnlm_jax.training.metrics_writers import open_writers
 from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.resuming import discard_later_checkpoints, require_best_checkpoint, restore_training
 from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, batch_lengths, make_batches
+from rnnlm_jax.training.time_use import WORDS, TimeUse, last_seconds_running
 from rnnlm_jax.training.train_state import TrainState, join_state, split_state
 from rnnlm_jax.training.training_program import training_program
 from rnnlm_jax.training.validation_report import ValidationReport
@@ -76,6 +80,8 @@ class Trainer:
         optimizer: optax.GradientTransformation | None = None,
         mesh: Mesh | None = None,
         stop: StopRequest | None = None,
+        start: InitialParameters | None = None,
+        time_use: TimeUse | None = None,
     ):
         """Create the initial state, or restore that of the last intact checkpoint.
 
@@ -89,6 +95,8 @@ class Trainer:
             optimizer: a transformation in place of the configuration's optimiser, whose name is then "given".
             mesh: devices to divide training over; None for one device.
             stop: checked between two steps.
+            start: parameters of another model to start from; None: all are drawn.
+            time_use: sums of the wall time, begun with the process; None: begun now.
 
         Raises:
             CheckpointError: if all checkpoints are damaged, or one is of another run or model.
@@ -113,15 +121,19 @@ class Trainer:
         self.best = CheckpointFolder(folder.checkpoints("best"), max(keep, 2))
         self.validating = CheckpointFolder(folder.checkpoints("validating"))
         self.position: Position = START
-        self.state: TrainState = program.initial_state()
+        self.state: TrainState = program.initial_state(start=start)
+        self.started_from = "" if start is None else start.describe()
+        self.time_use = TimeUse() if time_use is None else time_use
         if resume:
             self._resume()
+            self.time_use.resume(self.position.seconds_by_use, last_seconds_running(folder.metrics))
         self.records = (
             JsonLines(folder.metrics, identity.run_id, self.position if resume else None) if is_primary() else None
         )
         self.writers: list[Writer] = [] if self.records is None else [self.records]
-        if config.training.tensorboard and is_primary():
-            self.writers.append(TensorBoard(folder.path / "tensorboard", self.position.step if resume else None))
+        if is_primary():
+            at = self.position.step if resume else None
+            self.writers += open_writers(config, folder, run_id=identity.run_id, resume_step=at)
         discard_later_checkpoints(self.position, self.last, self.best, validated=self.position.validated)
         self.pending: collections.deque[_Dispatched] = collections.deque()
         self.clock = StepClock()
@@ -131,6 +143,7 @@ class Trainer:
         self.timer = CheckpointTimer(checkpoint_period(config.training), self.position.step)
         self.results = ValidationResults(config.training, program.optimizer, program.average)
         self.results.read(self.state)
+        self.watchdog: Watchdog | None = None
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
 
@@ -162,7 +175,8 @@ class Trainer:
         length = self.length.total
         total, tokens = length.steps, len(self.texts.train) / length.epoch_ends[0]
         bar = token_bar("training", round(total * tokens), round(self.position.step * tokens), disable=quiet)
-        batches = self.clock.over(self._all_batches())
+        batches = self.clock.over(self.time_use.inputs(self._all_batches()))
+        self.watchdog = self._start_watchdog()
         try:
             while not self.is_over():
                 if self.position.validated:
@@ -178,6 +192,9 @@ class Trainer:
             for writer in self.writers:
                 writer.close()
             self._finish_saving()
+            self.time_use.close()
+            if self.watchdog is not None:
+                self.watchdog.close()
         on_primary(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all steps are validated
 
     def is_over(self) -> bool:
@@ -185,6 +202,28 @@ class Trainer:
         return self.position.validated and (
             self.length.is_reached(self.position) or bool(self.results.reason_to_end(self.position))
         )
+
+    def _start_watchdog(self) -> Watchdog | None:
+        """Start to watch for steps that do not end, unless the configuration switches it off."""
+        limit = self.config.training.watchdog
+        if limit is None:
+            return None
+        return Watchdog(
+            None if limit == "auto" else float(limit),
+            say=self.stop.say,
+            doing=lambda: WORDS[self.time_use.activity],
+            record=self.folder.watchdog if is_primary() else None,
+        )
+
+    def _between_windows(self, *done: object) -> None:
+        """Do what is due between two windows of an evaluation.
+
+        Raises:
+            Stopped: if asked to stop.
+        """
+        if self.watchdog is not None:
+            self.watchdog.progress()
+        self.stop.check(*done)
 
     def _finish_saving(self) -> None:
         """Wait for the checkpoint that is being written; its error is dropped if another one is being raised."""
@@ -285,12 +324,16 @@ class Trainer:
             position = dataclasses.replace(position, nats=position.nats + nats, tokens=position.tokens + tokens)
         self.position = position
         step_time = self.clock.next_time()
+        self.time_use.add_step(step_time)
+        if self.watchdog is not None:
+            self.watchdog.ended(step, step_time.seconds)
         for interval in (self.interval, self.since_validation):
             interval.add(nats=nats, tokens=tokens, norm=norm, time=step_time, penalties=penalties)
         if step % self.config.training.log_every == 0:
             rate = self.results.learning_rate(step, self.skipped)
             record = {"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "skipped": self.skipped}
             record |= self.interval.figures(self.model.output.sampled) | self.interval.rates(self.capacity)
+            record["seconds_running"] = self.time_use.seconds_running
             if log_dets is not None:
                 record |= jacobian_figures(log_dets)
             self._write(record)
@@ -333,11 +376,12 @@ class Trainer:
             rates=self.since_validation.rates(self.capacity),
             ends="" if self.length.is_reached(position) else self.results.reason_to_end(self.position),
         )
-        self._write(report.record())
+        self._write(report.record() | self.time_use.figures())
         # Save after writing the record: a resumed run writes the records beyond its checkpoint again.
-        self.last.wait()
-        if improved:  # before the last checkpoint, whose position refers to the best one
-            self.best.save({"params": params}, self._checkpoint_position(), self.identity)
+        with self.time_use.during("checkpoint"):
+            self.last.wait()
+            if improved:  # before the last checkpoint, whose position refers to the best one
+                self.best.save({"params": params}, self._checkpoint_position(), self.identity)
         if math.isfinite(nats):
             self._save(self.last)
         return report
@@ -347,15 +391,16 @@ class Trainer:
         try:
             self.stop.check()
             texts = self.texts
-            return evaluate(
-                self.model,
-                params,
-                texts.valid,
-                texts.vocabulary,
-                streams=min(self.config.training.valid_streams, len(texts.valid)),
-                progress=self.stop.check,
-                mesh=self.mesh,
-            )
+            with self.time_use.during("validation"):
+                return evaluate(
+                    self.model,
+                    params,
+                    texts.valid,
+                    texts.vocabulary,
+                    streams=min(self.config.training.valid_streams, len(texts.valid)),
+                    progress=self._between_windows,
+                    mesh=self.mesh,
+                )
         except Stopped:
             if self.bad_in_row == 0:
                 self._save(self.validating)
@@ -363,13 +408,15 @@ class Trainer:
 
     def _stopped(self, folder: CheckpointFolder) -> NoReturn:
         """Raise ``Stopped`` once the checkpoint that is being saved in a folder is committed."""
-        folder.wait()
+        with self.time_use.during("checkpoint"):
+            folder.wait()
         saved = "which is saved" if self.bad_in_row == 0 else "amid bad ones; the last good checkpoint stands"
         raise Stopped(f"stopped by {self.stop.name} after step {self.position.step}, {saved}")
 
     def _save(self, folder: CheckpointFolder) -> None:
         """Start to save a checkpoint of the whole state."""
-        folder.save(split_state(self.state), self._checkpoint_position(), self.identity, background=True)
+        with self.time_use.during("checkpoint"):
+            folder.save(split_state(self.state), self._checkpoint_position(), self.identity, background=True)
         self.timer.saved(self.position.step)
 
     def _checkpoint_position(self) -> Position:
@@ -381,9 +428,11 @@ class Trainer:
             records=self.records.lines,
             records_digest=self.records.digest,
             interval=self.interval.sums(),
+            seconds_by_use=self.time_use.sums(),
         )
         return self.position
 
     def _write(self, record: dict[str, Any]) -> None:
-        for writer in self.writers:
-            writer.write(record)
+        with self.time_use.during("metrics"):
+            for writer in self.writers:
+                writer.write(record)

@@ -8,7 +8,7 @@ import optax
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.language_model.parameter_names import matching
+from rnnlm_jax.training.leaf_patterns import matches, path_name, split_patterns
 from rnnlm_jax.training.learning_rates import LearningRate, find_kind, make_learning_rate
 from rnnlm_jax.training.optimizers import make_rule, mask_option
 from rnnlm_jax.training.plateau import Plateau
@@ -16,6 +16,9 @@ from rnnlm_jax.training.schedules import Length
 
 #: In place of the name of an update rule: a transformation that a program passed to ``train``.
 GIVEN = "given"
+
+#: In place of patterns of parameters: all those with two axes or more.
+MATRICES = "matrices"
 
 #: Length of a job that is not known, where only shapes and programs are wanted.
 UNKNOWN_LENGTH = Length.of_equal_epochs(steps=10**9, steps_per_epoch=10**6)
@@ -87,4 +90,8 @@ def of_cells(params: Tree) -> Tree:
 
 
 def _decaying(config: OptimizerConfig, params: Any) -> Tree:
-    return matching("weight_decay_mask", config.weight_decay_mask, params)
+    """Return a tree like the parameters that is True at those that decay."""
+    if config.weight_decay_mask == MATRICES:
+        return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+    patterns = split_patterns(config.weight_decay_mask)
+    return jax.tree.map_with_path(lambda path, _: matches(path_name(path), patterns), params)

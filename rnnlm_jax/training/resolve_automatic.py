@@ -5,6 +5,7 @@ from rnnlm_jax.jobs.run_folder import build_model
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs, resolve_cutoffs
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.user_source import is_reference, recorded, same_function
+from rnnlm_jax.training.metrics_writers import record_writers
 
 _ADAPTIVE = "adaptive"
 #: Options that may name a function of the user, by group.
@@ -29,6 +30,7 @@ def resolve_automatic(config: Config, words: WordCounts) -> Config:
         value = getattr(getattr(config, group), name)
         if is_reference(value):
             config = replace(config, **{group: {name: recorded(value)}})
+    config = replace(config, training={"metrics_writer": record_writers(config)})
     if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": (), "dropout_word": 0.0}).model
@@ -49,6 +51,7 @@ def resolve_as_begun(begun: Config, config: Config) -> Config:
         value = getattr(getattr(begun, group), name)
         if same_function(getattr(getattr(config, group), name), value):
             config = replace(config, **{group: {name: value}})
+    config = replace(config, training={"metrics_writer": record_writers(config, begun)})
     same_output = config.model.output == begun.model.output
     if not same_output or not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config

@@ -36,6 +36,8 @@ class Results:
     """Test perplexity of the unigram model and, if the training text was in memory, of the bigram model."""
     facts: dict[str, float]
     """Known properties of the corpus, such as its exact entropy rate."""
+    time_use: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Goodput and the shares of other uses of time, as ``TimeUse.figures`` returns them."""
 
     def summary(self) -> dict[str, Any]:
         """Return the figures by name, as in ``results.json``."""
@@ -51,6 +53,7 @@ class Results:
             "valid": self.valid.summary(),
             "baselines": self.baselines,
             "corpus_facts": self.facts,
+            "time_use": self.time_use,
             "environment": environment(),
         }
 

@@ -44,9 +44,11 @@ def removed_on_failure(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except Exception:
-        for path in (folder.config, folder.vocabulary, folder.counts, folder.metrics, folder.path / LOCK):
+        written = (folder.config, folder.vocabulary, folder.counts, folder.metrics, folder.initialized)
+        for path in (*written, folder.path / LOCK):
             path.unlink(missing_ok=True)
-        shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)
+        for name in ("checkpoints", "csv"):
+            shutil.rmtree(folder.path / name, ignore_errors=True)
         with contextlib.suppress(OSError):  # the folder has other files
             folder.path.rmdir()
         raise

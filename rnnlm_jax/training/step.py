@@ -20,6 +20,7 @@ from rnnlm_jax.language_model.label_smoothing import check_label_smoothing
 from rnnlm_jax.language_model.loss_gradient import has_row_gradients
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.training.averaging import Average
+from rnnlm_jax.training.frozen_parameters import keep_frozen, patterns_of, without_frozen
 from rnnlm_jax.training.guard import where_finite
 from rnnlm_jax.training.relative_length import relative_length
 from rnnlm_jax.training.row_updates import by_rows, global_norm, scaled_updates, updates_by_row
@@ -122,6 +123,7 @@ def make_train_step(
             )
     guarded = by_rows(where_finite(optimizer))
     compute = accumulated_loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
+    freeze = patterns_of(optimizer)
     draws = any(each.needs_key for each in regularizers)
 
     @functools.cache
@@ -149,12 +151,12 @@ def make_train_step(
             step=state.step,
         )
         nats = mean * jnp.asarray(count, mean.dtype)
-        norm = global_norm(gradient)
+        norm = global_norm(without_frozen(gradient, freeze))
         is_finite = jnp.isfinite(nats) & jnp.isfinite(norm)
         updates, opt_state = guarded.update(gradient, state.opt_state, state.params, is_finite=is_finite)
         if random_bptt is not None:
             updates = scaled_updates(updates, relative_length(jnp.asarray(batch.mask), random_bptt))
-        params: Any = optax.apply_updates(state.params, updates)
+        params: Any = keep_frozen(optax.apply_updates(state.params, updates), state.params, freeze)
 
         def unless_skipped(new: Tree, old: Tree) -> Tree:
             return jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), new, old)

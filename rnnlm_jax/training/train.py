@@ -33,6 +33,7 @@ from rnnlm_jax.jobs.run_folder import (
     read_vocabulary,
     read_words,
     write_config,
+    write_json,
     write_new_run,
     write_text,
 )
@@ -43,12 +44,14 @@ from rnnlm_jax.language_model.flops import training_flops
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import require_memory
+from rnnlm_jax.training.initial_source import InitialSource, source_to_begin, source_to_resume, with_absolute_source
+from rnnlm_jax.training.initialize_from import InitialParameters, plan_initialization
 from rnnlm_jax.training.interval_metrics import Capacity
 from rnnlm_jax.training.job_length import checkpoint_period, valid_period
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.make_optimizer import GIVEN
 from rnnlm_jax.training.memory import state_bytes
-from rnnlm_jax.training.metrics import require_tensorboard
+from rnnlm_jax.training.metrics_writers import require_writers
 from rnnlm_jax.training.profiling import ProfiledSteps, Profiler
 from rnnlm_jax.training.resolve_automatic import resolve_as_begun, resolve_automatic
 from rnnlm_jax.training.results import Results, measure_results, write_results
@@ -65,6 +68,7 @@ from rnnlm_jax.training.texts import (
     random_bptt,
     require_same_texts,
 )
+from rnnlm_jax.training.time_use import TimeUse
 from rnnlm_jax.training.training_program import training_program
 from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.unroll import describe_executor
@@ -81,6 +85,8 @@ class _Inputs(NamedTuple):
     words: WordCounts
     identity: RunIdentity | None
     """None for a new run."""
+    source: InitialSource | None
+    """The parameters of another model to start from; None if there are none, or a checkpoint has taken their place."""
 
 
 def train(
@@ -121,41 +127,42 @@ def train(
         DeviceError: if the model does not fit the memory.
         TrainingError: if too many steps in a row have a loss or gradient that is not finite.
     """
+    time_use = TimeUse()
     folder = RunFolder(Path(run))
     if optimizer is not None:
         config = replace(config, optimizer={"optimizer": GIVEN})
     x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"
     require_same({"`run`": str(run), "`resume`": resume, "JAX_ENABLE_X64": x64} | _shared_options(config))
-    config, texts, words, identity = in_every_process(lambda: _read_inputs(config, folder, resume=resume, quiet=quiet))
+    config, texts, words, identity, source = in_every_process(
+        lambda: _read_inputs(config, folder, resume=resume, quiet=quiet)
+    )
     require_same({"vocabulary": texts.vocabulary.content_hash})
     require_same({f"{SPLITS[split]} text": digest for split, digest in texts.digests.items()})
+    require_same({"parameters of `init_from`": None if source is None else source.digest})
     mesh = in_every_process(lambda: mesh_for(config.parallel.mesh))
     if identity is None:  # measurements and random numbers differ between processes: take those of process 0
         config = from_json(from_primary(in_every_process(lambda: to_json(resolve_automatic(config, words)))))
-        identity = _new_identity(config, texts, words)
+        identity = _new_identity(config, texts, words, source)
     own = identity
     require_same(_shared_options(config) | {"run_id": own.run_id})
     model = in_every_process(lambda: _checked_model(config, texts, words, mesh=mesh, optimizer=optimizer))
-    written = dataclasses.replace(config, data=absolute_paths(config.data))
+    begin = in_every_process(lambda: _initial_parameters(config, model, texts, words=words, source=source))
+    written = dataclasses.replace(with_absolute_source(config), data=absolute_paths(config.data))
     if not resume:
         on_primary(lambda: write_new_run(folder, written, own, vocabulary=texts.vocabulary, words=words))
     stop = StopRequest() if stop is None else stop
     with contextlib.ExitStack() as held:
         on_primary(lambda: held.enter_context(training_lock(folder.path)))
         with removed_on_failure(folder) if is_primary() and not resume else contextlib.nullcontext():
+            parts: dict[str, Any] = {"optimizer": optimizer, "mesh": mesh, "stop": stop}
+            parts |= {"start": begin, "time_use": time_use}
             trainer = in_every_process(
-                lambda: Trainer(
-                    config,
-                    folder,
-                    model,
-                    texts=texts,
-                    identity=own,
-                    resume=resume,
-                    optimizer=optimizer,
-                    mesh=mesh,
-                    stop=stop,
-                )
+                lambda: Trainer(config, folder, model, texts=texts, identity=own, resume=resume, **parts)
             )
+            if begin is not None:
+                copied = begin.record()
+                on_primary(lambda: write_json(folder.initialized, copied))
+            source = begin = None  # their arrays may be large, and training may take days
             trainer.capacity = _capacity(config, trainer, words)
             trainer.profiler = None if profile is None else Profiler(profile, folder.path)
             if resume:
@@ -164,7 +171,9 @@ def train(
         trainer.run(report, quiet=quiet)
         stop.may_exit_at_once = True  # everything is saved, and a resumed run measures the results again
         stop.check()
-        results = measure_results(folder, texts, trainer.position, run_id=own.run_id, mesh=mesh, stop=stop)
+        with time_use.during("validation"):
+            results = measure_results(folder, texts, trainer.position, run_id=own.run_id, mesh=mesh, stop=stop)
+        results = dataclasses.replace(results, time_use=time_use.figures())
         on_primary(lambda: write_results(folder, results))
         return results
 
@@ -174,9 +183,10 @@ def _shared_options(config: Config) -> dict[str, Any]:
     return {f"`{spec.name}`": value for _, spec, value in options(config) if not spec.metadata["path"]}
 
 
-def _new_identity(config: Config, texts: Texts, words: WordCounts) -> RunIdentity:
+def _new_identity(config: Config, texts: Texts, words: WordCounts, source: InitialSource | None) -> RunIdentity:
     """Return the identity of a new run, the same in all processes."""
-    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, counts=words.digest, texts=texts.digests)
+    init = None if source is None else source.digest
+    mine = RunIdentity.begin(config, texts.vocabulary.content_hash, counts=words.digest, texts=texts.digests, init=init)
     return dataclasses.replace(mine, run_id=from_primary(mine.run_id))
 
 
@@ -201,7 +211,7 @@ def _read_inputs(config: Config, folder: RunFolder, *, resume: bool, quiet: bool
                 f"{folder.path} holds checkpoints of a run whose config.json is lost: restore it, or give another `run`"
             )
         texts = load_texts(config.data, quiet=quiet)
-        return _Inputs(config, texts, texts.words(), None)
+        return _Inputs(config, texts, texts.words(), None, source_to_begin(config))
     begun, identity = read_config_and_identity(folder)
     if folder.imported.exists():
         raise CheckpointError(
@@ -215,7 +225,8 @@ def _read_inputs(config: Config, folder: RunFolder, *, resume: bool, quiet: bool
     texts = encode_texts(corpus, vocabulary, config.data.input_workers, quiet=quiet)
     remedy = f"restore it, {_MOVED}, or begin another run"
     require_same_texts(texts.digests, identity.texts, name=corpus.name, remedy=remedy)
-    return _Inputs(config, texts, read_words(folder, identity, vocabulary) or texts.words(), identity)
+    source = source_to_resume(config, begun, folder, identity)
+    return _Inputs(config, texts, read_words(folder, identity, vocabulary) or texts.words(), identity, source)
 
 
 def _require_same_vocabulary(begun: Config, config: Config, vocabulary: Vocabulary) -> None:
@@ -249,12 +260,22 @@ def _checked_model(
     model = build_model(config.model, texts.vocabulary.size, executor, words=words, unknown_id=texts.vocabulary.unk_id)
     # Raises if the executor cannot run the cell.
     describe_executor(model.trained_cell, model.embedding_size, executor, masked=bool(config.data.bptt_random))
-    if config.training.tensorboard:
-        require_tensorboard()
+    if is_primary():
+        require_writers(config)
     valid_period(config.training), checkpoint_period(config.training)
     needed = state_bytes(config.data, training_program(model, config, given=optimizer), mesh=mesh)
     require_memory(needed, "this model, without gradients and activations,")
     return model
+
+
+def _initial_parameters(
+    config: Config, model: LanguageModel, texts: Texts, *, words: WordCounts, source: InitialSource | None
+) -> InitialParameters | None:
+    """Return the part of another model to start from, after checking that it fits."""
+    if source is None:
+        return None
+    parts = config.training.init_parts
+    return plan_initialization(model, texts.vocabulary, words, source=source, parts=parts)
 
 
 def _capacity(config: Config, trainer: Trainer, words: WordCounts) -> Capacity:

@@ -15,6 +15,7 @@ from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import model_state_shardings, replicated
 from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
 from rnnlm_jax.training.averaging import Average, AverageState
+from rnnlm_jax.training.initialize_from import InitialParameters
 from rnnlm_jax.training.row_updates import with_promotion
 
 
@@ -41,6 +42,7 @@ def initial_train_state(
     *,
     seed: int = 0,
     average: Average | None = None,
+    start: InitialParameters | None = None,
     mesh: Mesh | None = None,
 ) -> TrainState:
     """Return the state before the first step; on a mesh, each device creates only its own part.
@@ -52,10 +54,12 @@ def initial_train_state(
         seed: seed of the initial parameters.
         average: the average of the parameters to keep; None for none.
         mesh: devices to divide the state over; None for one device.
+        start: parameters of another model to start from; None: all are drawn.
     """
 
-    def make() -> TrainState:
+    def make(arrays: dict[str, Any]) -> TrainState:
         params = initial_params(model, seed)
+        params = params if start is None else start.apply(params, arrays)
         return TrainState(
             params=params,
             opt_state=_unshared(with_promotion(optimizer).init(params), params),
@@ -66,9 +70,10 @@ def initial_train_state(
             average=None if average is None else average.start(params),
         )
 
+    arrays: dict[str, Any] = {} if start is None else dict(start.arrays)
     if mesh is None:
-        return make()
-    return jit(make, out_shardings=state_shardings(model, optimizer, mesh, averaged=average is not None))()
+        return make(arrays)
+    return jit(make, out_shardings=state_shardings(model, optimizer, mesh, averaged=average is not None))(arrays)
 
 
 def _unshared(opt_state: Tree, params: Tree) -> Tree:

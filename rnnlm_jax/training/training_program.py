@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import optax
 from jax.sharding import Mesh
 
@@ -11,7 +12,9 @@ from rnnlm_jax.config import Config
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.training.averaging import Average, make_average
-from rnnlm_jax.training.make_optimizer import UNKNOWN_LENGTH, Optimizer, make_optimizer
+from rnnlm_jax.training.frozen_parameters import frozen, frozen_leaves
+from rnnlm_jax.training.leaf_patterns import leaf_names, select_leaves
+from rnnlm_jax.training.make_optimizer import MATRICES, UNKNOWN_LENGTH, Optimizer, make_optimizer
 from rnnlm_jax.training.schedules import Length
 from rnnlm_jax.training.step import TrainStep, make_train_step
 from rnnlm_jax.training.train_state import TrainState, initial_train_state, state_shardings
@@ -23,7 +26,8 @@ class TrainingProgram(NamedTuple):
     optimizer: Optimizer
     average: Average | None
     step: TrainStep
-    initial_state: Callable[[], TrainState]
+    initial_state: Callable[..., TrainState]
+    """Takes ``start``, parameters of another model to start from."""
     shardings: Callable[[Mesh], TrainState]
     """Mesh -> shardings of the state's leaves on it."""
 
@@ -51,6 +55,12 @@ def training_program(
     own, seed = config.optimizer, config.training.seed
     optimizer = make_optimizer(own, length, given=given)
     average = make_average(own.average, **dict(own.average_options))
+    names = jax.tree.leaves(leaf_names(jax.eval_shape(model.init, jax.random.key(0))))
+    if own.weight_decay_mask != MATRICES:
+        select_leaves(names, own.weight_decay_mask, option="weight_decay_mask")
+    if frozen_leaves(model, config.training.freeze):
+        transform = frozen(optimizer.transform, str(config.training.freeze))
+        optimizer = optimizer._replace(transform=transform)
     step = make_train_step(
         model,
         optimizer.transform,

@@ -26,10 +26,12 @@ from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
 from rnnlm_jax.language_model.model import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.system.machine_memory import require_memory
+from rnnlm_jax.training.frozen_parameters import frozen_leaves
 from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.memory import describe_memory, step_memory
 from rnnlm_jax.training.profiling import parse_steps
 from rnnlm_jax.training.results import Results, environment
+from rnnlm_jax.training.time_use import describe_time_use
 from rnnlm_jax.training.train import train
 from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.unroll import describe_executor
@@ -143,6 +145,10 @@ def print_start(trainer: Trainer) -> None:
     print(f"executors: {describe_executor(model.trained_cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training minimises a sampled loss ({model.output.kind}); perplexities are exact")
+    if trainer.started_from:
+        print(trainer.started_from)
+    if frozen := frozen_leaves(model, trainer.config.training.freeze):
+        print(f"frozen, left out of updates, optimiser state and gradient norm: {', '.join(frozen)}")
     if trainer.position.step:
         print(f"resuming at step {trainer.position.step:,}, epoch {trainer.position.epoch + 1}")
     end = trainer.length.total.steps
@@ -190,6 +196,8 @@ def print_results(results: Results) -> None:
     print(f"  test   {results.test}")
     for name, value in results.baselines.items():
         print(f"  test perplexity of the {name} baseline: {value:.3f}")
+    if results.time_use:
+        print(f"  time   {describe_time_use(results.time_use)}")
     if "entropy_rate" in results.facts:
         rate, test = results.facts["entropy_rate"], results.test
         excess = 100 * (test.nll / test.tokens / rate - 1)

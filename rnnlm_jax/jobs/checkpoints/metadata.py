@@ -43,6 +43,9 @@ class Position:
     """SHA-256 of those lines."""
     interval: dict[str, Any] | None = None
     """Sums for the next line of metrics, as ``IntervalMetrics.sums`` returns them."""
+    seconds_by_use: dict[str, float] | None = dataclasses.field(default=None, compare=False)
+    """What the wall time was used for when the checkpoint was saved, as ``TimeUse.sums`` returns it; two checkpoints of
+    one position differ in it."""
 
 
 #: The position before the first step.

@@ -56,6 +56,16 @@ class RunFolder:
         return self.path / "imported.json"
 
     @property
+    def initialized(self) -> Path:
+        """The origin of the parameters that training started from, JSON; only in runs with ``init_from``."""
+        return self.path / "initialized.json"
+
+    @property
+    def watchdog(self) -> Path:
+        """Reports of the watchdog, one JSON object on each line; only if it has reported something."""
+        return self.path / "watchdog.jsonl"
+
+    @property
     def learning_curve(self) -> Path:
         """Figure of losses against steps."""
         return self.path / "learning_curve.png"

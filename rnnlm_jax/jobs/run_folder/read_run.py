@@ -55,6 +55,11 @@ def open_run(path: str | Path, which: str = "best", step: int | None = None, *, 
     vocabulary = read_vocabulary(folder, identity)
     words = read_words(folder, identity, vocabulary)
     model = build_model(config.model, vocabulary.size, words=words, unknown_id=vocabulary.unk_id)
+    if which == "init" and identity.init is not None:
+        raise CheckpointError(
+            f"{folder.path} did not start from parameters that its seed draws, but from those in {folder.initialized}: "
+            "measure that run"
+        )
     if which == "init":
         return Run(config, vocabulary, model, initial_params(model, config.training.seed), START, words, identity)
     like = {"params": jax.eval_shape(model.init, jax.random.key(0))}
