@@ -19,6 +19,7 @@ from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
 from rnnlm_jax.language_model.label_smoothing import check_label_smoothing
 from rnnlm_jax.language_model.loss_gradient import has_row_gradients
 from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.regularizers import Reads, Regularizer, reads
 from rnnlm_jax.training.averaging import Average
 from rnnlm_jax.training.frozen_parameters import keep_frozen, patterns_of, without_frozen
 from rnnlm_jax.training.guard import where_finite
