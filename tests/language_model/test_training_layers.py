@@ -15,7 +15,7 @@ from rnnlm_jax.language_model.loss_gradient import loss_and_gradient, training_l
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.language_model.training_layers import training_layer
 from rnnlm_jax.outputs.word_counts import WordCounts
-from rnnlm_jax.unroll.describe import describe_executor
+from rnnlm_jax.unroll import describe_executor
 from tests.training.tiny import random_params
 
 V, T, B, H = 40, 5, 3, 4
