@@ -11,7 +11,7 @@ from rnnlm_jax.system.atomic_write import atomic_write
 
 
 class CsvFiles:
-    """Writes ``step.csv``, ``epoch.csv``, …: a row for each record of that kind, flushed at once.
+    """Writes ``step.csv``, ``validation.csv``, …: a row for each record of that kind, flushed at once.
 
     The columns are the names in the first record of a kind. A name that comes later becomes a new last column, empty in
     the rows above; no column moves or goes. A list is written as ``name.0``, ``name.1``, …. NaN, infinities and missing

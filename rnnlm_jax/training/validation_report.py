@@ -55,10 +55,9 @@ class ValidationReport:
             "valid_perplexity": self.valid.perplexity,
             "valid_nats": self.valid.nll,
             "valid_tokens": self.valid.tokens,
-            **({"averaged": True} if self.averaged else {}),
+            "averaged": self.averaged,
             "tokens_per_second": self.tokens_per_second,
             "seconds": self.seconds,
             "skipped": self.skipped,
-            **({"ends": self.ends} if self.ends else {}),
             **{name: value for name, value in self.rates.items() if name != "tokens_per_second"},
         }

@@ -193,7 +193,7 @@ def test_nt_asgd_validates_the_mean_of_the_parameters_since_its_trigger(corpus, 
     validations = [r for r in records(tmp_path / "run") if r["kind"] == "validation"]
     losses = [r["valid_nats"] for r in validations]
     trigger = next(k for k in range(len(losses)) if k > 1 and losses[k] > min(losses[: k - 1]))
-    averaged = [r.get("averaged", False) for r in validations]
+    averaged = [r["averaged"] for r in validations]
     assert averaged == [k > trigger for k in range(len(losses))]
     state, _ = last_checkpoint(tmp_path / "run")
     assert int(state.average.count) == 80 - validations[trigger]["step"]

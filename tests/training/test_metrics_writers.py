@@ -73,7 +73,7 @@ def test_csv_has_a_file_for_each_kind_and_a_stable_header(tmp_path):
     files = CsvFiles(tmp_path / "csv")
     given = [
         {"kind": "step", "step": 1, "loss": 0.1 + 0.2, "skipped": 0, "run_id": "1f"},
-        {"kind": "epoch", "step": 1, "name": 'a "b", c'},
+        {"kind": "validation", "step": 1, "name": 'a "b", c'},
         {"kind": "step", "step": 2, "loss": math.nan, "skipped": 1},
         {"kind": "step", "step": 3, "layers": [1.5, 2.5], "loss": None, "skipped": 1},
         {"kind": "step", "step": 4, "loss": 7.0, "skipped": 2},
@@ -88,7 +88,7 @@ def test_csv_has_a_file_for_each_kind_and_a_stable_header(tmp_path):
         ["3", "", "1", "1.5", "2.5"],
         ["4", "7.0", "2", "", ""],
     ]
-    assert rows(tmp_path / "csv" / "epoch.csv") == [["step", "name"], ["1", 'a "b", c']]
+    assert rows(tmp_path / "csv" / "validation.csv") == [["step", "name"], ["1", 'a "b", c']]
     # Written again from the records, as when a run is resumed, they have the same bytes, and no file of another kind.
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "stop.csv").write_text("of a run before")
@@ -109,7 +109,7 @@ def test_a_run_with_writers_is_resumed_with_the_rows_of_an_uninterrupted_one(cor
     (run / "csv" / "step.csv").open("a").write("100,rows,beyond,the,checkpoint\n")
     train(replace(config, training={"epochs": 2}), run, resume=True)
     lines = [json.loads(line) for line in RunFolder(run).metrics.read_text().splitlines()]
-    for kind in ("step", "epoch"):
+    for kind in ("step", "validation"):
         of_kind = [record for record in lines if record["kind"] == kind]
         header, *table = rows(run / "csv" / f"{kind}.csv")
         assert header == [name for name in of_kind[0] if name not in ("kind", "run_id")]
@@ -119,7 +119,7 @@ def test_a_run_with_writers_is_resumed_with_the_rows_of_an_uninterrupted_one(cor
     calls = [json.loads(line) for line in (run / "own.jsonl").read_text().splitlines()]
     run_id = lines[0]["run_id"]
     begun = [call for call in calls if isinstance(call, list)]
-    end = lines[next(i for i, record in enumerate(lines) if record["kind"] == "epoch")]["step"]
+    end = lines[next(i for i, record in enumerate(lines) if record["kind"] == "validation")]["step"]
     assert begun == [["run", 8, run_id, None]] * 2 + [["run", 8, run_id, end]] * 2
     got = [call | {"run_id": run_id} for call in calls if isinstance(call, dict)]
     assert [record for i, record in enumerate(got) if record not in got[:i]] == lines
@@ -271,7 +271,7 @@ def test_the_examples_of_the_page_log_every_record(tmp_path, monkeypatch, name, 
     given = [
         {"kind": "step", "step": 1, "loss": 2.5, "train_perplexity": None},
         {"kind": "step", "step": 2, "loss": math.inf},
-        {"kind": "epoch", "step": 2, "valid_perplexity": 9.0},
+        {"kind": "validation", "step": 2, "valid_perplexity": 9.0},
     ]
     for resume_step in (None, 2):
         folder = RunFolder(tmp_path)
@@ -282,7 +282,7 @@ def test_the_examples_of_the_page_log_every_record(tmp_path, monkeypatch, name, 
         assert not writer.failed
     assert [step for step, _ in log["rows"]] == [1, 2, 2, 3]
     assert log["rows"][0][1]["step/loss"] == 2.5
-    assert log["rows"][2][1] == {"epoch/valid_perplexity": 9.0}
+    assert log["rows"][2][1] == {"validation/valid_perplexity": 9.0}
     assert log["finished"] == 2
     if name == "wandb":
         assert [(about["id"], about["resume"]) for about in log["init"]] == [("1f", "never"), ("1f", "allow")]

@@ -166,7 +166,7 @@ def test_goodput_is_in_metrics_results_and_checkpoints_and_survives_a_crash(corp
     lines = [json.loads(line) for line in RunFolder(run).metrics.read_text().splitlines()]
     running = [record["seconds_running"] for record in lines]
     assert running == sorted(running)
-    epochs = [record for record in lines if record["kind"] == "epoch"]
+    epochs = [record for record in lines if record["kind"] == "validation"]
     results = json.loads(RunFolder(run).results.read_text())["time_use"]
     for figures in (*epochs, results):
         shares = {name: share for name, share in figures.items() if name.startswith("time_share")}
