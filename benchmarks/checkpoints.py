@@ -23,7 +23,7 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import START, build_model, write_json
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.language_model.parameters import parameter_count
 from rnnlm_jax.presets import preset
 from rnnlm_jax.training.results import environment
 from rnnlm_jax.training.train_state import split_state

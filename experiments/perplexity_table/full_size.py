@@ -18,7 +18,7 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.jobs.ahead_of_time import zipf_words
 from rnnlm_jax.jobs.run_folder import build_model, write_json
 from rnnlm_jax.language_model.flops import token_flops
-from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.language_model.parameters import parameter_count
 from rnnlm_jax.presets import lm1b, preset
 from rnnlm_jax.training.training_program import training_program
 

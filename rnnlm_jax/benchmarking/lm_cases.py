@@ -10,7 +10,8 @@ from rnnlm_jax.benchmarking import matmul_floor
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.jobs.run_folder import build_model
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 
 
 @dataclass(frozen=True)

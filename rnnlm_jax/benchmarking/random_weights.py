@@ -7,7 +7,8 @@ import numpy as np
 
 from rnnlm_jax.benchmarking.measure.lm_weights import LMWeights
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 
 
 def draw(shapes: Any, seed: int) -> Any:

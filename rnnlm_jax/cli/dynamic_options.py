@@ -7,7 +7,7 @@ from rnnlm_jax.cli.common_arguments import Arguments
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.evaluation.comparison import DEFAULTS, DynamicRule, dynamic_rule, gradient_scale, training_text
 from rnnlm_jax.jobs.run_folder import Run
-from rnnlm_jax.language_model.model import LanguageModelParams
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import token_bar
 
 #: Fields of ``DynamicRule`` that have an option ``--dynamic-FIELD``.

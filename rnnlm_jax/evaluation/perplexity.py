@@ -16,7 +16,8 @@ from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.sharding.placement import placed, placed_tree, replicated
 from rnnlm_jax.jobs.sharding.sharded_scoring import sharded_scoring_function, stream_sharding
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Upper bound, roughly, of the number of logits that are formed at a time.

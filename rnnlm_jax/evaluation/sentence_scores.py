@@ -6,7 +6,8 @@ import numpy as np
 from rnnlm_jax.array_types import Float
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.evaluation.perplexity import scoring_function, steps_per_call
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 
 #: Sentences scored side by side, and the length in tokens above which a sentence is scored alone.
 BATCH_SIZE, LONG_SENTENCE = 64, 4096

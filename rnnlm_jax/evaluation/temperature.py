@@ -16,7 +16,8 @@ from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.evaluation.convex_minimum import Curve, convex_minimum
 from rnnlm_jax.evaluation.perplexity import perplexity, steps_per_call
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.tempered import at_targets, tempered
 from rnnlm_jax.system.progress import Progress, no_progress
 

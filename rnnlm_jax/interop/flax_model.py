@@ -10,7 +10,9 @@ from rnnlm_jax.arrays.array_arguments import as_array
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.language_model.loss_gradient import training_loss
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
+from rnnlm_jax.language_model.run_results import Scored
 
 
 def check_model(model: Any, user: str) -> None:

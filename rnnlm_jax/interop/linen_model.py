@@ -8,7 +8,9 @@ from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.interop.flax_model import ModelCalls, check_model, draws
 from rnnlm_jax.interop.linen_weights import module_weights
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
+from rnnlm_jax.language_model.run_results import Scored
 
 
 class LinenLanguageModel(ModelCalls, nn.Module):

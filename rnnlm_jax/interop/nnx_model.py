@@ -7,7 +7,9 @@ from flax import nnx
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.interop.flax_model import ModelCalls, check_model, draws
 from rnnlm_jax.interop.nnx_weights import WeightsModule, set_params, to_params
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
+from rnnlm_jax.language_model.run_results import Scored
 
 
 class NnxLanguageModel(ModelCalls, WeightsModule):

@@ -15,7 +15,7 @@ from rnnlm_jax.errors import WeightsError
 from rnnlm_jax.interop import weights
 from rnnlm_jax.interop.parameter_trees import ANY, fit_tree, input_size_of
 from rnnlm_jax.interop.weights.named_arrays import common_dtype, flatten, list_names
-from rnnlm_jax.language_model.model import LanguageModelParams
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.softmax import ProjectedSoftmaxParams, SoftmaxParams
 
 ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"

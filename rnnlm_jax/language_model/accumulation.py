@@ -9,7 +9,9 @@ from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import RowGradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
+from rnnlm_jax.language_model.run_results import Scored
 
 #: Folded into a step's key for the keys of the parts; other numbers are folded into it for other draws.
 PART_DRAWS = 2**32 - 3

@@ -34,7 +34,8 @@ import jax
 import numpy as np
 
 from rnnlm_jax.array_types import Float
-from rnnlm_jax.language_model.model import LanguageModel, require_declared
+from rnnlm_jax.language_model.declared_facts import require_declared
+from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.outputs.word_counts import WordCounts
 
 

@@ -12,7 +12,8 @@ from rnnlm_jax.arrays.broadcasting import over_batch
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Vocabulary
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.arrays.sparse_rows import dense_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model.label_smoothing import smoothing_nats
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.language_model.ngram_context import context_at_each_step
+from rnnlm_jax.language_model.parameters import LanguageModelParams
+from rnnlm_jax.language_model.run_results import Scored
 from rnnlm_jax.outputs.output_layer import GatherFn, LossByRow, WithContext
 from rnnlm_jax.regularizers import (
     Reads,

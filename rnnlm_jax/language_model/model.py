@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.arrays.array_arguments import as_whole_numbers
-from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells.cell import Cell, check_cell, check_number, check_size
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.batching import Batch
@@ -25,6 +24,8 @@ from rnnlm_jax.language_model.ngram_context import (
     context_at_end,
     empty_context,
 )
+from rnnlm_jax.language_model.parameters import LanguageModelParams, uniform_params
+from rnnlm_jax.language_model.run_results import Run, Scored
 from rnnlm_jax.language_model.training_layers import (
     check_dropout,
     has_zoneout,
@@ -36,42 +37,6 @@ from rnnlm_jax.outputs.output_layer import HiddenStates, OutputLayer, WithContex
 from rnnlm_jax.outputs.softmax import softmax
 from rnnlm_jax.unroll import unroll
 from rnnlm_jax.unroll.observed_unroll import StatesOverTime, observed_unroll
-
-Fact = TypeVar("Fact")
-
-
-@serialized
-class LanguageModelParams(NamedTuple):
-    """Parameters of the input layer, the cell and the output layer."""
-
-    embedding: Tree
-    """Of the input layer; for an embedding the table ``[V, D]``."""
-    cell: Tree
-    """Of the cell; for a stack a tuple, the lowest layer first."""
-    output: Tree
-
-
-@serialized
-class Scored(NamedTuple):
-    """The number of tokens that a loss was summed over, the state after them, and terms added to the loss."""
-
-    tokens: Int[Array, ""]
-    state: Tree
-    penalties: dict[str, Float[Array, ""]] = {}
-    """Values of regularisers and label smoothing by name, which the loss itself does not contain."""
-
-
-class Run(NamedTuple):
-    """A model's cells after some inputs."""
-
-    state: Tree
-    """State after the inputs."""
-    hs: HiddenStates
-    """Outputs of the highest layer after dropout, as the output layer reads them."""
-    raw: Float[Array, "T *B H"]
-    """The same before dropout."""
-    states: tuple[StatesOverTime, ...]
-    """States of every single cell, the lowest layer first; empty unless they are observed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +70,7 @@ class LanguageModel:
 
         if self.init_scale is None:
             return own()
-        params = _uniform(k_uniform, jax.eval_shape(own), self.init_scale)
+        params = uniform_params(k_uniform, jax.eval_shape(own), self.init_scale)
         return params._replace(output=self.output.after_uniform_init(params.output))
 
     def _init_output(self, key: Key) -> Tree:
@@ -194,7 +159,7 @@ class LanguageModel:
         mask: Bool[Array, "T *B"] | None = None,
         observe: bool = False,
         shifts: tuple[Array, ...] | None = None,
-    ) -> "Run":
+    ) -> Run:
         """Return ``hidden_from_embedded``, and what the cells went through.
 
         Args:
@@ -433,35 +398,3 @@ def _require_latents(model: LanguageModel) -> None:
             f"`dropout_latent` needs tied embeddings of another width than the cell's output, or a mixture of "
             f"softmaxes: {error}"
         ) from None
-
-
-def parameter_count(params: Tree) -> int:
-    """Return the number of parameters."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def require_declared(layer: InputLayer | OutputLayer, fact: Fact | None, name: str) -> Fact:
-    """Return a fact that an input or output layer declares.
-
-    Args:
-        layer: the layer.
-        fact: the value of one of its fields.
-        name: name of the field.
-
-    Raises:
-        ArgumentError: if the fact is None.
-    """
-    if fact is None:
-        part = "input" if isinstance(layer, InputLayer) else "output"
-        raise ArgumentError(
-            f"{part} {layer.kind!r} does not declare `{name}`: give it to the layer's {type(layer).__name__}"
-        )
-    return fact
-
-
-def _uniform(key: Key, params: Tree, scale: float) -> Tree:
-    """Draw every leaf from U(-scale, scale), with the shapes and dtypes of ``params``."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [jax.random.uniform(k, p.shape, p.dtype, -scale, scale) for k, p in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)

@@ -20,7 +20,8 @@ from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.language_model.training_layers import training_layer
 from rnnlm_jax.training.step import step_key
 from rnnlm_jax.training.train_state import TrainState

@@ -4,8 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import math
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
@@ -19,10 +17,10 @@ from tqdm import tqdm
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.config import Config
 from rnnlm_jax.data import Batch, Batches
-from rnnlm_jax.errors import CheckpointError, TrainingError
+from rnnlm_jax.errors import TrainingError
 from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate
 from rnnlm_jax.jobs.checkpoints import START, CheckpointFolder, Position
-from rnnlm_jax.jobs.distributed import AgreedError, from_primary, is_primary, on_primary
+from rnnlm_jax.jobs.distributed import AgreedError, from_primary, is_primary
 from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
@@ -37,12 +35,12 @@ from rnnlm_jax.training.job_length import CheckpointTimer, JobLength, checkpoint
 from rnnlm_jax.training.metrics import JsonLines, Writer
 from rnnlm_jax.training.metrics_writers import open_writers
 from rnnlm_jax.training.profiling import Profiler
-from rnnlm_jax.training.resuming import discard_later_checkpoints, require_best_checkpoint, restore_training
+from rnnlm_jax.training.run_checkpoints import RunCheckpoints
 from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, batch_lengths, make_batches
 from rnnlm_jax.training.time_use import WORDS, TimeUse, last_seconds_running
-from rnnlm_jax.training.train_state import TrainState, join_state, split_state
+from rnnlm_jax.training.train_state import TrainState
 from rnnlm_jax.training.training_program import training_program
 from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.training.validation_results import ValidationResults
@@ -115,17 +113,13 @@ class Trainer:
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
         )
-        keep = config.training.keep_last
-        self.last = CheckpointFolder(folder.checkpoints("last"), keep)
-        # Two at least: a new best checkpoint is committed before the last one, and a crash may lose the last one.
-        self.best = CheckpointFolder(folder.checkpoints("best"), max(keep, 2))
-        self.validating = CheckpointFolder(folder.checkpoints("validating"))
+        self.checkpoints = RunCheckpoints(folder, identity, config.training.keep_last)
         self.position: Position = START
         self.state: TrainState = program.initial_state(start=start)
         self.started_from = "" if start is None else start.describe()
         self.time_use = TimeUse() if time_use is None else time_use
         if resume:
-            self._resume()
+            self.state, self.position = self.checkpoints.restore(self.state, uncommitted=mesh is None)
             self.time_use.resume(self.position.seconds_by_use, last_seconds_running(folder.metrics))
         self.records = (
             JsonLines(folder.metrics, identity.run_id, self.position if resume else None) if is_primary() else None
@@ -134,7 +128,7 @@ class Trainer:
         if is_primary():
             at = self.position.step if resume else None
             self.writers += open_writers(config, folder, run_id=identity.run_id, resume_step=at)
-        discard_later_checkpoints(self.position, self.last, self.best, validated=self.position.validated)
+        self.checkpoints.discard_later(self.position)
         self.pending: collections.deque[_Dispatched] = collections.deque()
         self.clock = StepClock()
         self.interval, self.since_validation = IntervalMetrics(**(self.position.interval or {})), IntervalMetrics()
@@ -146,19 +140,6 @@ class Trainer:
         self.watchdog: Watchdog | None = None
         self.skipped = int(self.state.skipped)
         self.bad_in_row = int(self.state.skipped_in_row)
-
-    def _resume(self) -> None:
-        """Restore state and position of the newest intact checkpoint, if there are checkpoints."""
-        for folder in (self.last, self.best, self.validating):
-            folder.require_same_run(self.identity)
-        found = restore_training(self.last, self.validating, split_state(self.state), identity=self.identity)
-        if found is None:
-            return
-        like = {"params": self.state.params}
-        # With an average, the last checkpoint has other parameters than the best one of the same step.
-        copies = self.last if self.average is None else None
-        self.position = require_best_checkpoint(found.position, self.best, copies, like=like, identity=self.identity)
-        self.state = join_state(found.trees, uncommitted=self.mesh is None)
 
     def run(self, report: Callable[[ValidationReport], None], *, quiet: bool = False) -> None:
         """Train to the end of the job.
@@ -191,11 +172,11 @@ class Trainer:
                 self.profiler.close()
             for writer in self.writers:
                 writer.close()
-            self._finish_saving()
+            self.checkpoints.finish()
             self.time_use.close()
             if self.watchdog is not None:
                 self.watchdog.close()
-        on_primary(lambda: shutil.rmtree(self.validating.folder, ignore_errors=True))  # all steps are validated
+        self.checkpoints.forget_validating()
 
     def is_over(self) -> bool:
         """Return whether the job has come to its end, or stopped improving."""
@@ -224,15 +205,6 @@ class Trainer:
         if self.watchdog is not None:
             self.watchdog.progress()
         self.stop.check(*done)
-
-    def _finish_saving(self) -> None:
-        """Wait for the checkpoint that is being written; its error is dropped if another one is being raised."""
-        raising = sys.exception() is not None
-        try:
-            self.last.wait()
-        except CheckpointError:
-            if not raising:
-                raise
 
     def _train(self, batches: Iterator[tuple[int, int, Batch]], bar: tqdm) -> None:
         """Make the steps up to the next validation."""
@@ -265,9 +237,9 @@ class Trainer:
                 self.position = dataclasses.replace(self.position, validated=False)
                 return
             if (stop or save) and self.bad_in_row == 0:  # a checkpoint amid bad steps may contain what makes them bad
-                self._save(self.last)
+                self._save(self.checkpoints.last)
             if stop:
-                self._stopped(self.last)
+                self._stopped(self.checkpoints.last)
 
     def _initial_model_state(self) -> Tree:
         """Return the recurrent state at the beginning of the text."""
@@ -379,11 +351,11 @@ class Trainer:
         self._write(report.record() | self.time_use.figures())
         # Save after writing the record: a resumed run writes the records beyond its checkpoint again.
         with self.time_use.during("checkpoint"):
-            self.last.wait()
+            self.checkpoints.last.wait()
             if improved:  # before the last checkpoint, whose position refers to the best one
-                self.best.save({"params": params}, self._checkpoint_position(), self.identity)
+                self.checkpoints.save_best(params, self._checkpoint_position())
         if math.isfinite(nats):
-            self._save(self.last)
+            self._save(self.checkpoints.last)
         return report
 
     def _validate(self, params: Tree) -> Evaluation:
@@ -403,8 +375,8 @@ class Trainer:
                 )
         except Stopped:
             if self.bad_in_row == 0:
-                self._save(self.validating)
-            self._stopped(self.validating)
+                self._save(self.checkpoints.validating)
+            self._stopped(self.checkpoints.validating)
 
     def _stopped(self, folder: CheckpointFolder) -> NoReturn:
         """Raise ``Stopped`` once the checkpoint that is being saved in a folder is committed."""
@@ -416,7 +388,7 @@ class Trainer:
     def _save(self, folder: CheckpointFolder) -> None:
         """Start to save a checkpoint of the whole state."""
         with self.time_use.during("checkpoint"):
-            folder.save(split_state(self.state), self._checkpoint_position(), self.identity, background=True)
+            self.checkpoints.save(folder, self.state, self._checkpoint_position())
         self.timer.saved(self.position.step)
 
     def _checkpoint_position(self) -> Position:

@@ -26,8 +26,8 @@ class WriterFactory(Protocol):
     def __call__(self, run: Path, config: dict[str, Any], resume_step: int | None, /) -> Writer:
         """Return a writer, whose ``write(record)`` gets every record and whose ``close()`` ends it.
 
-        A record is a dict of named numbers with ``kind`` ("step", "validation", …) and ``step``. The function is called in
-        one process of a job, before the first step.
+        A record is a dict of named numbers with ``kind`` ("step", "validation", …) and ``step``. The function is called
+        in one process of a job, before the first step.
 
         Args:
             run: the run folder.

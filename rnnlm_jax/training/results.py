@@ -12,7 +12,7 @@ from rnnlm_jax.evaluation.perplexity import Evaluation, evaluate
 from rnnlm_jax.jobs.checkpoints import Position
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run, write_json
 from rnnlm_jax.jobs.stopping import StopRequest
-from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.language_model.parameters import parameter_count
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.training.texts import Texts
 from rnnlm_jax.version import __version__

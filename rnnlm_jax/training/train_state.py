@@ -13,7 +13,8 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.jobs.run_folder import initial_params
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
 from rnnlm_jax.jobs.sharding.placement import model_state_shardings, replicated
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.training.averaging import Average, AverageState
 from rnnlm_jax.training.initialize_from import InitialParameters
 from rnnlm_jax.training.row_updates import with_promotion

@@ -7,7 +7,8 @@ import pytest
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model.model import language_model, parameter_count
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.language_model.parameters import parameter_count
 from rnnlm_jax.outputs import softmax
 from tests.training.tiny import random_params
 

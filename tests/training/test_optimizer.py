@@ -12,7 +12,7 @@ from optax import contrib
 from rnnlm_jax.arrays.sparse_rows import dense_gradient, sum_duplicate_rows
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.language_model.model import LanguageModelParams
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.presets import preset
 from rnnlm_jax.training.guard import where_finite
 from rnnlm_jax.training.learning_rates import make_learning_rate

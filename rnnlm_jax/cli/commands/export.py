@@ -9,7 +9,7 @@ from rnnlm_jax.cli.output_files import STANDARD_OUTPUT, output_path, require_fol
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.interop.exporting import PLATFORMS, export_run, save_safetensors
 from rnnlm_jax.jobs.run_folder import Run, open_run
-from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.language_model.parameters import parameter_count
 
 FORMATS = ("jax", "safetensors")
 

@@ -8,7 +8,7 @@ from rnnlm_jax.data import read_vocabulary_file
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.interop.exporting import import_run, is_run_file, read_tensors, run_of, torch_run
 from rnnlm_jax.jobs.run_folder import Run
-from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.language_model.parameters import parameter_count
 
 #: Names of the recurrent layers in PyTorch's example.
 KINDS = ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")

@@ -23,7 +23,7 @@ from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.jobs.sharding.mesh import describe_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
 from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
-from rnnlm_jax.language_model.model import parameter_count
+from rnnlm_jax.language_model.parameters import parameter_count
 from rnnlm_jax.presets import PRESETS, preset
 from rnnlm_jax.system.machine_memory import require_memory
 from rnnlm_jax.training.frozen_parameters import frozen_leaves

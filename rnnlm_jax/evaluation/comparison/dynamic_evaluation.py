@@ -16,7 +16,8 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch, EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Tokens read by one call of the compiled program.

@@ -10,7 +10,8 @@ from rnnlm_jax.array_types import Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch, EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.evaluation.comparison.dynamic_evaluation import mean_gradient
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Parallel streams, as in the authors' program: the published learning rates depend on this number.

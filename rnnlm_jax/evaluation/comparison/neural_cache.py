@@ -14,7 +14,8 @@ from rnnlm_jax.data import EncodedText, StreamBatches, Vocabulary
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.evaluation.comparison.scorer import ModelInfo
 from rnnlm_jax.jobs.run_folder import Run
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.output_layer import WithContext
 from rnnlm_jax.system.progress import Progress, no_progress
 

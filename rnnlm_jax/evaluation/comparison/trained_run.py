@@ -17,7 +17,7 @@ from rnnlm_jax.evaluation.perplexity import text_nll
 from rnnlm_jax.jobs.run_folder import Run, RunFolder, newest_position, open_run
 from rnnlm_jax.jobs.run_identity import RunIdentity, require_run_id
 from rnnlm_jax.language_model.finite_parameters import require_finite
-from rnnlm_jax.language_model.model import LanguageModelParams, parameter_count
+from rnnlm_jax.language_model.parameters import LanguageModelParams, parameter_count
 from rnnlm_jax.registry.user_source import shown
 from rnnlm_jax.system.progress import Progress, no_progress
 from rnnlm_jax.training.metrics import complete_lines, lines_before

@@ -12,7 +12,8 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.encoded_text import require_ids_below
 from rnnlm_jax.evaluation.horizons.positions import evenly_spaced, position_batches
 from rnnlm_jax.jacobians import gradient_by_lag
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 from rnnlm_jax.unroll import unroll
 

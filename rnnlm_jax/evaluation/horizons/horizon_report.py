@@ -19,7 +19,8 @@ from rnnlm_jax.jacobians import decay_rates, state_size
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, as_type, computing_in
 from rnnlm_jax.jobs.run_folder import Run, build_model, write_json
 from rnnlm_jax.language_model.finite_parameters import require_finite
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.system.progress import MakeProgressBar
 

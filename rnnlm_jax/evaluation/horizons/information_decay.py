@@ -17,7 +17,8 @@ from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation.horizons.positions import evenly_spaced, position_batches
 from rnnlm_jax.evaluation.sentence_scores import score_sentences
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Context lengths, in words.

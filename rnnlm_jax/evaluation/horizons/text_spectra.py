@@ -22,7 +22,8 @@ from rnnlm_jax.jacobians import (
     step_jacobian,
     top_singular,
 )
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 from rnnlm_jax.unroll import unroll
 

@@ -13,7 +13,8 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import EncodedText, Vocabulary
 from rnnlm_jax.evaluation.perplexity import LOGITS_AT_ONCE
 from rnnlm_jax.evaluation.rescoring.prefix_tree import PrefixTree, prefix_tree
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.system.progress import Progress, no_progress
 
 #: Bounds of the number of prefixes read at a time.

@@ -13,7 +13,8 @@ from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.evaluation.perplexity import LOGITS_AT_ONCE
 from rnnlm_jax.jobs.checkpoints.array_digests import named_leaves
 from rnnlm_jax.kernels.operation import reference_only
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 
 #: Bounds on the rows of hidden states that the output layer reads per call, a power of two.
 MOST_ROWS, FEWEST_ROWS = 256, 16

@@ -16,7 +16,8 @@ from rnnlm_jax.jobs.checkpoints import position_from_json
 from rnnlm_jax.jobs.checkpoints.array_digests import digests, named_leaves
 from rnnlm_jax.jobs.run_folder import Run, build_model
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.word_counts import WordCounts
 
 #: The entry of the header that identifies the file, and its version.

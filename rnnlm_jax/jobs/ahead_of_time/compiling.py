@@ -17,7 +17,8 @@ from rnnlm_jax.jobs.sharding.mesh import check_divides, make_mesh, parse_mesh
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings
 from rnnlm_jax.jobs.sharding.placement import batch_sharding
 from rnnlm_jax.language_model.flops import training_flops
-from rnnlm_jax.language_model.model import LanguageModel, parameter_count
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import parameter_count
 from rnnlm_jax.outputs.automatic_cutoffs import has_automatic_cutoffs
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device

@@ -11,7 +11,8 @@ from rnnlm_jax.cells.cell import check_rate
 from rnnlm_jax.config import ModelConfig
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.language_model.dropout import Dropout
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, language_model
+from rnnlm_jax.language_model.model import LanguageModel, language_model
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.word_counts import WordCounts
 
 #: In place of a cell's name: a model without a recurrent part, whose output layer reads the last words itself.

@@ -15,7 +15,8 @@ from rnnlm_jax.jobs.run_folder.build_model import build_model, initial_params
 from rnnlm_jax.jobs.run_folder.paths import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity, require_run_id
 from rnnlm_jax.jobs.sharding.parameter_sharding import parameter_shardings
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.machine_memory import bytes_on_each_device, require_memory
 

@@ -20,7 +20,9 @@ from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.jobs.sharding.mesh import AXES, DATA, MODEL
 from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
 from rnnlm_jax.language_model.loss_gradient import AnchorFn, unanchored
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams, Scored
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
+from rnnlm_jax.language_model.run_results import Scored
 from rnnlm_jax.regularizers import Regularizer
 
 _REPLICATED = PartitionSpec()

@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.jobs.sharding.mesh import MODEL
-from rnnlm_jax.language_model.model import LanguageModel, require_declared
+from rnnlm_jax.language_model.declared_facts import require_declared
+from rnnlm_jax.language_model.model import LanguageModel
 
 #: How a table is sharded.
 Manner = Literal["words", "width", "whole"]

@@ -11,7 +11,8 @@ from rnnlm_jax.compilation import jit
 from rnnlm_jax.jobs.sharding.data_parallel import manual_axes, replicated_anchor
 from rnnlm_jax.jobs.sharding.mesh import DATA, MODEL
 from rnnlm_jax.jobs.sharding.placement import replicated
-from rnnlm_jax.language_model.model import LanguageModel, LanguageModelParams
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 
 
 class ScoringFn(Protocol):

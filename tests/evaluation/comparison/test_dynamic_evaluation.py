@@ -10,7 +10,8 @@ from rnnlm_jax.data import EncodedText
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.evaluation import text_nll
 from rnnlm_jax.evaluation.comparison import dynamic_nll, dynamic_rule, gradient_scale
-from rnnlm_jax.language_model.model import LanguageModelParams, language_model
+from rnnlm_jax.language_model.model import language_model
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.outputs.word_counts import WordCounts
 from tests.evaluation.horizons.by_hand import ElmanByHand
 from tests.training.tiny import LINES, random_params, vocabulary
