@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -23,7 +22,7 @@ from rnnlm_jax.jobs.checkpoints import START, CheckpointFolder, Position
 from rnnlm_jax.jobs.distributed import AgreedError, from_primary, is_primary
 from rnnlm_jax.jobs.run_folder import RunFolder
 from rnnlm_jax.jobs.run_identity import RunIdentity
-from rnnlm_jax.jobs.sharding.placement import batch_sharding, own_columns, placed_batch, placed_model_state
+from rnnlm_jax.jobs.sharding.placement import own_columns, placed_batch, placed_model_state
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.jobs.watchdog import Watchdog
 from rnnlm_jax.language_model.model import LanguageModel
@@ -38,10 +37,10 @@ from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.run_checkpoints import RunCheckpoints
 from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
-from rnnlm_jax.training.texts import Texts, batch_lengths, make_batches
+from rnnlm_jax.training.texts import Texts, make_batches
 from rnnlm_jax.training.time_use import WORDS, TimeUse, last_seconds_running
 from rnnlm_jax.training.train_state import TrainState
-from rnnlm_jax.training.training_program import training_program
+from rnnlm_jax.training.training_program import compile_step, training_program
 from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.training.validation_results import ValidationResults
 
@@ -253,13 +252,7 @@ class Trainer:
         """
         if not self.batches.carries_state:
             return None
-        data, sharding = self.config.data, None if self.mesh is None else batch_sharding(self.mesh)
-        parts: Any = [
-            jax.ShapeDtypeStruct((batch_lengths(data)[-1], data.batch_size), kind, sharding=sharding)
-            for kind in (jnp.int32, jnp.int32, jnp.bool_)
-        ]
-        step: Any = self.train_step
-        return step.lower(self.state, Batch(*parts)).compile()
+        return compile_step(self.train_step, self.state, self.config.data, mesh=self.mesh)
 
     def _profiled(self, step: int, finish: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
         """Return the context in which to dispatch a step: a profiler trace, if the step is to be traced."""

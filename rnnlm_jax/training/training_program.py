@@ -2,13 +2,16 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from rnnlm_jax.config import Config
+from rnnlm_jax.config import Config, DataConfig
+from rnnlm_jax.data import Batch
+from rnnlm_jax.jobs.sharding.placement import batch_sharding
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.training.averaging import Average, make_average
@@ -17,6 +20,7 @@ from rnnlm_jax.training.leaf_patterns import leaf_names, select_leaves
 from rnnlm_jax.training.make_optimizer import MATRICES, UNKNOWN_LENGTH, Optimizer, make_optimizer
 from rnnlm_jax.training.schedules import Length
 from rnnlm_jax.training.step import TrainStep, make_train_step
+from rnnlm_jax.training.texts import batch_lengths
 from rnnlm_jax.training.train_state import TrainState, initial_train_state, state_shardings
 
 
@@ -85,3 +89,21 @@ def training_program(
     )
     shardings = functools.partial(state_shardings, model, optimizer.transform, averaged=average is not None)
     return TrainingProgram(optimizer, average, step, initial_state, shardings)
+
+
+def compile_step(step: TrainStep, state: TrainState, config: DataConfig, *, mesh: Mesh | None = None) -> Any:
+    """Compile a step for streams; later calls of it use this program.
+
+    Args:
+        step: the step.
+        state: a training state, which is not read.
+        config: sizes of the batch; of windows of several lengths, the longest is compiled.
+        mesh: devices that training is divided over; None for one device.
+    """
+    sharding = None if mesh is None else batch_sharding(mesh)
+    parts: Any = [
+        jax.ShapeDtypeStruct((batch_lengths(config)[-1], config.batch_size), kind, sharding=sharding)
+        for kind in (np.int32, np.int32, np.bool_)
+    ]
+    lowered: Any = step
+    return lowered.lower(state, Batch(*parts)).compile()

@@ -13,11 +13,12 @@ from rnnlm_jax.cli.common_arguments import add_json
 from rnnlm_jax.cli.config_options import add_config_options, apply_options
 from rnnlm_jax.cli.config_source import list_presets, load_config_file
 from rnnlm_jax.cli.multi_process import add_job_options, joined
-from rnnlm_jax.cli.output_files import require_folder_name, write_json
+from rnnlm_jax.cli.output_files import check_files, require_folder_name, write_json
 from rnnlm_jax.cli.parser import Parser
 from rnnlm_jax.cli.standard_streams import optional_output
 from rnnlm_jax.config import Config
 from rnnlm_jax.data.records import RecordText
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.distributed import from_primary, in_every_process, is_primary
 from rnnlm_jax.jobs.run_folder import RunFolder, read_config
 from rnnlm_jax.jobs.sharding.mesh import describe_mesh
@@ -31,10 +32,14 @@ from rnnlm_jax.training.loop import Trainer
 from rnnlm_jax.training.memory import describe_memory, step_memory
 from rnnlm_jax.training.profiling import parse_steps
 from rnnlm_jax.training.results import Results, environment
+from rnnlm_jax.training.schedule_figure import draw_schedule
 from rnnlm_jax.training.time_use import describe_time_use
 from rnnlm_jax.training.train import train
 from rnnlm_jax.training.validation_report import ValidationReport
 from rnnlm_jax.unroll import describe_executor
+
+#: Endings of the figures that can be drawn.
+FIGURES = (".png", ".pdf", ".svg")
 
 EXAMPLES = """\
   rnnlm-jax train --run runs/demo                                    the demo, in a minute
@@ -54,7 +59,7 @@ def add_arguments(parser: Parser) -> None:
     )
     common = parser.add_argument_group("common options")
     common.add_argument(
-        "--run", required=True, metavar="DIR", help="folder to write: checkpoints, metrics, results, vocabulary"
+        "--run", metavar="DIR", help="folder to write: checkpoints, metrics, results, vocabulary (needed to train)"
     )
     how = common.add_mutually_exclusive_group()
     how.add_argument("--resume", action="store_true", help="go on with the run in DIR, as if it had not been stopped")
@@ -71,6 +76,11 @@ def add_arguments(parser: Parser) -> None:
             "write a profiler trace of these steps, both included, to DIR/plugins/profile (for tensorboard or xprof)"
         ),
     )
+    common.add_argument(
+        "--plot-schedule",
+        metavar="FILE",
+        help=parser.advanced("draw the learning rate of each step into this PNG, PDF or SVG file, and do not train"),
+    )
     add_config_options(parser, common, preset("demo"))
     add_job_options(parser)
     parser.epilog = list_presets(with_descriptions=parser.shows_advanced)
@@ -78,6 +88,10 @@ def add_arguments(parser: Parser) -> None:
 
 def main(arguments: Namespace) -> int:
     """Train, and print a table of validations and the results."""
+    if arguments.plot_schedule is not None:
+        return _plot_schedule(arguments)
+    if arguments.run is None:
+        raise ConfigError("--run DIR is missing: give the folder to write")
     require_folder_name(arguments.run, "--run")
     folder = RunFolder(Path(arguments.run))
     continuing = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
@@ -100,6 +114,20 @@ def main(arguments: Namespace) -> int:
         print_results(results)
         print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
         write_json(arguments.json, results.summary())
+    return 0
+
+
+def _plot_schedule(arguments: Namespace) -> int:
+    """Draw the learning rate of the job that the options describe."""
+    if arguments.resume and arguments.run is None:
+        raise ConfigError("--resume needs the run: give --run DIR")
+    config = apply_options(_base_config(arguments, arguments.resume), arguments)
+    check_files([arguments.plot_schedule], None, [])
+    path = Path(arguments.plot_schedule)
+    if path.suffix not in FIGURES:
+        raise ConfigError(f"--plot-schedule {path}: the name of the figure must end in {', '.join(FIGURES)}")
+    print(draw_schedule(config, path))
+    print(f"learning rate: {path}")
     return 0
 
 
