@@ -291,8 +291,6 @@ def check_config(config: Config) -> Config:
     watchdog = config.training.watchdog
     if watchdog not in (None, "auto") and not (isinstance(watchdog, int | float) and 0 < watchdog < math.inf):
         raise ConfigError(f"`watchdog` must be a positive number of seconds, auto or none, not {watchdog}")
-    if config.training.init_parts is not None and config.training.init_from is None:
-        raise ConfigError("`init_parts` chooses parameters of `init_from`: give both, or neither")
     chunk = config.model.remat_chunk
     if chunk is not None and chunk != "sqrt" and not (isinstance(chunk, int) and chunk > 0):
         raise ConfigError(f"`remat_chunk` must be a positive number of steps or sqrt, not {chunk}")
