@@ -30,6 +30,7 @@ PAIRS = st.lists(
 ).map(tuple)
 OWN = {
     "remat_chunk": st.none() | st.just("sqrt") | st.integers(1, 99),
+    "watchdog": st.none() | st.just("auto") | POSITIVE,
     "learning_rate": POSITIVE,
     "clip_norm": st.none() | POSITIVE,
     "cell_options": PAIRS,

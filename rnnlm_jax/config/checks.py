@@ -52,18 +52,11 @@ def check_config(config: Config) -> Config:
     for name, value in _values(config, _SIZES):
         if value >= 2**31:
             raise ConfigError(f"`{name}` must be below 2^31, not {value}")
-    if config.data.batch_size % config.optimizer.accumulate:
-        raise ConfigError(
-            f"`accumulate` must divide `batch_size`: {config.data.batch_size} sequences cannot be cut into "
-            f"{config.optimizer.accumulate} equal parts"
-        )
     if config.training.seed >= 2**32:
         raise ConfigError(f"`seed` must be below 2^32, not {config.training.seed}")
     watchdog = config.training.watchdog
     if watchdog not in (None, "auto") and not (isinstance(watchdog, int | float) and 0 < watchdog < math.inf):
         raise ConfigError(f"`watchdog` must be a positive number of seconds, auto or none, not {watchdog}")
-    if config.training.init_parts is not None and config.training.init_from is None:
-        raise ConfigError("`init_parts` chooses parameters of `init_from`: give both, or neither")
     chunk = config.model.remat_chunk
     if chunk is not None and chunk != "sqrt" and not (isinstance(chunk, int) and chunk > 0):
         raise ConfigError(f"`remat_chunk` must be a positive number of steps or sqrt, not {chunk}")

@@ -68,7 +68,14 @@ def with_absolute_source(config: Config) -> Config:
 
 
 def source_to_begin(config: Config) -> InitialSource | None:
-    """Return the source of a new run's initial parameters; None without ``init_from``."""
+    """Return the source of a new run's initial parameters; None without ``init_from``.
+
+    Raises:
+        ConfigError: if parts of a source are chosen without a source.
+        UserError: as ``read_source``.
+    """
+    if config.training.init_from is None and config.training.init_parts is not None:
+        raise ConfigError("`init_parts` chooses parameters of `init_from`: give both, or neither")
     return None if config.training.init_from is None else read_source(config.training.init_from)
 
 

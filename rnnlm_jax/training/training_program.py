@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from rnnlm_jax.config import Config, DataConfig
 from rnnlm_jax.data import Batch
+from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.sharding.placement import batch_sharding
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.regularizers import regularizers_for
@@ -59,6 +60,11 @@ def training_program(
     own, seed = config.optimizer, config.training.seed
     optimizer = make_optimizer(own, length, given=given)
     average = make_average(own.average, **dict(own.average_options))
+    if config.data.batch_size % own.accumulate:
+        raise ConfigError(
+            f"`accumulate` must divide `batch_size`: {config.data.batch_size} sequences cannot be cut into "
+            f"{own.accumulate} equal parts"
+        )
     names = jax.tree.leaves(leaf_names(jax.eval_shape(model.init, jax.random.key(0))))
     if own.weight_decay_mask != MATRICES:
         select_leaves(names, own.weight_decay_mask, option="weight_decay_mask")

@@ -247,6 +247,7 @@ def test_the_command_says_what_it_takes_and_refuses_in_one_line(corpus, source_r
         (["--hidden-size=5"], "embedding is "),
         (["--hidden-size=8", "--init-parts=cel"], "--init-parts 'cel' matches no parameter"),
         (["--hidden-size=8", "--init-from", str(tmp_path)], "holds no run"),
+        (["--init-from=none", "--init-parts=cell"], "--init-parts chooses parameters of --init-from: give both"),
     ):
         assert main(["train", "--run", str(tmp_path / "bad"), *options, *extra]) == 2
         (line,) = capsys.readouterr().err.splitlines()
