@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# Modules are compiled when they are first imported: most of what is installed never is.
+INSTALL := $(PIP) install --quiet --no-compile --editable
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .DEFAULT_GOAL := help
@@ -17,15 +19,15 @@ install: $(VENV)/installed ## install the package and its development tools in .
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	touch $@
 
 $(VENV)/installed-peers: $(VENV)/installed
-	$(PIP) install --quiet --editable '.[dev,peers]'
+	$(INSTALL) '.[dev,peers]'
 	touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed
-	$(PIP) install --quiet --editable '.[dev,bench]'
+	$(INSTALL) '.[dev,bench]'
 	touch $@
 
 demo: install ## train two models on Python's own reference, sample, measure how far back they look, compare (under 3 minutes)

@@ -65,9 +65,9 @@ def dot(a, b):
     return sum(jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def derivatives(cell, executor, arguments, along_u, along_v, weights):
-    """The first derivative along u, and the second along u and v: forward and reverse mode in every order."""
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def derivatives(cell, executor, orders, arguments, along_u, along_v, weights):
+    """The first derivative along u, and the second along u and v, by forward and reverse mode in some orders."""
 
     def loss(params, state, xs):
         final, hs = unroll(cell, params, state, xs, executor=executor)
@@ -78,14 +78,17 @@ def derivatives(cell, executor, arguments, along_u, along_v, weights):
 
     gradient = jax.grad(loss, every)
     pushed = lambda *a: jax.jvp(loss, a, along_u)[1]  # noqa: E731
-    return {
-        "first": dot(gradient(*arguments), along_u),
-        "forward, forward": jax.jvp(pushed, arguments, along_v)[1],
-        "forward, reverse": dot(jax.jvp(gradient, arguments, along_v)[1], along_u),
-        "reverse, forward": dot(jax.grad(pushed, every)(*arguments), along_v),
-        "reverse, reverse": dot(jax.grad(lambda *a: dot(gradient(*a), along_u), every)(*arguments), along_v),
+    every_order = {
+        "first": lambda: dot(gradient(*arguments), along_u),
+        "forward, forward": lambda: jax.jvp(pushed, arguments, along_v)[1],
+        "forward, reverse": lambda: dot(jax.jvp(gradient, arguments, along_v)[1], along_u),
+        "reverse, forward": lambda: dot(jax.grad(pushed, every)(*arguments), along_v),
+        "reverse, reverse": lambda: dot(jax.grad(lambda *a: dot(gradient(*a), along_u), every)(*arguments), along_v),
     }
+    return {order: every_order[order]() for order in ("first", *orders)}
 
+
+SECOND = ("forward, forward", "reverse, reverse", "forward, reverse", "reverse, forward")
 
 #: Every cell in one type, one of each family in both.
 CASES = [(name, "float64") for name in cells.names()] + [(name, "float32") for name in ("elman-tanh", "lstm", "gru")]
@@ -93,16 +96,21 @@ CASES = [(name, "float64") for name in cells.names()] + [(name, "float32") for n
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_derivatives_of_saturated_cells(name, dtype):
-    """Finite and right in every order of forward and reverse mode; rounding is relative to the inputs' squares."""
-    turn = list(cells.names()).index(name) + (dtype == "float64")  # the rest of the executors are held to each other
+    """Finite and right in every order of forward and reverse mode; rounding is relative to the inputs' squares.
+
+    A member of each family is differentiated twice in all four orders, every other cell in two by turns.
+    """
+    index = list(cells.names()).index(name)
+    turn = index + (dtype == "float64")  # the rest of the executors are held to each other
+    orders = SECOND if dtype == "float32" else SECOND[2 * (index % 2) :][:2]
     room = 1e3 * EPSILON[dtype]
     for scale in (20.0, 100.0, 1e4):
         cell, *rest = problem(name, scale, dtype)
         _, first, _, second = exact(name, *rest)
         try:
-            found = derivatives(cell, EXECUTORS[turn % 3], *rest)
+            found = derivatives(cell, EXECUTORS[turn % 3], orders, *rest)
         except UserError:  # no kernel for it
-            found = derivatives(cell, "structured", *rest)
+            found = derivatives(cell, "structured", orders, *rest)
         for order, value in found.items():
             wanted, powers = (first, scale**2) if order == "first" else (second, scale**3)
             assert abs(float(value) - wanted) <= room * max(abs(wanted), powers), (scale, order)

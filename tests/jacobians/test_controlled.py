@@ -1,5 +1,7 @@
 """Jacobians with masks, lengths and resets are the derivatives of ``unroll`` with them."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,7 @@ def case(cell):
     return params, state, jax.random.normal(jax.random.key(2), (T, D))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def jacobian_of_unroll(cell, params, state, xs, **control):
     """Return ``∂s_T / ∂s_0`` by reverse mode."""
     unravel = from_vector(cell)

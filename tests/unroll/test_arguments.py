@@ -1,5 +1,7 @@
 """Arguments of ``unroll`` as people give them: arrays of any kind, lists, numbers; and what is refused."""
 
+import functools
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -13,15 +15,13 @@ CELL = cells.lstm(H)
 PARAMS, STATE = CELL.init(jax.random.key(0), D), CELL.initial_state((B,))
 XS = [[[0.5, -1.0], [0.0, 0.25]], [[1.0, 2.0], [0.5, 0.5]], [[-0.5, 0.0], [1.0, -1.0]]]
 MASK, LENGTHS, RESETS = [[1, 1], [1, 0], [0, 1]], [2, 3], [[False, False], [False, True], [False, False]]
-WANTED = unroll(
-    CELL,
-    PARAMS,
-    STATE,
-    jnp.asarray(XS, jnp.float32),
-    mask=jnp.asarray(MASK, bool),
-    lengths=jnp.asarray(LENGTHS, jnp.int32),
-    resets=jnp.asarray(RESETS, bool),
-)
+
+
+@functools.cache
+def wanted():
+    control = {"mask": jnp.asarray(MASK, bool), "lengths": jnp.asarray(LENGTHS), "resets": jnp.asarray(RESETS)}
+    return unroll(CELL, PARAMS, STATE, jnp.asarray(XS, jnp.float32), **control)
+
 
 FORMS = {
     "lists": lambda value, dtype: value,
@@ -44,7 +44,7 @@ def test_arrays_may_be_jax_or_numpy_arrays_or_lists(form):
         lengths=as_form(LENGTHS, "int64"),
         resets=as_form(RESETS, "bool"),
     )
-    jax.tree.map(np.testing.assert_array_equal, found, WANTED)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted())
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype("float32")}
 
 
