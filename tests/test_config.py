@@ -33,15 +33,14 @@ OWN = {
     "watchdog": st.none() | st.just("auto") | POSITIVE,
     "learning_rate": POSITIVE,
     "clip_norm": st.none() | POSITIVE,
-    "cell_options": PAIRS,
-    "input_options": PAIRS,
-    "output_options": PAIRS,
 }
 
 
 def values(spec, hint):
     if spec.metadata["choices"]:
         return st.sampled_from(spec.metadata["choices"])
+    if typing.get_origin(hint) is tuple:
+        return PAIRS
     members = typing.get_args(hint) if not isinstance(hint, type) else (hint,)
     return OWN[spec.name] if spec.name in OWN else st.one_of([KINDS[member] for member in members])
 

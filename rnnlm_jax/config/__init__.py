@@ -9,6 +9,7 @@ from rnnlm_jax.config.experiment import (
     ParallelConfig,
     TrainingConfig,
     flag_of,
+    option,
     options,
 )
 from rnnlm_jax.config.json_text import (
@@ -31,6 +32,7 @@ __all__ = [
     "fixed_options_digest",
     "flag_of",
     "from_json",
+    "option",
     "options",
     "replace",
     "to_json",
