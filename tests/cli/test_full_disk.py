@@ -8,6 +8,7 @@ import sys
 import jax
 import pytest
 
+from rnnlm_jax.cli.main import main
 from rnnlm_jax.jobs.run_folder import RunFolder
 from tests.cli.conftest import one_line
 from tests.training.tiny import TINY, assert_same_run, last_checkpoint
@@ -35,11 +36,13 @@ def _narrow_types():
         yield
 
 
-@pytest.fixture
-def whole(corpus, tmp_path, rnnlm):
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory):
     """A run with enough space."""
-    assert rnnlm(*words(corpus, tmp_path / "whole")).code == 0
-    return tmp_path / "whole"
+    run = tmp_path_factory.mktemp("whole") / "run"
+    with jax.enable_x64(False):
+        assert main(words(corpus, run)) == 0
+    return run
 
 
 def test_files_that_may_not_grow(corpus, whole, tmp_path, rnnlm):

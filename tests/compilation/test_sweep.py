@@ -13,13 +13,14 @@ import pytest
 from benchmarks import compiler_sweep
 from benchmarks.sweep_programs import Program, draw_program
 
-PROGRAMS = 15
+#: With the seed below: of every family, by every executor, five transformations.
+PROGRAMS = 8
 
 
 def test_programs_compiled_as_users_compile_them_are_right():
     """In a process of its own: the suite itself is compiled without optimisation."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.compiler_sweep", f"--programs={PROGRAMS}", "--seed=1", "--only-chosen"],
+        [sys.executable, "-m", "benchmarks.compiler_sweep", f"--programs={PROGRAMS}", "--seed=5", "--only-chosen"],
         env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
         capture_output=True,
         text=True,
@@ -30,9 +31,9 @@ def test_programs_compiled_as_users_compile_them_are_right():
 
 
 def test_a_seed_draws_the_same_programs():
-    drawn = [[draw_program(rng).what for _ in range(12)] for rng in (random.Random(3), random.Random(3))]
+    drawn = [[draw_program(rng).what for _ in range(5)] for rng in (random.Random(3), random.Random(3))]
     assert drawn[0] == drawn[1]
-    assert len(set(drawn[0])) == 12
+    assert len(set(drawn[0])) == 5
 
 
 def test_a_wrong_program_is_counted(monkeypatch, tmp_path, capsys):
