@@ -89,8 +89,8 @@ def test_json_has_the_names_of_the_fields_and_missing_ones_have_defaults():
         ('{"optimizer": {"learning_rate": NaN}}', "`learning_rate` must be a positive number"),
         ('{"data": {"corpus": null}}', "`corpus` cannot be None: it must be a string"),
         ('{"data": {"batch_size": 2147483648}}', "`batch_size` must be below 2^31"),
-        ('{"optimizer": {"momentum": 1}}', "`momentum` must be below 1, not 1"),
-        ('{"optimizer": {"optimizer": "magic"}}', "`optimizer` must be one of sgd, momentum"),
+        ('{"optimizer": {"accumulate": 0}}', "`accumulate` must be a positive number, not 0"),
+        ('{"optimizer": {"average": "mean"}}', "`average` must be one of none, ema"),
     ],
 )
 def test_text_that_is_not_a_configuration_is_refused_in_one_line(text, message):

@@ -16,7 +16,7 @@ class AverageState(NamedTuple):
 
     params: Tree
     """The average; before the first update, the parameters."""
-    count: Int[Array, ""]
+    num_updates: Int[Array, ""]
     """Number of updates that are averaged."""
     is_active: Bool[Array, ""]
     """Whether updates are averaged, and the average is what a validation evaluates."""
@@ -60,9 +60,9 @@ class ExponentialAverage:
 
     def update(self, state: AverageState, params: Tree) -> AverageState:
         """Return the state after an update."""
-        n = state.count.astype(jnp.float32)
+        n = state.num_updates.astype(jnp.float32)
         share = 1 - jnp.minimum(jnp.asarray(self.decay, jnp.float32), (1 + n) / (10 + n))
-        return state._replace(params=_moved(state.params, params, share), count=state.count + 1)
+        return state._replace(params=_moved(state.params, params, share), num_updates=state.num_updates + 1)
 
     def begins(self, losses: Sequence[float]) -> bool:
         """Return False: it begins with the first update."""
@@ -90,9 +90,9 @@ class TriggeredAverage:
 
     def update(self, state: AverageState, params: Tree) -> AverageState:
         """Return the state after an update; before the trigger, the average is the parameters."""
-        count = jnp.where(state.is_active, state.count + 1, 0)
+        count = jnp.where(state.is_active, state.num_updates + 1, 0)
         share = 1 / jnp.maximum(count, 1).astype(jnp.float32)
-        return state._replace(params=_moved(state.params, params, share), count=count)
+        return state._replace(params=_moved(state.params, params, share), num_updates=count)
 
     def begins(self, losses: Sequence[float]) -> bool:
         """Return whether the newest loss pulls the trigger."""
@@ -126,4 +126,4 @@ def make_average(name: str, **options: Any) -> Average | None:
 
 def activated(state: AverageState) -> AverageState:
     """Return the state with averaging switched on, for the updates that follow."""
-    return state._replace(is_active=jnp.ones_like(state.is_active), count=jnp.zeros_like(state.count))
+    return state._replace(is_active=jnp.ones_like(state.is_active), num_updates=jnp.zeros_like(state.num_updates))

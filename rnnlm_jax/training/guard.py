@@ -21,9 +21,8 @@ def where_finite(rule: optax.GradientTransformation) -> optax.GradientTransforma
     """
     rule = optax.with_extra_args_support(rule)
 
-    def update(
-        updates: Tree, state: Tree, params: Tree = None, *, is_finite: Bool[Array, ""], **extra_args: Any
-    ) -> tuple[Tree, Tree]:
+    def update(updates: Tree, state: Tree, params: Tree = None, **extra_args: Any) -> tuple[Tree, Tree]:
+        is_finite: Bool[Array, ""] = extra_args.pop("is_finite")
         moved, after = rule.update(updates, state, params, **extra_args)
         moved = jax.tree.map(lambda u: jnp.where(is_finite, u, jnp.zeros_like(u)), moved)
         return moved, jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), after, state)

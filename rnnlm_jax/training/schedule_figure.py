@@ -49,6 +49,8 @@ def draw_schedule(config: Config, path: Path, *, quiet: bool = True) -> str:
     if rate.plateau is not None:
         note += " (as if every validation improved)"
     warmup = dict(own.schedule_options).get("warmup_steps", 0)
-    learning_rate_schedule(rates, path, steps=steps, epoch_starts=ends, warmup_steps=warmup, note=note)
+    learning_rate_schedule(
+        rates.tolist(), path, steps=steps.tolist(), epoch_starts=ends, warmup_steps=warmup, note=note
+    )
     epochs = length.steps / ends[0]
     return f"{length.steps:,} steps, {epochs:.3g} epochs; learning rate from {rates.min():.3g} to {rates.max():.3g}"

@@ -30,7 +30,7 @@ class Length:
 
     def epoch_of(self, count: Any) -> Array:
         """Return the epoch, from 0, of the update after ``count`` ones."""
-        ends = self.epoch_ends
+        ends = list(self.epoch_ends)
         last = ends[-1] - (ends[-2] if len(ends) > 1 else 0)
         within = jnp.searchsorted(jnp.asarray(ends, jnp.int32), jnp.asarray(count, jnp.int32), side="right")
         beyond = (jnp.asarray(count, jnp.int32) - ends[-1]) // last

@@ -262,7 +262,8 @@ def _checked_model(
     describe_executor(model.trained_cell, model.embedding_size, executor, masked=bool(config.data.bptt_random))
     if is_primary():
         require_writers(config)
-    valid_period(config.training), checkpoint_period(config.training)
+    valid_period(config.training)  # raises if it is not one
+    checkpoint_period(config.training)
     needed = state_bytes(config.data, training_program(model, config, given=optimizer), mesh=mesh)
     require_memory(needed, "this model, without gradients and activations,")
     return model

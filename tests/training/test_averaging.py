@@ -22,7 +22,7 @@ def test_the_triggered_average_is_the_mean_since_the_trigger():
     assert not state.is_active
     state = averaged(average, activated(state), VALUES[10:])
     np.testing.assert_allclose(state.params["w"], VALUES[10:].mean(axis=0), rtol=1e-6)
-    assert state.count == 20
+    assert state.num_updates == 20
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])

@@ -95,7 +95,7 @@ def test_a_job_killed_three_times_ends_with_the_same_bits(corpus, tmp_path):
     assert [record["step"] for record in validations] == [90, 180, 270, 360, 450, 500]
     assert all(record["averaged"] for record in validations)
     state, position = last_checkpoint(whole)
-    assert (position.step, int(state.average.count)) == (STEPS, STEPS)
+    assert (position.step, int(state.average.num_updates)) == (STEPS, STEPS)
 
 
 def test_rates_of_the_records_are_those_of_the_schedule(corpus, tmp_path):
@@ -196,7 +196,7 @@ def test_nt_asgd_validates_the_mean_of_the_parameters_since_its_trigger(corpus, 
     averaged = [r["averaged"] for r in validations]
     assert averaged == [k > trigger for k in range(len(losses))]
     state, _ = last_checkpoint(tmp_path / "run")
-    assert int(state.average.count) == 80 - validations[trigger]["step"]
+    assert int(state.average.num_updates) == 80 - validations[trigger]["step"]
     best = open_run(tmp_path / "run")
     if best.position.best_step == 80:
         assert_same_bits(best.params, state.average.params)

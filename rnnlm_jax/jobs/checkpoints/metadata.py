@@ -91,7 +91,8 @@ def position_from_json(content: dict[str, Any]) -> Position:
     Raises:
         TypeError, KeyError: if the object is anything else.
     """
-    return Position(**content | {"valid_nats": tuple(content["valid_nats"])})
+    values: dict[str, Any] = content | {"valid_nats": tuple(content["valid_nats"])}
+    return Position(**values)
 
 
 def _seal(content: dict[str, Any]) -> str:
