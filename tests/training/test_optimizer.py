@@ -241,3 +241,36 @@ def test_memory_of_an_update_by_row_does_not_grow_with_the_table(name):
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adam", "adamw"])
 def test_a_dense_update_makes_one_copy_at_most(name):
     assert memory(name, by_row=False, rows=1000, width=50).temp_size_in_bytes < 1000 * 50 * 4 * 1.5
+
+
+@pytest.mark.parametrize("is_finite", [True, False])
+def test_the_guard_selects_states_of_every_form(is_finite):
+    """A state that is computed, returned twice, constant, unchanged, or an argument of the update."""
+
+    def init(params):
+        return {
+            "sum": params,
+            "twice": (params, params),
+            "flag": jnp.zeros((), jnp.int32),
+            "kept": params,
+            "last": params,
+        }
+
+    def update(updates, state, params=None):
+        total = jax.tree.map(jnp.add, state["sum"], updates)
+        after = {
+            "sum": total,
+            "twice": (jax.tree.map(jnp.sin, total),) * 2,
+            "flag": jnp.ones((), jnp.int32),
+            "kept": state["kept"],
+            "last": params,
+        }
+        return jax.tree.map(jnp.negative, total), after
+
+    rule = where_finite(optax.GradientTransformation(init, update))
+    p = {"w": jnp.arange(3.0)}
+    state = jax.tree.map(lambda a: a + jnp.full_like(a, 5), init(p))
+    g = {"w": jnp.full(3, 0.5 if is_finite else np.nan)}
+    wanted = update(g, state, p) if is_finite else (jax.tree.map(jnp.zeros_like, p), state)
+    found = jit(lambda *args: rule.update(*args, is_finite=jnp.asarray(is_finite)))(g, state, p)
+    assert_close(found, wanted, 0)
