@@ -179,8 +179,8 @@ class OptimizerConfig:
     learning_rate: float = option(0.002, "learning rate, which the schedule multiplies", advanced=False)
     schedule: str = option(
         "constant",
-        "learning rate of each step, by name: constant, cosine, linear, inverse-sqrt, one-cycle, piecewise, exponential, "
-        "epochs; plateau, new-bob: led by the validation loss",
+        "learning rate of each step, by name: constant, cosine, linear, inverse-sqrt, one-cycle, piecewise, "
+        "exponential, epochs; plateau and new-bob follow the validation loss",
     )
     schedule_options: tuple[tuple[str, Any], ...] = option((), "options of the schedule: warmup_steps=500,end=0.1")
     clip_norm: float | None = option(5.0, "rescale gradients with a larger global norm to this norm; none: never")
@@ -205,7 +205,8 @@ class OptimizerConfig:
     )
     accumulate: int = option(
         1,
-        "sum the gradients of this many parts of each batch, one after the other, to save memory; it divides --batch-size",
+        "sum the gradients of this many parts of each batch, one after the other, to save memory; it divides "
+        "--batch-size",
     )
     average: str = option(
         "none",
