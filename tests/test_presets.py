@@ -2,8 +2,10 @@
 
 import pytest
 
+from rnnlm_jax import cells, inputs, outputs
 from rnnlm_jax.config import check_config, from_json, replace, to_json
 from rnnlm_jax.errors import ConfigError
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.presets import PRESETS, preset
 
 #: Zaremba, Sutskever & Vinyals 2014, section 4.1.
@@ -38,6 +40,21 @@ def test_every_preset_is_valid_and_survives_json(name):
     config = preset(name)
     assert check_config(config) == config
     assert from_json(to_json(config)) == config
+
+
+@pytest.fixture(scope="module")
+def words():
+    """As many words as Penn Treebank has."""
+    return WordCounts([f"word{k}" for k in range(10_000)], range(10_000, 0, -1))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_options_of_layers_exist(name, words):
+    model = preset(name).model
+    outputs.make(model.output, words, model.tie_embeddings, **dict(model.output_options))
+    inputs.make(model.input, words.tokens, **dict(model.input_options))
+    if model.cell != "none":
+        cells.make(model.cell, model.hidden_size, **dict(model.cell_options))
 
 
 @pytest.mark.parametrize("name", ["importance", "nce", "blackout"])

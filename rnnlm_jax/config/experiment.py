@@ -117,7 +117,7 @@ class ModelConfig:
         "output layer by name, or FILE.py:function for one of your own: how a hidden state becomes a distribution "
         "over tokens",
     )
-    output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer: samples=1024,power=1")
+    output_options: tuple[tuple[str, Any], ...] = option((), "options of the output layer: num_samples=1024,power=1")
     embedding_size: int | None = option(None, "embedding width (D); none: the width of the cell's output")
     tie_embeddings: bool = option(False, "use the transposed embedding as output matrix; projected if widths differ")
     dropout_word: float = option(
@@ -177,7 +177,11 @@ class OptimizerConfig:
     )
     optimizer_options: tuple[tuple[str, Any], ...] = option((), "options of the update rule: b1=0,eps=1e-8")
     learning_rate: float = option(0.002, "learning rate, which the schedule multiplies", advanced=False)
-    schedule: str = option("constant", "learning rate of each step, by name: constant, cosine, plateau and others")
+    schedule: str = option(
+        "constant",
+        "learning rate of each step, by name: constant, cosine, linear, inverse-sqrt, one-cycle, piecewise, "
+        "exponential, epochs; plateau and new-bob follow the validation loss",
+    )
     schedule_options: tuple[tuple[str, Any], ...] = option((), "options of the schedule: warmup_steps=500,end=0.1")
     clip_norm: float | None = option(5.0, "rescale gradients with a larger global norm to this norm; none: never")
     clip_scope: str = option(
@@ -200,22 +204,26 @@ class OptimizerConfig:
         choices=("token", "sequence"),
     )
     accumulate: int = option(
-        1, "sum the gradients of this many parts of each batch, one after the other, to save memory; divides the batch"
+        1,
+        "sum the gradients of this many parts of each batch, one after the other, to save memory; it divides "
+        "--batch-size",
     )
     average: str = option(
         "none",
-        "validate and keep an average of the parameters: ema: exponential; nt-asgd: from the first validation on "
-        "that is worse than earlier ones (Merity et al. 2018)",
+        "average of the parameters that validations evaluate and the best checkpoint holds: ema: exponential; nt-asgd: "
+        "mean from the first validation on that is worse than earlier ones (Merity et al. 2018)",
         choices=("none", "ema", "nt-asgd"),
     )
-    average_options: tuple[tuple[str, Any], ...] = option((), "options of the average: decay=0.999, or interval=5")
+    average_options: tuple[tuple[str, Any], ...] = option(
+        (), "options of the average: decay=0.999 of ema; interval=5 (validations) of nt-asgd"
+    )
     label_smoothing: float = option(
         0.0, "probability that the targets of training give to the uniform distribution, from 0 to below 1"
     )
     regularize: tuple[tuple[str, Any], ...] = option(
         (),
-        "terms to add to the loss of training, with their weights: activation=2,temporal_activation=1, omega=2, "
-        "flossing=1,flossing_exponents=4",
+        "terms to add to the loss of training, with their weights, and options: activation=2,temporal_activation=1, or "
+        "omega=2, or flossing=1,flossing_exponents=4,flossing_every=10",
     )
 
 

@@ -26,12 +26,12 @@ def adaptive() -> Config:
 
 def importance() -> Config:
     """Return importance sampling with 1024 words, log-uniform over ranks, as in ``sampled/importance``."""
-    return _config("importance", samples=1024)
+    return _config("importance", num_samples=1024)
 
 
 def nce() -> Config:
     """Return NCE with 2048 words as in ``sampled/nce``, but without replacement, which learns faster."""
-    return _config("nce", samples=2048, power=0.75, replacement=False)
+    return _config("nce", num_samples=2048, power=0.75, unique=True)
 
 
 def blackout() -> Config:
@@ -39,7 +39,7 @@ def blackout() -> Config:
 
     2048 of 10,000 words are sampled; the paper's 2000 are of 800,000.
     """
-    return _config("blackout", samples=2048, power=0.75, hits=True)
+    return _config("blackout", num_samples=2048, power=0.75, remove_accidental_hits=False)
 
 
 def _config(output: str, **options: Any) -> Config:

@@ -17,12 +17,12 @@ from rnnlm_jax.presets import zaremba
 
 def importance() -> Config:
     """Return a softmax over the target and 1024 words, log-uniform over ranks (Jozefowicz et al. 2016, section 3.1)."""
-    return _config("importance", samples=1024)
+    return _config("importance", num_samples=1024)
 
 
 def nce() -> Config:
     """Return NCE with 2048 words, unigram to the power 0.75 (Mnih & Teh 2012; Jozefowicz et al. 2016, section 3.1)."""
-    return _config("nce", samples=2048, power=0.75)
+    return _config("nce", num_samples=2048, power=0.75)
 
 
 def blackout() -> Config:
@@ -30,7 +30,7 @@ def blackout() -> Config:
 
     Ji et al. (2016, section 4) use the power 0.4, for far larger vocabularies.
     """
-    return _config("blackout", samples=2048, power=0.75)
+    return _config("blackout", num_samples=2048, power=0.75)
 
 
 def _config(output: str, **options: Any) -> Config:
