@@ -159,6 +159,17 @@ def has_row_gradients(model: LanguageModel, tokens: int) -> bool:
     return model.output.by_row is not None or (model.input.is_table and _embeds_by_row(model, tokens))
 
 
+def may_have_row_gradients(model: LanguageModel) -> LanguageModelParams:
+    """Return a tree like the parameters that is True at tables whose gradient may be a ``RowGradient``."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    tables: Any = jax.tree.map(lambda _: False, shapes)
+    if model.input.is_table and not model.tie_embeddings:
+        tables = tables._replace(embedding=jax.tree.map(lambda _: True, shapes.embedding))
+    if model.output.by_row is not None:
+        tables = tables._replace(output=jax.tree.map(lambda _: True, shapes.output))
+    return tables
+
+
 def _embeds_by_row(model: LanguageModel, tokens: int) -> bool:
     return not model.tie_embeddings and ROWS_PER_TOKEN * tokens <= model.vocab_size
 

@@ -1,8 +1,9 @@
 """The learning rate of a job: a schedule of the step, by name, and decay on a plateau of the validation loss."""
 
 import inspect
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -78,14 +79,32 @@ def make_learning_rate(name: str, peak: float, length: Length, **options: Any) -
         raise ConfigError(f"`warmup_steps` must be a whole number of steps, 0 or more, not {warmup!r}")
     if warmup > length.steps:
         raise ConfigError(f"a warm-up of {warmup} steps is longer than the job, which has {length.steps} steps")
+    _check_types(name, kind, options)
     try:
         if not kind.is_plateau:
             made: Any = kind.make(peak, length, **options)
             return LearningRate(made)
         rule: Any = kind.make(**{option: value for option, value in options.items() if option != "warmup_steps"})
         return LearningRate(schedules.constant(peak, length, warmup_steps=warmup), rule)
+    except ConfigError:
+        raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"schedule {name!r} cannot be made with these options: {error}") from error
+
+
+def _check_types(name: str, kind: Kind, options: dict[str, Any]) -> None:
+    """Check that options which are numbers are finite, and whole where the schedule takes a whole number.
+
+    Raises:
+        ConfigError: naming the first that is not.
+    """
+    hints = get_type_hints(kind.make)
+    for option, value in options.items():
+        hint = hints.get(option)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if hint in (int, float) and not (is_number and (hint is float or isinstance(value, int))):
+            wanted = "a whole number" if hint is int else "a number"
+            raise ConfigError(f"`{option}` of the schedule {name!r} must be {wanted}, not {value!r}")
 
 
 def find_kind(name: str) -> Kind:

@@ -20,6 +20,9 @@ GIVEN = "given"
 #: In place of patterns of parameters: all those with two axes or more.
 MATRICES = "matrices"
 
+#: The pattern of all parameters.
+ALL = "*"
+
 #: Length of a job that is not known, where only shapes and programs are wanted.
 UNKNOWN_LENGTH = Length.of_equal_epochs(steps=10**9, steps_per_epoch=10**6)
 
@@ -66,7 +69,13 @@ def make_optimizer(
     rate = make_learning_rate(config.schedule, config.learning_rate, length, **dict(config.schedule_options))
     options = dict(config.optimizer_options)
     if name := mask_option(config.optimizer):
+        if name in options:
+            raise ConfigError(f"`optimizer_options` cannot have {name!r}: choose the parameters by `weight_decay_mask`")
         options[name] = lambda params: _decaying(config, params)
+    elif config.weight_decay_mask != ALL and not config.weight_decay:
+        raise ConfigError(
+            "`weight_decay_mask` chooses parameters that decay, and none does: set `weight_decay`, or leave it out"
+        )
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm is not None:
         clip = optax.clip_by_global_norm(config.clip_norm)

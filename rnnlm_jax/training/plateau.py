@@ -71,6 +71,10 @@ def on_plateau(
         raise ConfigError(f"`factor` of the plateau schedule must be between 0 and 1, not {factor}")
     if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
         raise ConfigError(f"`patience` of the plateau schedule must be a number of validations, not {patience}")
+    if cooldown < 0:
+        raise ConfigError(f"`cooldown` of the plateau schedule must be 0 or more validations, not {cooldown}")
+    if not 0 <= min_scale <= 1:
+        raise ConfigError(f"`min_scale` of the plateau schedule must be between 0 and 1, not {min_scale}")
     # optax wants a tolerance; with the least positive one a tie is not an improvement.
     tolerance = {"rtol": rtol, "atol": atol} if rtol or atol else {"rtol": 0.0, "atol": 1e-38}
     try:

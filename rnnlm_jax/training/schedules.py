@@ -45,12 +45,14 @@ def constant(peak: float, length: Length, *, warmup_steps: int = 0) -> optax.Sch
 
 def cosine(peak: float, length: Length, *, warmup_steps: int = 0, end: float = 0.0) -> optax.Schedule:
     """Half a cosine from ``η`` to ``end · η`` (Loshchilov & Hutter 2017, equation 5, without restarts)."""
+    _require("end", end, end >= 0, "0 or more")
     after = optax.cosine_decay_schedule(peak, max(length.steps - warmup_steps, 1), end)
     return _warmed_up(after, peak, warmup_steps)
 
 
 def linear(peak: float, length: Length, *, warmup_steps: int = 0, end: float = 0.0) -> optax.Schedule:
     """A line from ``η`` to ``end · η`` at the last update."""
+    _require("end", end, end >= 0, "0 or more")
     after = optax.linear_schedule(peak, end * peak, max(length.steps - warmup_steps, 1))
     return _warmed_up(after, peak, warmup_steps)
 
@@ -72,6 +74,8 @@ def one_cycle(
 ) -> optax.Schedule:
     """Cosine from ``η / div_factor`` up to ``η`` and down again (Smith & Topin 2018)."""
     _require("pct_start", pct_start, 0 < pct_start < 1, "between 0 and 1")
+    _require("div_factor", div_factor, div_factor > 0, "positive")
+    _require("final_div_factor", final_div_factor, final_div_factor > 0, "positive")
     return optax.cosine_onecycle_schedule(length.steps, peak, pct_start, div_factor, final_div_factor)
 
 
@@ -84,6 +88,10 @@ def piecewise(peak: float, length: Length, *, factors: str) -> optax.Schedule:
         raise ConfigError(
             f"`factors` of the piecewise schedule must look like 1000:0.5/2000:0.1, not {factors!r}"
         ) from None
+    if len(scales) < len(pairs):
+        raise ConfigError(f"`factors` of the piecewise schedule has a step twice: {factors}")
+    _require("factors", factors, min(scales) >= 1, "of steps from 1 on")
+    _require("factors", factors, all(0 <= scale < math.inf for scale in scales.values()), "0 or more at every step")
     if max(scales) >= length.steps:
         raise ConfigError(f"the piecewise schedule changes at step {max(scales)}: the job has only {length.steps}")
     return optax.piecewise_constant_schedule(peak, scales)
@@ -92,6 +100,8 @@ def piecewise(peak: float, length: Length, *, factors: str) -> optax.Schedule:
 def exponential(peak: float, length: Length, *, factor: float, every: int = 1000) -> optax.Schedule:
     """``η · factor^(n / every)``."""
     del length
+    _require("factor", factor, factor > 0, "positive")
+    _require("every", every, every >= 1, "1 or more")
     return optax.exponential_decay(peak, every, factor)
 
 

@@ -17,7 +17,7 @@ from rnnlm_jax.jobs.sharding.data_parallel import sharded_loss_and_gradient
 from rnnlm_jax.jobs.sharding.placement import batch_sharding, replicated
 from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
 from rnnlm_jax.language_model.label_smoothing import check_label_smoothing
-from rnnlm_jax.language_model.loss_gradient import has_row_gradients
+from rnnlm_jax.language_model.loss_gradient import has_row_gradients, may_have_row_gradients
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.regularizers import Reads, Regularizer, reads
 from rnnlm_jax.training.averaging import Average
@@ -130,7 +130,8 @@ def make_train_step(
     @functools.cache
     def moves_rows_alone() -> bool:
         with jax.ensure_compile_time_eval():
-            return updates_by_row(optimizer)
+            shapes = jax.eval_shape(model.init, jax.random.key(0))
+            return updates_by_row(optimizer, shapes, may_have_row_gradients(model))
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepInfo]:
         sequences = batch.inputs.shape[1]

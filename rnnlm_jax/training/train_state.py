@@ -17,7 +17,7 @@ from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.training.averaging import Average, AverageState
 from rnnlm_jax.training.initialize_from import InitialParameters
-from rnnlm_jax.training.row_updates import with_promotion
+from rnnlm_jax.training.row_updates import is_masked, with_promotion
 
 
 class TrainState(NamedTuple):
@@ -101,10 +101,11 @@ def state_shardings(
     params, other = parameter_shardings(model, mesh), replicated(mesh)
     opt_state = optax.tree_map_params(
         with_promotion(optimizer),
-        lambda _, sharding: sharding,
+        lambda leaf, sharding: leaf if is_masked(leaf) else sharding,
         jax.eval_shape(lambda: with_promotion(optimizer).init(model.init(jax.random.key(0)))),
         params,
         transform_non_params=lambda _: other,
+        is_leaf=is_masked,
     )
     counter: Any = other
     return TrainState(

@@ -169,6 +169,13 @@ def test_a_rule_with_decay_of_its_own_takes_the_mask():
     assert not np.any(found.embedding)
 
 
+def test_a_mask_without_weight_decay_is_refused():
+    with pytest.raises(ConfigError, match="and none does: set `weight_decay`, or leave it out"):
+        make_optimizer(OptimizerConfig("adam", weight_decay_mask="cell"))
+    with pytest.raises(ConfigError, match="cannot have 'mask': choose the parameters by `weight_decay_mask`"):
+        make_optimizer(OptimizerConfig("adamw", (("mask", True),)))
+
+
 def test_a_rule_of_the_user_is_loaded_from_its_file(tmp_path):
     file = tmp_path / "own.py"
     file.write_text(

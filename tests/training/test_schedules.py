@@ -105,6 +105,18 @@ def test_every_schedule_starts_finite_and_not_negative(name):
         ("new-bob", {"threshold": -1}, "must be 0 or more"),
         ("one-cycle", {"pct_start": 1.5}, "between 0 and 1"),
         ("inverse-sqrt", {"warmup_steps": 0}, "1 or more"),
+        ("cosine", {"end": "abc"}, "`end` of the schedule 'cosine' must be a number, not 'abc'"),
+        ("cosine", {"end": float("nan")}, "must be a number, not nan"),
+        ("linear", {"end": -1}, "`end` of a schedule must be 0 or more"),
+        ("one-cycle", {"final_div_factor": 0}, "`final_div_factor` of a schedule must be positive"),
+        ("exponential", {"factor": -1}, "`factor` of a schedule must be positive"),
+        ("exponential", {"factor": 0.5, "every": 0}, "`every` of a schedule must be 1 or more"),
+        ("piecewise", {"factors": "1:0.5/1:0.2"}, "has a step twice"),
+        ("piecewise", {"factors": "-3:0.5"}, "of steps from 1 on"),
+        ("epochs", {"after": 1.5}, "`after` of the schedule 'epochs' must be a whole number"),
+        ("plateau", {"cooldown": "x"}, "`cooldown` of the schedule 'plateau' must be a whole number"),
+        ("plateau", {"min_scale": 2}, "`min_scale` of the plateau schedule must be between 0 and 1"),
+        ("new-bob", {"threshold": float("nan")}, "must be a number, not nan"),
     ],
 )
 def test_impossible_schedules_are_refused(name, options, message):
