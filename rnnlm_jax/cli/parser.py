@@ -37,11 +37,15 @@ class Parser(argparse.ArgumentParser):
             self.epilog = "\n\n".join(filter(None, [self.epilog, f"examples:\n{examples}"]))
 
     def _usage_words(self) -> Iterator[str]:
-        """Yield the positional arguments, then the required options, as a user types them."""
+        """Yield the positional arguments, then the required options, as a user types them.
+
+        Of a group of which one is required, the first.
+        """
+        firsts = [group._group_actions[0] for group in self._mutually_exclusive_groups if group.required]
         for action in sorted(self._actions, key=lambda action: bool(action.option_strings)):
             name = action.metavar if isinstance(action.metavar, str) else action.dest
             if action.option_strings:
-                if action.required:
+                if action.required or action in firsts:
                     yield f"{action.option_strings[0]} {name}"
             else:
                 yield {"?": f"[{name}]", "+": f"{name} [{name} ...]"}.get(str(action.nargs), name)

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 
+from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import replace
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
@@ -213,6 +214,16 @@ def test_a_given_transformation_is_used_as_it_is(corpus, tmp_path):
         UserError, match="a transformation that a program made: pass it to rnnlm_jax.training.train again"
     ):
         train(replace(config, optimizer={"optimizer": "given"}), tmp_path / "given", resume=True)
+
+
+def test_the_schedule_of_a_job_is_drawn_without_training(corpus, tmp_path, capsys):
+    figure = tmp_path / "rate.png"
+    options = ["--data", str(corpus), "--schedule=linear", "--steps=30", "--learning-rate=0.5"]
+    assert main(["train", *options, "--plot-schedule", str(figure)]) == 0
+    assert "30 steps, " in capsys.readouterr().out
+    assert figure.stat().st_size > 1000
+    assert main(["train", *options, "--plot-schedule", str(tmp_path / "rate.txt")]) == 2
+    assert "must end in .png, .pdf, .svg" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

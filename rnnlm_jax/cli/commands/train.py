@@ -58,8 +58,12 @@ def add_arguments(parser: Parser) -> None:
         "with the defaults shown here)",
     )
     common = parser.add_argument_group("common options")
-    common.add_argument(
-        "--run", metavar="DIR", help="folder to write: checkpoints, metrics, results, vocabulary (needed to train)"
+    what = common.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", metavar="DIR", help="folder to write: checkpoints, metrics, results, vocabulary")
+    what.add_argument(
+        "--plot-schedule",
+        metavar="FILE",
+        help=parser.advanced("draw the learning rate of each step into this PNG, PDF or SVG file, and do not train"),
     )
     how = common.add_mutually_exclusive_group()
     how.add_argument("--resume", action="store_true", help="go on with the run in DIR, as if it had not been stopped")
@@ -76,11 +80,6 @@ def add_arguments(parser: Parser) -> None:
             "write a profiler trace of these steps, both included, to DIR/plugins/profile (for tensorboard or xprof)"
         ),
     )
-    common.add_argument(
-        "--plot-schedule",
-        metavar="FILE",
-        help=parser.advanced("draw the learning rate of each step into this PNG, PDF or SVG file, and do not train"),
-    )
     add_config_options(parser, common, preset("demo"))
     add_job_options(parser)
     parser.epilog = list_presets(with_descriptions=parser.shows_advanced)
@@ -90,8 +89,6 @@ def main(arguments: Namespace) -> int:
     """Train, and print a table of validations and the results."""
     if arguments.plot_schedule is not None:
         return _plot_schedule(arguments)
-    if arguments.run is None:
-        raise ConfigError("--run DIR is missing: give the folder to write")
     require_folder_name(arguments.run, "--run")
     folder = RunFolder(Path(arguments.run))
     continuing = f"training goes on; see {folder.metrics} and, in the end, {folder.results}"
@@ -119,9 +116,7 @@ def main(arguments: Namespace) -> int:
 
 def _plot_schedule(arguments: Namespace) -> int:
     """Draw the learning rate of the job that the options describe."""
-    if arguments.resume and arguments.run is None:
-        raise ConfigError("--resume needs the run: give --run DIR")
-    config = apply_options(_base_config(arguments, arguments.resume), arguments)
+    config = apply_options(_base_config(arguments, resume=False), arguments)
     check_files([arguments.plot_schedule], None, [])
     path = Path(arguments.plot_schedule)
     if path.suffix not in FIGURES:
