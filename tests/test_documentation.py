@@ -19,6 +19,8 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.outputs import OutputLayer
 from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.presets import PRESETS
+from rnnlm_jax.training.learning_rates import KINDS, schedule_options
+from rnnlm_jax.training.optimizers import RULES
 from tests.training.tiny import text
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +67,22 @@ def test_the_tables_name_what_exists():
     assert names_in_table("README.md", "| name | cell | from |\n") <= set(CELLS)
     assert names_in_table("docs/output-layers.md", "| name | training loss | from |\n") == set(OUTPUTS)
     assert names_in_table("docs/jacobians.md", "| function | what it is |\n") <= set(jacobians.__all__)
+
+
+def test_the_page_on_optimisers_names_what_exists():
+    head = "| name | learning rate of update n | options |\n"
+    assert names_in_table("docs/optimizers.md", head) == set(KINDS)
+    page = (ROOT / "docs" / "optimizers.md").read_text()
+    for row in page.split(head)[1].split("\n\n")[0].splitlines()[1:]:
+        name, *_, options = [cell.strip() for cell in row.strip("|").split("|")]
+        assert re.findall(r"`?(\w+)(?:=[^,` ]+)?`(?: \(needed\))?", options) == list(schedule_options(name.strip("`")))
+    named = re.search(
+        r"`--optimizer` is the name of a function of optax: (.*?)\sand two\sdozen others", page, re.DOTALL
+    )
+    assert named is not None
+    rules = re.findall(r"`(\w+)`", named[1])
+    assert set(rules) <= set(RULES)
+    assert 20 <= len(RULES) - len(rules) <= 28
 
 
 def test_the_readme_is_short():

@@ -58,7 +58,9 @@ def recurrent_matrices(cell: Cell) -> tuple[str, ...]:
             "give them to its CellFacts"
         )
     if not names:
-        raise ArgumentError(f"a {cell.spec.kind} cell has no recurrent matrix whose weights could be dropped")
+        raise ArgumentError(
+            f"a {cell.spec.kind} cell has no recurrent matrix whose weights could be dropped: use another cell"
+        )
     return names
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shlex
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from rnnlm_jax.cli.main import COMMANDS
 from rnnlm_jax.cli.parser import Parser
 from rnnlm_jax.config import Config, flag_of
 from rnnlm_jax.presets import PRESETS, preset
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def without_spaces(text):
@@ -102,6 +105,16 @@ def test_the_options_of_examples_exist(rnnlm, command):
         known = rnnlm(command, *action, "--help").out if action else shown
         for option in [word for word in words if word.startswith("--")]:
             assert re.search(rf"^  {option}\b|, {option}\b", known, re.MULTILINE), (line, option)
+
+
+@pytest.mark.parametrize("page", ["training", "optimizers", "recipes", "training-jobs", "evaluation"])
+def test_the_options_of_a_page_exist(rnnlm, page):
+    text = (DOCS / f"{page}.md").read_text().replace("\\\n", " ")
+    for command in ("train", "eval"):
+        shown = rnnlm(command, "--help-all" if command == "train" else "--help").out
+        known = set(re.findall(r"--[a-z][a-z-]*", shown))
+        for line in re.findall(rf"(?:rnnlm-jax|`){command} [^#\n`]*", text.replace("rnnlm-jax ", "rnnlm-jax")):
+            assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)) <= known, line
 
 
 def test_the_usage_names_what_is_required(rnnlm):
