@@ -218,7 +218,7 @@ def test_a_given_transformation_is_used_as_it_is(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"training": {"steps": 40}}, "cannot resume with `steps` 40: the schedule 'cosine' is that of a job of 20"),
+        ({"training": {"steps": 40}}, "`steps` 40: the schedule 'cosine' is that of a job of 20 steps"),
         ({"training": {"valid_every": 3}}, "cannot resume with `valid_every` 3"),
         ({"optimizer": {"optimizer": "lion"}}, "cannot resume with `optimizer` lion: the run was begun with adam"),
         ({"optimizer": {"schedule": "linear"}}, "cannot resume with `schedule` linear"),
