@@ -89,13 +89,16 @@ def value_parser(hint: Any) -> Callable[[str], Any]:
 
 def parse_pairs(word: str) -> tuple[tuple[str, Any], ...]:
     """Return ``name=value,name=value`` as pairs; values that look like numbers, booleans or none become those."""
-    pairs = []
+    pairs: dict[str, Any] = {}
     for part in filter(None, word.split(",")):
         name, equals, value = part.partition("=")
         if not equals or not name:
             raise argparse.ArgumentTypeError(f"{part!r} is not name=value")
-        pairs.append((name.strip().replace("-", "_"), _literal(value.strip())))
-    return tuple(pairs)
+        name = name.strip().replace("-", "_")
+        if name in pairs:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
+        pairs[name] = _literal(value.strip())
+    return tuple(pairs.items())
 
 
 def _literal(word: str) -> Any:
@@ -114,7 +117,7 @@ def apply_options(config: Config, arguments: argparse.Namespace) -> Config:
     """Return the configuration with the fields whose options were given replaced.
 
     Where the name of a part changes, such as that of the cell or the schedule, and its options are not given, they are
-    none.
+    none. A number of epochs alone takes the place of a number of steps.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -124,6 +127,9 @@ def apply_options(config: Config, arguments: argparse.Namespace) -> Config:
         group, dot, name = destination.partition(".")
         if dot and value is not None:
             changes.setdefault(group, {})[name] = None if value is NONE else value
+    length = changes.get("training", {})
+    if "epochs" in length:
+        length.setdefault("steps", None)
     for group, new in changes.items():  # options of a cell, schedule, … that is replaced are not those of the new one
         part = getattr(config, group)
         for name in [name for name in new if hasattr(part, f"{name}_options") and new[name] != getattr(part, name)]:

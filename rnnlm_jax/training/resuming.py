@@ -27,21 +27,33 @@ def resumed_config(begun: Config, asked: Config) -> Config:
             continue
         if spec.name == "input_workers" and (before is None) != (after is None):
             raise ConfigError(
-                f"cannot resume with `input_workers` {after}: the run was begun with {before}, and text in memory "
-                "cannot become text on disk, or the other way; leave the option out, or begin another run"
+                f"cannot resume with `input_workers` {_shown(after)}: the run was begun with {_shown(before)}, and "
+                "text in memory cannot become text on disk, or the other way; leave the option out, or begin another run"
             )
         if not spec.metadata["may_change"]:
             raise ConfigError(
-                f"cannot resume with `{spec.name}` {after}: the run was begun with {before}; leave the option out, or "
-                "begin another run"
+                f"cannot resume with `{spec.name}` {_shown(after)}: the run was begun with {_shown(before)}; leave the "
+                "option out, or begin another run"
             )
-        if spec.name in ("epochs", "steps") and schedule_spans_job(begun.optimizer):
+        is_other_length = spec.name in ("epochs", "steps") and _length(asked) != _length(begun)
+        if is_other_length and schedule_spans_job(begun.optimizer):
             raise ConfigError(
-                f"cannot resume with `{spec.name}` {after}: the schedule {begun.optimizer.schedule!r} is that of a job "
-                f"of {before}; leave the option out, or begin another run"
+                f"cannot resume with `{spec.name}` {_shown(after)}: the schedule {begun.optimizer.schedule!r} is that "
+                f"of a job of {_length(begun)}; leave the option out, or begin another run"
             )
         changes.setdefault(group, {})[spec.name] = after
     return replace(begun, **changes)
+
+
+def _length(config: Config) -> str:
+    """Return the length of a job."""
+    own = config.training
+    return f"{own.epochs} epochs" if own.steps is None else f"{own.steps} steps"
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as it is given on the command line."""
+    return "none" if value is None else value
 
 
 def restore_training(

@@ -95,15 +95,22 @@ def state_shardings(
 ) -> TrainState:
     """Return the shardings of the state's leaves on a mesh.
 
-    Optimiser state and average of a parameter have that parameter's sharding; recurrent state is divided like the
-    batch.
+    Arrays of the optimiser's state that have a parameter's shape, and its average, have that parameter's sharding;
+    recurrent state is divided like the batch.
     """
     params, other = parameter_shardings(model, mesh), replicated(mesh)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+
+    def placed(leaf: Any, sharding: Any, parameter: Any) -> Any:
+        """Return the sharding of an array of the optimiser's state; a factored one has another shape."""
+        return leaf if is_masked(leaf) else sharding if leaf.shape == parameter.shape else other
+
     opt_state = optax.tree_map_params(
         with_promotion(optimizer),
-        lambda leaf, sharding: leaf if is_masked(leaf) else sharding,
-        jax.eval_shape(lambda: with_promotion(optimizer).init(model.init(jax.random.key(0)))),
+        placed,
+        jax.eval_shape(with_promotion(optimizer).init, shapes),
         params,
+        shapes,
         transform_non_params=lambda _: other,
         is_leaf=is_masked,
     )

@@ -1,5 +1,6 @@
 """The commands train, eval, score and sample, one after the other, and what they print."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -8,8 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from rnnlm_jax.cli.config_options import parse_pairs, value_parser
-from rnnlm_jax.config import Config
+from rnnlm_jax.cli.config_options import apply_options, parse_pairs, value_parser
+from rnnlm_jax.config import Config, replace
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run, read_config
 from rnnlm_jax.plotting import learning_curve
 from rnnlm_jax.presets import preset
@@ -149,6 +150,19 @@ def test_the_forget_bias_is_an_option(corpus, tmp_path, rnnlm):
 def test_cell_options_are_pairs(word, pairs):
     assert parse_pairs(word) == pairs
     assert [type(value) for _, value in parse_pairs(word)] == [type(value) for _, value in pairs]
+
+
+def test_a_pair_is_given_once():
+    with pytest.raises(argparse.ArgumentTypeError, match="warmup_steps is given twice"):
+        parse_pairs("warmup_steps=1,end=0,warmup-steps=2")
+
+
+def test_epochs_alone_take_the_place_of_steps():
+    begun = replace(Config(), training={"steps": 5, "epochs": 1})
+    given = {"training.epochs": 3}
+    assert apply_options(begun, argparse.Namespace(**given)).training.steps is None
+    assert apply_options(begun, argparse.Namespace(**given, **{"training.steps": 7})).training.steps == 7
+    assert apply_options(begun, argparse.Namespace(**{"training.early_stop": 3})).training.steps == 5
 
 
 def test_words_become_values_of_the_fields_type():

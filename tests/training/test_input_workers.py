@@ -128,7 +128,7 @@ def test_runs_that_cannot_be_resumed_are_refused_in_one_line(data, tmp_path, mon
 
     refused(replace(config, data={"batch_size": 5}), "cannot resume with `batch_size` 5: the run was begun with 4")
     refused(replace(config, training={"seed": 9}), "cannot resume with `seed` 9: the run was begun with 0")
-    refused(replace(config, data={"input_workers": None}), "cannot resume with `input_workers` None: .* on disk")
+    refused(replace(config, data={"input_workers": None}), "cannot resume with `input_workers` none: .* on disk")
     # A configuration that was edited and has a new digest.
     whole, (_, identity) = RunFolder(run).config.read_text(), read_config_and_identity(RunFolder(run))
     for group, name, value in (("training", "seed", 9), ("data", "bptt", 8)):

@@ -229,7 +229,7 @@ def test_the_schedule_of_a_job_is_drawn_without_training(corpus, tmp_path, capsy
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"training": {"steps": 40}}, "cannot resume with `steps` 40: the schedule 'cosine' is that of a job of 20"),
+        ({"training": {"steps": 40}}, "`steps` 40: the schedule 'cosine' is that of a job of 20 steps"),
         ({"training": {"valid_every": 3}}, "cannot resume with `valid_every` 3"),
         ({"optimizer": {"optimizer": "lion"}}, "cannot resume with `optimizer` lion: the run was begun with adam"),
         ({"optimizer": {"schedule": "linear"}}, "cannot resume with `schedule` linear"),
