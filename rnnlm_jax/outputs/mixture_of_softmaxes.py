@@ -134,4 +134,5 @@ def mixture_of_softmaxes(
         latents=latents,
         flops=flops,
         word_axes={"b": 0} if tied else {"w": 1, "b": 0},
+        rows_by_id=True,
     )

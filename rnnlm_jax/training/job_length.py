@@ -42,7 +42,8 @@ class JobLength:
             config: the configuration.
             batch_count: epoch, from 0 -> number of its batches.
         """
-        self.steps, self.epochs, self._batch_count = config.steps, config.epochs, batch_count
+        self.steps, self.epochs = config.steps, config.epochs
+        self._batch_count = functools.lru_cache(2)(batch_count)  # asked for after every step
         self._validate = valid_period(config)
 
     def batches(self, epoch: int) -> int:

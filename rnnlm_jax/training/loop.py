@@ -26,6 +26,7 @@ from rnnlm_jax.jobs.sharding.placement import own_columns, placed_batch, placed_
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.jobs.watchdog import Watchdog
 from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.regularizers import Reads, reads
 from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.training.initialize_from import InitialParameters
 from rnnlm_jax.training.interval_metrics import Capacity, IntervalMetrics
@@ -38,7 +39,7 @@ from rnnlm_jax.training.run_checkpoints import RunCheckpoints
 from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
-from rnnlm_jax.training.time_use import WORDS, TimeUse, last_seconds_running
+from rnnlm_jax.training.time_use import TimeUse, last_seconds_running
 from rnnlm_jax.training.train_state import TrainState
 from rnnlm_jax.training.training_program import compile_step, training_program
 from rnnlm_jax.training.validation_report import ValidationReport
@@ -109,6 +110,7 @@ class Trainer:
         self.length = JobLength(config.training, self.batches.batch_count)
         program = training_program(model, config, length=self.length.total, given=optimizer, mesh=mesh)
         self.train_step, self.average = program.step, program.average
+        self.observes_states = reads(program.regularizers) > Reads.OUTPUTS
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
         )
@@ -156,7 +158,10 @@ class Trainer:
         total, tokens = length.steps, len(self.texts.train) / length.epoch_ends[0]
         bar = token_bar("training", round(total * tokens), round(self.position.step * tokens), disable=quiet)
         batches = self.clock.over(self.time_use.inputs(self._all_batches()))
-        self.watchdog = self._start_watchdog()
+        limit, record = self.config.training.watchdog, self.folder.watchdog if is_primary() else None
+        if limit is not None:
+            given = None if limit == "auto" else float(limit)
+            self.watchdog = Watchdog(given, say=self.stop.say, doing=self.time_use.describe, record=record)
         try:
             while not self.is_over():
                 if self.position.validated:
@@ -181,18 +186,6 @@ class Trainer:
         """Return whether the job has come to its end, or stopped improving."""
         return self.position.validated and (
             self.length.is_reached(self.position) or bool(self.results.reason_to_end(self.position))
-        )
-
-    def _start_watchdog(self) -> Watchdog | None:
-        """Start to watch for steps that do not end, unless the configuration switches it off."""
-        limit = self.config.training.watchdog
-        if limit is None:
-            return None
-        return Watchdog(
-            None if limit == "auto" else float(limit),
-            say=self.stop.say,
-            doing=lambda: WORDS[self.time_use.activity],
-            record=self.folder.watchdog if is_primary() else None,
         )
 
     def _between_windows(self, *done: object) -> None:

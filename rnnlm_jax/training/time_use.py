@@ -66,6 +66,10 @@ class TimeUse:
         self._compiled = 0.0
         self._listens = False
 
+    def describe(self) -> str:
+        """Return what the main thread does now, in words."""
+        return WORDS[self.activity]
+
     def close(self) -> None:
         """Stop listening to the compiler, after the last step."""
         if self._listens:

@@ -1,7 +1,7 @@
 """What a configuration trains with: optimiser, compiled step and initial state."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.sharding.placement import batch_sharding
 from rnnlm_jax.language_model.model import LanguageModel
-from rnnlm_jax.regularizers import regularizers_for
+from rnnlm_jax.regularizers import Regularizer, regularizers_for
 from rnnlm_jax.training.averaging import Average, make_average
 from rnnlm_jax.training.frozen_parameters import frozen, frozen_leaves
 from rnnlm_jax.training.leaf_patterns import leaf_names, select_leaves
@@ -30,6 +30,7 @@ class TrainingProgram(NamedTuple):
 
     optimizer: Optimizer
     average: Average | None
+    regularizers: Sequence[Regularizer]
     step: TrainStep
     initial_state: Callable[..., TrainState]
     """Takes ``start``, parameters of another model to start from."""
@@ -71,6 +72,7 @@ def training_program(
     if frozen_leaves(model, config.training.freeze):
         transform = frozen(optimizer.transform, str(config.training.freeze))
         optimizer = optimizer._replace(transform=transform)
+    regularizers = regularizers_for(model.cell, own.regularize)
     step = make_train_step(
         model,
         optimizer.transform,
@@ -79,7 +81,7 @@ def training_program(
         loss_normalization=own.loss_normalization,
         accumulate=own.accumulate,
         average=average,
-        regularizers=regularizers_for(model.cell, own.regularize),
+        regularizers=regularizers,
         label_smoothing=own.label_smoothing,
         random_bptt=config.data.bptt if config.data.bptt_random else None,
         mesh=mesh,
@@ -94,7 +96,7 @@ def training_program(
         mesh=mesh,
     )
     shardings = functools.partial(state_shardings, model, optimizer.transform, averaged=average is not None)
-    return TrainingProgram(optimizer, average, step, initial_state, shardings)
+    return TrainingProgram(optimizer, average, regularizers, step, initial_state, shardings)
 
 
 def compile_step(step: TrainStep, state: TrainState, config: DataConfig, *, mesh: Mesh | None = None) -> Any:

@@ -165,7 +165,10 @@ def print_start(trainer: Trainer) -> None:
     on_each = " on each device" if trainer.mesh is not None else ""
     print(f"{parameter_count(trainer.state.params):,} parameters; memory{on_each}: {describe_memory(memory, limit)}")
     require_memory(memory.total, "a training step")
-    print(f"executors: {describe_executor(model.trained_cell, model.embedding_size, model.executor)}")
+    if trainer.observes_states:
+        print("executors: no kernels, since omega and flossing read the states of the cells")
+    else:
+        print(f"executors: {describe_executor(model.trained_cell, model.embedding_size, model.executor)}")
     if model.output.sampled:
         print(f"training minimises a sampled loss ({model.output.kind}); perplexities are exact")
     if trainer.started_from:
