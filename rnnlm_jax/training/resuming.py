@@ -28,7 +28,8 @@ def resumed_config(begun: Config, asked: Config) -> Config:
         if spec.name == "input_workers" and (before is None) != (after is None):
             raise ConfigError(
                 f"cannot resume with `input_workers` {_shown(after)}: the run was begun with {_shown(before)}, and "
-                "text in memory cannot become text on disk, or the other way; leave the option out, or begin another run"
+                "text in memory cannot become text on disk, or the other way; leave the option out, or begin another "
+                "run"
             )
         if not spec.metadata["may_change"]:
             raise ConfigError(
