@@ -180,6 +180,12 @@ class Trainer:
             self.time_use.close()
             if self.watchdog is not None:
                 self.watchdog.close()
+        if not any(map(math.isfinite, self.position.valid_nats)):
+            raise NotFiniteError(
+                f"training ended after step {self.position.step} without a validation whose loss is finite "
+                f"({self.skipped} steps were skipped): lower `learning_rate` or `clip_norm`, or choose another "
+                "`optimizer`"
+            )
         self.checkpoints.forget_validating()
 
     def is_over(self) -> bool:

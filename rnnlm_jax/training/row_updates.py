@@ -36,11 +36,11 @@ def by_rows(rule: optax.GradientTransformation) -> optax.GradientTransformationE
             return rule.update(gradient, state, params, **extra_args)
         slots = optax.tree_map_params(
             rule,
-            lambda array, g: _Slots(g.ids if _names_rows(g) and not is_masked(array) else None),
+            lambda array, g: _Slots(g.ids if _names_rows(g) and not _is_masked(array) else None),
             state,
             gradient,
             transform_non_params=lambda _: _Slots(None),
-            is_leaf=is_masked,
+            is_leaf=_is_masked,
         )
         given = jax.tree.map(lambda g: g.rows if _names_rows(g) else g, gradient, is_leaf=_names_rows)
         rows = jax.tree.map(lambda p, g: read_rows(p, g.ids) if _names_rows(g) else p, params, gradient)
@@ -66,7 +66,7 @@ def with_promotion(rule: optax.GradientTransformation) -> optax.GradientTransfor
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def is_masked(node: object) -> bool:
+def _is_masked(node: object) -> bool:
     """Return whether a node of a rule's state stands for a parameter that ``optax.masked`` leaves out."""
     return isinstance(node, optax.MaskedNode)
 

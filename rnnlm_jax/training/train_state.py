@@ -17,7 +17,7 @@ from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.training.averaging import Average, AverageState
 from rnnlm_jax.training.initialize_from import InitialParameters
-from rnnlm_jax.training.row_updates import is_masked, with_promotion
+from rnnlm_jax.training.row_updates import with_promotion
 
 
 class TrainState(NamedTuple):
@@ -101,9 +101,9 @@ def state_shardings(
     params, other = parameter_shardings(model, mesh), replicated(mesh)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
 
-    def placed(leaf: Any, sharding: Any, parameter: Any) -> Any:
-        """Return the sharding of an array of the optimiser's state; a factored one has another shape."""
-        return leaf if is_masked(leaf) else sharding if leaf.shape == parameter.shape else other
+    def placed(state: Tree, sharding: Any, parameter: Any) -> Tree:
+        """Return the shardings of one parameter's state, which may have other shapes, or no array if it is masked."""
+        return jax.tree.map(lambda leaf: sharding if leaf.shape == parameter.shape else other, state)
 
     opt_state = optax.tree_map_params(
         with_promotion(optimizer),
@@ -112,7 +112,7 @@ def state_shardings(
         params,
         shapes,
         transform_non_params=lambda _: other,
-        is_leaf=is_masked,
+        is_leaf=lambda node: isinstance(node, list | optax.MaskedNode),
     )
     counter: Any = other
     return TrainState(

@@ -8,6 +8,7 @@ import sys
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from rnnlm_jax.cli.main import main
@@ -78,6 +79,14 @@ def test_single_bad_steps_are_skipped(corpus, tmp_path, monkeypatch):
     assert reports[0].skipped > 2
     assert math.isfinite(results.test.perplexity)
     assert all(math.isfinite(report.train_perplexity) for report in reports)
+
+
+def test_a_job_whose_validations_are_all_not_finite_is_an_error(corpus, tmp_path):
+    """An optimiser may make parameters that are not finite of a finite gradient."""
+    config = tiny_config(corpus, training={"steps": 3})
+    with pytest.raises(TrainingError, match=r"after step 3 without a validation whose loss is finite \(2 steps were"):
+        train(config, tmp_path / "run", optimizer=optax.scale(math.nan))
+    assert not RunFolder(tmp_path / "run").results.exists()
 
 
 def test_a_finite_validation_loss_beats_one_that_is_not_finite(corpus, tmp_path, monkeypatch):

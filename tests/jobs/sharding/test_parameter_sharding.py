@@ -15,6 +15,7 @@ from rnnlm_jax.jobs.sharding.mesh import check_divides, describe_mesh, executor_
 from rnnlm_jax.jobs.sharding.parameter_sharding import describe_shardings, shard_parameter, shard_parameters
 from rnnlm_jax.outputs.output_registry import OUTPUTS
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.training.frozen_parameters import frozen
 from rnnlm_jax.training.train_state import initial_train_state, state_shardings
 from tests.training.tiny import optimizer
 
@@ -100,6 +101,17 @@ def test_moments_of_the_optimiser_are_sharded_as_their_parameters(name):
     assert of_tables == {PartitionSpec("model"), PartitionSpec(None, "model")}
     assert {spec for shape, spec in specs if shape == (2, 16)} == {PartitionSpec("data")}  # recurrent state
     assert {spec for shape, spec in specs if shape in ((), (16, 64), (64,))} == {PartitionSpec()}
+
+
+@pytest.mark.parametrize("name", ["adafactor", "sm3", "adam"])
+def test_state_of_other_shapes_is_replicated_and_frozen_parameters_have_none(name):
+    """The sharding of every array of the optimiser's state is possible: factored moments have fewer axes."""
+    ours, mesh = model("softmax"), make_mesh("data=1,model=1")
+    rule = frozen(optimizer(name), "output.b")
+    state, found = jax.eval_shape(lambda: initial_train_state(ours, rule, 4)), state_shardings(ours, rule, mesh)
+    assert jax.tree.structure(state) == jax.tree.structure(found)
+    for leaf, sharding in zip(jax.tree.leaves(state), jax.tree.leaves(found), strict=True):
+        sharding.check_compatible_aval(leaf.shape)
 
 
 def test_a_mesh_is_parsed_from_text():
