@@ -14,7 +14,7 @@ from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.language_model.run_results import Scored
 
 #: Folded into a step's key for the keys of the parts; other numbers are folded into it for other draws.
-PART_DRAWS = 2**32 - 3
+PART_DRAWS = 2**32 - 10
 
 
 def accumulated_loss_and_gradient(

@@ -10,7 +10,7 @@ from rnnlm_jax.regularizers.regularizer import Reads, Regularizer, Window, regul
 from rnnlm_jax.unroll.observed_unroll import single_cells
 
 #: Folded into the key of a step for the frames of flossing; dropout and output layers fold other numbers into it.
-FRAMES = 2**32 - 3
+FRAMES = 2**32 - 9
 
 
 @regularizer_factory

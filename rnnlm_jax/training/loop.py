@@ -139,8 +139,7 @@ class Trainer:
         self.results = ValidationResults(config.training, program.optimizer, program.average)
         self.results.read(self.state)
         self.watchdog: Watchdog | None = None
-        self.skipped = int(self.state.skipped)
-        self.bad_in_row = int(self.state.skipped_in_row)
+        self.skipped, self.bad_in_row = int(self.state.skipped), int(self.state.skipped_in_row)
 
     def run(self, report: Callable[[ValidationReport], None], *, quiet: bool = False) -> None:
         """Train to the end of the job.
@@ -154,14 +153,14 @@ class Trainer:
             CheckpointError: if a checkpoint cannot be written.
             NotFiniteError: if too many steps in a row were not finite.
         """
-        length = self.length.total
-        total, tokens = length.steps, len(self.texts.train) / length.epoch_ends[0]
-        bar = token_bar("training", round(total * tokens), round(self.position.step * tokens), disable=quiet)
+        length, done = self.length.total, self.position.step
+        tokens = len(self.texts.train) / length.epoch_ends[0]  # of a step
+        bar = token_bar("training", round(length.steps * tokens), round(done * tokens), disable=quiet)
         batches = self.clock.over(self.time_use.inputs(self._all_batches()))
         limit, record = self.config.training.watchdog, self.folder.watchdog if is_primary() else None
         if limit is not None:
-            given = None if limit == "auto" else float(limit)
-            self.watchdog = Watchdog(given, say=self.stop.say, doing=self.time_use.describe, record=record)
+            options: Any = {"say": self.stop.say, "doing": self.time_use.describe, "record": record}
+            self.watchdog = Watchdog(None if limit == "auto" else float(limit), **options)
         try:
             while not self.is_over():
                 if self.position.validated:

@@ -8,10 +8,12 @@ import pytest
 from rnnlm_jax import cells, outputs
 from rnnlm_jax.arrays.sparse_rows import RowGradient, dense_gradient
 from rnnlm_jax.data import Batch
-from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
-from rnnlm_jax.language_model.dropout import Dropout
+from rnnlm_jax.language_model.accumulation import PART_DRAWS, accumulated_loss_and_gradient
+from rnnlm_jax.language_model.dropout import EMBEDDING, LATENT, OUTPUT, STATE, WEIGHT, WORD, ZONEOUT, Dropout
+from rnnlm_jax.language_model.loss_gradient import OUTPUT_DRAWS
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.regularizers.recurrence import FRAMES
 from tests.training.tiny import random_params
 from tests.unroll.programs import assert_close, jit
 
@@ -68,3 +70,10 @@ def test_each_part_has_draws_of_its_own():
     keys = [jax.random.key(k) for k in range(3)]
     assert len({float(nats(key)) for key in keys}) == 3
     assert abs(float(nats(keys[0])) - float(one(keys[0]))) > 1e-6
+
+
+def test_every_kind_of_draw_has_a_number_of_its_own():
+    """Numbers folded into a step's key; layers of the cells have 0, 1, 2 and so on."""
+    kinds = (OUTPUT, WORD, EMBEDDING, STATE, WEIGHT, ZONEOUT, LATENT, OUTPUT_DRAWS, PART_DRAWS, FRAMES)
+    assert len(set(kinds)) == len(kinds)
+    assert min(kinds) > 2**31
