@@ -101,7 +101,6 @@ class Trainer:
             ConfigError: if the schedule is longer than the job.
         """
         self.config, self.folder, self.model, self.texts, self.mesh = config, folder, model, texts, mesh
-        self.identity = identity
         self.stop = StopRequest() if stop is None else stop
         seed = config.training.seed
         columns = None if mesh is None else own_columns(mesh, config.data.batch_size)
@@ -109,7 +108,7 @@ class Trainer:
         carries_state = self.batches.carries_state
         self.length = JobLength(config.training, self.batches.batch_count)
         program = training_program(model, config, length=self.length.total, given=optimizer, mesh=mesh)
-        self.train_step, self.average = program.step, program.average
+        self.train_step = program.step
         self.observes_states = reads(program.regularizers) > Reads.OUTPUTS
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
