@@ -30,7 +30,8 @@ def resolve_automatic(config: Config, words: WordCounts) -> Config:
         value = getattr(getattr(config, group), name)
         if is_reference(value):
             config = replace(config, **{group: {name: recorded(value)}})
-    config = replace(config, training={"metrics_writer": record_writers(config)})
+    if (writers := record_writers(config)) != config.training.metrics_writer:
+        config = replace(config, training={"metrics_writer": writers})
     if not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config
     without = replace(config, model={"output": "softmax", "output_options": (), "dropout_word": 0.0}).model
@@ -51,7 +52,8 @@ def resolve_as_begun(begun: Config, config: Config) -> Config:
         value = getattr(getattr(begun, group), name)
         if same_function(getattr(getattr(config, group), name), value):
             config = replace(config, **{group: {name: value}})
-    config = replace(config, training={"metrics_writer": record_writers(config, begun)})
+    if (writers := record_writers(config, begun)) != config.training.metrics_writer:
+        config = replace(config, training={"metrics_writer": writers})
     same_output = config.model.output == begun.model.output
     if not same_output or not has_automatic_cutoffs(config.model.output, config.model.output_options):
         return config

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 LIMITED = """
 import resource, sys
 from rnnlm_jax.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (2500, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2900, resource.RLIM_INFINITY))
 main.run()
 """
 

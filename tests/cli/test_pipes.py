@@ -135,7 +135,7 @@ def given(request, tmp_path):
 
 def figures(outcome, out):
     """Return the results of a command without times, paths and identifiers of runs."""
-    left_out = ("environment", "run_id")
+    left_out = ("environment", "run_id", "time_use")
     assert outcome.code == 0, outcome
     last = outcome.out.splitlines()[-1]
     if not last.startswith("{"):
