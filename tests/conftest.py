@@ -36,10 +36,26 @@ MAY_PROMOTE = {
 }
 
 
+#: jax keeps the programs of at most 8,192 functions; those of functions beyond are compiled, but not counted.
+TESTS_BETWEEN_CLEARED_CACHES = 1000
+_tests_since_cleared = 0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """Forget the programs of earlier modules from time to time: a worker of the suite would come to jax's limit."""
+    global _tests_since_cleared
+    if _tests_since_cleared > TESTS_BETWEEN_CLEARED_CACHES:
+        jax.clear_caches()
+        _tests_since_cleared = 0
+
+
 @pytest.fixture(autouse=True)
 def promotion(request):
     """Make an implicit change of dtype or rank an error, as users may, but in those of ``MAY_PROMOTE``."""
     allowed = MAY_PROMOTE.get(request.path.name, MAY_PROMOTE.get(request.path.parent.name, ()))
     rank, dtype = "allow" if "rank" in allowed else "raise", "standard" if "dtype" in allowed else "strict"
+    global _tests_since_cleared
+    _tests_since_cleared += 1
     with jax.numpy_rank_promotion(rank), jax.numpy_dtype_promotion(dtype):
         yield
