@@ -3,12 +3,12 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from rnnlm_jax.array_types import Tree
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.training.guard import no_update
 from rnnlm_jax.training.leaf_patterns import leaf_names, matches, select_leaves, split_patterns
 
 
@@ -30,8 +30,7 @@ def frozen(optimizer: optax.GradientTransformation, patterns: str) -> FrozenTran
     ``init`` allocates no state for it, and the norm of ``optax.clip_by_global_norm`` inside the optimiser leaves it
     out. Make this the outermost transformation of a chain. Without a reader, XLA does not compute its gradient either.
 
-    The update of a frozen parameter is -0.0, since ``p + (-0.0)`` has the bits of p for every p; ``-0.0 + 0.0`` is
-    0.0.
+    The update of a frozen parameter is ``no_update``, which keeps its bits.
 
     Args:
         optimizer: the transformation of the other parameters.
@@ -49,7 +48,7 @@ def frozen(optimizer: optax.GradientTransformation, patterns: str) -> FrozenTran
         like = updates if params is None else params
 
         def choose(trained: bool, update: Tree, leaf: Tree) -> Tree:
-            return update if trained else jax.tree.map(lambda array: jnp.full_like(array, -0.0), leaf)
+            return update if trained else jax.tree.map(no_update, leaf)
 
         return jax.tree.map(choose, _is_trained(updates, each), moved, like), state
 
@@ -71,20 +70,6 @@ def without_frozen(tree: Tree, patterns: str | None) -> Tree:
         return tree
     trained = _is_trained(tree, split_patterns(patterns))
     return jax.tree.map(lambda kept, leaf: leaf if kept else optax.MaskedNode(), trained, tree)
-
-
-def keep_frozen(params: Tree, before: Tree, patterns: str | None) -> Tree:
-    """Return parameters with those that patterns match as they were before.
-
-    Args:
-        params: parameters after an update.
-        before: parameters before it.
-        patterns: patterns over the names of leaves, separated by commas; None: nothing is frozen.
-    """
-    if patterns is None:
-        return params
-    trained = _is_trained(params, split_patterns(patterns))
-    return jax.tree.map(lambda kept, new, old: new if kept else old, trained, params, before)
 
 
 def _is_trained(tree: Tree, patterns: tuple[str, ...]) -> Tree:

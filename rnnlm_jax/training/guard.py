@@ -10,8 +10,13 @@ from jax.extend import core
 from rnnlm_jax.array_types import Array, Bool, Tree
 
 
+def no_update(like: Array) -> Array:
+    """Return -0.0, the update that changes no bit of a parameter: ``-0.0 + 0.0`` would be 0.0."""
+    return jnp.full_like(like, -0.0)
+
+
 def where_finite(rule: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Return zero updates and the old state where ``update(…, is_finite=False)``.
+    """Return updates of -0.0 and the old state where ``update(…, is_finite=False)``.
 
     This is ``optax.apply_if_finite`` with two differences. The condition is an argument: a step knows it from its loss
     and the norm of its gradient. And there is no branch: each array of the state is selected as soon as it is computed,
@@ -34,7 +39,7 @@ def where_finite(rule: optax.GradientTransformation) -> optax.GradientTransforma
         first, old = len(jax.tree.leaves(shapes[0])), jax.tree.leaves(state)
         found = _evaluate(traced, jax.tree.leaves(arguments), outputs=slice(first, None), old=old, keep=is_finite)
         moved, after = jax.tree.unflatten(jax.tree.structure(shapes), found)
-        return jax.tree.map(lambda u: jnp.where(is_finite, u, jnp.zeros_like(u)), moved), after
+        return jax.tree.map(lambda u: jnp.where(is_finite, u, no_update(u)), moved), after
 
     return optax.GradientTransformationExtraArgs(rule.init, update)
 

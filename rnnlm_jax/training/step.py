@@ -21,7 +21,7 @@ from rnnlm_jax.language_model.loss_gradient import has_row_gradients, may_have_r
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.regularizers import Reads, Regularizer, reads
 from rnnlm_jax.training.averaging import Average
-from rnnlm_jax.training.frozen_parameters import keep_frozen, patterns_of, without_frozen
+from rnnlm_jax.training.frozen_parameters import patterns_of, without_frozen
 from rnnlm_jax.training.guard import where_finite
 from rnnlm_jax.training.relative_length import relative_length
 from rnnlm_jax.training.row_updates import by_rows, global_norm, scaled_updates, updates_by_row
@@ -158,7 +158,7 @@ def make_train_step(
         updates, opt_state = guarded.update(gradient, state.opt_state, state.params, is_finite=is_finite)
         if random_bptt is not None:
             updates = scaled_updates(updates, relative_length(jnp.asarray(batch.mask), random_bptt))
-        params: Any = keep_frozen(optax.apply_updates(state.params, updates), state.params, freeze)
+        params: Any = optax.apply_updates(state.params, updates)
 
         def unless_skipped(new: Tree, old: Tree) -> Tree:
             return jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), new, old)
