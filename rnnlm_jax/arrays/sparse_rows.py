@@ -27,6 +27,11 @@ class RowGradient(NamedTuple):
         return table.at[self.ids].add(self.rows, mode="drop", unique_indices=True)
 
 
+def is_row_gradient(leaf: object) -> bool:
+    """Return whether a node of a gradient is a ``RowGradient``, which is then taken as one leaf."""
+    return isinstance(leaf, RowGradient)
+
+
 def sum_duplicate_rows(ids: Int[Array, " N"], rows: Float[Array, "N *D"]) -> RowGradient:
     """Return the gradient ``Σ_{k: ids[k] = v} rows[k]`` of every row v in ``ids``, in ascending order of v.
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
-from rnnlm_jax.arrays.sparse_rows import RowGradient, sum_duplicate_rows
+from rnnlm_jax.arrays.sparse_rows import RowGradient, is_row_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient
 from rnnlm_jax.language_model.model import LanguageModel
@@ -55,8 +55,8 @@ def accumulated_loss_and_gradient(
 
     shapes = jax.eval_shape(one, *jax.tree.map(lambda array: array[0], (states, batches, keys)))
     (value, scored), gradient = shapes
-    leaves, structure = jax.tree.flatten(gradient, is_leaf=_is_row_gradient)
-    by_row = [_is_row_gradient(leaf) for leaf in leaves]
+    leaves, structure = jax.tree.flatten(gradient, is_leaf=is_row_gradient)
+    by_row = [is_row_gradient(leaf) for leaf in leaves]
     dense = [leaf for leaf, rows in zip(leaves, by_row, strict=True) if not rows]
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (value, scored._replace(state=()), dense))
 
@@ -88,7 +88,3 @@ def _whole(parts: Array) -> Array:
 def _joined(stacked: RowGradient) -> RowGradient:
     """Return the sum of row gradients that are stacked on the first axis."""
     return sum_duplicate_rows(stacked.ids.reshape(-1), stacked.rows.reshape(-1, *stacked.rows.shape[2:]))
-
-
-def _is_row_gradient(leaf: Tree) -> bool:
-    return isinstance(leaf, RowGradient)

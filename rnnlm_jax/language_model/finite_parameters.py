@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.arrays.leaf_names import path_name
 from rnnlm_jax.errors import CheckpointError
 
 
@@ -19,7 +20,7 @@ def require_finite(params: Tree, name: str) -> None:
     """
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         if not np.isfinite(np.asarray(leaf)).all():
-            where = jax.tree_util.keystr(path, simple=True, separator=".")
+            where = path_name(path)
             raise CheckpointError(
                 f"the parameters of {name} are not finite ({where}): use an earlier checkpoint, or train again"
             )

@@ -2,28 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 import jax
 
 from rnnlm_jax.array_types import Tree
-from rnnlm_jax.arrays.sparse_rows import RowGradient
+from rnnlm_jax.arrays.leaf_names import path_name
+from rnnlm_jax.arrays.sparse_rows import is_row_gradient
 from rnnlm_jax.errors import ConfigError
 
 
 def leaf_names(tree: Tree) -> Tree:
     """Return a tree of the names of a tree's leaves, their paths with dots; a ``RowGradient`` is one leaf."""
     return jax.tree.map_with_path(lambda path, _: path_name(path), tree, is_leaf=is_row_gradient)
-
-
-def path_name(path: Any) -> str:
-    """Return the name of a leaf from its path: ``cell.0.w_h``."""
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
-def is_row_gradient(leaf: object) -> bool:
-    """Return whether a node of a gradient is a ``RowGradient``."""
-    return isinstance(leaf, RowGradient)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

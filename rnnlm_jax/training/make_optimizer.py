@@ -6,9 +6,10 @@ import jax
 import optax
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.arrays.leaf_names import path_name
 from rnnlm_jax.config import OptimizerConfig
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.training.leaf_patterns import matches, path_name, split_patterns
+from rnnlm_jax.training.leaf_patterns import matches, split_patterns
 from rnnlm_jax.training.learning_rates import LearningRate, find_kind, make_learning_rate
 from rnnlm_jax.training.optimizers import make_rule, mask_option
 from rnnlm_jax.training.plateau import Plateau

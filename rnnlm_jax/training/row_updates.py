@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from rnnlm_jax.array_types import Array, Float, Tree
-from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient, read_rows, write_rows
+from rnnlm_jax.arrays.sparse_rows import UNUSED, RowGradient, dense_gradient, is_row_gradient, read_rows, write_rows
 from rnnlm_jax.compilation import jit
 
 
@@ -32,20 +32,20 @@ def by_rows(rule: optax.GradientTransformation) -> optax.GradientTransformationE
 
     def update(updates: Tree, state: Tree, params: Tree = None, **extra_args: Any) -> tuple[Tree, Tree]:
         gradient = updates
-        if not any(map(_names_rows, jax.tree.leaves(gradient, is_leaf=_names_rows))):
+        if not any(map(is_row_gradient, jax.tree.leaves(gradient, is_leaf=is_row_gradient))):
             return rule.update(gradient, state, params, **extra_args)
         slots = optax.tree_map_params(
             rule,
-            lambda array, g: _Slots(g.ids if _names_rows(g) and not _is_masked(array) else None),
+            lambda array, g: _Slots(g.ids if is_row_gradient(g) and not _is_masked(array) else None),
             state,
             gradient,
             transform_non_params=lambda _: _Slots(None),
             is_leaf=_is_masked,
         )
-        given = jax.tree.map(lambda g: g.rows if _names_rows(g) else g, gradient, is_leaf=_names_rows)
-        rows = jax.tree.map(lambda p, g: read_rows(p, g.ids) if _names_rows(g) else p, params, gradient)
+        given = jax.tree.map(lambda g: g.rows if is_row_gradient(g) else g, gradient, is_leaf=is_row_gradient)
+        rows = jax.tree.map(lambda p, g: read_rows(p, g.ids) if is_row_gradient(g) else p, params, gradient)
         moved, after = rule.update(given, jax.tree.map(_Slots.read, slots, state), rows, **extra_args)
-        moved = jax.tree.map(lambda u, g: RowGradient(g.ids, u) if _names_rows(g) else u, moved, gradient)
+        moved = jax.tree.map(lambda u, g: RowGradient(g.ids, u) if is_row_gradient(g) else u, moved, gradient)
         return moved, jax.tree.map(_Slots.write, slots, state, after)
 
     return optax.GradientTransformationExtraArgs(rule.init, update)
@@ -73,19 +73,19 @@ def _is_masked(node: object) -> bool:
 
 def global_norm(gradient: Tree) -> Float[Array, ""]:
     """Return ``‖g‖ = √Σ g²`` over all leaves; the rows of a ``RowGradient`` are distinct."""
-    leaves = jax.tree.leaves(gradient, is_leaf=_names_rows)
-    return optax.tree.norm([leaf.rows if _names_rows(leaf) else leaf for leaf in leaves])
+    leaves = jax.tree.leaves(gradient, is_leaf=is_row_gradient)
+    return optax.tree.norm([leaf.rows if is_row_gradient(leaf) else leaf for leaf in leaves])
 
 
 def scaled_updates(updates: Tree, factor: Float[Array, ""]) -> Tree:
     """Return updates, some of them of rows, multiplied by a factor."""
 
     def scaled(update: Any) -> Any:
-        if _names_rows(update):
+        if is_row_gradient(update):
             return update._replace(rows=update.rows * factor.astype(update.rows.dtype))
         return update * factor.astype(update.dtype)
 
-    return jax.tree.map(scaled, updates, is_leaf=_names_rows)
+    return jax.tree.map(scaled, updates, is_leaf=is_row_gradient)
 
 
 class _Slots:
@@ -180,7 +180,3 @@ def _row_gradient(ids: list[int], rows: Array) -> Any:
     """Return the gradient of some rows, zero in unused slots."""
     used = jnp.asarray([float(row != UNUSED) for row in ids], jnp.float32)
     return RowGradient(jnp.asarray(ids, jnp.int32), rows * used.reshape(-1, *[1] * (rows.ndim - 1)))
-
-
-def _names_rows(leaf: Tree) -> bool:
-    return isinstance(leaf, RowGradient)

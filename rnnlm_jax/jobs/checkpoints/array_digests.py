@@ -7,13 +7,14 @@ import jax
 import numpy as np
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.arrays.leaf_names import path_name
 from rnnlm_jax.jobs.sharding.gather import host_value
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:
     """Return the leaves of a tree by their paths, so that a checkpoint does not depend on the containers' classes."""
     paths, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+    return {path_name(path): leaf for path, leaf in paths}
 
 
 def host_copies(arrays: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
-from rnnlm_jax.arrays.sparse_rows import RowGradient, sum_duplicate_rows
+from rnnlm_jax.arrays.sparse_rows import RowGradient, is_row_gradient, sum_duplicate_rows
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.jobs.sharding.mesh import AXES, DATA, MODEL
 from rnnlm_jax.language_model.accumulation import accumulated_loss_and_gradient
@@ -120,4 +120,4 @@ def _summed(gradient: Tree) -> Tree:
         ids, rows = (lax.all_gather(part, DATA, tiled=True) for part in leaf)
         return sum_duplicate_rows(ids, rows)
 
-    return jax.tree.map(total, gradient, is_leaf=lambda leaf: isinstance(leaf, RowGradient))
+    return jax.tree.map(total, gradient, is_leaf=is_row_gradient)

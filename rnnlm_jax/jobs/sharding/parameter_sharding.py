@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnlm_jax.array_types import Tree
+from rnnlm_jax.arrays.leaf_names import path_name
 from rnnlm_jax.jobs.sharding.mesh import MODEL
 from rnnlm_jax.language_model.declared_facts import require_declared
 from rnnlm_jax.language_model.model import LanguageModel
@@ -60,7 +61,7 @@ def shard_parameters(model: LanguageModel, devices: int) -> Tree:
             require_declared(layer, layer.word_axes, "word_axes")
 
     def shard(path: Any, shape: jax.ShapeDtypeStruct) -> ParameterSharding:
-        part, _, rest = jax.tree_util.keystr(path, simple=True, separator=".").partition(".")
+        part, _, rest = path_name(path).partition(".")
         axis = (declared.get(part) or {}).get(rest)
         return shard_parameter(_full_name(model, part, rest), shape.shape, axis, devices)
 
