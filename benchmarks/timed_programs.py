@@ -97,12 +97,16 @@ def spectrum_of_product(n: int, steps: int, certify: bool) -> Workload:
 
 
 def training_step(case: StepCase) -> Program:
-    """Return a whole training step, as the trainer calls it, with the state kept from call to call."""
+    """Return a whole training step, as the trainer calls it, with the state kept from call to call.
+
+    Versions of the library before decision 051 take the configuration, and the learning rate at each call.
+    """
     from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig
     from rnnlm_jax.data import Batch
     from rnnlm_jax.jobs.run_folder import build_model
     from rnnlm_jax.outputs.word_counts import WordCounts
-    from rnnlm_jax.training.training_program import training_program
+    from rnnlm_jax.training import step as steps_of
+    from rnnlm_jax.training import train_state
 
     steps, batch, _ = SMALL
     options = {"adaptive": (("cutoffs", "2000:20000"),)}.get(case.output, ())
@@ -114,14 +118,22 @@ def training_step(case: StepCase) -> Program:
     counts = 1e7 / np.arange(1, case.vocabulary + 1)  # Zipf's law
     words = WordCounts(tuple(f"w{k}" for k in range(case.vocabulary)), tuple(int(c) + 1 for c in counts))
     model = build_model(config.model, case.vocabulary, words=words)
-    program = training_program(model, config)
-    state = [program.initial_state()]
+    rest: tuple[Any, ...] = ()
+    try:
+        from rnnlm_jax.training.training_program import training_program
+
+        program = training_program(model, config)
+        step, state = program.step, [program.initial_state()]
+    except ImportError:
+        before: Any = (train_state.initial_train_state, steps_of.make_train_step)
+        state = [before[0](model, config.optimizer, batch, seed=0)]
+        step, rest = before[1](model, config.optimizer, 0, carries_state=True), (jnp.float32(0.01),)
     tokens = np.random.default_rng(0).zipf(1.2, (steps + 1, batch)) % case.vocabulary
     tokens = tokens.astype(np.int32)
     data = Batch(tokens[:-1], tokens[1:], np.ones((steps, batch), bool))
 
     def call() -> Any:
-        state[0], info = program.step(state[0], data)
+        state[0], info = step(state[0], data, *rest)
         return info
 
     return Program(call, 0)
