@@ -190,7 +190,7 @@ def training_loss(
     inputs = model.dropout.replace_words(key, inputs)
     gather = functools.partial(_differentiable_gather, rows)
     gathered, ids = _gather(gather, model, params, _Segment(state, inputs, targets, key))
-    after, hs = model.hidden_from_embedded(params, state, model.embed(params, inputs), key, inputs)
+    after, hs, *_ = model.run(params, state, model.embed(params, inputs), key, inputs)
     value = rows.loss(gathered, ids, hs, targets, mask.astype(model.cell.spec.param_dtype))
     return value, Scored(mask.sum(dtype=jnp.int32), after)
 

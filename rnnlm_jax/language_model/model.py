@@ -119,33 +119,7 @@ class LanguageModel:
     ) -> tuple[Tree, HiddenStates]:
         """Return the state after the inputs, and the hidden states ``[T, B, H]``; with dropout if a key is given."""
         inputs = self.dropout.replace_words(key, inputs)
-        return self.hidden_from_embedded(params, state, self.embed(params, inputs), key, inputs)
-
-    def hidden_from_embedded(
-        self,
-        params: LanguageModelParams,
-        state: Tree,
-        xs: Float[Array, "T *B D"],
-        key: Key | None,
-        inputs: Int[Array, "T *B"] | None = None,
-        *,
-        mask: Bool[Array, "T *B"] | None = None,
-    ) -> tuple[Tree, HiddenStates]:
-        """Return ``hidden`` for the vectors that ``embed`` returned.
-
-        Args:
-            params: parameters.
-            state: state before the inputs.
-            xs: vectors of the inputs.
-            key: for dropout; None: no dropout.
-            inputs: token ids after word dropout, for embedding dropout and an output layer with a ``context_size``.
-            mask: which steps of each sequence count; those at its end that do not are padding, and the state after the
-                last step that counts is returned. None: all steps count.
-
-        Raises:
-            ArgumentError: if ``inputs`` are needed and not given.
-        """
-        run = self.run(params, state, xs, key, inputs, mask=mask)
+        run = self.run(params, state, self.embed(params, inputs), key, inputs)
         return run.state, run.hs
 
     def run(
@@ -160,7 +134,7 @@ class LanguageModel:
         observe: bool = False,
         shifts: tuple[Array, ...] | None = None,
     ) -> Run:
-        """Return ``hidden_from_embedded``, and what the cells went through.
+        """Run the cells over the vectors that ``embed`` returned.
 
         Args:
             params: parameters.
@@ -168,13 +142,14 @@ class LanguageModel:
             xs: vectors of the inputs.
             key: for dropout; None: no dropout.
             inputs: token ids after word dropout, for embedding dropout and an output layer with a ``context_size``.
-            mask: see ``hidden_from_embedded``.
+            mask: which steps of each sequence count; those at its end that do not are padding, and the state after the
+                last step that counts is returned. None: all steps count.
             observe: whether to return the states inside the cells, see ``observed_unroll``; for cells without state
                 dropout, weight drop and zoneout, and without a mask.
             shifts: added to the states if they are observed.
 
         Raises:
-            ArgumentError: as ``hidden_from_embedded``.
+            ArgumentError: if ``inputs`` are needed and not given.
         """
         xs = self.dropout.embedded(key, xs, inputs, self.vocab_size)
         run_cells = functools.partial(

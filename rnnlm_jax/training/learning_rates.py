@@ -1,5 +1,6 @@
 """The learning rate of a job: a schedule of the step, by name, and decay on a plateau of the validation loss."""
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -10,10 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.training import plateau, schedules
 from rnnlm_jax.training.plateau import Plateau
 from rnnlm_jax.training.schedules import Length
+
+#: Number of updates whose rates are computed together.
+BLOCK = 1024
 
 
 class LearningRate(NamedTuple):
@@ -23,9 +28,26 @@ class LearningRate(NamedTuple):
     plateau: Plateau | None = None
 
     def at(self, count: int) -> float:
-        """Return the schedule's rate of the update after ``count`` ones."""
-        with jax.numpy_dtype_promotion("standard"):
-            return float(np.asarray(self.schedule(jnp.asarray(count, jnp.int32))))
+        """Return the schedule's rate of the update after ``count`` ones.
+
+        Rates are computed on the device in blocks: one by one, each would wait for the steps that are dispatched.
+        """
+        block, within = divmod(count, BLOCK)
+        return float(_rates_of_block(self.schedule, block)[within])
+
+
+@functools.lru_cache(maxsize=4)
+def _rates_of_block(schedule: optax.Schedule, block: int) -> Float[np.ndarray, " N"]:
+    return rates(schedule, np.arange(block * BLOCK, (block + 1) * BLOCK))
+
+
+def rates(schedule: optax.Schedule, counts: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """Return a schedule's rate after each number of updates."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        first = schedule(0)
+        if isinstance(first, int | float):  # a constant, which need not be rounded
+            return np.full(counts.shape, float(first))
+        return np.asarray(jax.vmap(schedule)(jnp.asarray(counts, jnp.int32)), np.float64)
 
 
 class Kind(NamedTuple):

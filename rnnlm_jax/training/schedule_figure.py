@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from rnnlm_jax.config import Config, check_config
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.plotting import learning_rate_schedule
 from rnnlm_jax.training.job_length import JobLength
-from rnnlm_jax.training.learning_rates import make_learning_rate
+from rnnlm_jax.training.learning_rates import make_learning_rate, rates
 from rnnlm_jax.training.make_optimizer import GIVEN
 from rnnlm_jax.training.texts import load_texts, make_batches
 
@@ -40,8 +39,7 @@ def draw_schedule(config: Config, path: Path, *, quiet: bool = True) -> str:
         batches.close()
     rate = make_learning_rate(own.schedule, own.learning_rate, length, **dict(own.schedule_options))
     steps = np.unique(np.linspace(0, length.steps - 1, min(length.steps, POINTS)).round().astype(np.int32))
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        rates = np.asarray(jax.vmap(lambda n: rate.schedule(n) + 0.0 * n)(steps), np.float64)
+    found = rates(rate.schedule, steps)
     ends = list(length.epoch_ends)
     while ends[-1] < length.steps:
         ends.append(ends[-1] + ends[-1] - (ends[-2] if len(ends) > 1 else 0))
@@ -50,7 +48,7 @@ def draw_schedule(config: Config, path: Path, *, quiet: bool = True) -> str:
         note += " (as if every validation improved)"
     warmup = dict(own.schedule_options).get("warmup_steps", 0)
     learning_rate_schedule(
-        rates.tolist(), path, steps=steps.tolist(), epoch_starts=ends, warmup_steps=warmup, note=note
+        found.tolist(), path, steps=steps.tolist(), epoch_starts=ends, warmup_steps=warmup, note=note
     )
     epochs = length.steps / ends[0]
-    return f"{length.steps:,} steps, {epochs:.3g} epochs; learning rate from {rates.min():.3g} to {rates.max():.3g}"
+    return f"{length.steps:,} steps, {epochs:.3g} epochs; learning rate from {found.min():.3g} to {found.max():.3g}"

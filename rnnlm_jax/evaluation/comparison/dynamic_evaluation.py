@@ -213,7 +213,7 @@ def _nll_and_gradient(
     # With few rows, reading the output matrix is most of the work: read it once for the nats, once for the gradient.
     def loss(params: LanguageModelParams, xs: Array | None) -> tuple[Array, tuple[Tree, Array]]:
         xs = model.embed(params, inputs) if xs is None else xs
-        after, hs = model.hidden_from_embedded(params, state, xs, None, inputs)
+        after, hs, *_ = model.run(params, state, xs, None, inputs)
         nll = model.output_nats(params, hs, targets)
         return (nll * mask.astype(nll.dtype)).sum() / jnp.maximum(mask.sum(), 1).astype(nll.dtype), (after, nll)
 

@@ -44,7 +44,7 @@ def sharded_scoring_function(mesh: Mesh, model: LanguageModel, streams: int) -> 
     anchor = replicated_anchor(mesh, DATA if manual else None)
 
     def score(params: LanguageModelParams, state: Tree, inputs: Array, targets: Array) -> tuple[Tree, Array]:
-        state, hs = model.hidden_from_embedded(params, state, anchor(model.embed(params, inputs)), None, inputs)
+        state, hs, *_ = model.run(params, state, anchor(model.embed(params, inputs)), None, inputs)
         return state, model.output_nats(params, jax.tree.map(anchor, hs), targets)
 
     if manual:
