@@ -7,9 +7,10 @@ Almost every cell is two linear maps and an elementwise update,
     s_t = update(params, s_{t-1}, z_t, r_t)        elementwise over units: gates and nonlinearity
     h_t = readout(params, s_t)
 
-A cell that does not split so (layer normalisation across units, a reset gate before the product) has ``whole_step`` in
-place of ``recurrent_projection`` and ``update``. Everything that runs, differentiates or adapts cells takes this
-object.
+A cell whose output also reads the input (an output gate, a skip connection) has ``gated_readout(params, s_t, z_t)`` in
+place of ``readout``. A cell that does not split (layer normalisation across units, a reset gate before the product)
+has ``whole_step`` in place of ``recurrent_projection`` and ``update``. Everything that runs, differentiates or adapts
+cells takes this object.
 """
 
 import inspect
@@ -26,9 +27,11 @@ from rnnlm_jax.array_types import Array
 from rnnlm_jax.arrays.matrix_flops import matrix_flops
 from rnnlm_jax.cells.cell_facts import CellFacts, Recurrence
 from rnnlm_jax.cells.cell_functions import (
+    GatedReadoutFn,
     InitFn,
     InputProjectionFn,
     Params,
+    PrepareFn,
     ReadoutFn,
     RecurrentProjectionFn,
     State,
@@ -70,12 +73,16 @@ class Cell(FactoryMade, Generic[Params, State]):
     init: InitFn[Params]
     initial_state: StateFn[State]
     input_projection: InputProjectionFn[Params]
-    readout: ReadoutFn[Params, State]
+    readout: ReadoutFn[Params, State] | None = None
     recurrent_projection: RecurrentProjectionFn[Params, State] | None = None
     update: UpdateFn[Params, State] | None = None
     whole_step: StepFn[Params, State] | None = None
     additive: bool = False
     """Whether ``update`` reads ``z`` and ``r`` only as their sum ``z + r``."""
+    gated_readout: GatedReadoutFn[Params, State] | None = None
+    """The output of a cell that reads it off the state and the projected input; in place of ``readout``."""
+    prepare_params: PrepareFn | None = None
+    """What of the parameters is computed once for all steps, see ``prepare``."""
     facts: CellFacts = field(default=CellFacts(), init=False)
     """Facts declared by ``with_facts``. ``dataclasses.replace`` drops them, since they may not hold of the new cell."""
 
@@ -113,6 +120,31 @@ class Cell(FactoryMade, Generic[Params, State]):
         if self.whole_step is None:
             raise ArgumentError(f"a {self.spec.kind} cell cannot be stepped: it reads the whole sequence, use unroll")
         return self.whole_step(params, state, z)
+
+    def output(self, params: Params, state: State, z: Array) -> Array:
+        """Return the output h ``[*B, output_size]`` of a step.
+
+        Args:
+            params: the parameters.
+            state: the state after the step.
+            z: the projected input of the step; only a ``gated_readout`` reads it.
+
+        Raises:
+            ArgumentError: if the cell can only be unrolled.
+        """
+        if self.gated_readout is not None:
+            return self.gated_readout(params, state, z)
+        if self.readout is None:
+            raise ArgumentError(f"a {self.spec.kind} cell has no output at one step: use unroll")
+        return self.readout(params, state)
+
+    def prepare(self, params: Params) -> Any:
+        """Return the parameters with what all steps share computed, such as the exponential of a matrix.
+
+        Every function of the cell takes prepared parameters in place of the parameters, and computes the same faster.
+        They are not parameters of their own: gradients and checkpoints are of ``params``.
+        """
+        return params if self.prepare_params is None else self.prepare_params(params)
 
     def token_flops(self, params: Params) -> float:
         """Return the floating-point operations of one step forward: those of matrix products.

@@ -25,7 +25,7 @@ class JacobianStructure(enum.Enum):
     DIAGONAL = "diagonal"
     """Each number of the state depends on itself only."""
     BLOCK = "block"
-    """The numbers of one unit depend on each other: one block a unit, over the parts of the state."""
+    """Numbers of one block depend on each other: the parts of one unit, a row of a matrix, or the units of a head."""
     DENSE = "dense"
     """All of them."""
 
@@ -58,6 +58,14 @@ class CellFacts:
     """Whether the recurrence is ``Recurrence.LINEAR``."""
     jacobian: JacobianStructure = JacobianStructure.DENSE
     """Structure of the step Jacobian."""
+    blocks: int | None = None
+    """The number of blocks of a ``JacobianStructure.BLOCK``, as ``StateBlocks`` cuts the state; None: one a unit, H."""
+    newton_iterations: int | None = None
+    """The number of Newton iterations from any guess that solve a whole sequence exactly; None: it has no bound.
+
+    A linear recurrence needs 1, declared or not. A recurrence that is linear, given states that follow a linear
+    recurrence of their own (a convolution over the inputs that feeds gates), needs 2, and so on.
+    """
     kernel: Kernel | None = None
     """The native kernel of the whole recurrence."""
     is_cudnn_lstm: bool = False

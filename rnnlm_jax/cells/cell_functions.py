@@ -118,6 +118,34 @@ class ReadoutFn(Protocol[_Params, _State]):
 
 
 @runtime_checkable
+class GatedReadoutFn(Protocol[_Params, _State]):
+    """Read the output off a state and the projected input of the same step."""
+
+    def __call__(self, params: _Params, state: _State, z: Array, /) -> Array:
+        """Return the output h ``[*B, output_size]``.
+
+        Args:
+            params: the parameters.
+            state: the state after the step.
+            z: projected input ``[*B, G*H]``.
+        """
+        ...
+
+
+@runtime_checkable
+class PrepareFn(Protocol):
+    """Compute once what all steps need of the parameters; prepared parameters are returned as they are."""
+
+    def __call__(self, params: Any, /) -> Any:
+        """Return parameters that the cell's functions take in place of ``params``.
+
+        Args:
+            params: the parameters, or prepared ones.
+        """
+        ...
+
+
+@runtime_checkable
 class KernelFn(Protocol[_Params, State]):
     """Run a cell over time in a native kernel."""
 

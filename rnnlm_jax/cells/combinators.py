@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory
 from rnnlm_jax.errors import ArgumentError
+
+#: In place of a projected input, for the output of cells that do not read it.
+NO_INPUT: Any = None
 
 
 @dataclass(frozen=True)
@@ -78,23 +82,42 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
     def input_projection(params: tuple[Tree, ...], x: Array) -> Array:
         return layers[0].input_projection(params[0], x)
 
-    def outputs(params: tuple[Tree, ...], states: tuple[Tree, ...], upto: int) -> Array:
-        """Return the output of layer ``upto``, residual connections included."""
-        lowest = 0 if residual else upto
-        hs = (layers[k].readout(params[k], states[k]) for k in range(lowest, upto + 1))
-        return functools.reduce(operator.add, hs)
+    def climb(
+        params: tuple[Tree, ...], z: Array, state_of: Callable[[int, Array], Tree]
+    ) -> tuple[tuple[Tree, ...], Array]:
+        """Return the states of all layers, and the output of the highest, residual connections included.
+
+        Args:
+            params: parameters of the layers.
+            z: the projected input of the lowest.
+            state_of: a layer's index and projected input to its state after the step.
+        """
+        states: list[Tree] = []
+        below: Array | None = None
+        for k, layer in enumerate(layers):
+            if below is not None:
+                z = layer.input_projection(params[k], below)
+            states.append(state_of(k, z))
+            h = layer.output(params[k], states[k], z)
+            below = h + below if residual and below is not None else h
+        assert below is not None
+        return tuple(states), below
 
     def whole_step(params: tuple[Tree, ...], state: tuple[Tree, ...], z: Array) -> tuple[Tree, ...]:
-        new: list[Tree] = []
-        for k, layer in enumerate(layers):
-            if k > 0:
-                z = layer.input_projection(params[k], outputs(params, tuple(new), k - 1))
-            new.append(layer.step(params[k], state[k], z))
-        return tuple(new)
+        return climb(params, z, lambda k, z: layers[k].step(params[k], state[k], z))[0]
 
     def readout(params: tuple[Tree, ...], state: tuple[Tree, ...]) -> Array:
-        return outputs(params, state, len(layers) - 1)
+        lowest = 0 if residual else len(layers) - 1
+        hs = (layers[k].output(params[k], state[k], NO_INPUT) for k in range(lowest, len(layers)))
+        return functools.reduce(operator.add, hs)
 
+    def gated_readout(params: tuple[Tree, ...], state: tuple[Tree, ...], z: Array) -> Array:
+        return climb(params, z, lambda k, z: state[k])[1]
+
+    def prepare(params: tuple[Tree, ...]) -> tuple[Tree, ...]:
+        return tuple(layer.prepare(part) for layer, part in zip(layers, params, strict=True))
+
+    gated = any(layer.gated_readout is not None for layer in layers)
     top = layers[-1].spec
     spec = CellSpec("stack", top.hidden_size, top.output_size, top.dtype, top.param_dtype, (("layers", len(layers)),))
     return Stack(
@@ -102,8 +125,10 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
         init,
         initial_state,
         input_projection,
-        readout,
+        None if gated else readout,
         whole_step=whole_step,
+        gated_readout=gated_readout if gated else None,
+        prepare_params=prepare if any(layer.prepare_params for layer in layers) else None,
         layers=layers,
         residual=residual,
     )
@@ -132,6 +157,9 @@ def bidirectional(forward: Cell, backward: Cell) -> Bidirectional:
     def no_readout(params: Directions, state: Directions) -> Array:
         raise ArgumentError("a bidirectional cell has no output at one step: it reads the whole sequence, use unroll")
 
+    def prepare(params: Directions) -> Directions:
+        return Directions(forward.prepare(params.forward), backward.prepare(params.backward))
+
     sizes = (forward.spec, backward.spec)
     spec = CellSpec(
         "bidirectional",
@@ -140,4 +168,13 @@ def bidirectional(forward: Cell, backward: Cell) -> Bidirectional:
         forward.spec.dtype,
         forward.spec.param_dtype,
     )
-    return Bidirectional(spec, init, initial_state, no_projection, no_readout, forward=forward, backward=backward)
+    return Bidirectional(
+        spec,
+        init,
+        initial_state,
+        no_projection,
+        no_readout,
+        prepare_params=prepare if forward.prepare_params or backward.prepare_params else None,
+        forward=forward,
+        backward=backward,
+    )

@@ -10,6 +10,7 @@ from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_rate
 from rnnlm_jax.cells.cell_facts import CellFacts
+from rnnlm_jax.cells.combinators import NO_INPUT
 from rnnlm_jax.errors import ArgumentError
 
 
@@ -68,7 +69,7 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         masked = jax.tree.map(lambda s, m: s * _over_time(jax.lax.stop_gradient(m), s), state, params.masks)
         return project(params.cell, masked)
 
-    spec, facts = cell.spec, cell.facts
+    spec, facts, gated = cell.spec, cell.facts, cell.gated_readout is not None
     return Cell(
         spec=CellSpec(
             f"{spec.kind}+state-dropout",
@@ -81,7 +82,9 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         init=init,
         initial_state=cell.initial_state,
         input_projection=lambda params, x: cell.input_projection(params.cell, x),
-        readout=lambda params, state: cell.readout(params.cell, state),
+        readout=None if gated else lambda params, state: cell.output(params.cell, state, NO_INPUT),
+        gated_readout=(lambda params, state, z: cell.output(params.cell, state, z)) if gated else None,
+        prepare_params=lambda params: params._replace(cell=cell.prepare(params.cell)),
         recurrent_projection=recurrent_projection,
         update=lambda params, state, z, r: update_cell(params.cell, state, z, r),
         additive=cell.additive,
@@ -89,6 +92,7 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         CellFacts(
             is_linear=facts.is_linear,
             jacobian=facts.jacobian,
+            blocks=facts.blocks,
             token_flops=lambda params: cell.token_flops(params.cell),
         )
     )

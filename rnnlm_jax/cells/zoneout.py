@@ -97,6 +97,8 @@ def _zoneout(cell: Cell, rates: Rates) -> Zoneout:
         initial_state=cell.initial_state,
         input_projection=cell.input_projection,
         readout=cell.readout,
+        gated_readout=cell.gated_readout,
+        prepare_params=cell.prepare_params,
         recurrent_projection=cell.recurrent_projection,
         update=update if cell.splits else None,
         whole_step=None if cell.splits else whole_step,
@@ -150,12 +152,17 @@ def sampled_zoneout(cell: Cell, rates: Rates) -> Cell[Any, Any]:
         z, masks = split(z)
         return mixed(state, cell.step(params, state, z), masks)
 
+    def gated_readout(params: Tree, state: Tree, z: Array) -> Array:
+        return cell.output(params, state, split(z)[0])
+
     return Cell(
         spec=_spec(cell, "sampled-zoneout", rates),
         init=init,
         initial_state=cell.initial_state,
         input_projection=input_projection,
         readout=cell.readout,
+        gated_readout=gated_readout if cell.gated_readout is not None else None,
+        prepare_params=cell.prepare_params,
         recurrent_projection=cell.recurrent_projection,
         update=update if cell.splits else None,
         whole_step=None if cell.splits else whole_step,
@@ -193,6 +200,8 @@ def _facts(cell: Cell) -> CellFacts:
     return CellFacts(
         is_linear=facts.is_linear,
         jacobian=facts.jacobian,
+        blocks=facts.blocks,
+        newton_iterations=facts.newton_iterations,
         token_flops=facts.token_flops,
         recurrent_matrices=facts.recurrent_matrices,
     )

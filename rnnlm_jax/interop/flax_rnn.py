@@ -52,7 +52,7 @@ def feature_inputs(inputs: Any, axes: tuple[str, ...] = ("features",)) -> Array:
 class SteppedCell:
     """One step of a cell with Flax's signature ``(carry, x_t) -> (carry, h_t)``; base of ``LinenCell`` and ``NnxCell``.
 
-        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = readout(s_t)
+        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = output(s_t)
 
     The carry is the cell's own state, a NamedTuple, not Flax's ``(c, h)``.
     """
@@ -78,8 +78,9 @@ class SteppedCell:
         inputs = feature_inputs(inputs)
         params = self.cell_params(inputs.shape[-1])
         check_state(self.cell, carry, inputs.shape[:-1])
-        carry = self.cell.step(params, carry, self.cell.input_projection(params, inputs))
-        return carry, self.cell.readout(params, carry)
+        z = self.cell.input_projection(params, inputs)
+        carry = self.cell.step(params, carry, z)
+        return carry, self.cell.output(params, carry, z)
 
     @property
     def num_feature_axes(self) -> int:

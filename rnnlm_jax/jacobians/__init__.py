@@ -47,6 +47,7 @@ Modules behind them: ``arithmetic`` (float64, separate exponents, integers of an
 keep small singular values, and their derivatives), ``certificate`` (error bounds, and which values are trusted).
 """
 
+from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
 from rnnlm_jax.jacobians.certificate.certified_spectrum import ProductSpectrum
 from rnnlm_jax.jacobians.controlled import Controlled, controlled
@@ -67,7 +68,6 @@ from rnnlm_jax.jacobians.product_spectrum import product_spectrum
 from rnnlm_jax.jacobians.products import ScaledMatrix, part_of, products, products_to_end, select, state_product
 from rnnlm_jax.jacobians.spectrum import spectrum
 from rnnlm_jax.jacobians.state_cotangents import state_cotangents
-from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import StepOperator, step_jacobian, step_operator
 from rnnlm_jax.jacobians.top_singular import TopSingular, top_singular
 

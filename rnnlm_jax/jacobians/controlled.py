@@ -73,7 +73,12 @@ def _with_flags(cell: Cell) -> Cell:
         before = select(control.resets, cell.initial_state(z.shape[:-1]), state)
         return select(control.mask, cell.step(params, before, z), before)
 
+    def gated_readout(params: Tree, state: Tree, z: Array) -> Array:
+        return cell.output(params, state, z[..., :-2])
+
     changed: dict[str, Any] = {"input_projection": input_projection}
+    if cell.gated_readout is not None:
+        changed["gated_readout"] = gated_readout
     if cell.recurrent_projection is None or cell.update is None:
         return dataclasses.replace(cell, whole_step=whole_step, **changed)
     recurrent_projection, cell_update = cell.recurrent_projection, cell.update

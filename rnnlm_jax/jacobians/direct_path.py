@@ -50,6 +50,6 @@ def _direct_path_of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
         zs = zs if below is None else layer.input_projection(layer_params, below)
         layers.append(direct_path(layer, layer_params, state, zs))
-        h = layer.readout(layer_params, layer.step(layer_params, state, zs))
+        h = layer.output(layer_params, layer.step(layer_params, state, zs), zs)
         below = h if below is None or not stack.residual else h + below
     return tuple(layers)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.arrays.power_of_two import times_power_of_two
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
 from rnnlm_jax.jacobians.arithmetic import extended_range
@@ -65,9 +66,9 @@ def gradient_by_lag(
     xs = inputs_over_time(cell, state, xs, batched=True)
     run = _run(cell, params, state, xs)
     last = jax.tree.map(lambda part: part[-1], run.states.after)
-    losses, loss_vjp = jax.vjp(lambda s: loss_of_output(cell.readout(params, s)), last)
-    (delta,) = loss_vjp(jnp.ones_like(losses))
-    return _backward_pass(cell, params, xs, run=run, delta=delta)
+    losses, loss_vjp = jax.vjp(lambda s, z: loss_of_output(cell.output(params, s, z)), last, run.zs[-1])
+    delta, delta_z = loss_vjp(jnp.ones_like(losses))
+    return _backward_pass(cell, params, xs, run=run, delta=delta, delta_z=delta_z)
 
 
 class _Run(NamedTuple):
@@ -84,8 +85,11 @@ def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
 
 
 @compiled("cell")
-def _backward_pass(cell: Cell, params: Tree, xs: Array, *, run: _Run, delta: Tree) -> GradientByLag:
-    """Propagate the gradient ``delta`` with respect to the last state backwards."""
+def _backward_pass(cell: Cell, params: Tree, xs: Array, *, run: _Run, delta: Tree, delta_z: Array) -> GradientByLag:
+    """Propagate backwards the gradient ``delta`` with respect to the last state.
+
+    ``delta_z`` is the gradient with respect to the last projected input by way of a ``gated_readout``.
+    """
     zs, states = run
     _, input_projection_vjp = jax.vjp(lambda xs: cell.input_projection(params, xs), xs)
     delta, scale = _rescale(delta, extended_range.ones(xs.shape[1:-1], result_dtype(cell.spec.param_dtype)))
@@ -99,6 +103,10 @@ def _backward_pass(cell: Cell, params: Tree, xs: Array, *, run: _Run, delta: Tre
 
     steps = (states.before, zs)
     at_lag_1, results_of_last_step = back((delta, scale), jax.tree.map(lambda part: part[-1], steps))
+    if cell.gated_readout is not None:
+        through_output = times_power_of_two(delta_z / scale.mantissa[..., None], -scale.exponent[..., None])
+        norms, through_state, last_scale = results_of_last_step
+        results_of_last_step = (norms, through_state + through_output, last_scale)
     _, results = jax.lax.scan(back, at_lag_1, jax.tree.map(lambda part: part[:-1], steps), reverse=True)
     results = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), results, results_of_last_step)
     norms, delta_zs, delta_scales = results

@@ -6,9 +6,9 @@ from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.jacobians.arguments import check_at_least_32_bits, inputs_over_time
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.tangent_frames import (
     check_count,
     check_time,

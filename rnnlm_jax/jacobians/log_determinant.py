@@ -95,7 +95,7 @@ def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterm
         found = step_determinant(layer, layer_params, state, zs)
         total = total + found.log_abs_det.astype(total.dtype)
         null = jnp.maximum(null, found.null)
-        h = layer.readout(layer_params, layer.step(layer_params, state, zs))
+        h = layer.output(layer_params, layer.step(layer_params, state, zs), zs)
         below = h if below is None or not stack.residual else h + below
     return StepDeterminant(total, null)
 

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
+from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import (
     check_at_least_32_bits,
@@ -24,10 +26,8 @@ from rnnlm_jax.jacobians.arguments import (
     square_matrices,
 )
 from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det
-from rnnlm_jax.jacobians.arithmetic.power_of_two import scale_by_power_of_two
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
-from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.tangent_frames import (
     FrameLog,
     cell_push,

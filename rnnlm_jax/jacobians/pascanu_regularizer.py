@@ -76,7 +76,7 @@ class _Run(NamedTuple):
 def _run(cell: Cell, params: Tree, state: Tree, xs: Array) -> _Run:
     zs = cell.input_projection(params, xs)
     states = trajectory(cell, params, state, zs)
-    return _Run(zs, states, cell.readout(params, states.after))
+    return _Run(zs, states, cell.output(params, states.after, zs))
 
 
 @compiled("cell", "squared_norms")

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.arrays.power_of_two import ScaledByPowerOfTwo, scale_by_power_of_two
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import inputs_over_time
 from rnnlm_jax.jacobians.arithmetic.norms import norm
-from rnnlm_jax.jacobians.arithmetic.power_of_two import ScaledByPowerOfTwo, scale_by_power_of_two
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import jacobian_function
 from rnnlm_jax.jacobians.trajectory import trajectory
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, computing_in
@@ -32,7 +33,6 @@ from rnnlm_jax.jacobians.graded.short_products import MOST_FACTORS
 from rnnlm_jax.jacobians.graded.spectrum_jvp import constant_where_infinite, with_derivative
 from rnnlm_jax.jacobians.log_determinant import StepDeterminant, step_determinant
 from rnnlm_jax.jacobians.products import step_jacobians
-from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.step_jacobian import jacobian_function
 from rnnlm_jax.jacobians.trajectory import trajectory
 

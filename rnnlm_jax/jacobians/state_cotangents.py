@@ -63,7 +63,7 @@ def propagate_cotangents(
     output_cotangents: Float[Array, "T *B H"],
 ) -> Tree:
     """Return ``state_cotangents`` for states that have been computed."""
-    _, readout_vjp = jax.vjp(lambda s: cell.readout(params, s), states.after)
+    _, readout_vjp = jax.vjp(lambda s: cell.output(params, s, zs), states.after)
     (direct,) = readout_vjp(output_cotangents)
 
     def back(later: Tree, at: tuple[Tree, Array, Tree]) -> tuple[Tree, Tree]:

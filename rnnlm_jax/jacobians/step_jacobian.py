@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_vector import from_vector, state_size, to_vector
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import one_input
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.state_vector import from_vector, state_size, to_vector
 from rnnlm_jax.unroll.unroll import check_state
 
 

@@ -250,7 +250,7 @@ class LanguageModel:
         token = as_whole_numbers("tokens", token)
         z = self.cell.input_projection(params.cell, self.embed(params, token))
         after = self.cell.step(params.cell, self.cell_state(state), z)
-        h = self.cell.readout(params.cell, after)
+        h = self.cell.output(params.cell, after, z)
         if self.output.context_size:
             words = context_after(state.words, token)
             return StateWithContext(after, words), self.output.log_probs(params.output, WithContext(h, words))

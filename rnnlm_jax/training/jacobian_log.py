@@ -14,11 +14,11 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data import Batch
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
-from rnnlm_jax.jacobians.state_vector import state_size
 from rnnlm_jax.jacobians.trajectory import Trajectory, trajectory
 from rnnlm_jax.language_model.model import LanguageModel
 from rnnlm_jax.language_model.parameters import LanguageModelParams
@@ -129,7 +129,7 @@ def layer_runs(
         cell, params, xs = training_layer(model.dropout, len(runs), key, cell, params, xs)
         zs = cell.input_projection(params, xs)
         runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))
-        return cell.readout(params, runs[-1].states.after)
+        return cell.output(params, runs[-1].states.after, zs)
 
     inputs = model.dropout.replace_words(key, inputs)
     xs = model.dropout.embedded(key, model.embed(params, inputs), inputs, model.vocab_size)

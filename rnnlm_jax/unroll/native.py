@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.cell_facts import Kernel
+from rnnlm_jax.cells.combinators import NO_INPUT
 from rnnlm_jax.errors import DeviceError
 from rnnlm_jax.kernels import unavailable
 from rnnlm_jax.kernels.operation import DATA_TYPES
@@ -23,7 +24,7 @@ def why_not_native(cell: Cell, params: Tree, xs: Float[Array, "T *B D"], control
 
 def _kernel_of(cell: Cell, params: Tree, xs: Float[Array, "T *B D"]) -> Kernel | str:
     """Return the cell's kernel, or why it cannot run these arrays."""
-    kernel = cell.facts.kernel
+    kernel = None if cell.gated_readout else cell.facts.kernel
     if kernel is None or not isinstance(params, kernel.params_type):
         return f"it runs cells that declare a kernel, and this {cell.spec.kind} cell does not"
     dtypes = {cell.spec.dtype, cell.spec.param_dtype, xs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(params))}
@@ -64,4 +65,4 @@ def native(
     step_mask = as_factors(control.mask)
     keep_state = as_factors(None if control.resets is None else ~control.resets)
     final, states = kernel.run(params, state, xs, step_mask, keep_state, reverse=reverse)
-    return final, cell.readout(params, states)
+    return final, cell.output(params, states, NO_INPUT)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell, cell_factory, state_size
@@ -79,8 +80,9 @@ def observed_unroll(
         final, vectors = unroll(_observed(cell), params, state, with_shifts, **options)
         states = as_state(cell, vectors)
         before = jax.tree.map(lambda first, after: jnp.concatenate([first[None], after[:-1]]), state, states)
-        observed.append(StatesOverTime(before, cell.input_projection(params, inputs)))
-        return final, cell.readout(params, states)
+        zs = cell.input_projection(params, inputs)
+        observed.append(StatesOverTime(before, zs))
+        return final, cell.output(params, states, zs)
 
     single_cells(cell)  # raises for a cell without states over time
     final, hs = run(cell, params, state, xs)
@@ -152,7 +154,7 @@ def _observed(cell: Cell) -> Cell:
 
     def readout(params: Tree, state: Tree) -> Array:
         del params
-        return jnp.concatenate(jax.tree.leaves(state), axis=-1)
+        return as_vectors(cell, state)
 
     return Cell(
         dataclasses.replace(cell.spec, output_size=n),
@@ -160,6 +162,7 @@ def _observed(cell: Cell) -> Cell:
         cell.initial_state,
         input_projection,
         readout,
+        prepare_params=cell.prepare_params,
         recurrent_projection=recurrent_projection if cell.splits else None,
         update=update if cell.splits else None,
         whole_step=None if cell.splits else whole_step,
@@ -167,8 +170,18 @@ def _observed(cell: Cell) -> Cell:
     )
 
 
+def as_vectors(cell: Cell, state: Tree) -> Float[Array, "*B n"]:
+    """Return states of a single cell as vectors, parts side by side."""
+    shapes = jax.tree.leaves(jax.eval_shape(lambda: cell.initial_state(())))
+    leaves = zip(jax.tree.leaves(state), shapes, strict=True)
+    return jnp.concatenate([leaf.reshape(*leaf.shape[: leaf.ndim - part.ndim], -1) for leaf, part in leaves], axis=-1)
+
+
 def as_state(cell: Cell, vectors: Float[Array, "*B n"]) -> Tree:
     """Return vectors, such as the gradient with respect to a shift, as states of a single cell."""
-    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_state(())))
-    ends = [sum(leaf.shape[-1] for leaf in leaves[: k + 1]) for k in range(len(leaves))]
-    return structure.unflatten(jnp.split(vectors, ends[:-1], axis=-1))
+    shapes, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_state(())))
+    ends = np.cumsum([part.size for part in shapes]).tolist()
+    parts = jnp.split(vectors, ends[:-1], axis=-1)
+    return structure.unflatten(
+        [part.reshape(*part.shape[:-1], *shape.shape) for part, shape in zip(parts, shapes, strict=True)]
+    )

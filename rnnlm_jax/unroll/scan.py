@@ -17,7 +17,7 @@ def scan(
     reverse: bool = False,
     scan_unroll: int = 1,
 ) -> tuple[Tree, Float[Array, "T B H"]]:
-    """Run a cell over time, ``s_t = step(s_{t-1}, input_projection(x_t))``, ``h_t = readout(s_t)``; an ``ExecutorFn``.
+    """Run a cell over time, ``s_t = step(s_{t-1}, input_projection(x_t))``, ``h_t = output(s_t)``; an ``ExecutorFn``.
 
     What does not depend on the recurrence is outside the loop: inputs are projected as one product before it, outputs
     are read from the stacked states after it. A masked step keeps the state.
@@ -34,4 +34,4 @@ def scan(
         return after, after
 
     state, states = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=scan_unroll)
-    return state, cell.readout(params, states)
+    return state, cell.output(params, states, zs)

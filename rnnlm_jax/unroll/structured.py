@@ -37,8 +37,9 @@ def structured(
     Residuals are the states and ``r_t`` (``z_t + r_t`` of an additive update); the inside of an update is recomputed in
     the backward pass.
     """
-    final, states = run_states(cell, reverse, scan_unroll, params, cell.input_projection(params, xs), control, state)
-    return final, cell.readout(params, states)
+    zs = cell.input_projection(params, xs)
+    final, states = run_states(cell, reverse, scan_unroll, params, zs, control, state)
+    return final, cell.output(params, states, zs)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))

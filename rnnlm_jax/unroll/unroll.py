@@ -44,7 +44,7 @@ def unroll(
 ) -> tuple[State, Float[Array, "T *B H"]]:
     """Run a cell over time-major inputs; return the last state and all outputs.
 
-        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = readout(s_t),    t = 1 … T
+        s_t = step(s_{t-1}, input_projection(x_t)),    h_t = output(s_t),    t = 1 … T
 
     A step that is masked, or at or beyond its sequence's length, keeps the state and outputs zeros; its input is not
     read and may hold anything, NaN included. A reset replaces ``s_{t-1}`` by the cell's initial state before step t.
@@ -213,7 +213,7 @@ class _Runner:
 
     def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool) -> tuple[Tree, Array]:
         """Run a single cell; masked outputs are zero."""
-        params, state, xs, control = vary_together((params, state, xs, self.control))
+        params, state, xs, control = vary_together((cell.prepare(params), state, xs, self.control))
         run = functools.partial(self.run_merged, cell, reverse=reverse)
         last, hs = without_explicit_axes(run, (params, state, xs, control), result_specs(state, xs))
         return last, hs if control.mask is None else select(control.mask, hs, 0)

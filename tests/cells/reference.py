@@ -4,7 +4,12 @@ It shares nothing with the library. Matrices stand on the left, as papers write 
 column. Each cell is ``step(p, x, state) -> (state, output)`` with ``state`` a tuple of vectors.
 """
 
+import importlib
+import pkgutil
+
 import numpy as np
+
+from tests.cells import references
 
 
 def sigmoid(a):
@@ -171,6 +176,16 @@ CELLS = {
     "feed-forward": (feed_forward, "0123"),
 }
 
+#: Families of cells with a file of their own in ``tests/cells/references``. Each has ``CELLS`` in the same form, with a
+#: function in place of the gates where the papers' parameters are not blocks of the library's: library's parameters by
+#: field (float64, a None left out) to the papers'.
+FAMILIES = [
+    importlib.import_module(f"{references.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(references.__path__)
+]
+for family in FAMILIES:
+    CELLS |= family.CELLS
+
 #: Cells made by options of a registered one, in the same form.
 VARIANTS = {"lstm-capped": (lstm_capped, "ifgo")}
 
@@ -184,6 +199,8 @@ PLAIN |= {"gain_c": "gc", "b_c": "bc", "b_n": "bh_n", "b_h": "d"}
 def papers_parameters(name, params):
     """The library's params as the papers' separate matrices; every field must be accounted for."""
     gates = (CELLS | VARIANTS)[name][1]
+    if callable(gates):
+        return gates({f: np.asarray(a, np.float64) for f, a in params._asdict().items() if a is not None})
     p = {}
     for field, array in params._asdict().items():
         if array is None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells, unroll
+from rnnlm_jax.cells.state_vector import from_vector, to_vector
 from rnnlm_jax.jacobians import (
     controlled,
     gradient_by_lag,
@@ -19,7 +20,6 @@ from rnnlm_jax.jacobians import (
     top_singular,
 )
 from rnnlm_jax.jacobians.products import step_jacobians
-from rnnlm_jax.jacobians.state_vector import from_vector, to_vector
 
 H, D, T = 3, 2, 6
 MASK = np.array([1, 0, 1, 1, 1, 0], bool)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Float, Int
-from rnnlm_jax.jacobians.arithmetic.power_of_two import times_power_of_two
+from rnnlm_jax.arrays.power_of_two import times_power_of_two
 
 #: ln 2 as a sum of two parts; the first is so short that its product with an exponent (up to 2²⁰; 2¹⁵ in float32) is
 #: exact.

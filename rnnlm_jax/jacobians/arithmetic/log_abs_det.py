@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.arrays.power_of_two import ScaledByPowerOfTwo, scale_by_power_of_two
 from rnnlm_jax.jacobians.arguments import result_dtype
-from rnnlm_jax.jacobians.arithmetic.power_of_two import ScaledByPowerOfTwo, scale_by_power_of_two
 
 
 def log_abs_det(matrix: Float[Array, "n n"]) -> Float[Array, ""]:

@@ -23,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
+from rnnlm_jax.arrays.power_of_two import ScaledByPowerOfTwo, times_power_of_two
 from rnnlm_jax.jacobians.arithmetic import extended_range
 from rnnlm_jax.jacobians.arithmetic.extended_range import ExtendedFloats
-from rnnlm_jax.jacobians.arithmetic.power_of_two import ScaledByPowerOfTwo, times_power_of_two
 from rnnlm_jax.jacobians.graded.graded_product import GradedProduct, GradedQR
 from rnnlm_jax.jacobians.graded.graded_svd import GradedValues
 

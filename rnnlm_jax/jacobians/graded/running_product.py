@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
+from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 from rnnlm_jax.jacobians.arithmetic import compensated_sum, extended_range
 from rnnlm_jax.jacobians.arithmetic.compensated_sum import CompensatedSum
 from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det_of_scaled
-from rnnlm_jax.jacobians.arithmetic.power_of_two import scale_by_power_of_two
 from rnnlm_jax.jacobians.certificate.error_bound import StepRecord, record_step
 from rnnlm_jax.jacobians.certificate.null_directions import (
     NullDirections,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float
-from rnnlm_jax.jacobians.arithmetic.power_of_two import scale_by_power_of_two
+from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 
 #: Largest number of factors for which this is tried.
 MOST_FACTORS = 3

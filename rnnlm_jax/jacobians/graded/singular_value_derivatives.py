@@ -20,9 +20,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
+from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two, times_power_of_two
 from rnnlm_jax.jacobians.arithmetic import extended_range
 from rnnlm_jax.jacobians.arithmetic.extended_range import ExtendedFloats
-from rnnlm_jax.jacobians.arithmetic.power_of_two import scale_by_power_of_two, times_power_of_two
 from rnnlm_jax.jacobians.graded import graded_product, graded_svd
 from rnnlm_jax.jacobians.graded.graded_product import GradedProduct
 

@@ -1,0 +1,1 @@
+"""References of cells by family, see ``tests/cells/reference.py``."""
