@@ -160,7 +160,16 @@ class ModelConfig:
     executor: str = option(
         "auto",
         "implementation of the recurrence over time; auto: the fastest known for the device",
-        choices=("auto", "scan", "structured", "native", "cudnn"),
+        choices=(
+            "auto",
+            "scan",
+            "structured",
+            "native",
+            "cudnn",
+            "associative",
+            "associative-backward",
+            "newton",
+        ),
     )
     dtype: str = option("float32", "number type of the matrix products", choices=("float32", "bfloat16", "float64"))
     param_dtype: str = option("float32", "number type of parameters and state", choices=("float32", "float64"))

@@ -13,17 +13,13 @@ from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, recurrent_projection_matrix, structured_jacobian
 from rnnlm_jax.cells.state_vector import from_vector, to_vector
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import check_at_least_32_bits, check_state_batch, on_host, one_input, result_dtype
 from rnnlm_jax.jacobians.arithmetic.norms import norm
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.step_jacobian import (
-    autodiff_jacobian,
-    recurrent_projection_matrix,
-    step_jacobian,
-    structured_jacobian,
-)
+from rnnlm_jax.jacobians.step_jacobian import step_jacobian
 
 #: Number of step lengths that the line search tries: 1, ½, ¼, … of the Newton step.
 STEP_LENGTHS = 24

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, recurrent_projection_matrix, structured_jacobian
 from rnnlm_jax.jacobians.arguments import floating, real_array, result_dtype
 from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, recurrent_projection_matrix, structured_jacobian
 
 
 class StepDeterminant(NamedTuple):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_jacobian import recurrent_projection_matrix, structured_jacobian
 from rnnlm_jax.cells.state_vector import from_vector, to_vector
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.step_jacobian import recurrent_projection_matrix, structured_jacobian
 
 
 class Push(Protocol):

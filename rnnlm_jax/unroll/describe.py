@@ -8,11 +8,17 @@ import jax.numpy as jnp
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
 from rnnlm_jax.unroll.control import Control
+from rnnlm_jax.unroll.executor import Executor
 from rnnlm_jax.unroll.executors import choose_executor
 
 
 def describe_executor(
-    cell: Cell, input_size: int, executor: str | None = None, *, platform: str | None = None, masked: bool = False
+    cell: Cell,
+    input_size: int,
+    executor: str | Executor | None = None,
+    *,
+    platform: str | None = None,
+    masked: bool = False,
 ) -> str:
     """Return the executor of each kind of cell, as text: ``lstm: native, elman: structured``.
 

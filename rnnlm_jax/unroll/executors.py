@@ -1,83 +1,25 @@
 """The executors by name, and the choice of one for a cell."""
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell, check_choice
 from rnnlm_jax.errors import DeviceError
+from rnnlm_jax.unroll.associative import Associative, AssociativeBackward
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.cudnn import cudnn, why_not_cudnn
+from rnnlm_jax.unroll.executor import Executor, SimpleExecutor, is_executor
 from rnnlm_jax.unroll.native import native, why_not_native
+from rnnlm_jax.unroll.newton import Newton
 from rnnlm_jax.unroll.scan import scan
 from rnnlm_jax.unroll.structured import structured
 
-
-@runtime_checkable
-class ExecutorFn(Protocol):
-    """Run one cell, not a stack or a pair, over time; all executors give the results and gradients of ``scan``."""
-
-    def __call__(
-        self,
-        cell: Cell,
-        params: Tree,
-        state: Tree,
-        xs: Float[Array, "T B D"],
-        control: Control,
-        *,
-        reverse: bool = False,
-        scan_unroll: int = 1,
-    ) -> tuple[Tree, Float[Array, "T B H"]]:
-        """Return the state after the last step, and the outputs.
-
-        Args:
-            cell: the cell.
-            params: its parameters.
-            state: the state before the first step, ``[B, ·]``.
-            xs: the inputs.
-            control: masks and resets.
-            reverse: run from the last step to the first.
-            scan_unroll: loop iterations compiled as one, see ``jax.lax.scan``.
-        """
-        ...
-
-
-@runtime_checkable
-class WhyNotFn(Protocol):
-    """Say why an executor cannot run something; reads shapes and dtypes of arrays only."""
-
-    def __call__(
-        self, cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str, /
-    ) -> str | None:
-        """Return the reason, as the end of a sentence; None if the executor can run it.
-
-        Args:
-            cell: the cell.
-            params: its parameters.
-            xs: the inputs.
-            control: masks and resets.
-            platform: the platform of the program, such as ``jax.default_backend()``.
-        """
-        ...
-
-
-def runs_everything(cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str) -> None:
-    """Return None: the ``WhyNotFn`` of an executor that runs every cell on every platform."""
-
-
-@dataclass(frozen=True)
-class Executor:
-    """A way to run one cell over time."""
-
-    run: ExecutorFn
-    why_not: WhyNotFn = runs_everything
-
-
 EXECUTORS: dict[str, Executor] = {
-    "scan": Executor(scan),
-    "structured": Executor(structured),
-    "native": Executor(native, why_not_native),
-    "cudnn": Executor(cudnn, why_not_cudnn),
+    "scan": SimpleExecutor(scan),
+    "structured": SimpleExecutor(structured),
+    "native": SimpleExecutor(native, why_not_native),
+    "cudnn": SimpleExecutor(cudnn, why_not_cudnn),
+    "associative": Associative(),
+    "associative-backward": AssociativeBackward(),
+    "newton": Newton(),
 }
 
 #: The executor that is tried first on a platform, named as by ``jax.default_backend()``. Not cuDNN: jax's binding of it
@@ -97,7 +39,7 @@ def choose_executor(
     control: Control,
     *,
     platform: str,
-    executor: str | None = None,
+    executor: str | Executor | None = None,
 ) -> str:
     """Return the name of the executor for a cell: the requested one, or the fastest that the platform has for it.
 
@@ -107,7 +49,7 @@ def choose_executor(
         xs: its inputs; only shapes and dtypes of arrays are read.
         control: masks and resets.
         platform: the platform of the program, such as ``jax.default_backend()``.
-        executor: the requested executor, one of ``EXECUTORS``; None: the fastest.
+        executor: the requested executor, one of ``EXECUTORS``, or one with options; None: the fastest.
 
     Raises:
         ArgumentError: if the requested executor is unknown.
@@ -118,7 +60,27 @@ def choose_executor(
         if fastest is not None and EXECUTORS[fastest].why_not(cell, params, xs, control, platform) is None:
             return fastest
         return OTHERWISE[cell.splits]
-    reason = EXECUTORS[check_choice("executor", executor, EXECUTORS)].why_not(cell, params, xs, control, platform)
+    name = name_of(executor)
+    reason = find_executor(executor).why_not(cell, params, xs, control, platform)
     if reason is not None:
-        raise DeviceError(f"the {executor} executor cannot run this: {reason}; leave `executor` out or choose scan")
-    return executor
+        raise DeviceError(f"the {name} executor cannot run this: {reason}; leave `executor` out or choose scan")
+    return name
+
+
+def find_executor(executor: str | Executor) -> Executor:
+    """Return the executor of a name, or the executor itself.
+
+    Raises:
+        ArgumentError: if it is neither.
+    """
+    if not isinstance(executor, str) and is_executor(executor):
+        return executor
+    return EXECUTORS[check_choice("executor", executor, EXECUTORS)]
+
+
+def name_of(executor: str | Executor) -> str:
+    """Return the name of an executor, also of one with options."""
+    if isinstance(executor, str):
+        return check_choice("executor", executor, EXECUTORS)
+    found = find_executor(executor)
+    return next((name for name, known in EXECUTORS.items() if type(known) is type(found)), type(found).__name__)

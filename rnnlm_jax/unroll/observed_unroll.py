@@ -16,7 +16,8 @@ from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell, cell_factory, state_size
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.unroll.executors import EXECUTORS, runs_everything
+from rnnlm_jax.unroll.executor import runs_everything
+from rnnlm_jax.unroll.executors import EXECUTORS
 from rnnlm_jax.unroll.unroll import unroll
 
 

@@ -22,8 +22,23 @@ def scan(
     What does not depend on the recurrence is outside the loop: inputs are projected as one product before it, outputs
     are read from the stacked states after it. A masked step keeps the state.
     """
-    fresh = None if control.resets is None else cell.initial_state((xs.shape[1],))
     zs = cell.input_projection(params, xs)
+    final, states = scan_states(cell, params, zs, control, state, reverse=reverse, scan_unroll=scan_unroll)
+    return final, cell.output(params, states, zs)
+
+
+def scan_states(
+    cell: Cell,
+    params: Tree,
+    zs: Float[Array, "T B GH"],
+    control: Control,
+    state: Tree,
+    *,
+    reverse: bool = False,
+    scan_unroll: int = 1,
+) -> tuple[Tree, Tree]:
+    """Return the state after the last step, and the states after every step, leaves ``[T, B, ·]``."""
+    fresh = None if control.resets is None else cell.initial_state((zs.shape[1],))
 
     def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Tree]:
         z, (mask, resets) = inputs
@@ -33,5 +48,4 @@ def scan(
             after = select(mask, after, state)
         return after, after
 
-    state, states = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=scan_unroll)
-    return state, cell.output(params, states, zs)
+    return jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=scan_unroll)

@@ -19,7 +19,10 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.batch_axes import merge_batch_axes, split_batch_axis
 from rnnlm_jax.unroll.control import Control, make_control, select
 from rnnlm_jax.unroll.equal_layers import FEWEST_LOOPED, runs_of_layers, scan_layers, takes_traced_layer
-from rnnlm_jax.unroll.executors import EXECUTORS, choose_executor
+from rnnlm_jax.unroll.executor import Executor
+from rnnlm_jax.unroll.executors import choose_executor, find_executor
+from rnnlm_jax.unroll.newton import Newton
+from rnnlm_jax.unroll.parallel_states import Certificate
 from rnnlm_jax.unroll.remat import chunk_length, scan_chunks
 
 #: (layer, xs ``[T, *B, D]``) -> xs: dropout of the inputs of a layer. The index of one of many equal layers is traced
@@ -40,7 +43,7 @@ def unroll(
     scan_unroll: int = 1,
     remat_chunk: int | str | None = None,
     layer_input: LayerInputFn | None = None,
-    executor: str | None = None,
+    executor: str | Executor | None = None,
 ) -> tuple[State, Float[Array, "T *B H"]]:
     """Run a cell over time-major inputs; return the last state and all outputs.
 
@@ -67,8 +70,8 @@ def unroll(
         remat_chunk: steps in a chunk that is rematerialised in the backward pass, or "sqrt" for ⌈√T⌉; None keeps all
             residuals.
         layer_input: function ``(layer, xs) -> xs`` applied to the inputs of each layer: dropout between layers.
-        executor: one of ``EXECUTORS``, which all compute the same; None: the choice of ``choose_executor`` for each
-        cell.
+        executor: one of ``EXECUTORS``, which all compute the same, or one with options, such as
+            ``Newton(max_iterations=20)``; None: the choice of ``choose_executor`` for each cell.
 
     Returns:
         the state after the last step of each sequence, and the outputs ``[T, *B, output_size]``.
@@ -79,21 +82,82 @@ def unroll(
             ``remat_chunk`` is neither one nor "sqrt", or the executor is unknown.
         DeviceError: if the requested executor cannot run the cell.
     """
+    options = _Options(
+        scan_unroll=scan_unroll,
+        remat_chunk=remat_chunk,
+        layer_input=layer_input or (lambda layer, xs: xs),
+        executor=executor,
+    )
+    xs, control = check_arguments(cell, params, state, xs, mask, lengths=lengths, resets=resets, options=options)
+    last, hs, _ = _Runner(control, options).run(cell, params, state, xs, reverse=reverse, layer=0)
+    return last, hs
+
+
+def certified_unroll(
+    cell: Cell[Params, State],
+    params: Params,
+    state: State,
+    xs: Float[Array, "T *B D"],
+    *,
+    mask: Bool[Array, "T *B"] | None = None,
+    lengths: Int[Array, "*B"] | None = None,
+    resets: Bool[Array, "T *B"] | None = None,
+    reverse: bool = False,
+    layer_input: LayerInputFn | None = None,
+    executor: Newton | None = None,
+) -> tuple[State, Float[Array, "T *B H"], tuple[Certificate, ...]]:
+    """Return what ``unroll`` returns with the executor ``newton``, and how well it converged.
+
+    Args:
+        cell, params, state, xs, mask, lengths, resets, reverse, layer_input: see ``unroll``.
+        executor: Newton's method with its options; None: the defaults.
+
+    Returns:
+        the state after the last step of each sequence; the outputs ``[T, *B, output_size]``; and a ``Certificate`` of
+        each single cell, the lowest layer first, of a pair the forward cell first. Where ``converged`` is False, states
+        and outputs are those of the sequential scan.
+
+    Raises:
+        ArgumentError: as ``unroll`` does, and if the executor is not a ``Newton``.
+    """
+    executor = Newton() if executor is None else executor
+    if not isinstance(executor, Newton):
+        raise ArgumentError(f"`executor` must be a Newton, such as Newton(max_iterations=20), not {executor!r:.60}")
+    options = _Options(
+        scan_unroll=1, remat_chunk=None, layer_input=layer_input or (lambda layer, xs: xs), executor=executor
+    )
+    xs, control = check_arguments(cell, params, state, xs, mask, lengths=lengths, resets=resets, options=options)
+    return _Runner(control, options, certified=True).run(cell, params, state, xs, reverse=reverse, layer=0)
+
+
+def check_arguments(
+    cell: Cell,
+    params: Tree,
+    state: Tree,
+    xs: Float[Array, "T *B D"],
+    mask: Bool[Array, "T *B"] | None,
+    *,
+    lengths: Int[Array, "*B"] | None,
+    resets: Bool[Array, "T *B"] | None,
+    options: "_Options",
+) -> tuple[Float[Array, "T *B D"], Control]:
+    """Check the arguments of ``unroll``; return inputs with zeros in masked steps, and masks and resets.
+
+    Raises:
+        ArgumentError: if they are not as ``unroll`` says.
+    """
     check_cell("cell", cell)
     xs = as_floats("xs", xs, cell.spec.param_dtype)
     if xs.ndim < 2:
         raise ArgumentError(f"`xs` must be [T, *B, D], at least time and features, not of shape {xs.shape}")
-    check_size("scan_unroll", scan_unroll)
+    check_size("scan_unroll", options.scan_unroll)
     control = make_control(xs.shape[0], xs.shape[1:-1], mask, lengths=lengths, resets=resets)
     if control.mask is not None:
         xs = select(control.mask, xs, 0)
     check_params(cell, params, xs.shape[-1])
     check_state(cell, state, xs.shape[1:-1])
     warn_of_float64(*map(jnp.result_type, jax.tree.leaves((xs, state))))
-    layer_input = layer_input or (lambda layer, xs: xs)
-    options = _Options(scan_unroll=scan_unroll, remat_chunk=remat_chunk, layer_input=layer_input, executor=executor)
-    runner = _Runner(control, options)
-    return runner.run(cell, params, state, xs, reverse=reverse, layer=0)
+    return xs, control
 
 
 @functools.lru_cache(maxsize=256)
@@ -156,7 +220,11 @@ class _Options:
     scan_unroll: int
     remat_chunk: int | str | None
     layer_input: LayerInputFn
-    executor: str | None
+    executor: str | Executor | None
+
+
+#: A state after the last step, outputs, and a certificate of each single cell (none unless they are wanted).
+_Found = tuple[Tree, Array, tuple[Certificate, ...]]
 
 
 @dataclass(frozen=True)
@@ -165,38 +233,42 @@ class _Runner:
 
     control: Control
     options: _Options
+    certified: bool = False
+    """Whether certificates are wanted."""
 
-    def run(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int) -> tuple[Tree, Array]:
+    def run(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int) -> _Found:
         """Run a cell, a stack or a pair whose lowest layer has index ``layer``."""
         if isinstance(cell, Stack):
             return self.run_layers(cell, params, state, xs, reverse=reverse, layer=layer)
         if isinstance(cell, Bidirectional):
-            last_forward, ahead = self.run(
+            last_forward, ahead, certificates = self.run(
                 cell.forward, params.forward, state.forward, xs, reverse=reverse, layer=layer
             )
-            last_backward, back = self.run(
+            last_backward, back, more = self.run(
                 cell.backward, params.backward, state.backward, xs, reverse=not reverse, layer=layer
             )
-            return Directions(last_forward, last_backward), jnp.concatenate([ahead, back], axis=-1)
+            last = Directions(last_forward, last_backward)
+            return last, jnp.concatenate([ahead, back], axis=-1), certificates + more
         return self.run_single(cell, params, state, self.options.layer_input(layer, xs), reverse=reverse)
 
-    def run_layers(
-        self, stack: Stack, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int
-    ) -> tuple[Tree, Array]:
+    def run_layers(self, stack: Stack, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int) -> _Found:
         """Run the layers of a stack, one after the other."""
         last: list[Tree] = []
+        certificates: tuple[Certificate, ...] = ()
         for run in runs_of_layers(stack, params, state):
-            if len(run) >= FEWEST_LOOPED and takes_traced_layer(self.options.layer_input, xs):
+            looped = len(run) >= FEWEST_LOOPED and not self.certified
+            if looped and takes_traced_layer(self.options.layer_input, xs):
                 finals, xs = self.run_equal(stack, params, state, xs, reverse=reverse, layer=layer, run=run)
                 last += finals
                 layer += len(run)
                 continue
             for k in run:
-                final, hs = self.run(stack.layers[k], params[k], state[k], xs, reverse=reverse, layer=layer)
+                final, hs, more = self.run(stack.layers[k], params[k], state[k], xs, reverse=reverse, layer=layer)
                 layer += count_layers(stack.layers[k])
                 last.append(final)
+                certificates += more
                 xs = hs + xs if stack.residual and k > 0 else hs
-        return tuple(last), xs
+        return tuple(last), xs, certificates
 
     def run_equal(
         self, stack: Stack, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int, run: list[int]
@@ -205,44 +277,50 @@ class _Runner:
         cell = stack.layers[run[0]]
 
         def run_one(params: Tree, state: Tree, xs: Array, layer: Array) -> tuple[Tree, Array]:
-            last, hs = self.run_single(cell, params, state, self.options.layer_input(layer, xs), reverse=reverse)
+            last, hs, _ = self.run_single(cell, params, state, self.options.layer_input(layer, xs), reverse=reverse)
             return last, hs + xs if stack.residual else hs
 
         params, state, xs = vary_together(([params[k] for k in run], [state[k] for k in run], xs))
         return scan_layers(run_one, params, state, xs, lowest=layer)
 
-    def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool) -> tuple[Tree, Array]:
+    def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool) -> _Found:
         """Run a single cell; masked outputs are zero."""
         params, state, xs, control = vary_together((cell.prepare(params), state, xs, self.control))
         run = functools.partial(self.run_merged, cell, reverse=reverse)
-        last, hs = without_explicit_axes(run, (params, state, xs, control), result_specs(state, xs))
-        return last, hs if control.mask is None else select(control.mask, hs, 0)
+        specs = result_specs(state, xs, certified=self.certified)
+        last, hs, certificates = without_explicit_axes(run, (params, state, xs, control), specs)
+        return last, hs if control.mask is None else select(control.mask, hs, 0), certificates
 
     def run_merged(
         self, cell: Cell, params: Tree, state: Tree, xs: Array, control: Control, *, reverse: bool
-    ) -> tuple[Tree, Array]:
+    ) -> _Found:
         """Run a single cell by its executor, with its batch axes merged into one, at once or in chunks of time."""
         batch_shape = xs.shape[1:-1]
         xs, control = merge_batch_axes((xs, control), batch_shape, before=1)
         state = merge_batch_axes(state, batch_shape, before=0)
         requested, platform = self.options.executor, jax.default_backend()
         name = choose_executor(cell, params, xs, control, platform=platform, executor=requested)
-        execute, scan_unroll = EXECUTORS[name].run, self.options.scan_unroll
+        execute, scan_unroll = find_executor(requested or name), self.options.scan_unroll
+        certificates: tuple[Certificate, ...] = ()
 
         def run(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, Array]:
-            return execute(cell, params, state, *inputs, reverse=reverse, scan_unroll=scan_unroll)
+            return execute.run(cell, params, state, *inputs, reverse=reverse, scan_unroll=scan_unroll)
 
         inputs = (xs, control)
-        if self.options.remat_chunk is None:
+        if self.certified and isinstance(execute, Newton):
+            last, hs, certificate = execute.run_certified(cell, params, state, xs, control, reverse=reverse)
+            certificates = (split_batch_axis(certificate, batch_shape, before=0),)
+        elif self.options.remat_chunk is None:
             last, hs = run(state, inputs)
         else:
             chunk = chunk_length(xs.shape[0], self.options.remat_chunk)
             last, hs = scan_chunks(run, state, inputs, chunk=chunk, reverse=reverse)
-        return split_batch_axis(last, batch_shape, before=0), split_batch_axis(hs, batch_shape, before=1)
+        last, hs = split_batch_axis(last, batch_shape, before=0), split_batch_axis(hs, batch_shape, before=1)
+        return last, hs, certificates
 
 
-def result_specs(state: Tree, xs: Array) -> tuple[Tree, PartitionSpec]:
-    """Return the shardings of the last state and of the outputs on a mesh of explicit axes.
+def result_specs(state: Tree, xs: Array, *, certified: bool) -> tuple[Tree, PartitionSpec, Tree]:
+    """Return the shardings of the last state, the outputs and the certificates on a mesh of explicit axes.
 
     A state keeps its sharding; a batch axis of it that is not sharded takes the sharding of the inputs. Outputs have
     the sharding of the inputs, their features not sharded.
@@ -257,7 +335,8 @@ def result_specs(state: Tree, xs: Array) -> tuple[Tree, PartitionSpec]:
                 spec[axis] = other
         return PartitionSpec(*spec)
 
-    return jax.tree.map(of_state, state), PartitionSpec(steps, *batch, None)
+    certificates = (Certificate(*(PartitionSpec(*batch) for _ in Certificate._fields)),) if certified else ()
+    return jax.tree.map(of_state, state), PartitionSpec(steps, *batch, None), certificates
 
 
 def mesh_axes(spec: Iterable[Any]) -> set[str]:

@@ -7,8 +7,8 @@ import pytest
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
 from rnnlm_jax.jacobians.fixed_points import distinct, fixed_point_eigenvalues, fixed_points
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.unroll.programs import jit
 
 SOLVE = jit(fixed_points, static_argnums=0, static_argnames=("max_steps", "tolerance"))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
+from rnnlm_jax.cells.state_jacobian import structured_jacobian
 from rnnlm_jax.jacobians import product_spectrum, spectrum
-from rnnlm_jax.jacobians.step_jacobian import jacobian_function, structured_jacobian
+from rnnlm_jax.jacobians.step_jacobian import jacobian_function
 from rnnlm_jax.jacobians.trajectory import trajectory
 from tests.jacobians import exact
 from tests.unroll.programs import jit

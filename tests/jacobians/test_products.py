@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
 from rnnlm_jax.jacobians.products import (
     ScaledMatrix,
     keep_product,
@@ -20,7 +21,6 @@ from rnnlm_jax.jacobians.products import (
     state_product,
     step_jacobians,
 )
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.unroll.programs import jit
 
 D, H, T = 3, 4, 5

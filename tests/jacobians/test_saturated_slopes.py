@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import cells, jacobians
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
 from rnnlm_jax.jacobians.products import step_jacobians
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.cells import hyper_dual, reference
 from tests.jacobians.exact import log_singular_values
 from tests.unroll.programs import jit

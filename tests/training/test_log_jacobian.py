@@ -10,10 +10,10 @@ import optax
 import pytest
 
 from rnnlm_jax import UserError
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
 from rnnlm_jax.cli.main import main
 from rnnlm_jax.config import ModelConfig, replace
 from rnnlm_jax.data import Batch, StreamBatches
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from rnnlm_jax.jobs.run_folder import RunFolder, build_model
 from rnnlm_jax.training.jacobian_log import (
     FACTORED,

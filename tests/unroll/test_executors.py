@@ -21,8 +21,9 @@ def choose(name, platform, requested=None, control=NOTHING, **options):
     return choose_executor(cell, params, xs, control, platform=platform, executor=requested)
 
 
-def test_there_are_four_executors():
-    assert list(EXECUTORS) == ["scan", "structured", "native", "cudnn"]
+def test_the_executors():
+    parallel = ["associative", "associative-backward", "newton"]
+    assert list(EXECUTORS) == ["scan", "structured", "native", "cudnn", *parallel]
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -44,7 +45,8 @@ def test_requesting_an_executor_that_cannot_run_is_an_error():
         choose("gru", "gpu", requested="cudnn")
     with pytest.raises(UserError, match="native executor cannot run this: .*tpu"):
         choose("lstm", "tpu", requested="native")
-    with pytest.raises(UserError, match="`executor` must be one of scan, structured, native, cudnn, not 'fast'"):
+    names = ", ".join(EXECUTORS)
+    with pytest.raises(UserError, match=f"`executor` must be one of {names}, not 'fast'"):
         unroll(CELLS["gru"], *random_arrays(CELLS["gru"]), executor="fast")
 
 
