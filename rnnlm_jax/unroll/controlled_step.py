@@ -26,8 +26,8 @@ class ControlledStep:
         """The blocks of the state."""
         return state_blocks(self.cell)
 
-    def after(self, params: Tree, befores: Tree, zs: Float[Array, "T B GH"]) -> Tree:
-        """Return the states after the steps, leaves ``[T, B, ·]``.
+    def after(self, params: Tree, befores: Tree, zs: Float[Array, "*B GH"]) -> Tree:
+        """Return the states after the steps, leaves ``[T, B, ·]`` (any leading axes).
 
         Args:
             params: the parameters.
