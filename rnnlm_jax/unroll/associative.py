@@ -12,7 +12,7 @@ from rnnlm_jax.cells.state_blocks import state_blocks
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.controlled_step import ControlledStep
 from rnnlm_jax.unroll.parallel_states import LARGEST_BLOCK, Certificate
-from rnnlm_jax.unroll.run_parallel import run_parallel
+from rnnlm_jax.unroll.run_parallel import run_parallel, why_symbolic
 from rnnlm_jax.unroll.scan import scan_states
 
 #: The steps of a chunk unless given.
@@ -48,13 +48,13 @@ class Associative:
         self, cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str
     ) -> str | None:
         """Return why it cannot run something, as a ``WhyNotFn``."""
-        del params, xs, control, platform
+        del params, control, platform
         if iterations_of(cell) is None:
             return (
                 f"it runs cells that are linear in the state, and this {cell.spec.kind} cell is not one (newton runs "
                 "every cell)"
             )
-        return _why_too_large(cell)
+        return why_symbolic(xs) or _why_too_large(cell)
 
     def run(
         self,
@@ -111,8 +111,8 @@ class AssociativeBackward:
         self, cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str
     ) -> str | None:
         """Return why it cannot run something, as a ``WhyNotFn``."""
-        del params, xs, control, platform
-        return _why_too_large(cell)
+        del params, control, platform
+        return why_symbolic(xs) or _why_too_large(cell)
 
     def run(
         self,

@@ -9,14 +9,14 @@ from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.arrays.linear_recurrence import linear_recurrence
+from rnnlm_jax.arrays.mesh_axes import vary_over, varying_axes
 from rnnlm_jax.cells.cell import Cell, check_choice, check_number, check_size
 from rnnlm_jax.cells.state_blocks import state_blocks
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.controlled_step import ControlledStep
-from rnnlm_jax.unroll.executor import WhyNotFn, runs_everything
 from rnnlm_jax.unroll.parallel_states import LARGEST_BLOCK, Certificate
-from rnnlm_jax.unroll.run_parallel import run_parallel
+from rnnlm_jax.unroll.run_parallel import run_parallel, why_symbolic
 from rnnlm_jax.unroll.scan import scan_states
 
 #: Iterations after which the sequential scan takes over, unless given.
@@ -72,10 +72,12 @@ class Newton:
             raise ArgumentError(f"`damping` must be at least 0 and below 1, not {self.damping}: 0 is Newton's method")
         check_choice("jacobian", self.jacobian, ("auto", "blocks", "diagonal"))
 
-    @property
-    def why_not(self) -> WhyNotFn:
-        """Return why it cannot run a cell: it runs all that can be stepped."""
-        return runs_everything
+    def why_not(
+        self, cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str
+    ) -> str | None:
+        """Return why it cannot run something, as a ``WhyNotFn``; it runs every cell."""
+        del cell, params, control, platform
+        return why_symbolic(xs)
 
     def run(
         self,
@@ -105,7 +107,7 @@ class Newton:
         """Return the states after every step and how they were found, as a ``Solver``."""
         problem = _Problem(ControlledStep(cell, control), params, zs, state)
         found = self._iterate(problem)
-        converged = found.converged(self._tolerance(zs.shape, found.states.dtype))
+        converged = found.converged(self._tolerance(found.states.dtype))
 
         def fall_back() -> Array:
             sequential = problem.steps.blocks.join(scan_states(cell, params, zs, control, state)[1])
@@ -116,10 +118,8 @@ class Newton:
         return problem.steps.blocks.split(states), certificate
 
     def _iterate(self, problem: "_Problem") -> "_Guess":
-        steps = problem.zs.shape[0]
-        most = self.max_iterations or MOST_ITERATIONS
-        most = most if is_symbolic_dim(steps) else min(most, steps)
-        tolerance = self._tolerance(problem.zs.shape, problem.first.dtype)
+        most = min(self.max_iterations or MOST_ITERATIONS, problem.zs.shape[0])
+        tolerance = self._tolerance(problem.first.dtype)
 
         def unfinished(guess: _Guess) -> Array:
             return (guess.count < most) & ~jnp.all(guess.converged(tolerance))
@@ -152,8 +152,7 @@ class Newton:
         whole = size <= LARGEST_BLOCK if self.jacobian == "auto" else self.jacobian == "blocks"
         return size if whole else 1
 
-    def _tolerance(self, shape: Any, dtype: Any) -> float:
-        del shape
+    def _tolerance(self, dtype: Any) -> float:
         return 16 * float(jnp.finfo(dtype).eps) if self.tolerance is None else self.tolerance
 
 
@@ -217,8 +216,9 @@ class _Problem(NamedTuple):
         """Return ``s_t = f_t(s_0)`` for every t."""
         everywhere = jax.tree.map(lambda a: jnp.broadcast_to(a, (self.zs.shape[0], *a.shape)), self.state)
         states = self.steps.blocks.join(self.steps.after(self.params, everywhere, self.zs))
-        zero = jnp.zeros((), jnp.int32)
-        return self.guess(states, zero, jnp.broadcast_to(zero, self.zs.shape[1:2]))
+        count, iterations = jnp.zeros((), jnp.int32), jnp.zeros(self.zs.shape[1:2], jnp.int32)
+        axes = varying_axes(states)
+        return self.guess(states, vary_over(count, axes), vary_over(iterations, axes))
 
     def jacobians(self, states: Array) -> Array:
         return self.steps.jacobians(self.params, self.befores(states), self.zs)

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.arrays.linear_recurrence import linear_recurrence
+from rnnlm_jax.arrays.mesh_axes import zeros_of
 from rnnlm_jax.arrays.tangents import instantiated
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.state_blocks import state_blocks
@@ -43,26 +43,35 @@ class Solver(Protocol):
         ...
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def parallel_states(
     solver: Solver, cell: Cell, params: Tree, zs: Float[Array, "T B GH"], control: Control, state: Tree
 ) -> tuple[Tree, Certificate]:
-    """Return the states after every step by a solver.
+    """Return the states after every step by a solver, and how they were found.
 
     Derivatives do not go through the solver. With ``J_t = ∂s_t/∂s_{t-1}`` at the solution and u_t the derivative of
     step t at fixed ``s_{t-1}``, tangents are ``ds_t = J_t ds_{t-1} + u_t``; cotangents are the same recurrence back in
     time, and then one vjp of all steps at once (Lim et al. 2024, section 3.1).
     """
-    return solver.states(cell, params, zs, control, state)
+    states, (residual, iterations, converged) = _solve(solver, cell, params, zs, control, state)
+    return states, Certificate(residual, iterations.astype(jnp.int32), converged > 0)
 
 
-@functools.partial(parallel_states.defjvp, symbolic_zeros=True)
-def _parallel_states_jvp(
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _solve(
+    solver: Solver, cell: Cell, params: Tree, zs: Array, control: Control, state: Tree
+) -> tuple[Tree, tuple[Array, ...]]:
+    """Return states, and the certificate in floating point: tangents of integers have no varying axes."""
+    states, certificate = solver.states(cell, params, zs, control, state)
+    return states, tuple(leaf.astype(certificate.residual.dtype) for leaf in certificate)
+
+
+@functools.partial(_solve.defjvp, symbolic_zeros=True)
+def _solve_jvp(
     solver: Solver, cell: Cell, primals: tuple[Any, ...], tangents: tuple[Any, ...]
-) -> tuple[tuple[Tree, Certificate], tuple[Tree, Certificate]]:
+) -> tuple[tuple[Tree, Tree], tuple[Tree, Tree]]:
     params, zs, control, state = primals
     dparams, dzs, _, dstate = instantiated((tangents[0], tangents[1], None, tangents[3]))
-    states, certificate = parallel_states(solver, cell, *primals)
+    states, certificate = _solve(solver, cell, *primals)
     states = jax.tree.map(lambda leaf: checkpoint_name(leaf, STATES), states)
     befores = jax.tree.map(lambda first, after: jnp.concatenate([first[None], after[:-1]]), state, states)
     steps = ControlledStep(cell, control)
@@ -73,11 +82,7 @@ def _parallel_states_jvp(
         dstates = blocks.split(linear_recurrence(a, blocks.join(us), blocks.join(dstate)))
     else:
         dstates = _sequential_tangents(cell, params, befores, zs, control, us=us, dstate=dstate)
-    dcertificate = Certificate(
-        jnp.zeros_like(certificate.residual),
-        np.zeros(certificate.iterations.shape, jax.dtypes.float0),
-        np.zeros(certificate.converged.shape, jax.dtypes.float0),
-    )
+    dcertificate = jax.tree.map(lambda leaf: zeros_of(jax.typeof(leaf)), certificate)
     return (states, certificate), (dstates, dcertificate)
 
 

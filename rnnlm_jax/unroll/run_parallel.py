@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -49,6 +50,11 @@ def run_parallel(
         chunks.residual.max(axis=0), chunks.iterations.max(axis=0), jnp.all(chunks.converged, axis=0)
     )
     return final, cell.output(params, flip(states), zs), certificate
+
+
+def why_symbolic(xs: Float[Array, "T B D"]) -> str | None:
+    """Return why inputs cannot be run in parallel: their number of steps is a symbol."""
+    return "it needs a known number of steps, not a symbol of jax.export" if is_symbolic_dim(xs.shape[0]) else None
 
 
 def _of_no_steps(cell: Cell, xs: Array) -> Certificate:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.export import is_symbolic_dim
 
 from rnnlm_jax.array_types import Array, Tree
 from rnnlm_jax.unroll.control import Control
@@ -33,7 +32,7 @@ def run_chunks(run: ChunkFn, state: Tree, zs: Array, control: Control, *, chunk:
         the state after the last step, the states after every step, and the further results of every chunk, stacked.
     """
     steps = zs.shape[0]
-    if is_symbolic_dim(steps) or steps <= chunk:
+    if steps <= chunk:
         states, more = run(state, zs, control)
         return last_of(state, states), states, jax.tree.map(lambda a: a[None], more)
     count = -(-steps // chunk)

@@ -58,5 +58,8 @@ def test_chunks_need_a_known_length():
     cell = CELLS["gru"]
     params, state, xs = random_arrays(cell, "gru", steps=T)
     (t,) = export.symbolic_shape("T")
+    described = (params, state, shapes(xs, {T: t}))
     with pytest.raises(UserError, match="`remat_chunk` needs a known number of steps: leave it out"):
-        export.export(jax.jit(lambda *a: unroll(cell, *a, remat_chunk="sqrt")))(params, state, shapes(xs, {T: t}))
+        export.export(jax.jit(lambda *a: unroll(cell, *a, remat_chunk="sqrt")))(*described)
+    with pytest.raises(UserError, match="newton executor cannot run this: it needs a known number of steps"):
+        export.export(jax.jit(lambda *a: unroll(cell, *a, executor="newton")))(*described)

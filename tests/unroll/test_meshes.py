@@ -33,9 +33,11 @@ PAIR = cells.bidirectional(make("lstm"), make("gru-reset-before"))
 EXECUTORS = ("structured", "scan")
 CONTROL = {"lengths": np.arange(B, dtype=np.int32) + 3, "resets": np.arange(T * B).reshape(T, B) % 5 == 3}
 SPECS = {"mask": TIME_BATCH, "lengths": BATCH, "resets": TIME_BATCH}
+PARALLEL = [("mingru", "associative"), ("feed-forward", "associative-backward"), ("lstm", "newton")]
 #: A cell, an executor, and whether it runs inside ``shard_map``: each cell both ways, each executor of each way.
 CASES = [(name, executor, (k + j) % 2 == 0) for k, name in enumerate(NAMES) for j, executor in enumerate(EXECUTORS)]
 CASES += [(name, "native", inside) for name, inside in (("lstm", True), ("gru", False), ("elman-tanh", True))]
+CASES += [(name, executor, inside) for name, executor in PARALLEL for inside in (True, False)]
 CASES += [("residual-stack", "native", False), ("pair", None, True), ("pair", None, False)]
 
 
