@@ -14,6 +14,7 @@ from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
+from rnnlm_jax.cells.lru import lru
 from rnnlm_jax.cells.mingru import mingru
 from rnnlm_jax.cells.minlstm import minlstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
@@ -70,6 +71,7 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
         "minlstm": Entry(minlstm, "Feng et al. 2024"),
+        "lru": Entry(lru, "Orvieto et al. 2023"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),
