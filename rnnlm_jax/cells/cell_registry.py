@@ -19,6 +19,7 @@ from rnnlm_jax.cells.mingru import mingru
 from rnnlm_jax.cells.minlstm import minlstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.qrnn import qrnn
 from rnnlm_jax.cells.rg_lru import rg_lru
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
@@ -74,6 +75,7 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "minlstm": Entry(minlstm, "Feng et al. 2024"),
         "lru": Entry(lru, "Orvieto et al. 2023"),
         "rg-lru": Entry(rg_lru, "De et al. 2024"),
+        "qrnn": Entry(qrnn, "Bradbury et al. 2017"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),
