@@ -33,8 +33,8 @@ class QRNNParams(NamedTuple):
 class QRNNState(NamedTuple):
     """The pooled state c, and what earlier inputs contribute to the convolution; both None if k is 1.
 
-    Block j of ``pending`` holds ``Σ_{i>j} W_i x_{t+j+1-i}``, the part in all gates of step ``t + j + 1`` for j from 0 to
-    k - 2. ``due`` is the part of earlier inputs in the output gate of this step; None also without an output gate.
+    Block j of ``pending`` holds ``Σ_{i>j} W_i x_{t+j+1-i}``, the part in all gates of step ``t + j + 1``, for j from 0
+    to k - 2. ``due`` is the part of earlier inputs in the output gate of this step; None also without an output gate.
     """
 
     cell: Float[Array, "*B H"]
@@ -60,8 +60,8 @@ def qrnn(
         c_t = σ(f) c_{t-1} + σ(i) tanh(g),          h_t = σ(o) c_t        with ``pooling="ifo"``.
 
     All products are one input projection. The state keeps the sums that earlier inputs contribute to later steps, so
-    that a text may be cut anywhere; inputs before the first, or before a reset, count as zeros. At first ``W`` and ``b``
-    are uniform within ``±1/√(k D)``, as in the authors' code (a linear layer of torch).
+    that a text may be cut anywhere; inputs before the first, or before a reset, count as zeros. At first W and b are
+    uniform within ``±1/√(k D)``, as in the authors' code (a linear layer of torch).
 
     Args:
         hidden_size: H.

@@ -23,7 +23,7 @@ POWER = 8.0
 
 @serialized
 class RGLRUParams(NamedTuple):
-    """Λ of the decays; the blocks of the recurrence gate a and of the input gate i, and their biases; and the input map.
+    """Λ of the decays; matrices and biases of the recurrence gate a and of the input gate i; and the input map.
 
     ``w_a`` and ``w_i`` have the N diagonal blocks ``[K, K]`` of a matrix under each other, ``K = H / N``. ``w_x`` is
     None where inputs have H features: they are then read as they are.
@@ -98,8 +98,8 @@ def rg_lru(
     linear in the state, and each unit by itself. W_a and W_i are block-diagonal, one block a head. Inputs of another
     size are first projected, ``u_t = x_t W_x``, as the linear layer before the recurrence does in Griffin's block.
 
-    At first ``exp(-softplus(Λ))``, the decay without its power, is drawn as the radius of points that are uniform in the
-    area of a ring, as in the authors' code; W_a, W_i and W_x are Gaussian of variance one over their number of inputs.
+    At first ``exp(-softplus(Λ))``, the decay without its power, is drawn as the radius of points that are uniform in
+    the area of a ring, as in the authors' code; W_a, W_i and W_x are Gaussian of variance one over their number of inputs.
     In the authors' code the first step of a document has 1 in place of ``√(1 - a_t²)``; here, as in the paper,
     every step is the same. √(1 - a²) is formed without cancellation, see ``input_scale`` for its derivative.
 
@@ -120,7 +120,9 @@ def rg_lru(
         raise ArgumentError(f"`heads` must divide `hidden_size`: {heads} does not divide {hidden_size}")
     check_ring(r_min, r_max)
     if r_min == 0 or r_max == 1:
-        raise ArgumentError(f"`r_min` must be above 0 and `r_max` below 1, not {r_min} and {r_max}: Λ would be infinite")
+        raise ArgumentError(
+            f"`r_min` must be above 0 and `r_max` below 1, not {r_min} and {r_max}: Λ would be infinite"
+        )
     width = hidden_size // heads
 
     def init(key: Key, input_size: int) -> RGLRUParams:
@@ -175,7 +177,12 @@ def rg_lru(
 
     return Cell(
         spec=CellSpec(
-            "rg-lru", hidden_size, hidden_size, dtype, param_dtype, (("heads", heads), ("r_min", r_min), ("r_max", r_max))
+            "rg-lru",
+            hidden_size,
+            hidden_size,
+            dtype,
+            param_dtype,
+            (("heads", heads), ("r_min", r_min), ("r_max", r_max)),
         ),
         init=init,
         initial_state=initial_state,

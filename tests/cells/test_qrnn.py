@@ -1,4 +1,4 @@
-"""The QRNN: its convolution against the paper's formula on the whole text, poolings, texts cut in two, initial values."""
+"""The QRNN: its convolution and poolings against the paper's formulas, texts cut in two, and initial values."""
 
 import jax
 import jax.numpy as jnp
