@@ -12,11 +12,16 @@ from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
+from rnnlm_jax.cells.lru import lru
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
+from rnnlm_jax.cells.minlstm import minlstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.qrnn import qrnn
+from rnnlm_jax.cells.rg_lru import rg_lru
+from rnnlm_jax.cells.sru import sru
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -68,6 +73,11 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
+        "minlstm": Entry(minlstm, "Feng et al. 2024"),
+        "lru": Entry(lru, "Orvieto et al. 2023"),
+        "rg-lru": Entry(rg_lru, "De et al. 2024"),
+        "sru": Entry(sru, "Lei et al. 2018"),
+        "qrnn": Entry(qrnn, "Bradbury et al. 2017"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

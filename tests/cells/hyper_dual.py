@@ -56,6 +56,22 @@ class HyperDual:
         slope = mpmath.sech(self.parts[0]) ** 2
         return self._of(f, slope, -2 * f * slope)
 
+    def expm1(self):
+        f, slope = mpmath.expm1(self.parts[0]), mpmath.exp(self.parts[0])
+        return self._of(f, slope, slope)
+
+    def log(self):
+        f = self.parts[0]
+        return self._of(mpmath.log(f), 1 / f, -1 / f**2)
+
+    def cos(self):
+        f, slope = mpmath.cos(self.parts[0]), -mpmath.sin(self.parts[0])
+        return self._of(f, slope, -f)
+
+    def sin(self):
+        f, slope = mpmath.sin(self.parts[0]), mpmath.cos(self.parts[0])
+        return self._of(f, slope, -f)
+
     def sqrt(self):
         return self.power(mpmath.mpf(1) / 2)
 
