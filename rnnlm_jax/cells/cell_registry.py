@@ -11,10 +11,13 @@ from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
+from rnnlm_jax.cells.indrnn import indrnn
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
+from rnnlm_jax.cells.para_gru import para_gru
+from rnnlm_jax.cells.para_lstm import para_lstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.errors import ArgumentError
@@ -68,6 +71,9 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
+        "indrnn": Entry(indrnn, "Li et al. 2018"),
+        "para-gru": Entry(para_gru, "Danieli et al. 2025"),
+        "para-lstm": Entry(para_lstm, "Danieli et al. 2025"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),
