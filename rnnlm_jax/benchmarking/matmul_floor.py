@@ -66,6 +66,8 @@ def forward(layer: LayerMatrices, xs: Float[Array, "T B D"]) -> tuple[Array, tup
         for matrix in layer.chain:
             factors.append(a)
             a = a @ matrix
+        if a.shape != z.shape:  # gates that do not read the state
+            a = jnp.pad(a, ((0, 0), (0, z.shape[1] - a.shape[1])))
         h = (z + a).reshape(batch, -1, hidden).sum(axis=1)
         return h, (h, tuple(factors))
 
@@ -87,7 +89,7 @@ def backward(
     Returns:
         Arrays in place of the gradients of the matrices, and of the inputs ``[T, B, D]``.
     """
-    gates = layer.w_x.shape[1] // layer.chain[0].shape[0]
+    gates = layer.chain[-1].shape[1] // layer.chain[0].shape[0]
 
     def body(dh: Array, dy: Array) -> tuple[Array, tuple[Array, ...]]:
         a, cotangents = jnp.tile(dh + dy, (1, gates)), []
@@ -99,6 +101,7 @@ def backward(
     _, cotangents = jax.lax.scan(body, jnp.zeros_like(cotangent[0]), cotangent, reverse=True)
     dz = _rows(cotangents[-1])
     chain = tuple(_rows(a).T @ _rows(d) for a, d in zip(factors, cotangents, strict=True))
+    dz = jnp.concatenate([dz, dz[:, : layer.w_x.shape[1] - dz.shape[1]]], axis=1)
     return LayerMatrices(_rows(xs).T @ dz, chain), (dz @ layer.w_x.T).reshape(xs.shape)
 
 

@@ -3,6 +3,7 @@
 Every registered cell is also a function here, ``cells.lstm_peephole(650)`` for ``cells.make("lstm-peephole", 650)``.
 """
 
+from rnnlm_jax.cells.bistable import BistableState, BRCParams, NBRCParams, brc, nbrc
 from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
@@ -20,10 +21,19 @@ from rnnlm_jax.cells.para_lstm import ParaLSTMParams, para_lstm
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
+from rnnlm_jax.cells.unicornn import UnICORNNParams, UnICORNNState, unicornn
 from rnnlm_jax.cells.weight_drop import weight_drop
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
 
 __all__ = [
+    "unicornn",
+    "UnICORNNState",
+    "UnICORNNParams",
+    "nbrc",
+    "brc",
+    "NBRCParams",
+    "BRCParams",
+    "BistableState",
     "para_lstm",
     "ParaLSTMParams",
     "para_gru",

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.cells.bistable import brc, nbrc
 from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
@@ -20,6 +21,7 @@ from rnnlm_jax.cells.para_gru import para_gru
 from rnnlm_jax.cells.para_lstm import para_lstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.unicornn import unicornn
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -74,6 +76,9 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "indrnn": Entry(indrnn, "Li et al. 2018"),
         "para-gru": Entry(para_gru, "Danieli et al. 2025"),
         "para-lstm": Entry(para_lstm, "Danieli et al. 2025"),
+        "brc": Entry(brc, "Vecoven, Ernst & Drion 2021"),
+        "nbrc": Entry(nbrc, "Vecoven, Ernst & Drion 2021"),
+        "unicornn": Entry(unicornn, "Rusch & Mishra 2021"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -83,7 +83,7 @@ def indrnn(
     upper = 1.0 if max_weight is None else max_weight
     if not 0 <= min_weight < upper:
         raise ArgumentError(
-            f"`min_weight` must be at least 0 and below {upper}, the largest initial u, not {min_weight}"
+            f"`min_weight` must be at least 0 and below {upper}, the largest initial weight, not {min_weight}"
         )
 
     def draw_weights(key: Key) -> dict[str, Array]:

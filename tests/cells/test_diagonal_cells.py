@@ -1,4 +1,4 @@
-"""Nonlinear cells whose units read their own state only: initial values, bounds, and wrong options."""
+"""Nonlinear cells whose units read their own state only, and the nBRC: initial values, properties, wrong options."""
 
 import functools
 
@@ -72,7 +72,7 @@ def test_a_bounded_indrnn_multiplies_gradients_by_at_most_its_magnitude():
 
     found = np.asarray(jax.grad(last)(jnp.abs(state.hidden)))
     np.testing.assert_allclose(found[:, 1], magnitude, rtol=1e-12)
-    np.testing.assert_allclose(np.abs(found).max(axis=0) <= magnitude * (1 + 1e-12), True)
+    assert np.abs(found).max() <= magnitude * (1 + 1e-12)
     np.testing.assert_allclose(found[:, 2], 0.5**steps, rtol=1e-12)
 
 
@@ -104,7 +104,76 @@ def test_the_jacobian_of_para_lstm_has_two_by_two_blocks():
     np.testing.assert_array_equal(matrix != 0, np.equal.outer(units, units))
 
 
+def test_bistable_cells_start_as_their_authors_start_them():
+    params = initial_params("brc")
+    np.testing.assert_array_equal([params.diag_r, params.diag_u], np.ones((2, WIDE)))
+    np.testing.assert_array_equal(params.b, np.zeros(2 * WIDE))
+    assert_glorot(params.w_x, 3)
+    params = initial_params("nbrc")
+    np.testing.assert_array_equal(params.b, np.zeros(2 * WIDE))
+    assert_glorot(params.w_x, 3)
+    for block in np.split(np.asarray(params.w_h), 2, axis=1):
+        assert_uniform(block, -np.sqrt(6 / (2 * WIDE)), np.sqrt(6 / (2 * WIDE)))
+
+
+def test_a_bistable_unit_keeps_the_sign_of_its_state_for_ever_where_the_feedback_exceeds_one():
+    """Without input, from ±0.5: above 1 to one of the two solutions of h = tanh(a h), at or below 1 to zero."""
+    cell = cells.brc(4, param_dtype="float64")
+    feedback = np.array([0.5, 0.9, 1.1, 1.5])
+    params = jax.tree.map(jnp.zeros_like, cell.init(KEY, 1))
+    params = params._replace(b=jnp.concatenate([jnp.arctanh(feedback - 1), jnp.full(4, -3.0)]))
+    start = cells.BistableState(jnp.stack([jnp.full(4, 0.5), jnp.full(4, -0.5)]))
+    held = np.asarray(run(cell, params, start, jnp.zeros((2000, 2, 1)))[0].hidden)
+    np.testing.assert_allclose(held[:, :2], 0, atol=1e-12)
+    np.testing.assert_array_equal(np.sign(held[:, 2:]), [[1, 1], [-1, -1]])
+    assert np.abs(held[:, 2:]).min() > 0.4
+    np.testing.assert_allclose(held[:, 2:], np.tanh(feedback[2:] * held[:, 2:]), rtol=1e-12)
+
+
+def test_an_nbrc_with_diagonal_matrices_is_a_brc():
+    brc, nbrc = CELLS["brc"], CELLS["nbrc"]
+    params, state, xs = random_arrays(brc, "brc")
+    dense = cells.NBRCParams(
+        params.w_x, jnp.concatenate([jnp.diag(params.diag_r), jnp.diag(params.diag_u)], axis=1), params.b
+    )
+    np.testing.assert_allclose(run(nbrc, dense, state, xs)[1], run(brc, params, state, xs)[1], rtol=0, atol=1e-14)
+
+
+def test_unicornn_starts_as_its_authors_start_it():
+    params = initial_params("unicornn")
+    assert_uniform(params.w, 0, 1)
+    assert_uniform(params.c, -0.1, 0.1)
+    assert_uniform(params.w_x, -np.sqrt(6 / (65 * INPUTS)), np.sqrt(6 / (65 * INPUTS)))
+    np.testing.assert_array_equal(params.b, np.zeros(WIDE))
+
+
+def test_unicornn_can_be_run_backwards():
+    """From the final state and the inputs alone to the initial state, by the equations in reverse order."""
+    cell = cells.unicornn(5, dt=0.3, alpha=2.0, param_dtype="float64")
+    params, start, xs = random_arrays(cell, "reversed", steps=50)
+    y, z = map(np.asarray, run(cell, params, start, xs)[0])
+    params = jax.tree.map(np.asarray, params)
+    assert np.abs(y - np.asarray(start.hidden)).max() > 0.1
+    time_step = 0.3 / (1 + np.exp(-params.c))
+    for x in np.asarray(xs)[::-1]:
+        y = y - time_step * z
+        z = z + time_step * (np.tanh(params.w * y + x @ params.w_x + params.b) + 2.0 * y)
+    np.testing.assert_allclose(y, start.hidden, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(z, start.velocity, rtol=0, atol=1e-12)
+
+
+def test_a_step_of_unicornn_keeps_volumes():
+    cell = CELLS["unicornn"]
+    params, state, xs = random_arrays(cell, "unicornn")
+    matrix = np.asarray(step_jacobian(cell, params, example(state, 0), xs[0, 0]))
+    assert np.abs(matrix - np.eye(len(matrix))).max() > 0.1
+    assert np.linalg.det(matrix) == pytest.approx(1.0, rel=1e-12)
+
+
 ERRORS = {
+    "step size": (lambda: cells.unicornn(5, dt=0.0), "`dt` must be positive, not 0.0"),
+    "stiffness": (lambda: cells.unicornn(5, alpha=-1.0), "`alpha` must be at least 0, not -1.0"),
+    "recurrent initialiser": (lambda: cells.nbrc(5, "diagonal"), "`recurrent_init` must be one of .*'diagonal'"),
     "activation": (lambda: cells.indrnn(5, "sigmoid"), "`activation` must be one of relu, tanh, not 'sigmoid'"),
     "bound": (lambda: cells.indrnn(5, max_weight=0.0), "`max_weight` must be positive, or None for no bound, not 0.0"),
     "no number": (lambda: cells.indrnn(5, max_weight="2"), "`max_weight` must be a finite number, not '2'"),
