@@ -15,6 +15,7 @@ from rnnlm_jax.cells.indrnn import IndRNNParams, IndRNNState, indrnn
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
+from rnnlm_jax.cells.minimalrnn import MinimalRNNParams, MinimalRNNState, minimalrnn
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.para_gru import ParaGRUParams, ParaGRUState, para_gru
 from rnnlm_jax.cells.para_lstm import ParaLSTMParams, para_lstm
@@ -26,6 +27,9 @@ from rnnlm_jax.cells.weight_drop import weight_drop
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
 
 __all__ = [
+    "minimalrnn",
+    "MinimalRNNState",
+    "MinimalRNNParams",
     "unicornn",
     "UnICORNNState",
     "UnICORNNParams",

@@ -17,6 +17,7 @@ from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
+from rnnlm_jax.cells.minimalrnn import minimalrnn
 from rnnlm_jax.cells.para_gru import para_gru
 from rnnlm_jax.cells.para_lstm import para_lstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
@@ -79,6 +80,7 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "brc": Entry(brc, "Vecoven, Ernst & Drion 2021"),
         "nbrc": Entry(nbrc, "Vecoven, Ernst & Drion 2021"),
         "unicornn": Entry(unicornn, "Rusch & Mishra 2021"),
+        "minimalrnn": Entry(minimalrnn, "Chen, Pennington & Schoenholz 2018"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

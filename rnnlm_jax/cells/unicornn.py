@@ -17,7 +17,7 @@ from rnnlm_jax.errors import ArgumentError
 
 @serialized
 class UnICORNNParams(NamedTuple):
-    """The input map ``w_x`` and its bias ``b``; and a unit's recurrent weight ``w`` and control ``c`` of its time step."""
+    """The input map ``w_x`` and its bias ``b``; and each unit's recurrent weight ``w`` and logit ``c`` of its step."""
 
     w_x: Float[Array, "D H"]
     b: Float[Array, " H"]
