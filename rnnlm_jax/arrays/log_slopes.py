@@ -1,7 +1,9 @@
 """Logarithms of the slopes of activations, formed from the argument: exact where the activation is saturated."""
 
 import math
+from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array
@@ -27,3 +29,9 @@ def log_abs_tanh(a: Array) -> Array:
 def log_relu_slope(a: Array) -> Array:
     """Return ``ln 1`` where ``a > 0`` and ``ln 0`` elsewhere; NaN stays NaN."""
     return jnp.where(a > 0, jnp.zeros_like(a), jnp.where(jnp.isnan(a), a, -jnp.inf))
+
+
+def log_abs_slope(function: Callable[[Array], Array], a: Array) -> Array:
+    """Return ``ln|f'(a)|`` of an elementwise function, by forward mode; -inf where the slope is zero."""
+    _, slope = jax.jvp(function, (a,), (jnp.ones_like(a),))
+    return jnp.log(jnp.abs(slope))

@@ -66,7 +66,7 @@ def forward(layer: LayerMatrices, xs: Float[Array, "T B D"]) -> tuple[Array, tup
         for matrix in layer.chain:
             factors.append(a)
             a = a @ matrix
-        h = (z + a).reshape(batch, -1, hidden).sum(axis=1)
+        h = _sum_of_gates(z, a, hidden)
         return h, (h, tuple(factors))
 
     _, (hs, factors) = jax.lax.scan(body, jnp.zeros((batch, hidden), xs.dtype), zs)
@@ -87,7 +87,7 @@ def backward(
     Returns:
         Arrays in place of the gradients of the matrices, and of the inputs ``[T, B, D]``.
     """
-    gates = layer.w_x.shape[1] // layer.chain[0].shape[0]
+    gates = layer.chain[-1].shape[1] // layer.chain[0].shape[0]
 
     def body(dh: Array, dy: Array) -> tuple[Array, tuple[Array, ...]]:
         a, cotangents = jnp.tile(dh + dy, (1, gates)), []
@@ -99,7 +99,15 @@ def backward(
     _, cotangents = jax.lax.scan(body, jnp.zeros_like(cotangent[0]), cotangent, reverse=True)
     dz = _rows(cotangents[-1])
     chain = tuple(_rows(a).T @ _rows(d) for a, d in zip(factors, cotangents, strict=True))
+    dz = jnp.concatenate([dz, dz[:, : layer.w_x.shape[1] - dz.shape[1]]], axis=1)
     return LayerMatrices(_rows(xs).T @ dz, chain), (dz @ layer.w_x.T).reshape(xs.shape)
+
+
+def _sum_of_gates(z: Array, a: Array, hidden: int) -> Array:
+    """Return the sum of the gates' blocks of ``z + a``; a may have fewer, if the last gates do not read the state."""
+    if a.shape != z.shape:
+        a = jnp.pad(a, ((0, 0), (0, z.shape[1] - a.shape[1])))
+    return (z + a).reshape(z.shape[0], -1, hidden).sum(axis=1)
 
 
 def _times_transposed(a: Array, matrix: Array) -> Array:
@@ -157,7 +165,7 @@ def model_steps(layers: tuple[LayerMatrices, ...], w_out: Array, xs: Array) -> A
             z = x @ layer.w_x
             for matrix in layer.chain:
                 h = h @ matrix
-            x = (z + h).reshape(batch, -1, layer.chain[0].shape[0]).sum(axis=1)
+            x = _sum_of_gates(z, h, layer.chain[0].shape[0])
             after.append(x)
         drawn = (x @ w_out).max(axis=1, keepdims=True)
         return (drawn, tuple(after)), drawn

@@ -3,6 +3,7 @@
 Every registered cell is also a function here, ``cells.lstm_peephole(650)`` for ``cells.make("lstm-peephole", 650)``.
 """
 
+from rnnlm_jax.cells.bistable import BistableState, BRCParams, NBRCParams, brc, nbrc
 from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
@@ -10,17 +11,41 @@ from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
 from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
+from rnnlm_jax.cells.indrnn import IndRNNParams, IndRNNState, indrnn
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
+from rnnlm_jax.cells.minimalrnn import MinimalRNNParams, MinimalRNNState, minimalrnn
 from rnnlm_jax.cells.no_cell import no_cell
+from rnnlm_jax.cells.para_gru import ParaGRUParams, ParaGRUState, para_gru
+from rnnlm_jax.cells.para_lstm import ParaLSTMParams, para_lstm
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
+from rnnlm_jax.cells.unicornn import UnICORNNParams, UnICORNNState, unicornn
 from rnnlm_jax.cells.weight_drop import weight_drop
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
 
 __all__ = [
+    "minimalrnn",
+    "MinimalRNNState",
+    "MinimalRNNParams",
+    "unicornn",
+    "UnICORNNState",
+    "UnICORNNParams",
+    "nbrc",
+    "brc",
+    "NBRCParams",
+    "BRCParams",
+    "BistableState",
+    "para_lstm",
+    "ParaLSTMParams",
+    "para_gru",
+    "ParaGRUState",
+    "ParaGRUParams",
+    "indrnn",
+    "IndRNNState",
+    "IndRNNParams",
     "Bidirectional",
     "Cell",
     "CellSpec",

@@ -6,11 +6,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.cells.bistable import brc, nbrc
 from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
+from rnnlm_jax.cells.indrnn import indrnn
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lru import lru
 from rnnlm_jax.cells.lstm import lstm
@@ -22,6 +24,12 @@ from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.cells.qrnn import qrnn
 from rnnlm_jax.cells.rg_lru import rg_lru
 from rnnlm_jax.cells.sru import sru
+from rnnlm_jax.cells.minimalrnn import minimalrnn
+from rnnlm_jax.cells.para_gru import para_gru
+from rnnlm_jax.cells.para_lstm import para_lstm
+from rnnlm_jax.cells.peephole_lstm import peephole_lstm
+from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.unicornn import unicornn
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -78,6 +86,13 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "rg-lru": Entry(rg_lru, "De et al. 2024"),
         "sru": Entry(sru, "Lei et al. 2018"),
         "qrnn": Entry(qrnn, "Bradbury et al. 2017"),
+        "indrnn": Entry(indrnn, "Li et al. 2018"),
+        "para-gru": Entry(para_gru, "Danieli et al. 2025"),
+        "para-lstm": Entry(para_lstm, "Danieli et al. 2025"),
+        "brc": Entry(brc, "Vecoven, Ernst & Drion 2021"),
+        "nbrc": Entry(nbrc, "Vecoven, Ernst & Drion 2021"),
+        "unicornn": Entry(unicornn, "Rusch & Mishra 2021"),
+        "minimalrnn": Entry(minimalrnn, "Chen, Pennington & Schoenholz 2018"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

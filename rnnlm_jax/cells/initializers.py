@@ -73,6 +73,34 @@ def spectral_radius(radius: float) -> Initializer:
     return SpectralRadius(radius)
 
 
+@dataclass(frozen=True)
+class ScaledOrthogonal:
+    """A random orthogonal matrix times a gain: all its singular values are the gain.
+
+    Equal gains give equal initialisers, so that cells made with them are the same object.
+
+    Raises:
+        ArgumentError: if the gain is negative or not finite.
+    """
+
+    gain: float
+
+    def __post_init__(self) -> None:
+        """Check the gain."""
+        check_number("gain", self.gain)
+        if self.gain < 0:
+            raise ArgumentError(f"`gain` of an orthogonal matrix must be at least 0, not {self.gain}")
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        """Draw a matrix."""
+        return orthogonal(key, shape, dtype) * float(self.gain)
+
+
+def scaled_orthogonal(gain: float) -> Initializer:
+    """Return the initialiser ``ScaledOrthogonal(gain)``."""
+    return ScaledOrthogonal(gain)
+
+
 #: The recurrent initialisers by name.
 RECURRENT: dict[str, Initializer] = {
     "glorot": glorot,

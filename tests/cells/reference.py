@@ -186,6 +186,16 @@ FAMILIES = [
 for family in FAMILIES:
     CELLS |= family.CELLS
 
+
+def elman_preactivation(p, x, state):
+    return p["W"] @ x + p["U"] @ state[0] + p["b"]
+
+
+#: Cells with a kink to what their step has a kink in at zero, ``(p, x, state) -> array``; families may have more.
+KINKS = {"elman-relu": elman_preactivation, "irnn": elman_preactivation}
+for family in FAMILIES:
+    KINKS |= getattr(family, "KINKS", {})
+
 #: Cells made by options of a registered one, in the same form.
 VARIANTS = {"lstm-capped": (lstm_capped, "ifgo")}
 
@@ -215,6 +225,17 @@ def papers_parameters(name, params):
             for n, gate in enumerate(gates):
                 p[f"{GATED[field]}_{gate}"] = array[n * units : (n + 1) * units]
     return p
+
+
+def distance_from_kinks(name, params, state, xs):
+    """The smallest modulus, over all steps and units, of what the cell has a kink in at zero."""
+    step, p, smallest = CELLS[name][0], papers_parameters(name, params), np.inf
+    for b in range(xs.shape[1]):
+        s = tuple(np.asarray(part, np.float64)[b] for part in state)
+        for x in np.asarray(xs, np.float64)[:, b]:
+            smallest = min(smallest, np.abs(KINKS[name](p, x, s)).min())
+            s, _ = step(p, x, s)
+    return smallest
 
 
 def run(name, params, state, xs):

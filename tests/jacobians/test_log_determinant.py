@@ -21,6 +21,7 @@ JACOBIAN = jit(autodiff_jacobian, static_argnums=0)
 D, H = 3, 4
 BATCH = (2, 3)
 CLOSED = {name for name in cells.names() if name.startswith(("linear", "elman", "irnn", "lstm"))} - {"lstm-layer-norm"}
+CLOSED |= {"indrnn", "para-gru", "para-lstm", "brc", "unicornn"}
 OTHERS = {
     "stack": lambda: cells.stack(make("lstm"), make("gru"), make("elman-tanh")),
     "residual": lambda: cells.stack(make("lstm"), make("lstm-1997"), make("lstm-peephole"), residual=True),
