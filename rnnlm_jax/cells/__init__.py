@@ -16,6 +16,7 @@ from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
+from rnnlm_jax.cells.single_gate import SingleGateParams, SingleGateState, janet, ligru, mgu, ugrnn
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
 from rnnlm_jax.cells.weight_drop import weight_drop
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
@@ -38,6 +39,8 @@ __all__ = [
     "LayerNormLSTMParams",
     "PeepholeLSTMParams",
     "ProjectedLSTMParams",
+    "SingleGateParams",
+    "SingleGateState",
     "Stack",
     "StateDropoutParams",
     "Zoneout",
@@ -48,17 +51,21 @@ __all__ = [
     "elman",
     "feed_forward",
     "gru",
+    "janet",
     "layer_norm_lstm",
+    "ligru",
     "linear",
     "lstm",
     "lstm_1997",
     "make",
+    "mgu",
     "names",
     "no_cell",
     "peephole_lstm",
     "projected_lstm",
     "stack",
     "state_dropout",
+    "ugrnn",
     "weight_drop",
     "zoneout",
 ]

@@ -17,6 +17,7 @@ from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.single_gate import janet, ligru, mgu, ugrnn
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -68,6 +69,10 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
+        "mgu": Entry(mgu, "Zhou et al. 2016"),
+        "janet": Entry(janet, "van der Westhuizen & Lasenby 2018"),
+        "ligru": Entry(ligru, "Ravanelli et al. 2018"),
+        "ugrnn": Entry(ugrnn, "Collins, Sohl-Dickstein & Sussillo 2017"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -62,7 +62,7 @@ def test_gradients_are_central_differences_of_the_reference(name):
     arrays = random_arrays(cell, name)
     weights = random_weights(cell, name)
     (_, hs), gradients = run_with_gradients(cell, *arrays, weights, **everything())
-    if name in ("elman-relu", "irnn"):
+    if name in ("elman-relu", "irnn", "ligru"):
         assert_away_from_kinks(*arrays, np.asarray(hs))
     scale = np.sqrt(sum(float(np.sum(np.square(g))) for g in jax.tree.leaves(gradients)))
     for label, direction in directions(arrays, np.random.default_rng(0)):
