@@ -15,8 +15,11 @@ from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
+from rnnlm_jax.cells.mogrifier_lstm import mogrifier_lstm
+from rnnlm_jax.cells.multiplicative_lstm import multiplicative_lstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.rhn import rhn
 from rnnlm_jax.cells.single_gate import janet, ligru, mgu, ugrnn
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
@@ -73,6 +76,9 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "janet": Entry(janet, "van der Westhuizen & Lasenby 2018"),
         "ligru": Entry(ligru, "Ravanelli et al. 2018"),
         "ugrnn": Entry(ugrnn, "Collins, Sohl-Dickstein & Sussillo 2017"),
+        "rhn": Entry(rhn, "Zilly et al. 2017"),
+        "multiplicative-lstm": Entry(multiplicative_lstm, "Krause et al. 2016"),
+        "mogrifier-lstm": Entry(mogrifier_lstm, "Melis, Kočiský & Blunsom 2020"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),
