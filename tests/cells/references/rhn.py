@@ -12,13 +12,12 @@ def sigmoid(a):
 def rhn(p, x, state):
     """Zilly et al. 2017, eqs. 6-9 with c = 1 - t: the input enters the first of the highway layers."""
     (s,) = state
-    for layer in itertools.count():
-        if f"R_H{layer}" not in p:
-            return (s,), s
+    for layer in itertools.takewhile(lambda layer: f"R_H{layer}" in p, itertools.count()):
         from_x_h, from_x_t = (p["W_H"] @ x, p["W_T"] @ x) if layer == 0 else (0.0 * s, 0.0 * s)
         h = np.tanh(from_x_h + p[f"R_H{layer}"] @ s + p[f"b_H{layer}"])
         t = sigmoid(from_x_t + p[f"R_T{layer}"] @ s + p[f"b_T{layer}"])
         s = h * t + s * (1.0 - t)
+    return (s,), s
 
 
 def parameters(params):
