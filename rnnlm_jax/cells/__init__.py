@@ -16,11 +16,15 @@ from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.minimalrnn import MinimalRNNParams, MinimalRNNState, minimalrnn
+from rnnlm_jax.cells.mogrifier_lstm import MogrifierLSTMParams, mogrifier_lstm
+from rnnlm_jax.cells.multiplicative_lstm import MultiplicativeLSTMParams, multiplicative_lstm
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.para_gru import ParaGRUParams, ParaGRUState, para_gru
 from rnnlm_jax.cells.para_lstm import ParaLSTMParams, para_lstm
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
+from rnnlm_jax.cells.rhn import RHNParams, RHNState, rhn
+from rnnlm_jax.cells.single_gate import SingleGateParams, SingleGateState, janet, ligru, mgu, ugrnn
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
 from rnnlm_jax.cells.unicornn import UnICORNNParams, UnICORNNState, unicornn
 from rnnlm_jax.cells.weight_drop import weight_drop
@@ -61,8 +65,14 @@ __all__ = [
     "LSTMParams",
     "LSTMState",
     "LayerNormLSTMParams",
+    "MogrifierLSTMParams",
+    "MultiplicativeLSTMParams",
     "PeepholeLSTMParams",
     "ProjectedLSTMParams",
+    "RHNParams",
+    "RHNState",
+    "SingleGateParams",
+    "SingleGateState",
     "Stack",
     "StateDropoutParams",
     "Zoneout",
@@ -73,17 +83,24 @@ __all__ = [
     "elman",
     "feed_forward",
     "gru",
+    "janet",
     "layer_norm_lstm",
+    "ligru",
     "linear",
     "lstm",
     "lstm_1997",
     "make",
+    "mgu",
+    "mogrifier_lstm",
+    "multiplicative_lstm",
     "names",
     "no_cell",
     "peephole_lstm",
     "projected_lstm",
+    "rhn",
     "stack",
     "state_dropout",
+    "ugrnn",
     "weight_drop",
     "zoneout",
 ]

@@ -30,6 +30,12 @@ from rnnlm_jax.cells.para_lstm import para_lstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.cells.unicornn import unicornn
+from rnnlm_jax.cells.mogrifier_lstm import mogrifier_lstm
+from rnnlm_jax.cells.multiplicative_lstm import multiplicative_lstm
+from rnnlm_jax.cells.peephole_lstm import peephole_lstm
+from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.rhn import rhn
+from rnnlm_jax.cells.single_gate import janet, ligru, mgu, ugrnn
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -93,6 +99,13 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "nbrc": Entry(nbrc, "Vecoven, Ernst & Drion 2021"),
         "unicornn": Entry(unicornn, "Rusch & Mishra 2021"),
         "minimalrnn": Entry(minimalrnn, "Chen, Pennington & Schoenholz 2018"),
+        "mgu": Entry(mgu, "Zhou et al. 2016"),
+        "janet": Entry(janet, "van der Westhuizen & Lasenby 2018"),
+        "ligru": Entry(ligru, "Ravanelli et al. 2018"),
+        "ugrnn": Entry(ugrnn, "Collins, Sohl-Dickstein & Sussillo 2017"),
+        "rhn": Entry(rhn, "Zilly et al. 2017"),
+        "multiplicative-lstm": Entry(multiplicative_lstm, "Krause et al. 2016"),
+        "mogrifier-lstm": Entry(mogrifier_lstm, "Melis, Kočiský & Blunsom 2020"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -19,6 +19,8 @@ KEY = jax.random.key(0)
 #: blocks have tests of their initial values in ``test_<family>.py``.
 #: The order of the gates in the library's parameters, "" for a cell without gates. Cells of other parameters start as
 #: their papers say, which the tests of their families hold.
+#: The order of the gates in the library's parameters, "" for a cell without gates.
+#: Cells whose parameters are not blocks of gates are tested in files of their own.
 ORDER = {name: gates for name, (_, gates) in reference.CELLS.items() if isinstance(gates, str)}
 GATES = {name: max(1, len(order)) for name, order in ORDER.items()}
 FORGETTING = {name: order for name, order in ORDER.items() if "f" in order}
