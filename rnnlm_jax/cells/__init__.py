@@ -3,6 +3,7 @@
 Every registered cell is also a function here, ``cells.lstm_peephole(650)`` for ``cells.make("lstm-peephole", 650)``.
 """
 
+from rnnlm_jax.cells.antisymmetric import AntisymmetricParams, AntisymmetricState, antisymmetric
 from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
@@ -21,6 +22,8 @@ from rnnlm_jax.cells.weight_drop import weight_drop
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
 
 __all__ = [
+    "AntisymmetricParams",
+    "AntisymmetricState",
     "Bidirectional",
     "Cell",
     "CellSpec",
@@ -42,6 +45,7 @@ __all__ = [
     "StateDropoutParams",
     "Zoneout",
     "add_masks",
+    "antisymmetric",
     "bidirectional",
     "coupled_lstm",
     "draw_state_masks",

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rnnlm_jax.cells.antisymmetric import antisymmetric
 from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
@@ -68,6 +69,7 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
+        "antisymmetric": Entry(antisymmetric, "Chang et al. 2019"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),
