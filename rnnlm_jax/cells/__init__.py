@@ -7,11 +7,13 @@ from rnnlm_jax.cells.antisymmetric import AntisymmetricParams, AntisymmetricStat
 from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
+from rnnlm_jax.cells.cornn import CoRNNParams, CoRNNState, cornn
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
 from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
+from rnnlm_jax.cells.lem import LEMParams, LEMState, lem
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.no_cell import no_cell
@@ -27,6 +29,8 @@ __all__ = [
     "Bidirectional",
     "Cell",
     "CellSpec",
+    "CoRNNParams",
+    "CoRNNState",
     "CoupledLSTMParams",
     "Directions",
     "ElmanParams",
@@ -35,6 +39,8 @@ __all__ = [
     "FeedForwardState",
     "GRUParams",
     "GRUState",
+    "LEMParams",
+    "LEMState",
     "LSTM1997Params",
     "LSTMParams",
     "LSTMState",
@@ -47,12 +53,14 @@ __all__ = [
     "add_masks",
     "antisymmetric",
     "bidirectional",
+    "cornn",
     "coupled_lstm",
     "draw_state_masks",
     "elman",
     "feed_forward",
     "gru",
     "layer_norm_lstm",
+    "lem",
     "linear",
     "lstm",
     "lstm_1997",

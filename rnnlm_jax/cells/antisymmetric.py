@@ -1,4 +1,4 @@
-"""The antisymmetric recurrent network: a residual step along a vector field whose linear part only rotates and damps."""
+"""The antisymmetric recurrent network: small steps along a field whose linear part rotates and damps."""
 
 from typing import Any, NamedTuple
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from rnnlm_jax.cells.antisymmetric import antisymmetric
 from rnnlm_jax.cells.cell import Cell, check_size
+from rnnlm_jax.cells.cornn import cornn
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
+from rnnlm_jax.cells.lem import lem
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
@@ -70,6 +72,8 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
         "antisymmetric": Entry(antisymmetric, "Chang et al. 2019"),
+        "cornn": Entry(cornn, "Rusch & Mishra 2021"),
+        "lem": Entry(lem, "Rusch et al. 2022"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -16,8 +16,8 @@ from tests.cells import references
 T, B, D, H = 8, 4, 3, 5
 
 
-#: Names of cells to functions ``(params, state) -> (params, state)`` that move random draws to where the cell is defined
-#: and smooth: a normaliser above zero, a product away from the kink of a maximum.
+#: Names of cells to functions ``(params, state) -> (params, state)`` that move random draws to where the cell is
+#: defined and smooth: a normaliser above zero, a product away from the kink of a maximum.
 ADMISSIBLE = {}
 #: Names of cells made by options of a registered one, to its name and the options.
 OPTIONS = {}
