@@ -10,6 +10,7 @@ from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidire
 from rnnlm_jax.cells.cornn import CoRNNParams, CoRNNState, cornn
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
+from rnnlm_jax.cells.exprnn import ExpRNNParams, ExpRNNState, exprnn
 from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
@@ -35,6 +36,8 @@ __all__ = [
     "Directions",
     "ElmanParams",
     "ElmanState",
+    "ExpRNNParams",
+    "ExpRNNState",
     "FeedForwardParams",
     "FeedForwardState",
     "GRUParams",
@@ -57,6 +60,7 @@ __all__ = [
     "coupled_lstm",
     "draw_state_masks",
     "elman",
+    "exprnn",
     "feed_forward",
     "gru",
     "layer_norm_lstm",

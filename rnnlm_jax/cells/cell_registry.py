@@ -11,6 +11,7 @@ from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.cornn import cornn
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
+from rnnlm_jax.cells.exprnn import exprnn
 from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
@@ -74,6 +75,7 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "antisymmetric": Entry(antisymmetric, "Chang et al. 2019"),
         "cornn": Entry(cornn, "Rusch & Mishra 2021"),
         "lem": Entry(lem, "Rusch et al. 2022"),
+        "exprnn": Entry(exprnn, "Lezcano-Casado & Martínez-Rubio 2019"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

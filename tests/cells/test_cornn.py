@@ -32,9 +32,9 @@ CONSTANTS = [(0.054, 4.9, 4.8), (0.06, 66.0, 15.0), (0.042, 2.7, 4.7)]
 def test_the_energy_is_bounded(dt, gamma, epsilon, scale):
     """``γ|h_t|² + |v_t|² ≤ t Δt H/(ε - γ Δt)``, whatever weights and inputs.
 
-    A step changes the energy by ``2Δt v_t·f - 2Δt ε v_t·v_{t-1} + γ Δt² |v_t|² - |v_t - v_{t-1}|²``. With ``2 v_t·v_{t-1}
-    = |v_t|² + |v_{t-1}|² - |v_t - v_{t-1}|²`` and ``Δt ε ≤ 1`` it is at most ``Δt (2 v_t·f - (ε - γ Δt) |v_t|²)``, and that
-    at most ``Δt |f|²/(ε - γ Δt)``.
+    With f the tanh, a step adds ``2Δt v_t·f - 2Δt ε v_t·v_{t-1} + γ Δt² |v_t|² - |v_t - v_{t-1}|²`` to the energy. By
+    ``2 v_t·v_{t-1} = |v_t|² + |v_{t-1}|² - |v_t - v_{t-1}|²`` and ``Δt ε ≤ 1`` this is at most
+    ``Δt (2 v_t·f - (ε - γ Δt) |v_t|²)``, and that at most ``Δt |f|²/(ε - γ Δt)``.
     """
     cell = cells.cornn(H, dt, gamma, epsilon, param_dtype="float64")
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_the_energy_is_bounded(dt, gamma, epsilon, scale):
 
 
 def test_alone_a_unit_is_a_damped_oscillator():
-    """Without weights ``v' = -γ h - ε v``: for a small Δt, ``h = e^{-εt/2} (cos ωt + ε/(2ω) sin ωt)``, ``ω² = γ - ε²/4``."""
+    """``h = e^{-εt/2} (cos ωt + ε/(2ω) sin ωt)`` with ``ω² = γ - ε²/4`` solves ``h'' = -γ h - ε h'`` from h = 1."""
     dt, gamma, epsilon = 1e-4, 9.0, 0.5
     cell = cells.cornn(1, dt, gamma, epsilon, param_dtype="float64")
     params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 1))
