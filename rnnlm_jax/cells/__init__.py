@@ -4,15 +4,19 @@ Every registered cell is also a function here, ``cells.lstm_peephole(650)`` for 
 """
 
 from rnnlm_jax.cells.bistable import BistableState, BRCParams, NBRCParams, brc, nbrc
+from rnnlm_jax.cells.antisymmetric import AntisymmetricParams, AntisymmetricState, antisymmetric
 from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
+from rnnlm_jax.cells.cornn import CoRNNParams, CoRNNState, cornn
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
+from rnnlm_jax.cells.exprnn import ExpRNNParams, ExpRNNState, exprnn
 from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.indrnn import IndRNNParams, IndRNNState, indrnn
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
+from rnnlm_jax.cells.lem import LEMParams, LEMState, lem
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.minimalrnn import MinimalRNNParams, MinimalRNNState, minimalrnn
@@ -50,17 +54,25 @@ __all__ = [
     "indrnn",
     "IndRNNState",
     "IndRNNParams",
+    "AntisymmetricParams",
+    "AntisymmetricState",
     "Bidirectional",
     "Cell",
     "CellSpec",
+    "CoRNNParams",
+    "CoRNNState",
     "CoupledLSTMParams",
     "Directions",
     "ElmanParams",
     "ElmanState",
+    "ExpRNNParams",
+    "ExpRNNState",
     "FeedForwardParams",
     "FeedForwardState",
     "GRUParams",
     "GRUState",
+    "LEMParams",
+    "LEMState",
     "LSTM1997Params",
     "LSTMParams",
     "LSTMState",
@@ -77,15 +89,19 @@ __all__ = [
     "StateDropoutParams",
     "Zoneout",
     "add_masks",
+    "antisymmetric",
     "bidirectional",
+    "cornn",
     "coupled_lstm",
     "draw_state_masks",
     "elman",
+    "exprnn",
     "feed_forward",
     "gru",
     "janet",
     "layer_norm_lstm",
     "ligru",
+    "lem",
     "linear",
     "lstm",
     "lstm_1997",

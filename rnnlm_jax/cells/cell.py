@@ -236,6 +236,17 @@ def check_number(name: str, value: Any) -> None:
         raise ArgumentError(f"`{name}` must be a finite number, not {value!r:.60}")
 
 
+def check_positive(name: str, value: Any, *, or_zero: bool = False) -> None:
+    """Check that ``value`` is a finite number above zero, or zero with ``or_zero``.
+
+    Raises:
+        ArgumentError: if it is not.
+    """
+    check_number(name, value)
+    if value < 0 or (value == 0 and not or_zero):
+        raise ArgumentError(f"`{name}` must be {'at least' if or_zero else 'above'} 0, not {value}")
+
+
 def check_rate(name: str, value: Any) -> float:
     """Return ``value``, a probability of dropping something.
 

@@ -7,14 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnlm_jax.cells.bistable import brc, nbrc
+from rnnlm_jax.cells.antisymmetric import antisymmetric
 from rnnlm_jax.cells.cell import Cell, check_size
+from rnnlm_jax.cells.cornn import cornn
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
 from rnnlm_jax.cells.elman import elman, linear
+from rnnlm_jax.cells.exprnn import exprnn
 from rnnlm_jax.cells.feed_forward import feed_forward
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.indrnn import indrnn
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lru import lru
+from rnnlm_jax.cells.lem import lem
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
@@ -106,6 +110,10 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "rhn": Entry(rhn, "Zilly et al. 2017"),
         "multiplicative-lstm": Entry(multiplicative_lstm, "Krause et al. 2016"),
         "mogrifier-lstm": Entry(mogrifier_lstm, "Melis, Kočiský & Blunsom 2020"),
+        "antisymmetric": Entry(antisymmetric, "Chang et al. 2019"),
+        "cornn": Entry(cornn, "Rusch & Mishra 2021"),
+        "lem": Entry(lem, "Rusch et al. 2022"),
+        "exprnn": Entry(exprnn, "Lezcano-Casado & Martínez-Rubio 2019"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -19,6 +19,11 @@ def glorot(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
 
 
+def uniform(key: Key, shape: tuple[int, ...], dtype: Any, limit: float) -> Array:
+    """Draw uniformly from ±limit."""
+    return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
 def orthogonal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     """Draw a random orthogonal matrix, whose singular values are all 1 (Saxe et al. 2014)."""
     wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32  # QR has no half precision

@@ -197,7 +197,13 @@ for family in FAMILIES:
     KINKS |= getattr(family, "KINKS", {})
 
 #: Cells made by options of a registered one, in the same form.
+#: Cells made by options of a registered one, in the same form; those of a family in ``VARIANTS`` of its file.
 VARIANTS = {"lstm-capped": (lstm_capped, "ifgo")}
+for family in FAMILIES:
+    VARIANTS |= getattr(family, "VARIANTS", {})
+
+#: Cells whose initial values are not Glorot's and zeros, and which are tested in files of their own.
+OWN_INITIALIZATION = set().union(*(getattr(family, "OWN_INITIALIZATION", set()) for family in FAMILIES))
 
 #: Fields of the library's params with one block a gate, and the paper's letter for a block.
 GATED = {"w_x": "W", "w_h": "U", "b": "b", "gain_x": "gx", "gain_h": "gh"}

@@ -16,6 +16,17 @@ from tests.cells import references
 T, B, D, H = 8, 4, 3, 5
 
 
+#: Names of cells to functions ``(params, state) -> (params, state)`` that move random draws to where the cell is
+#: defined and smooth: a normaliser above zero, a product away from the kink of a maximum.
+ADMISSIBLE = {}
+#: Names of cells made by options of a registered one, to its name and the options.
+OPTIONS = {}
+for _found in pkgutil.iter_modules(references.__path__):
+    _family = importlib.import_module(f"{references.__name__}.{_found.name}")
+    ADMISSIBLE |= getattr(_family, "ADMISSIBLE", {})
+    OPTIONS |= getattr(_family, "OPTIONS", {})
+
+
 def make(name, **options):
     """A zoo member of H units, or one of the two stacks; float64 unless asked otherwise."""
     options = {"param_dtype": "float64", **options}
@@ -27,12 +38,15 @@ def make(name, **options):
         return cells.lstm(H, input_gate="capped", **options)
     if name == "lstm-projected":
         options = {"projection_size": 2, **options}
+    if name in OPTIONS:
+        name, own = OPTIONS[name]
+        options = {**own, **options}
     return cells.make(name, H, **options)
 
 
 ZOO = cells.names()
 NAMES = (*ZOO, "stack", "residual-stack")
-CELLS = {name: make(name) for name in (*NAMES, "lstm-capped")}
+CELLS = {name: make(name) for name in (*NAMES, "lstm-capped", *OPTIONS)}
 
 
 def seed_of(name):
