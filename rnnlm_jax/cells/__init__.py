@@ -7,8 +7,10 @@ from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
+from rnnlm_jax.cells.deltanet import DeltaNetParams, DeltaNetState, deltanet
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
 from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
+from rnnlm_jax.cells.gla import GLAParams, GLAState, gla
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
@@ -25,11 +27,15 @@ __all__ = [
     "Cell",
     "CellSpec",
     "CoupledLSTMParams",
+    "DeltaNetParams",
+    "DeltaNetState",
     "Directions",
     "ElmanParams",
     "ElmanState",
     "FeedForwardParams",
     "FeedForwardState",
+    "GLAParams",
+    "GLAState",
     "GRUParams",
     "GRUState",
     "LSTM1997Params",
@@ -44,9 +50,11 @@ __all__ = [
     "add_masks",
     "bidirectional",
     "coupled_lstm",
+    "deltanet",
     "draw_state_masks",
     "elman",
     "feed_forward",
+    "gla",
     "gru",
     "layer_norm_lstm",
     "linear",

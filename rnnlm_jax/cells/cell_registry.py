@@ -8,8 +8,10 @@ import numpy as np
 
 from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
+from rnnlm_jax.cells.deltanet import deltanet
 from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.feed_forward import feed_forward
+from rnnlm_jax.cells.gla import gla
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
@@ -68,6 +70,8 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "gru": Entry(functools.partial(gru, reset="after"), "Cho et al. 2014, as in cuDNN"),
         "gru-reset-before": Entry(functools.partial(gru, reset="before"), "Cho et al. 2014"),
         "mingru": Entry(mingru, "Feng et al. 2024"),
+        "gla": Entry(gla, "Yang et al. 2024, gated linear attention"),
+        "deltanet": Entry(deltanet, "Schlag, Irie & Schmidhuber 2021; Yang et al. 2024"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -15,8 +15,9 @@ from tests.unroll.programs import jit
 
 KEY = jax.random.key(0)
 
-#: The order of the gates in the library's parameters, "" for a cell without gates.
-ORDER = {name: gates for name, (_, gates) in reference.CELLS.items()}
+#: The order of the gates in the library's parameters, "" for a cell without gates. Cells whose parameters are not blocks
+#: of gates have tests of their own.
+ORDER = {name: gates for name, (_, gates) in reference.CELLS.items() if isinstance(gates, str)}
 GATES = {name: max(1, len(order)) for name, order in ORDER.items()}
 FORGETTING = {name: order for name, order in ORDER.items() if "f" in order}
 
@@ -84,7 +85,7 @@ def test_spectral_radius_is_named_and_made_once():
     assert made.init(KEY, 2).w_h.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", cells.names())
+@pytest.mark.parametrize("name", ORDER)
 def test_glorot_limits_are_those_of_one_gate(name):
     """Limits from one gate's fan-out, not from the fused matrix's; enough draws to come near them."""
     params = initial_params(name)
@@ -101,7 +102,7 @@ def test_glorot_limits_are_those_of_one_gate(name):
             assert abs(block.mean()) < 0.1 * limit
 
 
-@pytest.mark.parametrize("name", cells.names())
+@pytest.mark.parametrize("name", ORDER)
 def test_biases_start_at_zero_but_for_the_forget_gate(name):
     """The forget bias is in the forget gate's block and only there; everything else starts at zero, gains at one."""
     if name in FORGETTING:

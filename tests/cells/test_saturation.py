@@ -57,7 +57,8 @@ def exact(name, arguments, along_u, along_v, weights):
     for x in moving(lambda tree: tree[2][:, 0]):
         state, h = step(p, x, state)
         outputs.extend(h)
-    total = sum((entry * w for entry, w in zip([*outputs, *np.concatenate(state)], weights, strict=False)), 0)
+    flat = np.concatenate([part.reshape(-1) for part in state])
+    total = sum((entry * w for entry, w in zip([*outputs, *flat], weights, strict=False)), 0)
     return [float(part) for part in total.parts]
 
 
