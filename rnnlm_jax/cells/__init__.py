@@ -15,9 +15,11 @@ from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
+from rnnlm_jax.cells.mlstm import MLSTMParams, MLSTMState, mlstm
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
+from rnnlm_jax.cells.slstm import SLSTMParams, SLSTMState, slstm
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
 from rnnlm_jax.cells.weight_drop import weight_drop
 from rnnlm_jax.cells.zoneout import Zoneout, add_masks, zoneout
@@ -42,8 +44,12 @@ __all__ = [
     "LSTMParams",
     "LSTMState",
     "LayerNormLSTMParams",
+    "MLSTMParams",
+    "MLSTMState",
     "PeepholeLSTMParams",
     "ProjectedLSTMParams",
+    "SLSTMParams",
+    "SLSTMState",
     "Stack",
     "StateDropoutParams",
     "Zoneout",
@@ -61,10 +67,12 @@ __all__ = [
     "lstm",
     "lstm_1997",
     "make",
+    "mlstm",
     "names",
     "no_cell",
     "peephole_lstm",
     "projected_lstm",
+    "slstm",
     "stack",
     "state_dropout",
     "weight_drop",

@@ -17,8 +17,10 @@ from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
+from rnnlm_jax.cells.mlstm import mlstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.slstm import slstm
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -72,6 +74,8 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "mingru": Entry(mingru, "Feng et al. 2024"),
         "gla": Entry(gla, "Yang et al. 2024, gated linear attention"),
         "deltanet": Entry(deltanet, "Schlag, Irie & Schmidhuber 2021; Yang et al. 2024"),
+        "slstm": Entry(slstm, "Beck et al. 2024, xLSTM"),
+        "mlstm": Entry(mlstm, "Beck et al. 2024, xLSTM"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

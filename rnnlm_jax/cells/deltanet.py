@@ -59,8 +59,8 @@ def deltanet(
         S_t = S_{t-1} (I - β k kᵀ) + β v kᵀ = S_{t-1} + β (v - S_{t-1} k) kᵀ,    h_t = S_t q,
         q = swish(a_q) / ‖swish(a_q)‖,    k = swish(a_k) / ‖swish(a_k)‖,    v = swish(a_v),    β = σ(b):
 
-    what is stored under the key k moves to v by the share β. Each row of S, one value, is linear in itself. S is laid out
-    as in Yang et al.; their layer also convolves q, k and v over four steps, normalises h_t and multiplies it by a
+    what is stored under the key k moves to v by the share β. Each row of S, one value, depends on itself only. The
+    paper's layer also convolves q, k and v over four steps, normalises h_t and multiplies it by a
     matrix: these are left out. Lengths are ``√(‖a‖² + 1e-6)``, as in the authors' code.
 
     With ``negative_eigenvalues``, β is ``2 σ(b)``, and the eigenvalue ``1 - β`` of a step in ``(-1, 1)`` (Grazzi et al.

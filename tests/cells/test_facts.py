@@ -26,6 +26,8 @@ CASES = {
     "zoned-mingru": cells.zoneout(make("mingru"), hidden=0.2),
     "heads-of-gla": cells.gla(H + 1, heads=2, key_size=2, param_dtype="float64"),
     "heads-of-deltanet": cells.deltanet(H + 1, heads=2, key_size=2, param_dtype="float64"),
+    "heads-of-slstm": cells.slstm(H + 1, heads=2, recurrent_init="orthogonal", param_dtype="float64"),
+    "heads-of-mlstm": cells.mlstm(H + 1, heads=2, key_size=2, param_dtype="float64"),
     "zoned-deltanet": cells.zoneout(make("deltanet"), memory=0.2),
 }
 

@@ -39,7 +39,7 @@ def heads_of(z, *sizes):
 
 
 def test_gla_equals_attention_with_decay_over_all_pairs_of_steps():
-    """The parallel form: ``o_t = q_t D_t S_0 + Σ_{s ≤ t} (q_t · (D_t / D_s) k_s) v_s``, with D the product of decays."""
+    """The parallel form: ``o_t = q_t D_t S_0 + Σ_{s ≤ t} (q_t · (D_t / D_s) k_s) v_s``, D the product of decays."""
     final, hs, memory, z = one_sequence(GLA, "parallel-gla")
     keys = HEADS * KEY_SIZE
     q, k, v, r, a = heads_of(z, keys, keys, HIDDEN, HIDDEN, keys)
@@ -58,7 +58,7 @@ def test_gla_equals_attention_with_decay_over_all_pairs_of_steps():
 @pytest.mark.parametrize("cell", [DELTANET, REFLECTING])
 @pytest.mark.parametrize("chunk", [3, STEPS])
 def test_deltanet_equals_its_chunks_of_matrix_products(cell, chunk):
-    """Yang et al. 2024, section 3.2: with ``T = (I + tril(β K Kᵀ, -1))⁻¹ β``, ``U = T (V - K S_0ᵀ)`` are the corrections."""
+    """Yang et al. 2024, section 3.2: corrections are ``U = T (V - K S_0ᵀ)``, ``T = (I + tril(β K Kᵀ, -1))⁻¹ β``."""
     name = "chunked-deltanet"
     final, hs, memory, z = one_sequence(cell, name)
     keys = HEADS * KEY_SIZE

@@ -12,6 +12,7 @@ from rnnlm_jax import UserError, cells, unroll
 from rnnlm_jax.arrays.activations import tanh
 from rnnlm_jax.cells import LSTMState
 from tests.cells import hyper_dual, reference
+from tests.unroll.programs import ADMISSIBLE
 
 T, D, H = 3, 2, 3
 EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
@@ -36,6 +37,8 @@ def problem(name, scale, dtype):
     rng = np.random.default_rng(int(scale))
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state((1,))))
     params, state = drawn_like(shapes, rng)
+    if name in ADMISSIBLE:
+        params, state = ADMISSIBLE[name](params, state)
     if isinstance(state, LSTMState):
         state = state._replace(cell=jnp.asarray([[scale, -scale, -scale]], dtype))
     signs = np.float32(rng.choice([-1.0, 1.0], (T, 1, D)) * rng.uniform(0.9, 1.1, (T, 1, D)))
