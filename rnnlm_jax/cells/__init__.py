@@ -10,9 +10,11 @@ from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
 from rnnlm_jax.cells.cornn import CoRNNParams, CoRNNState, cornn
 from rnnlm_jax.cells.coupled_lstm import CoupledLSTMParams, coupled_lstm
+from rnnlm_jax.cells.deltanet import DeltaNetParams, DeltaNetState, deltanet
 from rnnlm_jax.cells.elman import ElmanParams, ElmanState, elman, linear
 from rnnlm_jax.cells.exprnn import ExpRNNParams, ExpRNNState, exprnn
 from rnnlm_jax.cells.feed_forward import FeedForwardParams, FeedForwardState, feed_forward
+from rnnlm_jax.cells.gla import GLAParams, GLAState, gla
 from rnnlm_jax.cells.gru import GRUParams, GRUState, gru
 from rnnlm_jax.cells.indrnn import IndRNNParams, IndRNNState, indrnn
 from rnnlm_jax.cells.layer_norm_lstm import LayerNormLSTMParams, layer_norm_lstm
@@ -22,6 +24,7 @@ from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.minimalrnn import MinimalRNNParams, MinimalRNNState, minimalrnn
 from rnnlm_jax.cells.mogrifier_lstm import MogrifierLSTMParams, mogrifier_lstm
 from rnnlm_jax.cells.multiplicative_lstm import MultiplicativeLSTMParams, multiplicative_lstm
+from rnnlm_jax.cells.mlstm import MLSTMParams, MLSTMState, mlstm
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.para_gru import ParaGRUParams, ParaGRUState, para_gru
 from rnnlm_jax.cells.para_lstm import ParaLSTMParams, para_lstm
@@ -29,6 +32,7 @@ from rnnlm_jax.cells.peephole_lstm import PeepholeLSTMParams, peephole_lstm
 from rnnlm_jax.cells.projected_lstm import ProjectedLSTMParams, projected_lstm
 from rnnlm_jax.cells.rhn import RHNParams, RHNState, rhn
 from rnnlm_jax.cells.single_gate import SingleGateParams, SingleGateState, janet, ligru, mgu, ugrnn
+from rnnlm_jax.cells.slstm import SLSTMParams, SLSTMState, slstm
 from rnnlm_jax.cells.state_dropout import StateDropoutParams, draw_state_masks, state_dropout
 from rnnlm_jax.cells.unicornn import UnICORNNParams, UnICORNNState, unicornn
 from rnnlm_jax.cells.weight_drop import weight_drop
@@ -62,6 +66,8 @@ __all__ = [
     "CoRNNParams",
     "CoRNNState",
     "CoupledLSTMParams",
+    "DeltaNetParams",
+    "DeltaNetState",
     "Directions",
     "ElmanParams",
     "ElmanState",
@@ -69,6 +75,8 @@ __all__ = [
     "ExpRNNState",
     "FeedForwardParams",
     "FeedForwardState",
+    "GLAParams",
+    "GLAState",
     "GRUParams",
     "GRUState",
     "LEMParams",
@@ -85,6 +93,12 @@ __all__ = [
     "RHNState",
     "SingleGateParams",
     "SingleGateState",
+    "MLSTMParams",
+    "MLSTMState",
+    "PeepholeLSTMParams",
+    "ProjectedLSTMParams",
+    "SLSTMParams",
+    "SLSTMState",
     "Stack",
     "StateDropoutParams",
     "Zoneout",
@@ -93,10 +107,12 @@ __all__ = [
     "bidirectional",
     "cornn",
     "coupled_lstm",
+    "deltanet",
     "draw_state_masks",
     "elman",
     "exprnn",
     "feed_forward",
+    "gla",
     "gru",
     "janet",
     "layer_norm_lstm",
@@ -109,11 +125,13 @@ __all__ = [
     "mgu",
     "mogrifier_lstm",
     "multiplicative_lstm",
+    "mlstm",
     "names",
     "no_cell",
     "peephole_lstm",
     "projected_lstm",
     "rhn",
+    "slstm",
     "stack",
     "state_dropout",
     "ugrnn",

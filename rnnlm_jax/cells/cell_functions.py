@@ -170,14 +170,14 @@ class LogSlopesFn(Protocol[_Params, _State]):
     """Logarithms of a unit's part in the determinant of the step Jacobian."""
 
     def __call__(self, params: _Params, before: _State, after: _State, z: Array, r: Array, /) -> Array:
-        """Return one number a unit, ``[*B, H]``, in nats.
+        """Return one number a unit, ``[*B, H]``, in nats; their sum is what counts.
 
         Args:
             params: the parameters.
             before: the state before the step.
             after: the state after the step.
             z: projected input ``[*B, G*H]``.
-            r: projected state ``[*B, G*H]``.
+            r: projected state ``[*B, G*H]``; zeros for a cell that does not split.
         """
         ...
 

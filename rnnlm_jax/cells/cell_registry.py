@@ -11,9 +11,11 @@ from rnnlm_jax.cells.antisymmetric import antisymmetric
 from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.cornn import cornn
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
+from rnnlm_jax.cells.deltanet import deltanet
 from rnnlm_jax.cells.elman import elman, linear
 from rnnlm_jax.cells.exprnn import exprnn
 from rnnlm_jax.cells.feed_forward import feed_forward
+from rnnlm_jax.cells.gla import gla
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.indrnn import indrnn
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
@@ -40,6 +42,10 @@ from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.cells.rhn import rhn
 from rnnlm_jax.cells.single_gate import janet, ligru, mgu, ugrnn
+from rnnlm_jax.cells.mlstm import mlstm
+from rnnlm_jax.cells.peephole_lstm import peephole_lstm
+from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.slstm import slstm
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry
@@ -114,6 +120,10 @@ CELLS: Registry[Cell[Any, Any]] = Registry(
         "cornn": Entry(cornn, "Rusch & Mishra 2021"),
         "lem": Entry(lem, "Rusch et al. 2022"),
         "exprnn": Entry(exprnn, "Lezcano-Casado & Martínez-Rubio 2019"),
+        "gla": Entry(gla, "Yang et al. 2024, gated linear attention"),
+        "deltanet": Entry(deltanet, "Schlag, Irie & Schmidhuber 2021; Yang et al. 2024"),
+        "slstm": Entry(slstm, "Beck et al. 2024, xLSTM"),
+        "mlstm": Entry(mlstm, "Beck et al. 2024, xLSTM"),
         "feed-forward": Entry(feed_forward, "Bengio et al. 2003"),
     },
     supplied=("hidden_size", "dtype", "param_dtype"),

@@ -36,6 +36,17 @@ def identity(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
     return jnp.eye(*shape, dtype=dtype)
 
 
+def zeros(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Return zeros: a cell that starts without recurrent products (the sLSTM's authors' default)."""
+    del key
+    return jnp.zeros(shape, dtype)
+
+
+def small(key: Key, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+    """Draw from a normal distribution of variance ``2 / (5 fan_in)`` (Nguyen & Salazar 2019: SmallInit)."""
+    return jax.random.normal(key, shape, dtype) * float(np.sqrt(2 / (5 * shape[0])))
+
+
 @dataclass(frozen=True)
 class SpectralRadius:
     """A Gaussian matrix scaled to a given spectral radius, ``W = ρ G / max|λ(G)|`` (Jaeger 2001).
@@ -111,6 +122,7 @@ RECURRENT: dict[str, Initializer] = {
     "glorot": glorot,
     "orthogonal": orthogonal,
     "identity": identity,
+    "zeros": zeros,
     "spectral_radius": spectral_radius(1.0),
 }
 

@@ -3,6 +3,7 @@
 A cell declares its closed form, ``facts.log_determinant``. A stack's Jacobian is block triangular by layers.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -66,11 +67,14 @@ def step_determinant(cell: Cell, params: Tree, states_before: Tree, zs: Float[Ar
     if isinstance(cell, Stack):
         return _of_stack(cell, params, states_before, zs)
     closed = cell.facts.log_determinant
-    if closed is None or cell.recurrent_projection is None or cell.update is None:
+    if closed is None:
         found = _by_factoring(cell, params, states_before, zs)
         return StepDeterminant(found, jnp.zeros(found.shape, jnp.int32))
-    r = cell.recurrent_projection(params, states_before)
-    after = cell.update(params, states_before, zs, r)
+    if cell.recurrent_projection is None or cell.update is None:
+        r, after = jnp.zeros_like(zs), cell.step(params, states_before, zs)
+    else:
+        r = cell.recurrent_projection(params, states_before)
+        after = cell.update(params, states_before, zs, r)
     logs = closed.log_slopes(params, states_before, after, zs, r)
     null = jnp.maximum((logs == -jnp.inf).sum(axis=-1, dtype=jnp.int32), closed.null_directions)
     dtype = result_dtype(cell.spec.param_dtype)
@@ -111,5 +115,6 @@ def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
         return log_abs_det(structured_jacobian(cell, params, state, z, recurrent_matrix=mixing))
 
     batch_shape = zs.shape[:-1]
-    steps = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), (states, zs))
+    axes = len(batch_shape)
+    steps = jax.tree.map(lambda a: a.reshape(math.prod(batch_shape), *a.shape[axes:]), (states, zs))
     return jax.lax.map(one, steps).reshape(batch_shape)

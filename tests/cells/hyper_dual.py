@@ -51,6 +51,10 @@ class HyperDual:
         f = mpmath.exp(self.parts[0])
         return self._of(f, f, f)
 
+    def log(self):
+        f = self.parts[0]
+        return self._of(mpmath.log(f), 1 / f, -1 / f**2)
+
     def tanh(self):
         f = mpmath.tanh(self.parts[0])
         slope = mpmath.sech(self.parts[0]) ** 2

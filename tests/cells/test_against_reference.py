@@ -56,8 +56,8 @@ def test_the_recurrent_projection_is_linear_and_the_update_elementwise(name):
         return np.roll(np.reshape(a, (*a.shape[:-1], -1, units)), shift, axis=-1).reshape(a.shape)
 
     untouched = cell.update(params, state, z, r)
-    touched = cell.update(params, jax.tree.map(lambda a: a.at[:, 0].add(1.0), state), z, r)
-    assert_close(jax.tree.map(lambda a: a[:, 1:], touched), jax.tree.map(lambda a: a[:, 1:], untouched), 0.0)
+    touched = cell.update(params, jax.tree.map(lambda a: a.at[..., 0].add(1.0), state), z, r)
+    assert_close(jax.tree.map(lambda a: a[..., 1:], touched), jax.tree.map(lambda a: a[..., 1:], untouched), 0.0)
     vectors = {f for f, a in params._asdict().items() if a is not None and a.shape == (units,)}
     for shift in (1, 2):
         rolled = params._replace(**{f: roll(getattr(params, f), shift) for f in vectors})

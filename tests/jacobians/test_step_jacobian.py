@@ -10,6 +10,8 @@ import pytest
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, structured_jacobian
 from rnnlm_jax.jacobians import state_size, step_jacobian, step_operator
+from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, structured_jacobian
+from tests.unroll.programs import ADMISSIBLE
 
 D, H = 3, 4
 STACK = "stack"
@@ -24,6 +26,8 @@ def case(name, seed=0):
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
     params, state = jax.tree.map(lambda s: jnp.asarray(0.7 * rng.normal(size=s.shape)), shapes)
+    if name in ADMISSIBLE:
+        params, state = ADMISSIBLE[name](params, state)
     return cell, params, state, jnp.asarray(rng.normal(size=D))
 
 
