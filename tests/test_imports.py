@@ -35,6 +35,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "jacobians": ({"array_types", "arrays", "cells", "compilation", "errors", "unroll"}, JAX | {"mpmath"}),
     # terms of any loss of a cell's outputs, for language models and other tasks
     "regularizers": ({"array_types", "arrays", "cells", "errors", "jacobians", "registry", "unroll"}, JAX),
+    # tasks know arrays, not models
+    "tasks": ({"array_types", "arrays", "cells", "errors", "registry"}, JAX),
     # language: layers know no cells, data and n-grams no jax model
     "inputs": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
     "outputs": ({"array_types", "arrays", "compilation", "errors", "kernels", "registry"}, JAX | {"scipy"}),
