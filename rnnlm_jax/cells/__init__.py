@@ -3,8 +3,8 @@
 Every registered cell is also a function here, ``cells.lstm_peephole(650)`` for ``cells.make("lstm-peephole", 650)``.
 """
 
-from rnnlm_jax.cells.bistable import BistableState, BRCParams, NBRCParams, brc, nbrc
 from rnnlm_jax.cells.antisymmetric import AntisymmetricParams, AntisymmetricState, antisymmetric
+from rnnlm_jax.cells.bistable import BistableState, BRCParams, NBRCParams, brc, nbrc
 from rnnlm_jax.cells.cell import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS, make, names
 from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack, bidirectional, stack
@@ -22,9 +22,9 @@ from rnnlm_jax.cells.lem import LEMParams, LEMState, lem
 from rnnlm_jax.cells.lstm import LSTMParams, LSTMState, lstm
 from rnnlm_jax.cells.lstm_1997 import LSTM1997Params, lstm_1997
 from rnnlm_jax.cells.minimalrnn import MinimalRNNParams, MinimalRNNState, minimalrnn
+from rnnlm_jax.cells.mlstm import MLSTMParams, MLSTMState, mlstm
 from rnnlm_jax.cells.mogrifier_lstm import MogrifierLSTMParams, mogrifier_lstm
 from rnnlm_jax.cells.multiplicative_lstm import MultiplicativeLSTMParams, multiplicative_lstm
-from rnnlm_jax.cells.mlstm import MLSTMParams, MLSTMState, mlstm
 from rnnlm_jax.cells.no_cell import no_cell
 from rnnlm_jax.cells.para_gru import ParaGRUParams, ParaGRUState, para_gru
 from rnnlm_jax.cells.para_lstm import ParaLSTMParams, para_lstm

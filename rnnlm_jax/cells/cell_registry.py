@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.cells.bistable import brc, nbrc
 from rnnlm_jax.cells.antisymmetric import antisymmetric
+from rnnlm_jax.cells.bistable import brc, nbrc
 from rnnlm_jax.cells.cell import Cell, check_size
 from rnnlm_jax.cells.cornn import cornn
 from rnnlm_jax.cells.coupled_lstm import coupled_lstm
@@ -19,33 +19,27 @@ from rnnlm_jax.cells.gla import gla
 from rnnlm_jax.cells.gru import gru
 from rnnlm_jax.cells.indrnn import indrnn
 from rnnlm_jax.cells.layer_norm_lstm import layer_norm_lstm
-from rnnlm_jax.cells.lru import lru
 from rnnlm_jax.cells.lem import lem
+from rnnlm_jax.cells.lru import lru
 from rnnlm_jax.cells.lstm import lstm
 from rnnlm_jax.cells.lstm_1997 import lstm_1997
 from rnnlm_jax.cells.mingru import mingru
-from rnnlm_jax.cells.minlstm import minlstm
-from rnnlm_jax.cells.peephole_lstm import peephole_lstm
-from rnnlm_jax.cells.projected_lstm import projected_lstm
-from rnnlm_jax.cells.qrnn import qrnn
-from rnnlm_jax.cells.rg_lru import rg_lru
-from rnnlm_jax.cells.sru import sru
 from rnnlm_jax.cells.minimalrnn import minimalrnn
+from rnnlm_jax.cells.minlstm import minlstm
+from rnnlm_jax.cells.mlstm import mlstm
+from rnnlm_jax.cells.mogrifier_lstm import mogrifier_lstm
+from rnnlm_jax.cells.multiplicative_lstm import multiplicative_lstm
 from rnnlm_jax.cells.para_gru import para_gru
 from rnnlm_jax.cells.para_lstm import para_lstm
 from rnnlm_jax.cells.peephole_lstm import peephole_lstm
 from rnnlm_jax.cells.projected_lstm import projected_lstm
-from rnnlm_jax.cells.unicornn import unicornn
-from rnnlm_jax.cells.mogrifier_lstm import mogrifier_lstm
-from rnnlm_jax.cells.multiplicative_lstm import multiplicative_lstm
-from rnnlm_jax.cells.peephole_lstm import peephole_lstm
-from rnnlm_jax.cells.projected_lstm import projected_lstm
+from rnnlm_jax.cells.qrnn import qrnn
+from rnnlm_jax.cells.rg_lru import rg_lru
 from rnnlm_jax.cells.rhn import rhn
 from rnnlm_jax.cells.single_gate import janet, ligru, mgu, ugrnn
-from rnnlm_jax.cells.mlstm import mlstm
-from rnnlm_jax.cells.peephole_lstm import peephole_lstm
-from rnnlm_jax.cells.projected_lstm import projected_lstm
 from rnnlm_jax.cells.slstm import slstm
+from rnnlm_jax.cells.sru import sru
+from rnnlm_jax.cells.unicornn import unicornn
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import made_by
 from rnnlm_jax.registry.registry import Entry, Registry

@@ -64,10 +64,6 @@ class HyperDual:
         f, slope = mpmath.expm1(self.parts[0]), mpmath.exp(self.parts[0])
         return self._of(f, slope, slope)
 
-    def log(self):
-        f = self.parts[0]
-        return self._of(mpmath.log(f), 1 / f, -1 / f**2)
-
     def cos(self):
         f, slope = mpmath.cos(self.parts[0]), -mpmath.sin(self.parts[0])
         return self._of(f, slope, -f)

@@ -196,7 +196,6 @@ KINKS = {"elman-relu": elman_preactivation, "irnn": elman_preactivation}
 for family in FAMILIES:
     KINKS |= getattr(family, "KINKS", {})
 
-#: Cells made by options of a registered one, in the same form.
 #: Cells made by options of a registered one, in the same form; those of a family in ``VARIANTS`` of its file.
 VARIANTS = {"lstm-capped": (lstm_capped, "ifgo")}
 for family in FAMILIES:

@@ -11,11 +11,9 @@ import pytest
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.benchmarking import layers
 from rnnlm_jax.cells.cell_facts import CellFacts, JacobianStructure, Recurrence
-from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
-from rnnlm_jax.cells.state_vector import to_vector
 from rnnlm_jax.cells.state_blocks import state_blocks
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
 from rnnlm_jax.cells.state_vector import state_size, to_vector
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.unroll.programs import CELLS, ZOO, H, assert_close, example, jit, make, random_arrays
 
 JACOBIAN = jit(autodiff_jacobian, static_argnums=0)

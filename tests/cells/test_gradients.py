@@ -57,9 +57,6 @@ def test_gradients_are_central_differences_of_the_reference(name):
     _, gradients = run_with_gradients(cell, *arrays, weights, **everything())
     if name in reference.KINKS:  # none within reach of the differences
         assert reference.distance_from_kinks(name, *arrays) > 20 * STEP
-    (_, hs), gradients = run_with_gradients(cell, *arrays, weights, **everything())
-    if name in ("elman-relu", "irnn", "ligru"):
-        assert_away_from_kinks(*arrays, np.asarray(hs))
     scale = np.sqrt(sum(float(np.sum(np.square(g))) for g in jax.tree.leaves(gradients)))
     for label, direction in directions(arrays, np.random.default_rng(0)):
         slopes = jax.tree.map(lambda g, d: float(np.sum(np.asarray(g) * d)), gradients, direction)

@@ -15,22 +15,15 @@ from tests.unroll.programs import jit
 
 KEY = jax.random.key(0)
 
-#: The order of the gates in the library's parameters, "" for a cell without gates. Cells whose parameters are not such
-#: blocks have tests of their initial values in ``test_<family>.py``.
-#: The order of the gates in the library's parameters, "" for a cell without gates. Cells of other parameters start as
-#: their papers say, which the tests of their families hold.
-#: The order of the gates in the library's parameters, "" for a cell without gates.
-#: Cells whose parameters are not blocks of gates are tested in files of their own.
-ORDER = {name: gates for name, (_, gates) in reference.CELLS.items() if isinstance(gates, str)}
-ORDER = {name: gates for name, (_, gates) in reference.CELLS.items() if not callable(gates)}
 #: The order of the gates in the library's parameters, "" for a cell without gates. Cells whose parameters are not
-#: blocks of gates have tests of their own.
-ORDER = {name: gates for name, (_, gates) in reference.CELLS.items() if isinstance(gates, str)}
+#: blocks of gates, and those with initial values of their own, are tested in ``test_<family>.py``.
+ORDER = {
+    name: gates
+    for name, (_, gates) in reference.CELLS.items()
+    if isinstance(gates, str) and name not in reference.OWN_INITIALIZATION
+}
 GATES = {name: max(1, len(order)) for name, order in ORDER.items()}
 FORGETTING = {name: order for name, order in ORDER.items() if "f" in order}
-
-#: Cells with Glorot's input matrices and zero biases; the others have tests of their initial values of their own.
-USUAL = [name for name in cells.names() if name not in reference.OWN_INITIALIZATION]
 
 HIDDEN, INPUTS = 40, 30
 
@@ -97,7 +90,6 @@ def test_spectral_radius_is_named_and_made_once():
 
 
 @pytest.mark.parametrize("name", ORDER)
-@pytest.mark.parametrize("name", USUAL)
 def test_glorot_limits_are_those_of_one_gate(name):
     """Limits from one gate's fan-out, not from the fused matrix's; enough draws to come near them."""
     params = initial_params(name)
@@ -115,7 +107,6 @@ def test_glorot_limits_are_those_of_one_gate(name):
 
 
 @pytest.mark.parametrize("name", ORDER)
-@pytest.mark.parametrize("name", USUAL)
 def test_biases_start_at_zero_but_for_the_forget_gate(name):
     """The forget bias is in the forget gate's block and only there; everything else starts at zero, gains at one."""
     if name in FORGETTING:

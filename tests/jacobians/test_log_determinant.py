@@ -13,8 +13,6 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells.state_jacobian import autodiff_jacobian
 from rnnlm_jax.jacobians.bounds import decay_rates
 from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
-from tests.unroll.programs import jit
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian
 from tests.unroll.programs import ADMISSIBLE, jit
 
 LOG_DET = jit(step_log_abs_det, static_argnums=0)

@@ -10,7 +10,6 @@ import pytest
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, structured_jacobian
 from rnnlm_jax.jacobians import state_size, step_jacobian, step_operator
-from rnnlm_jax.jacobians.step_jacobian import autodiff_jacobian, structured_jacobian
 from tests.unroll.programs import ADMISSIBLE
 
 D, H = 3, 4

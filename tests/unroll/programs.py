@@ -58,13 +58,6 @@ def random_like(tree, rng, scale=0.5):
     return jax.tree.map(lambda a: jnp.asarray(scale * rng.standard_normal(a.shape), a.dtype), tree)
 
 
-#: Names of cells to functions ``(params, state) -> (params, state)`` that move random draws to where the cell is
-#: defined and smooth: a normaliser above zero, a product away from the kink of a maximum.
-ADMISSIBLE = {}
-for _found in pkgutil.iter_modules(references.__path__):
-    ADMISSIBLE |= getattr(importlib.import_module(f"{references.__name__}.{_found.name}"), "ADMISSIBLE", {})
-
-
 def drawn_once(function):
     """Keep the arrays that a function gives, and give arrays where it is called while a program is traced too."""
     return functools.cache(jax.ensure_compile_time_eval()(function))

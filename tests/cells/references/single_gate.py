@@ -47,4 +47,10 @@ def ugrnn(p, x, state):
     return (h,), h
 
 
+def ligru_candidate(p, x, state):
+    """What the rectifier has a kink in."""
+    return p["W_n"] @ x + p["U_n"] @ state[0] + p["b_n"]
+
+
+KINKS = {"ligru": ligru_candidate}
 CELLS = {"mgu": (mgu, "un"), "janet": (janet, "fn"), "ligru": (ligru, "un"), "ugrnn": (ugrnn, "fn")}
