@@ -99,8 +99,8 @@ def rg_lru(
     size are first projected, ``u_t = x_t W_x``, as the linear layer before the recurrence does in Griffin's block.
 
     At first ``exp(-softplus(Λ))``, the decay without its power, is drawn as the radius of points that are uniform in
-    the area of a ring, as in the authors' code; W_a, W_i and W_x are Gaussian of variance one over their number of inputs.
-    In the authors' code the first step of a document has 1 in place of ``√(1 - a_t²)``; here, as in the paper,
+    the area of a ring, as in the authors' code; W_a, W_i and W_x are Gaussian of variance one over their number of
+    inputs. In the authors' code the first step of a document has 1 in place of ``√(1 - a_t²)``; here, as in the paper,
     every step is the same. √(1 - a²) is formed without cancellation, see ``input_scale`` for its derivative.
 
     Args:
