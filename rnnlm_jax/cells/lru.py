@@ -82,6 +82,9 @@ def lru(
     imaginary parts of B and C are Gaussian of variance 1/(2 D) and 1/H. The skip connection is a diagonal of Gaussians of
     variance 1 where the output has the size of the input, as in the code of minimal-LRU, and a matrix of variance 1/D
     otherwise.
+    imaginary parts of B and C are Gaussian of variance 1/(2 D) and 1/H. The skip connection is a diagonal of Gaussians
+    of variance 1 where the output has the size of the input, as in the code of minimal-LRU, and a matrix of variance
+    1/D otherwise.
 
     Args:
         hidden_size: H, the number of complex units.
