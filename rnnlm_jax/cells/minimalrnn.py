@@ -100,7 +100,7 @@ def minimalrnn(
 def critical_gain(gate_bias: float, input_variance: float, code_gain: float = 1.0) -> float:
     """Return σ_w, the scale of an orthogonal ``W_h`` at which a wide minimalRNN is critical.
 
-    The mean field of Chen, Pennington & Schoenholz 2018 (section 3) for codes n_t that are independent over time with
+    The mean field of Chen, Pennington & Schoenholz 2018 for codes n_t that are independent over time with
     mean 0 and variance R. Gates are ``u = σ(e)``, ``e ~ N(gate_bias, v)``, with
 
         v = σ_w² q + σ_v² R,    q = E[h²] = R E[(1 - u)²] / (1 - E[u²]),    χ = E[u²] + σ_w² E[σ'(e)²] (q + R),

@@ -51,7 +51,7 @@ def para_gru(
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[ParaGRUParams, ParaGRUState]:
-    """Return the gated recurrent unit with diagonal recurrent matrices, ParaGRU (Danieli et al. 2025, section 3).
+    """Return the GRU with diagonal recurrent matrices, ParaGRU (Danieli et al. 2025, arXiv:2510.21450).
 
     With ``r, u, n`` the three blocks of ``x_t W_x + b`` and diagonals d,
 

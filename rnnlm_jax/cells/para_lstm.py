@@ -58,7 +58,7 @@ def para_lstm(
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[ParaLSTMParams, LSTMState]:
-    """Return the coupled LSTM with diagonal recurrent matrices, ParaLSTM (Danieli et al. 2025, section 3).
+    """Return the coupled LSTM with diagonal recurrent matrices, ParaLSTM (Danieli et al. 2025, arXiv:2510.21450).
 
     With ``f, g, o`` the three blocks of ``x_t W_x + b``, diagonals d and peepholes p,
 

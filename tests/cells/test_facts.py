@@ -22,6 +22,7 @@ CASES = {
     **CELLS,
     "bigram": make("feed-forward", order=2),
     "positive-mingru": make("mingru", candidate="positive"),
+    "bounded-indrnn": make("indrnn", activation="tanh", max_weight=0.3),
     "zoned-lstm": cells.zoneout(make("lstm"), hidden=0.2, cell=0.5),
     "zoned-mingru": cells.zoneout(make("mingru"), hidden=0.2),
     "heads-of-gla": cells.gla(H + 1, heads=2, key_size=2, param_dtype="float64"),

@@ -26,6 +26,7 @@ OTHERS = {
     "stack": lambda: cells.stack(make("lstm"), make("gru"), make("elman-tanh")),
     "residual": lambda: cells.stack(make("lstm"), make("lstm-1997"), make("lstm-peephole"), residual=True),
     "nested": lambda: cells.stack(make("elman-tanh"), cells.stack(make("lstm"), make("lstm"))),
+    "bounded": lambda: cells.indrnn(H, "tanh", max_weight=0.3, param_dtype="float64"),
     "capped": lambda: cells.lstm(H, input_gate="capped", param_dtype="float64"),
     "wide projection": lambda: cells.projected_lstm(H, projection_size=H + 1, param_dtype="float64"),
 }

@@ -1,4 +1,4 @@
-"""Chen 2017 (MinimalRNN), section 3; Chen, Pennington & Schoenholz 2018."""
+"""Chen 2017 (MinimalRNN, arXiv:1711.06788); Chen, Pennington & Schoenholz 2018."""
 
 import numpy as np
 

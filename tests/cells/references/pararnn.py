@@ -1,4 +1,4 @@
-"""Danieli et al. 2025 (ParaRNN), section 3: recurrent matrices are diagonal."""
+"""Danieli et al. 2025 (ParaRNN, arXiv:2510.21450): recurrent matrices are diagonal."""
 
 import numpy as np
 
