@@ -70,9 +70,7 @@ def test_flops_count_every_micro_step():
 
 @pytest.mark.parametrize("depth", [0, -1, 2.0, 1.5, True, "3", None])
 def test_a_wrong_depth_is_one_clear_error(depth):
-    with pytest.raises(
-        UserError, match=r"^`depth` must be a whole number of at least 1, not .*: one micro-step"
-    ):
+    with pytest.raises(UserError, match=r"^`depth` must be a whole number of at least 1, not .*: one micro-step"):
         cells.rhn(4, depth=depth)
 
 
