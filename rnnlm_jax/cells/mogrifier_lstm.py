@@ -67,7 +67,7 @@ def mogrifier_lstm(
 
     Args:
         hidden_size: H.
-        rounds: number of rounds; 0 is the LSTM, the paper's best results have 5 or 6.
+        rounds: number of rounds, 5 in the authors' Penn Treebank model; 0 is the LSTM.
         rank: rank k of every Q and R, each a product of two factors; None: full rank. 84 in the paper's Penn Treebank
             model of 24 million parameters.
         forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.

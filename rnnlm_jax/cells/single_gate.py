@@ -39,7 +39,7 @@ def mgu(
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[SingleGateParams, SingleGateState]:
-    """Return the minimal gated unit, MGU (Zhou, Wu, Zhang & Zhou 2016, section 3, table 1c).
+    """Return the minimal gated unit, MGU (Zhou, Wu, Zhang & Zhou 2016).
 
     With ``a_u, a_n`` the two blocks of ``x_t W_x + b`` and ``U_u, U_n`` those of ``W_h``,
 
@@ -188,7 +188,7 @@ def ugrnn(
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> Cell[SingleGateParams, SingleGateState]:
-    """Return the update-gate recurrent network, UGRNN (Collins, Sohl-Dickstein & Sussillo 2017, section 1.1).
+    """Return the update-gate recurrent network, UGRNN (Collins, Sohl-Dickstein & Sussillo 2017).
 
     With ``f, n`` the two blocks of ``x_t W_x + h_{t-1} W_h + b``,
 

@@ -1,5 +1,7 @@
 """What a person can get wrong gives a ``UserError`` of one line; and factories give one object for one meaning."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,6 +118,7 @@ def cell_default(name):
     if "recurrent_init" not in CELLS.options(name):
         return None
     return "glorot" if name in ("lstm-projected", "nbrc") else "orthogonal"
+    return inspect.signature(CELLS[name].factory).parameters["recurrent_init"].default
 
 
 def test_factories_accept_every_spelling_of_their_arguments():

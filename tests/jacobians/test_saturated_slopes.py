@@ -17,6 +17,9 @@ from tests.unroll.programs import jit
 
 D, H = 1, 3
 SCALES = (0.0, 3.0, 8.0, 12.0, 18.0, 40.0, 100.0, 400.0)
+#: Cells with several matrix products one after the other in a step. An entry of their Jacobians is a sum over paths
+#: that may cancel, and is accurate to the rounding of the largest entry of its row.
+COMPOSED = ("rhn", "mogrifier-lstm")
 
 
 def cell_of(name, dtype):
@@ -83,7 +86,10 @@ def test_every_entry_is_accurate(name, dtype):
     info = jnp.finfo(dtype)
     params, states = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *points(name))
     expected = exact(name)
-    allowed = 64 * float(info.eps) * (1 + np.array(SCALES))[:, None, None] * np.abs(expected) + 64 * float(info.tiny)
+    sizes = np.abs(expected)
+    if name in COMPOSED:
+        sizes = sizes.max(axis=-1, keepdims=True)
+    allowed = 64 * float(info.eps) * (1 + np.array(SCALES))[:, None, None] * sizes + 64 * float(info.tiny)
     for result in both_ways(cell_of(name, dtype), params, states):
         wrong = np.abs(np.asarray(result, np.float64) - expected) > allowed
         assert not wrong.any(), (np.argwhere(wrong), np.asarray(result)[wrong], expected[wrong])

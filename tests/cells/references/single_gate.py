@@ -12,7 +12,7 @@ def relu(a):
 
 
 def mgu(p, x, state):
-    """Zhou et al. 2016, table 1c: the forget gate f, here u, weighs the state before the product and the sum."""
+    """Zhou et al. 2016: the forget gate f, here u, weighs the state before the product and the sum."""
     (h,) = state
     gate = sigmoid(p["W_u"] @ x + p["U_u"] @ h + p["b_u"])
     candidate = np.tanh(p["W_n"] @ x + p["U_n"] @ (gate * h) + p["b_n"])
