@@ -101,14 +101,13 @@ def test_products_are_jacobians_of_unroll(name):
 @pytest.mark.parametrize("name", CELLS)
 def test_norms_by_lag_are_those_of_gradients_by_autodiff(name):
     cell, params, state, xs, errors = case(name)
-    if name == "stack":  # every layer's input has a gradient; a stack's own output reads the input of its last layer
-        pytest.skip("a stack has no step by projected inputs of each layer")
     found = jit(
         lambda params: gradient_by_lag(cell, params, state, xs, loss_of_output=lambda h: (h * errors[-1]).sum(-1))
     )(params)
     by_state, by_input = with_changes(name, weight_of_last=1.0)
     for one, log_norm in zip(jax.tree.leaves(by_state), jax.tree.leaves(found.state), strict=True):
-        wanted = np.log(np.linalg.norm(of_sequences(one, 2), axis=-1))[::-1]
+        with np.errstate(divide="ignore"):
+            wanted = np.log(np.linalg.norm(of_sequences(one, 2), axis=-1))[::-1]
         assert log_norm.shape == (T + 1, B)
         np.testing.assert_allclose(log_norm, wanted, rtol=0, atol=1e-11)
     np.testing.assert_allclose(found.inputs, np.log(np.linalg.norm(by_input, axis=-1))[::-1], rtol=0, atol=1e-11)
@@ -157,7 +156,7 @@ def test_the_spectrum_of_gated_linear_attention_is_its_decays():
     found = spectrum(cell, params, state, xs)
     np.testing.assert_allclose(found.log_singular_values[-1], wanted, rtol=0, atol=1e-12)
     exponents = lyapunov_spectrum(cell, params, state, xs, key=jax.random.key(0)).exponents
-    np.testing.assert_allclose(np.sort(exponents)[::-1], wanted / T, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(exponents.sum(), wanted.sum() / T, rtol=1e-12)  # each by itself only in the limit
 
 
 @pytest.mark.parametrize("name", ["deltanet", "mlstm", "slstm"])
