@@ -61,12 +61,15 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
     assert cell.update is not None
     project, update_cell = cell.recurrent_projection, cell.update
 
+    of_one_sequence = jax.eval_shape(lambda: cell.initial_state(()))
+
     def init(key: Key, input_size: int) -> StateDropoutParams:
         masks = jax.tree.map(jnp.ones_like, cell.initial_state(batch_shape))
         return StateDropoutParams(cell.init(key, input_size), masks)
 
     def recurrent_projection(params: StateDropoutParams, state: Tree) -> Array:
-        masked = jax.tree.map(lambda s, m: s * _over_time(jax.lax.stop_gradient(m), s), state, params.masks)
+        masks = jax.lax.stop_gradient(params.masks)
+        masked = jax.tree.map(lambda s, m, one: s * _over_time(m, s, one.ndim), state, masks, of_one_sequence)
         return project(params.cell, masked)
 
     spec, facts, gated = cell.spec, cell.facts, cell.gated_readout is not None
@@ -111,17 +114,26 @@ def draw_state_masks(cell: Cell, rate: float, key: Key, batch_shape: tuple[int, 
         ArgumentError: if the rate is not in [0, 1).
     """
     keep_rate = 1.0 - check_rate("rate", rate)
-    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_state(batch_shape)))
-    ends = np.cumsum([leaf.shape[-1] for leaf in leaves]).tolist()
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_state(())))
+    ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
     # Drawn in float32: the same key draws the same mask with and without JAX_ENABLE_X64.
     keep = jax.random.bernoulli(key, jnp.asarray(keep_rate, jnp.float32), (*batch_shape, ends[-1]))
     parts = jnp.split(keep, ends[:-1], axis=-1)
-    masks = [part.astype(leaf.dtype) / keep_rate for part, leaf in zip(parts, leaves, strict=True)]
+    masks = [
+        part.reshape(*batch_shape, *leaf.shape).astype(leaf.dtype) / keep_rate
+        for part, leaf in zip(parts, leaves, strict=True)
+    ]
     return jax.tree.unflatten(structure, masks)
 
 
-def _over_time(mask: Array, state: Array) -> Array:
-    """Return a mask ``[*B, H]`` in the shape of a state ``[*B, H]`` or ``[T, *B, H]``, whose ``*B`` may be merged."""
-    if state.shape[-mask.ndim :] != mask.shape:
-        mask = mask.reshape(-1, mask.shape[-1])
+def _over_time(mask: Array, state: Array, axes: int) -> Array:
+    """Return a mask ``[*B, ·]`` in the shape of a state ``[*B, ·]`` or ``[T, *B, ·]``, whose ``*B`` may be merged.
+
+    Args:
+        mask: the mask.
+        state: a part of the state.
+        axes: number of its axes for one sequence.
+    """
+    if state.shape[state.ndim - mask.ndim :] != mask.shape:
+        mask = mask.reshape(-1, *mask.shape[mask.ndim - axes :])
     return jnp.broadcast_to(mask, state.shape)

@@ -1,5 +1,6 @@
 """Zoneout: units of the state that keep their previous value at random steps."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,7 +139,7 @@ def sampled_zoneout(cell: Cell, rates: Rates) -> Cell[Any, Any]:
     def mixed(before: Tree, after: Tree, masks: Array) -> Tree:
         keep = jnp.split(masks > 0.5, np.cumsum(widths)[:-1].tolist(), axis=-1)
         parts = {
-            name: jnp.where(kept, getattr(before, name), getattr(after, name))
+            name: jnp.where(kept.reshape(getattr(after, name).shape), getattr(before, name), getattr(after, name))
             for (name, _), kept in zip(rates, keep, strict=bool(rates))
         }
         return after._replace(**parts)
@@ -170,7 +171,7 @@ def sampled_zoneout(cell: Cell, rates: Rates) -> Cell[Any, Any]:
 
 
 def _widths(cell: Cell, rates: Rates) -> list[int]:
-    """Return the number of units of each part of the state that has a rate.
+    """Return how many numbers each part of the state that has a rate consists of.
 
     Raises:
         ArgumentError: if the state has no such part.
@@ -178,7 +179,7 @@ def _widths(cell: Cell, rates: Rates) -> list[int]:
     state = jax.eval_shape(lambda: cell.initial_state(()))
     if not hasattr(state, "_asdict"):
         raise ArgumentError(f"zoneout takes one layer, not a {cell.spec.kind} cell: give it to each layer on its own")
-    parts = {name: part.shape[-1] for name, part in state._asdict().items() if hasattr(part, "shape")}
+    parts = {name: math.prod(part.shape) for name, part in state._asdict().items() if hasattr(part, "shape")}
     for name, _ in rates:
         if name not in parts:
             raise ArgumentError(

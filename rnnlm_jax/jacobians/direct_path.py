@@ -24,7 +24,7 @@ def direct_path(cell: Cell, params: Tree, states_before: Tree, zs: Float[Array, 
         zs: the projected inputs, with the same leading axes.
 
     Returns:
-        a state whose leaves are the derivatives ``[*B, H]``; None for the leaves of a layer that does not split, which
+        a state whose leaves are the derivatives ``[*B, ·]``; None for the leaves of a layer that does not split, which
         has no recurrent product to hold constant.
     """
     if isinstance(cell, Stack):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.arrays.broadcasting import as_rows, over_parts
 from rnnlm_jax.arrays.power_of_two import times_power_of_two
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
@@ -145,14 +146,16 @@ def _by_lag(at_lag_0: Array, earlier: Array) -> Array:
 
 def _rescale(delta: Tree, scale: ExtendedFloats) -> tuple[Tree, ExtendedFloats]:
     """Divide the cotangent of each sequence by its largest entry over all parts, and multiply the scale by it."""
-    largest = jnp.stack([jnp.abs(part).max(axis=-1) for part in jax.tree.leaves(delta)]).max(axis=0)
+    rows = [as_rows(part, scale.mantissa.ndim) for part in jax.tree.leaves(delta)]
+    largest = jnp.stack([jnp.abs(row).max(axis=-1) for row in rows]).max(axis=0)
     divisor = jnp.where(largest > 0, largest, jnp.ones((), largest.dtype))
-    rescaled = jax.tree.map(lambda part: part / divisor[..., None], delta)
+    rescaled = jax.tree.map(lambda part: part / over_parts(divisor, part), delta)
     return rescaled, extended_range.times(scale, divisor.astype(scale.mantissa.dtype))
 
 
 def _log_norms(delta: Tree, scale: ExtendedFloats) -> Tree:
     def log_norm(part: Array) -> Array:
-        return extended_range.log(extended_range.times(scale, norm(part.astype(scale.mantissa.dtype))))
+        row = as_rows(part, scale.mantissa.ndim).astype(scale.mantissa.dtype)
+        return extended_range.log(extended_range.times(scale, norm(row)))
 
     return jax.tree.map(log_norm, delta)

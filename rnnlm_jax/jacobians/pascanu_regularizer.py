@@ -8,6 +8,7 @@ from jax.lax import stop_gradient
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
+from rnnlm_jax.arrays.broadcasting import as_rows, over_parts
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.jacobians.arguments import inputs_over_time
 from rnnlm_jax.jacobians.compiled import compiled
@@ -112,14 +113,15 @@ def omega_of_steps(
     fixed = stop_gradient(params)
     before, zs, deltas = stop_gradient((before, zs, deltas))
 
+    axes = zs.ndim - 1
     # Only ratios are needed: with a largest entry of 1, no square underflows.
-    scales = jnp.stack([jnp.abs(part).max(axis=-1) for part in jax.tree.leaves(deltas)]).max(axis=0)
+    scales = jnp.stack([jnp.abs(as_rows(part, axes)).max(axis=-1) for part in jax.tree.leaves(deltas)]).max(axis=0)
     used = scales > 0
     divisors = jnp.where(used, scales, jnp.ones((), scales.dtype))
-    deltas = jax.tree.map(lambda part: part / divisors[..., None], deltas)
-    squares = _squared_norm(deltas)
+    deltas = jax.tree.map(lambda part: part / over_parts(divisors, part), deltas)
+    squares = _squared_norm(deltas, axes)
     earlier = _transposed_step(cell, params, fixed=fixed, before=before, zs=zs, deltas=deltas)
-    ratios = _squared_norm(earlier) / jnp.where(used, squares, jnp.ones((), squares.dtype))
+    ratios = _squared_norm(earlier, axes) / jnp.where(used, squares, jnp.ones((), squares.dtype))
     if squared_norms:
         used &= scales * scales * squares >= LEAST_SQUARED_NORM
     else:
@@ -142,7 +144,7 @@ def _transposed_step(cell: Cell, params: Tree, *, fixed: Tree, before: Tree, zs:
     return jax.tree.map(jnp.add, direct, recurrent_vjp(delta_r)[0])
 
 
-def _squared_norm(state: Tree) -> Float[Array, "T *B"]:
-    """Return the squared norm of the full state, over all its parts."""
-    parts = jnp.stack([(part * part).sum(axis=-1) for part in jax.tree.leaves(state)])
+def _squared_norm(state: Tree, axes: int) -> Float[Array, "T *B"]:
+    """Return the squared norm of the full state, over all its parts, whose first ``axes`` are time and batch."""
+    parts = jnp.stack([jnp.square(as_rows(part, axes)).sum(axis=-1) for part in jax.tree.leaves(state)])
     return parts.sum(axis=0)

@@ -89,6 +89,25 @@ def test_any_number_of_batch_axes(executor):
     assert_close(single, hs[:, 0], 1e-13)
 
 
+@pytest.mark.parametrize("executor", ["scan", "structured"])
+def test_hidden_units_in_heads_are_dropped_one_by_one(executor):
+    """An sLSTM of two heads, with two batch axes: dropping units of h is dropping rows of the recurrent matrix."""
+    heads = cells.slstm(4, heads=2, recurrent_init="orthogonal", param_dtype="float64")
+    params, state, xs = random_arrays(heads, "dropped heads", batch=(2, 1))
+    state = state._replace(normalizer=1 + abs(state.normalizer))
+    masks = cells.draw_state_masks(heads, 0.4, jax.random.key(2), (2, 1))
+    assert masks.hidden.shape == (2, 1, 2, 2)
+    assert 0 < (np.asarray(masks.hidden) == 0).mean() < 1
+    cell = cells.state_dropout(heads, (2, 1))
+    final, hs = run(cell, cells.StateDropoutParams(params, masks), state, xs, executor=executor)
+    for b in range(2):
+        dropped_rows = params._replace(w_h=params.w_h * np.asarray(masks.hidden[b, 0]).reshape(4, 1))
+        one = jax.tree.map(lambda a, b=b: a[b], state)
+        wanted_final, wanted = run(heads, dropped_rows, one, xs[:, b], executor="scan")
+        assert_close(hs[:, b], wanted, 1e-12)
+        assert_close(jax.tree.map(lambda a, b=b: a[b], final), wanted_final, 1e-12)
+
+
 def test_the_mean_of_masks_is_one():
     masks = np.asarray(cells.draw_state_masks(CELLS["lstm"], 0.4, jax.random.key(0), (5000,)).hidden)
     assert set(np.unique(masks)) == {0.0, 1 / 0.6}

@@ -12,6 +12,8 @@ from tests.unroll.programs import run_with_gradients as run_both
 
 #: One cell with two parts of the state, one with one part, one that does not split.
 RATES = {"lstm": {"hidden": 0.25, "cell": 0.5}, "gru": {"hidden": 0.4}, "gru-reset-before": {"hidden": 0.4}}
+#: Parts of the state with any number of axes, of cells with an output of their own.
+RATES_OF_MATRICES = {"deltanet": {"memory": 0.4}, "mlstm": {"memory": 0.3, "normalizer": 0.5}, "slstm": {"hidden": 0.4}}
 ZONED = {name: cells.zoneout(CELLS[name], **rates) for name, rates in RATES.items()}
 
 
@@ -69,6 +71,28 @@ def test_gradients_are_central_differences_with_fixed_masks(name):
     assert float(dot(gradients, direction)) == pytest.approx((loss(step) - loss(-step)) / (2 * step), rel=1e-7)
     if CELLS[name].splits:
         assert_close(run_both(ZONED[name].sampled, *arguments, weights, executor="structured")[1][:2], gradients[:2])
+
+
+@pytest.mark.parametrize("name", RATES_OF_MATRICES)
+def test_numbers_of_a_matrix_are_zoned_out_one_by_one(name):
+    cell = cells.zoneout(CELLS[name], **RATES_OF_MATRICES[name])
+    params, state, xs = random_arrays(CELLS[name], name)
+    masks = cell.draw_masks(jax.random.key(3), (T, B))
+    widths = [getattr(state, part)[0].size for part, _ in cell.rates]
+    assert masks.shape == (T, B, sum(widths))
+    z = cell.sampled.input_projection(params, cells.add_masks(xs, masks)[0])
+    after = cell.sampled.step(params, state, z)
+    plain = CELLS[name].step(params, state, CELLS[name].input_projection(params, xs[0]))
+    expected = cell.step(params, state, cell.input_projection(params, xs[0]))
+    columns = dict(zip(dict(cell.rates), np.split(np.asarray(masks[0]), np.cumsum(widths)[:-1], -1), strict=True))
+    for part in state._fields:
+        rate = dict(cell.rates).get(part, 0.0)
+        before, new = np.asarray(getattr(state, part)), np.asarray(getattr(plain, part))
+        kept = columns[part].reshape(before.shape) if rate else np.zeros(before.shape, bool)
+        np.testing.assert_array_equal(getattr(after, part), np.where(kept, before, new))
+        np.testing.assert_allclose(getattr(expected, part), rate * before + (1 - rate) * new, rtol=1e-13)
+    found = run(cell.sampled, params, state, cells.add_masks(xs, masks), executor="structured")
+    assert_close(found, run(cell.sampled, params, state, cells.add_masks(xs, masks), executor="scan"))
 
 
 def test_rates_are_those_of_each_part_and_draws_do_not_depend_on_x64():

@@ -20,6 +20,7 @@ from rnnlm_jax.jacobians import (
     top_singular,
 )
 from rnnlm_jax.jacobians.products import step_jacobians
+from tests.unroll.programs import ADMISSIBLE
 
 H, D, T = 3, 2, 6
 MASK = np.array([1, 0, 1, 1, 1, 0], bool)
@@ -38,6 +39,8 @@ def case(cell):
     leaves, structure = jax.tree.flatten(cell.initial_state(()))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     state = structure.unflatten([jax.random.normal(k, a.shape, a.dtype) / 2 for k, a in zip(keys, leaves, strict=True)])
+    if cell.spec.kind in ADMISSIBLE:
+        params, state = ADMISSIBLE[cell.spec.kind](params, state)
     return params, state, jax.random.normal(jax.random.key(2), (T, D))
 
 

@@ -11,6 +11,7 @@ from rnnlm_jax import UserError, cells
 from rnnlm_jax.jacobians.state_cotangents import state_cotangents
 from rnnlm_jax.unroll import unroll
 from rnnlm_jax.unroll.observed_unroll import as_state, observed_unroll, single_cells, zero_shifts
+from tests.unroll.programs import ADMISSIBLE
 
 T, B, D, H = 4, 2, 3, 3
 WIDE = {"param_dtype": "float64"}
@@ -19,6 +20,8 @@ WEIGHTS = jnp.asarray(RNG.normal(size=(T, B, H)))
 MAKERS = {
     "lstm": lambda: cells.lstm(H, **WIDE),
     "gru": lambda: cells.gru(H, **WIDE),
+    "deltanet": lambda: cells.deltanet(H, **WIDE),
+    "slstm": lambda: cells.slstm(H, heads=3, recurrent_init="orthogonal", **WIDE),
     "layer norm": lambda: cells.layer_norm_lstm(H, **WIDE),
     "stack": lambda: cells.stack(
         cells.elman(H, **WIDE), cells.stack(cells.gru(H, **WIDE), cells.lstm(H, **WIDE), residual=True), residual=True
@@ -30,6 +33,8 @@ def case(name):
     cell = MAKERS[name]()
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state((B,))))
     params, state = jax.tree.map(lambda s: jnp.asarray(0.7 * RNG.normal(size=s.shape)), shapes)
+    if name in ADMISSIBLE:
+        params, state = ADMISSIBLE[name](params, state)
     return cell, params, state, jnp.asarray(RNG.normal(size=(T, B, D)))
 
 
@@ -71,7 +76,7 @@ def test_outputs_and_gradients_are_those_of_unroll(name):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["lstm", "layer norm"])
+@pytest.mark.parametrize("name", ["lstm", "layer norm", "deltanet", "slstm"])
 def test_states_and_the_gradient_at_each(name):
     cell, params, state, xs = case(name)
     _, _, (hs, (states,)), (of_shift,) = both(cell, params, state, xs)
@@ -81,7 +86,7 @@ def test_states_and_the_gradient_at_each(name):
         for one, other in zip(jax.tree.leaves(s), jax.tree.leaves(states.before), strict=True):
             np.testing.assert_allclose(other[t], one, rtol=1e-12, atol=1e-14)
         s = cell.step(params, s, states.zs[t])
-    np.testing.assert_allclose(hs[-1], cell.readout(params, s), rtol=1e-12)
+    np.testing.assert_allclose(hs[-1], cell.output(params, s, states.zs[-1]), rtol=1e-12)
 
     def through_outputs(shift_at_the_end, hs):  # the last state adds its own gradient at the last step
         return (WEIGHTS * hs).sum() + shift_at_the_end
