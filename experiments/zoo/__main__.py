@@ -6,7 +6,6 @@ python -m experiments.zoo --runs DIR
 import argparse
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from experiments import readme_table
 from experiments.every_cell import causal_cells, chosen
 from experiments.shared_work import Job, results, run_jobs
 from experiments.zoo.measure import Recipe, texts_of, train_and_measure, training_speed
-from experiments.zoo.report import HEAD, merged, record, rows
+from experiments.zoo.report import HEAD, merged, perplexity_words, record, rows
 from rnnlm_jax.errors import ConfigError, UserError
 
 STUDY = Path(__file__).parent
@@ -62,7 +61,7 @@ def told(name: str, work: Any) -> dict[str, Any]:
     print(f"{name} …", flush=True)
     result = work()
     if "test_perplexity" in result:
-        shown = f"test perplexity {result['test_perplexity']:.1f}, {result['hidden_size']} units, "
+        shown = f"test perplexity {perplexity_words(result['test_perplexity'])}, {result['hidden_size']} units, "
         shown += f"{result['parameters']:,} parameters, {result['tokens_per_second_in_training']:,.0f} tokens/s"
     else:
         shown = f"{result['tokens_per_second']:,.0f} tokens/s ({result['executor']})"
@@ -76,7 +75,7 @@ def require_recipe(found: Sequence[dict[str, Any]], recipe: Recipe, runs: Path) 
     Raises:
         ConfigError: if one was not.
     """
-    wanted = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    wanted = recipe.recorded()
     for result in found:
         changed = [key for key, value in wanted.items() if result["recipe"].get(key) != value]
         if changed:

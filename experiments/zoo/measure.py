@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.every_cell import group
-from experiments.record import without_folders
+from experiments.record import without_folder, without_folders
 from experiments.zoo.sizes import with_size
 from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
@@ -49,6 +49,10 @@ class Recipe:
     lags: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
     positions: int = 200
     """Words of the test text whose gradients and contexts are measured."""
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the recipe as JSON has it, of a file's path the last part."""
+        return json.loads(json.dumps(asdict(self) | {"corpus": without_folder(self.corpus)}))
 
 
 def configuration(cell: str, recipe: Recipe, vocab_size: int) -> Config:
@@ -98,10 +102,8 @@ def train_and_measure(cell: str, recipe: Recipe, texts: Texts, run: Path) -> dic
         "group": group(trained.model.cell),
         "hidden_size": config.model.hidden_size,
         "parameters": found["parameters"],
-        "recipe": json.loads(json.dumps(asdict(recipe))),
-        "epochs": last.epochs
-        if last.steps is None
-        else last.steps / make_batches(config.data, texts, 0).batch_count(0),
+        "recipe": recipe.recorded(),
+        "epochs": found["steps"] / make_batches(config.data, texts, recipe.seed).batch_count(0),
         "steps": found["steps"],
         "valid_perplexity": found["valid_perplexity"],
         "test_perplexity": found["test_perplexity"],
@@ -139,7 +141,7 @@ def training_speed(cell: str, recipe: Recipe, texts: Texts) -> dict[str, Any]:
     return {
         "cell": cell,
         "hidden_size": config.model.hidden_size,
-        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "recipe": recipe.recorded(),
         "tokens_per_second": recipe.batch_size * recipe.bptt / step,
         "executor": describe_executor(model.cell, recipe.embedding_size),
         "environment": environment(),

@@ -1,5 +1,6 @@
 """The table, the record and the figure of the study, from the results of its cells."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def merged(trained: Sequence[Result], timed: Sequence[Result]) -> list[Result]:
         }
         for result in trained
     ]
-    return sorted(both, key=lambda result: result["test_perplexity"])
+    return sorted(both, key=lambda result: math.inf if result["test_perplexity"] is None else result["test_perplexity"])
 
 
 def record(results: Sequence[Result], study: Path) -> None:
@@ -53,14 +54,19 @@ def rows(results: Sequence[Result]) -> list[list[str]]:
             result["group"],
             str(result["hidden_size"]),
             f"{result['parameters']:,}",
-            f"{result['test_perplexity']:.1f}",
-            f"{result['valid_perplexity']:.1f}",
+            perplexity_words(result["test_perplexity"]),
+            perplexity_words(result["valid_perplexity"]),
             f"{result['tokens_per_second']:,.0f}" if result["tokens_per_second"] else "",
             *(at_least(result["horizons"][name], result["recipe"]["lags"][-1]) for name in ("1/e", "1%")),
             *(at_least(result["context_horizon"][name], longest_context(result)) for name in ("5%", "1%")),
         ]
         for result in results
     ]
+
+
+def perplexity_words(value: float | None) -> str:
+    """Return a perplexity in words; JSON has None for one that is infinite or NaN."""
+    return "not finite" if value is None else f"{value:.1f}"
 
 
 def at_least(value: int | None, most: int) -> str:
@@ -83,9 +89,11 @@ def draw_cells(results: Sequence[Result]) -> "Figure":
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     places = range(len(results))
     colours = [COLOURS[result["group"]] for result in results]
-    perplexities = [result["test_perplexity"] for result in results]
+    finite = [result["test_perplexity"] for result in results if result["test_perplexity"] is not None]
+    low, high = 0.9 * min(finite, default=1.0), 1.02 * min(max(finite, default=2.0), 2.5 * min(finite, default=1.0))
+    perplexities = [high if result["test_perplexity"] is None else result["test_perplexity"] for result in results]
     left.barh(places, perplexities, color=colours, height=0.7)
-    left.set_xlim(0.9 * min(perplexities), min(max(perplexities), 2.5 * min(perplexities)) * 1.02)
+    left.set_xlim(low, high)  # bars to the right edge are of larger or infinite perplexities
     left.set_yticks(places, [result["cell"] for result in results])
     left.set_ylim(len(results) - 0.4, -0.6)
     left.set_xlabel("test perplexity (axis does not start at 0)")
