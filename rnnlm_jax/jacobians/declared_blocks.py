@@ -22,7 +22,8 @@ def declared_blocks(cell: Cell) -> StateBlocks | None:
 def matrix_of_blocks(blocks: StateBlocks, values: Float[Array, "N m m"]) -> Float[Array, "n n"]:
     """Return a matrix over the state's vector, given its blocks; other entries are zero."""
     n = blocks.count * blocks.size
-    ends = np.cumsum([int(np.prod(shape)) for shape in blocks.shapes])[:-1]
-    leaves = [part.reshape(shape) for part, shape in zip(np.split(np.arange(n), ends), blocks.shapes, strict=True)]
-    positions = blocks.join(jax.tree.unflatten(blocks.structure, [jnp.asarray(leaf, jnp.int32) for leaf in leaves]))
+    ends = np.cumsum([math.prod(shape) for shape in blocks.shapes])[:-1]
+    numbers = np.split(np.arange(n, dtype=np.float32), ends)  # exact below 2²⁴
+    leaves = [jnp.asarray(part.reshape(shape)) for part, shape in zip(numbers, blocks.shapes, strict=True)]
+    positions = blocks.join(jax.tree.unflatten(blocks.structure, leaves)).astype(jnp.int32)
     return jnp.zeros((n, n), values.dtype).at[positions[:, :, None], positions[:, None, :]].set(values)

@@ -56,9 +56,10 @@ def spectrum(
     The cell runs once over the inputs. Each step's Jacobian is formed, multiplied into a graded product and discarded:
     O(T n³) in time. The log-determinant is the cell's closed form where it has one.
 
-    A cell may declare the structure of its Jacobian (``facts.jacobian``). A diagonal one needs sums of logarithms,
-    O(n) a step, without matrices, and gives values at any distance, with bounds, of gates closed to any degree. N blocks
-    of m numbers are multiplied apart, O(N m³) a step, storing their N m² numbers for every step.
+    A cell may declare the structure of its Jacobian (``facts.jacobian``). For a diagonal one the values are sums of
+    logarithms, O(n) a step without matrices, also of gates that are closed so far that their slopes underflow, if the
+    cell has a closed form of its log-determinant. N blocks of m numbers are multiplied apart, O(N m³) a step, and
+    N m² numbers are stored for every step.
 
     It can be transformed by ``vmap``, ``jit`` and both modes of differentiation in any order, also where x64 is off.
     Derivatives of the values are accurate at any length and spread (see ``graded.singular_value_derivatives``) and
