@@ -1,5 +1,7 @@
 """The structure of the step Jacobian that a cell declares, as the functions of this package read it."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -20,6 +20,7 @@ from rnnlm_jax.jacobians.certificate.merged_spectra import BoundedValues, bounds
 from rnnlm_jax.jacobians.log_determinant import LogSlopes, has_closed_form
 from rnnlm_jax.jacobians.structured_spectra import spectra_of_diagonals
 from tests.jacobians.exact import log_singular_values
+from tests.unroll.programs import jit
 
 D, H = 2, 3
 
@@ -185,8 +186,8 @@ def test_derivatives_of_spectra_of_blocks():
         logs = logs + jnp.log(1 + jnp.tanh(xs[:, 0]) ** 2).sum()
         return (weights * -jnp.sort(-logs)).sum() + logs.sum() / 3
 
-    found, gradient = jax.value_and_grad(value)(params)
-    wanted, wanted_gradient = jax.value_and_grad(expected)(params)
+    found, gradient = jit(jax.value_and_grad(value))(params)
+    wanted, wanted_gradient = jit(jax.value_and_grad(expected))(params)
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
     np.testing.assert_allclose(gradient.w, wanted_gradient.w, rtol=1e-9, atol=1e-12)
 
