@@ -44,6 +44,7 @@ class LogDeterminant:
     """A closed form of ``log|det ∂s_t/∂s_{t-1}|`` in nats: ``Σ_units log_slopes(…) + log|det recurrent_block|``."""
 
     log_slopes: LogSlopesFn
+    """One term a unit. Of a ``JacobianStructure.DIAGONAL`` with one number a unit, they are ``ln|∂s_k/∂s_k|``."""
     recurrent_block: Callable[[Tree], Float[Array, "H H"]] | None = None
     """Parameters to the matrix whose determinant is a factor; None: without such a factor."""
     null_directions: int = 0

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.arrays.array_arguments import as_floats
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.cell_facts import CellFacts
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.control import make_control, select
 
@@ -37,7 +38,8 @@ def controlled(
     Masks and resets have the meaning that they have in ``unroll``. A masked step keeps the state, so ``J_t = I``, and
     its input is not read. A reset before step t replaces ``s_{t-1}`` by the initial state, so ``J_t = 0``, and no
     later state depends on earlier ones. The outputs of masked steps are computed from the state that was kept: leave
-    them out of a loss. Parameters and states are those of the given cell. Log-determinants are computed by LU.
+    them out of a loss. Parameters and states are those of the given cell, and so is the structure of its Jacobian.
+    Log-determinants are computed from the Jacobians, without a closed form.
 
     Args:
         cell: any cell that can be stepped.
@@ -79,8 +81,10 @@ def _with_flags(cell: Cell) -> Cell:
     changed: dict[str, Any] = {"input_projection": input_projection}
     if cell.gated_readout is not None:
         changed["gated_readout"] = gated_readout
+    # The identity and zero are diagonal, so that the structure holds.
+    kept = CellFacts(jacobian=cell.facts.jacobian, blocks=cell.facts.blocks)
     if cell.recurrent_projection is None or cell.update is None:
-        return dataclasses.replace(cell, whole_step=whole_step, **changed)
+        return dataclasses.replace(cell, whole_step=whole_step, **changed).with_facts(kept)
     recurrent_projection, cell_update = cell.recurrent_projection, cell.update
 
     def update(params: Tree, state: Tree, z: Array, r: Array) -> Tree:
@@ -90,7 +94,7 @@ def _with_flags(cell: Cell) -> Cell:
         r = select(control.resets, recurrent_projection(params, initial), r)
         return select(control.mask, cell_update(params, before, z, r), before)
 
-    return dataclasses.replace(cell, update=update, additive=False, **changed)
+    return dataclasses.replace(cell, update=update, additive=False, **changed).with_facts(kept)
 
 
 class _Flags(NamedTuple):

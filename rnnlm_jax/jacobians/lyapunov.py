@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
-from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_jacobian import jacobian_blocks
 from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import (
@@ -27,12 +27,16 @@ from rnnlm_jax.jacobians.arguments import (
 )
 from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
+from rnnlm_jax.jacobians.declared_blocks import declared_blocks
+from rnnlm_jax.jacobians.log_determinant import has_closed_form, log_slopes, step_log_abs_det
 from rnnlm_jax.jacobians.tangent_frames import (
     FrameLog,
     cell_push,
     check_count,
     check_time,
+    frames_of_blocks,
+    frames_of_matrices,
+    frames_of_slopes,
     mean_exponents,
     push_frame,
     random_frame,
@@ -82,12 +86,17 @@ def lyapunov_spectrum(
     For a cell that splits, each Jacobian is formed, O(n²), and multiplied into the frame, O(n² k) a step; for any other
     cell, each column of the frame is pushed through the step as a tangent. A QR decomposition costs O(n k²).
 
+    A cell may declare the structure of its Jacobian (``facts.jacobian``). The exponents of a diagonal one are the means
+    of ``ln|entry|``, O(n) a step. Those of N blocks of m numbers are computed for each block, with a frame of its own,
+    O(N m³) a step, storing N m² numbers for every step.
+
     Args:
         cell: any cell that can be stepped.
         params: its parameters.
         state: the state before the first step, unbatched; ``vmap`` for more.
         xs: the inputs of one sequence; zeros for the autonomous dynamics.
-        key: random key of the first frame, on which the exponents of long sequences do not depend.
+        key: random key of the first frame, on which the exponents of long sequences do not depend; those of a diagonal
+            Jacobian never do.
         count: k, the number of exponents; n by default.
         burn_in: number of leading steps, of state and frame together, that the means leave out.
         qr_interval: s, the number of steps between QR decompositions. In between, all columns turn towards the
@@ -122,13 +131,21 @@ def _lyapunov_spectrum(
     cell: Cell, params: Tree, state: Tree, xs: Array, *, key: Key, count: int, averaging: _Averaging
 ) -> LyapunovSpectrum:
     n, zs = state_size(cell), cell.input_projection(params, xs)
-    frame = random_frame(key, n, count, cell.spec.param_dtype)
-    frames = push_frame(cell_push(cell, params), state, frame, inputs=zs, qr_interval=averaging.qr_interval)
+    blocks = declared_blocks(cell)
+    if blocks is None:
+        frame = random_frame(key, n, count, cell.spec.param_dtype)
+        frames = push_frame(cell_push(cell, params), state, frame, inputs=zs, qr_interval=averaging.qr_interval)
+    elif blocks.size == 1:
+        slopes = log_slopes(cell, params, trajectory(cell, params, state, zs).before, zs)
+        frames = frames_of_slopes(slopes, averaging.qr_interval)
+    else:
+        matrices = jacobian_blocks(cell, params, trajectory(cell, params, state, zs).before, zs)
+        frames = frames_of_blocks(matrices, key, averaging.qr_interval)
     log_det = None
     if has_closed_form(cell) or count == n:
         kept = jax.tree.map(lambda a: a[averaging.burn_in :], (trajectory(cell, params, state, zs).before, zs))
         log_det = step_log_abs_det(cell, params, *kept).mean()
-    return _summary(frames, log_det, averaging)
+    return _summary(frames, log_det, averaging, count)
 
 
 def lyapunov_of_matrices(
@@ -167,19 +184,10 @@ def lyapunov_of_matrices(
 
 @compiled("count", "averaging")
 def _lyapunov_of_matrices(matrices: Array, key: Key, *, count: int, averaging: _Averaging) -> LyapunovSpectrum:
-    n, qr_interval = matrices.shape[1], averaging.qr_interval
-    frame = random_frame(key, n, count, matrices.dtype)
-
-    def push(state: None, frame: Array, j: Array) -> tuple[None, Array]:
-        return state, jnp.matmul(j, frame, precision="highest")
-
-    scaled = scale_by_power_of_two(matrices)
-    frames = push_frame(push, None, frame, inputs=scaled.matrix, qr_interval=qr_interval)
-    exponents = scaled.exponent.reshape(-1, qr_interval).sum(axis=1, dtype=jnp.int32).astype(matrices.dtype)
-    log_scales = exponents * jnp.log(jnp.full((), 2, matrices.dtype))
-    frames = frames._replace(log_r=frames.log_r + log_scales[:, None])
+    n = matrices.shape[1]
+    frames = frames_of_matrices(matrices, random_frame(key, n, count, matrices.dtype), averaging.qr_interval)
     log_det = jax.lax.map(log_abs_det, matrices[averaging.burn_in :]).mean() if count == n else None
-    return _summary(frames, log_det, averaging)
+    return _summary(frames, log_det, averaging, count)
 
 
 def kaplan_yorke_dimension(exponents: ArrayLike) -> Float[Array, ""]:
@@ -209,8 +217,8 @@ def _dimension(exponents: Array) -> Array:
     return j.astype(exponents.dtype) + sum_of_leading / jnp.abs(following)
 
 
-def _summary(frames: FrameLog, log_det: Array | None, averaging: _Averaging) -> LyapunovSpectrum:
-    """Compute the means over time, their errors, and the quantities that follow from them."""
+def _summary(frames: FrameLog, log_det: Array | None, averaging: _Averaging, count: int) -> LyapunovSpectrum:
+    """Compute the means over time, their errors, and what follows from them, for the ``count`` largest exponents."""
     burn_in, qr_interval, blocks = averaging
     frames = jax.tree.map(lambda a: a[burn_in // qr_interval :], frames)
     intervals = frames.log_r.shape[0]
@@ -219,7 +227,7 @@ def _summary(frames: FrameLog, log_det: Array | None, averaging: _Averaging) -> 
     exponents = mean_exponents(frames, qr_interval)
     errors, long_correlations = _standard_errors(frames.log_r / qr_interval, blocks)
     errors = jnp.where(exponents == -jnp.inf, jnp.zeros((), errors.dtype), errors)
-    order = jnp.argsort(-exponents)
+    order = jnp.argsort(-exponents)[:count]
     return LyapunovSpectrum(
         exponents=exponents[order],
         standard_errors=errors[order],

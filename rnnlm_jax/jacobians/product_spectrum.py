@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from rnnlm_jax.array_types import Array
+from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, computing_in
 from rnnlm_jax.jacobians.arithmetic.float64_program import float64_program
@@ -77,23 +77,41 @@ def product_spectrum(
 def _product_spectrum(
     matrices: Array | np.ndarray, tolerance: float | None, dtype: np.dtype, *, results: np.dtype, certify: bool
 ) -> ProductSpectrum:
+    accuracy = Accuracy(dtype, dtype, results, tolerance, certify)
+    spectra = spectra_of_matrices(jnp.asarray(matrices), (matrices.shape[0],), accuracy)
+    return jax.tree.map(lambda part: part[0], spectra)
+
+
+def spectra_of_matrices(
+    matrices: Float[Array, "T n n"], lags: tuple[int, ...], accuracy: Accuracy, *, copies: int = 1
+) -> ProductSpectrum:
+    """Return the spectra of the products of the first ℓ of T matrices, at several lags ℓ; fields have a leading axis.
+
+    Args:
+        matrices: the factors, in any real dtype.
+        lags: ascending, from 1 to T.
+        accuracy: dtypes and tolerance.
+        copies: number of products that the caller computes at once (``vmap``), which share the memory for records.
+    """
+    dtype = accuracy.arithmetic
+    matrices = matrices[: lags[-1]]
+
     def step(running: RunningProduct, j: Array) -> tuple[RunningProduct, StepRecord]:
         return multiply_factor(running, j, dtype)
 
-    def compute(inputs: tuple[Array, float | None]) -> ProductSpectrum:
+    def compute(inputs: tuple[Array, Any]) -> ProductSpectrum:
         matrices, tolerance = inputs
-        accuracy = Accuracy(dtype, dtype, results, tolerance, certify)
+        with_tolerance = accuracy._replace(tolerance=tolerance)
 
         def by_graded_product() -> ProductSpectrum:
             empty = empty_product(matrices.shape[1], dtype)
-            return spectra_of_products(
-                *products_at_lags(step, empty, matrices, lags=lags, certify=certify), accuracy=accuracy
-            )
+            products = products_at_lags(step, empty, matrices, lags=lags, certify=accuracy.certify, copies=copies)
+            return spectra_of_products(*products, accuracy=with_tolerance)
 
-        if lags[0] > MOST_FACTORS:
+        if lags[0] != lags[-1] or lags[-1] > MOST_FACTORS:
             return by_graded_product()
         total = log_abs_dets(inputs).sum()
-        return spectrum_of_short_product(matrices, total, by_graded_product, accuracy=accuracy)
+        return spectrum_of_short_product(matrices, total, by_graded_product, accuracy=with_tolerance)
 
     def factors(inputs: tuple[Array, Any]) -> Array:
         return inputs[0].astype(dtype)
@@ -101,9 +119,5 @@ def _product_spectrum(
     def log_abs_dets(inputs: tuple[Array, Any]) -> Array:
         return jax.vmap(log_abs_det)(factors(inputs))
 
-    lags = (matrices.shape[0],)
-    inputs = (jnp.asarray(matrices), tolerance)
-    spectra = with_derivative(
-        compute, factors=factors, log_abs_dets=log_abs_dets, lags=lags, dtype=dtype, inputs=inputs
-    )
-    return jax.tree.map(lambda part: part[0], spectra)
+    inputs = (matrices, accuracy.tolerance)
+    return with_derivative(compute, factors=factors, log_abs_dets=log_abs_dets, lags=lags, dtype=dtype, inputs=inputs)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
+from rnnlm_jax.cells.state_jacobian import jacobian_blocks
 from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
@@ -27,13 +28,15 @@ from rnnlm_jax.jacobians.certificate.certified_spectrum import (
 )
 from rnnlm_jax.jacobians.certificate.error_bound import StepRecord
 from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.declared_blocks import declared_blocks
 from rnnlm_jax.jacobians.graded.products_at_lags import products_at_lags
 from rnnlm_jax.jacobians.graded.running_product import RunningProduct, empty_product, multiply_factor
 from rnnlm_jax.jacobians.graded.short_products import MOST_FACTORS
 from rnnlm_jax.jacobians.graded.spectrum_jvp import constant_where_infinite, with_derivative
-from rnnlm_jax.jacobians.log_determinant import StepDeterminant, step_determinant
+from rnnlm_jax.jacobians.log_determinant import StepDeterminant, log_slopes, step_determinant
 from rnnlm_jax.jacobians.products import step_jacobians
 from rnnlm_jax.jacobians.step_jacobian import jacobian_function
+from rnnlm_jax.jacobians.structured_spectra import spectra_of_blocks, spectra_of_diagonals
 from rnnlm_jax.jacobians.trajectory import trajectory
 
 
@@ -52,6 +55,11 @@ def spectrum(
 
     The cell runs once over the inputs. Each step's Jacobian is formed, multiplied into a graded product and discarded:
     O(T n³) in time. The log-determinant is the cell's closed form where it has one.
+
+    A cell may declare the structure of its Jacobian (``facts.jacobian``). For a diagonal one the values are sums of
+    logarithms, O(n) a step without matrices, also of gates that are closed so far that their slopes underflow, if the
+    cell has a closed form of its log-determinant. N blocks of m numbers are multiplied apart, O(N m³) a step, and
+    N m² numbers are stored for every step.
 
     It can be transformed by ``vmap``, ``jit`` and both modes of differentiation in any order, also where x64 is off.
     Derivatives of the values are accurate at any length and spread (see ``graded.singular_value_derivatives``) and
@@ -105,12 +113,26 @@ def _spectrum(
 ) -> ProductSpectrum:
     zs = cell.input_projection(params, xs)
     before = trajectory(cell, params, state, zs).before
-    inputs = _Inputs(params, before, zs, step_determinant(cell, params, before, zs), tolerance)
     cell_dtype = jnp.dtype(cell.spec.param_dtype)
-    results = result_dtype(cell_dtype)
+    accuracy = Accuracy(dtype, cell_dtype, result_dtype(cell_dtype), tolerance, certify)
+    blocks = declared_blocks(cell)
+    if blocks is None:
+        return _of_whole_state(cell, params, before, zs, lags=lags, accuracy=accuracy)
+    if blocks.size == 1:
+        return spectra_of_diagonals(log_slopes(cell, params, before, zs), lags, accuracy)
+    log_abs_dets = step_determinant(cell, params, before, zs).log_abs_det
+    return spectra_of_blocks(jacobian_blocks(cell, params, before, zs), log_abs_dets, lags, accuracy)
+
+
+def _of_whole_state(
+    cell: Cell, params: Tree, before: Tree, zs: Array, *, lags: tuple[int, ...], accuracy: Accuracy
+) -> ProductSpectrum:
+    """Return the spectra of a cell with any Jacobian, given the states before the steps and the projected inputs."""
+    dtype, certify = accuracy.arithmetic, accuracy.certify
+    inputs = _Inputs(params, before, zs, step_determinant(cell, params, before, zs), accuracy.tolerance)
 
     def compute(inputs: _Inputs) -> ProductSpectrum:
-        accuracy = Accuracy(dtype, cell_dtype, results, inputs.tolerance, certify)
+        with_tolerance = accuracy._replace(tolerance=inputs.tolerance)
         jacobian = jacobian_function(cell, inputs.params)
 
         def step(running: RunningProduct, at: tuple[Tree, Array, StepDeterminant]) -> tuple[RunningProduct, StepRecord]:
@@ -121,13 +143,13 @@ def _spectrum(
             steps = (inputs.before, inputs.zs, inputs.determinants)
             empty = empty_product(state_size(cell), dtype)
             return spectra_of_products(
-                *products_at_lags(step, empty, steps, lags=lags, certify=certify), accuracy=accuracy
+                *products_at_lags(step, empty, steps, lags=lags, certify=certify), accuracy=with_tolerance
             )
 
         if lags[0] != lags[-1] or lags[-1] > MOST_FACTORS:
             return by_graded_product()
         matrices, total = factors(inputs), log_abs_dets(inputs).sum()
-        return spectrum_of_short_product(matrices, total, by_graded_product, accuracy=accuracy)
+        return spectrum_of_short_product(matrices, total, by_graded_product, accuracy=with_tolerance)
 
     def factors(inputs: _Inputs) -> Array:
         return jax.vmap(jacobian_function(cell, inputs.params))(inputs.before, inputs.zs)

@@ -1,7 +1,7 @@
 """The Jacobian of one step, ``J_t = ∂s_t / ∂s_{t-1}``, of the full state; rows are outputs.
 
-There are three ways to it: structured, from the cell's ``update`` and ``recurrent_projection``; by automatic
-differentiation, for any cell; and as a pair of products, without a matrix.
+There are four ways to it: from the blocks that a cell declares; structured, from the cell's ``update`` and
+``recurrent_projection``; by automatic differentiation, for any cell; and as a pair of products, without a matrix.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.state_jacobian import (
     autodiff_jacobian,
+    jacobian_blocks,
     recurrent_projection_matrix,
     structured_jacobian,
     vector_step,
@@ -21,6 +22,7 @@ from rnnlm_jax.cells.state_jacobian import (
 from rnnlm_jax.cells.state_vector import to_vector
 from rnnlm_jax.jacobians.arguments import one_input
 from rnnlm_jax.jacobians.compiled import compiled
+from rnnlm_jax.jacobians.declared_blocks import declared_blocks, matrix_of_blocks
 from rnnlm_jax.unroll.unroll import check_state
 
 
@@ -34,8 +36,10 @@ class StepOperator(NamedTuple):
 def step_jacobian(cell: Cell, params: Tree, state: Tree, x: Float[Array, " D"] | ArrayLike) -> Float[Array, "n n"]:
     """Return ``J_t = ∂s_t / ∂s_{t-1}`` of the full state at ``s_{t-1}`` and ``x_t``.
 
-    It costs O(H·n) for a cell with an elementwise ``update`` (see ``structured_jacobian``), beside O(n·H²) once for the
-    matrix of its recurrent projection, and n tangents through one step, O(n·H²), for any other cell.
+    A cell that declares a diagonal Jacobian, or blocks of m numbers, takes m tangents through one step; all other
+    entries are exact zeros. Otherwise it costs O(H·n) for a cell with an elementwise ``update`` (see
+    ``structured_jacobian``), beside O(n·H²) once for the matrix of its recurrent projection, and n tangents through one
+    step, O(n·H²), for any other cell.
 
     Args:
         cell: any cell that can be stepped.
@@ -58,6 +62,9 @@ def _step_jacobian(cell: Cell, params: Tree, state: Tree, x: Array) -> Array:
 
 def jacobian_function(cell: Cell, params: Tree) -> Callable[[Tree, Array], Float[Array, "n n"]]:
     """Return ``(state, z) -> ∂s_t / ∂s_{t-1}`` for many steps; what does not depend on the step is computed once."""
+    blocks = declared_blocks(cell)
+    if blocks is not None:
+        return lambda state, z: matrix_of_blocks(blocks, jacobian_blocks(cell, params, state, z))
     if not cell.splits:
         return lambda state, z: autodiff_jacobian(cell, params, state, z)
     matrix = recurrent_projection_matrix(cell, params)

@@ -11,6 +11,7 @@ from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.state_jacobian import recurrent_projection_matrix, structured_jacobian
 from rnnlm_jax.cells.state_vector import from_vector, to_vector
 from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.jacobians.log_determinant import LogSlopes
 
 
 class Push(Protocol):
@@ -92,6 +93,33 @@ def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], *, inputs: A
         return (state, frame), log._replace(log_r=log.log_r + log_scale)
 
     return jax.lax.scan(interval, (state, frame), intervals)[1]
+
+
+def frames_of_matrices(matrices: Float[Array, "T n n"], frame: Float[Array, "n k"], qr_interval: int) -> FrameLog:
+    """Push a frame along given Jacobians of any magnitude, see ``push_frame``."""
+
+    def push(state: None, frame: Array, j: Array) -> tuple[None, Array]:
+        return state, jnp.matmul(j, frame, precision="highest")
+
+    scaled = scale_by_power_of_two(matrices)
+    frames = push_frame(push, None, frame, inputs=scaled.matrix, qr_interval=qr_interval)
+    exponents = scaled.exponent.reshape(-1, qr_interval).sum(axis=1, dtype=jnp.int32).astype(matrices.dtype)
+    log_scales = exponents * jnp.log(jnp.full((), 2, matrices.dtype))
+    return frames._replace(log_r=frames.log_r + log_scales[:, None])
+
+
+def frames_of_blocks(blocks: Float[Array, "T N m m"], key: Key, qr_interval: int) -> FrameLog:
+    """Push a full frame of each block along its Jacobians: all n = N m columns, those of one block side by side."""
+    _, count, size, _ = blocks.shape
+    first = jax.vmap(lambda key: random_frame(key, size, size, blocks.dtype))(jax.random.split(key, count))
+    of_block = jax.vmap(lambda matrices, frame: frames_of_matrices(matrices, frame, qr_interval), (1, 0), 1)
+    return jax.tree.map(lambda part: part.reshape(-1, count * size), of_block(blocks, first))
+
+
+def frames_of_slopes(slopes: LogSlopes, qr_interval: int) -> FrameLog:
+    """Return what frames along the axes give for diagonal Jacobians, in which every column keeps its direction."""
+    logs = slopes.logs.reshape(-1, qr_interval, slopes.logs.shape[-1]).sum(axis=1)
+    return FrameLog(logs, jnp.zeros(logs.shape, bool))
 
 
 def orthonormalise(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], FrameLog]:

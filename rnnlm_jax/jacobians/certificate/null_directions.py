@@ -47,7 +47,7 @@ def null_directions_of_product(
     return NullDirections(zero_rows, jnp.maximum(jnp.stack(counts).max(), jnp.asarray(known, jnp.int32)))
 
 
-def nonzero_entries(matrix: Array) -> Bool[Array, "n n"]:
+def nonzero_entries(matrix: Array) -> Bool[Array, "*B"]:
     """Mark the nonzero entries, subnormal numbers included, which comparisons with 0 miss on many processors."""
     if not jnp.issubdtype(matrix.dtype, jnp.floating):
         return matrix != 0

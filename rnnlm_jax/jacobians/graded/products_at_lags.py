@@ -49,7 +49,13 @@ class _Partition(NamedTuple):
 
 
 def products_at_lags(
-    multiply: MultiplyStep, empty: RunningProduct, inputs: Tree, *, lags: tuple[int, ...], certify: bool
+    multiply: MultiplyStep,
+    empty: RunningProduct,
+    inputs: Tree,
+    *,
+    lags: tuple[int, ...],
+    certify: bool,
+    copies: int = 1,
 ) -> tuple[RunningProduct, ErrorSums | None]:
     """Return the products of the first ℓ factors at several lags ℓ, and the sums that bound their errors.
 
@@ -59,11 +65,12 @@ def products_at_lags(
         inputs: what the factors are computed from, leaves ``[T, ...]``.
         lags: ascending, from 1 to T.
         certify: whether to compute the error sums; None otherwise.
+        copies: number of products that the caller computes at once (``vmap``), which share the memory for records.
 
     Returns:
         both with a leading axis, one entry per lag.
     """
-    segments, chunks, steps = _partition(lags[-1], empty) if certify else _Partition(1, 1, lags[-1])
+    segments, chunks, steps = _partition(lags[-1], empty, copies) if certify else _Partition(1, 1, lags[-1])
     padded = segments * chunks * steps
     inputs = jax.tree.map(lambda part: _pad(part[: lags[-1]], padded - lags[-1]), inputs)
     # Each product is written to the row of the next lag; later ones overwrite it until that lag is reached.
@@ -128,12 +135,13 @@ def _ceil_divide(number: Int[Array, ""], divisor: int) -> Int[Array, ""]:
     return (number + divisor - 1) // divisor
 
 
-def _partition(steps: int, empty: RunningProduct) -> _Partition:
+def _partition(steps: int, empty: RunningProduct, copies: int) -> _Partition:
     """Choose segments and chunks for a number of steps, with as little padding as possible."""
     q = empty.product.q
-    chunks = -(-steps // max(1, min(CHUNK_ENTRIES // q.size, CHUNK_STEPS, steps)))
+    entries = copies * q.size
+    chunks = -(-steps // max(1, min(CHUNK_ENTRIES // entries, CHUNK_STEPS, steps)))
     length = -(-steps // chunks)
-    if 4 * steps * q.size * q.dtype.itemsize <= RECORD_BYTES:
+    if 4 * steps * entries * q.dtype.itemsize <= RECORD_BYTES:
         return _Partition(1, chunks, length)
     segments = math.isqrt(chunks - 1) + 1
     return _Partition(segments, -(-chunks // segments), length)
