@@ -79,9 +79,6 @@ def lru(
 
     λ lies inside the unit circle whatever the parameters. At first it is uniform in the area of a ring of radii, with
     phases uniform in [0, max_phase], and ``γ = √(1 - |λ|²)``; γ is trained as ``exp`` of a parameter. Real and
-    imaginary parts of B and C are Gaussian of variance 1/(2 D) and 1/H. The skip connection is a diagonal of Gaussians of
-    variance 1 where the output has the size of the input, as in the code of minimal-LRU, and a matrix of variance 1/D
-    otherwise.
     imaginary parts of B and C are Gaussian of variance 1/(2 D) and 1/H. The skip connection is a diagonal of Gaussians
     of variance 1 where the output has the size of the input, as in the code of minimal-LRU, and a matrix of variance
     1/D otherwise.

@@ -90,16 +90,6 @@ def step_determinant(cell: Cell, params: Tree, states_before: Tree, zs: Float[Ar
     """Return ``step_log_abs_det`` and the null directions: units of slope zero, or the rank missing in a projection."""
     if isinstance(cell, Stack):
         return _of_stack(cell, params, states_before, zs)
-    closed = cell.facts.log_determinant
-    if closed is None:
-        found = _by_factoring(cell, params, states_before, zs)
-        return StepDeterminant(found, jnp.zeros(found.shape, jnp.int32))
-    if cell.recurrent_projection is None or cell.update is None:
-        r, after = jnp.zeros_like(zs), cell.step(params, states_before, zs)
-    else:
-        r = cell.recurrent_projection(params, states_before)
-        after = cell.update(params, states_before, zs, r)
-    logs = closed.log_slopes(params, states_before, after, zs, r)
     closed, logs = cell.facts.log_determinant, _declared_log_slopes(cell, params, states_before, zs)
     if closed is None or logs is None:
         return _without_closed_form(cell, params, states_before, zs)
@@ -135,10 +125,12 @@ def log_slopes(cell: Cell, params: Tree, states_before: Tree, zs: Float[Array, "
 
 
 def _declared_log_slopes(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array | None:
-    """Return the terms of the closed form that depend on the step, for a cell that declares one and splits."""
+    """Return the terms of the closed form that depend on the step, for a cell that declares one."""
     closed = cell.facts.log_determinant
-    if closed is None or cell.recurrent_projection is None or cell.update is None:
+    if closed is None:
         return None
+    if cell.recurrent_projection is None or cell.update is None:
+        return closed.log_slopes(params, states, cell.step(params, states, zs), zs, jnp.zeros_like(zs))
     r = cell.recurrent_projection(params, states)
     return closed.log_slopes(params, states, cell.update(params, states, zs, r), zs, r)
 
@@ -187,5 +179,4 @@ def _by_factoring(cell: Cell, params: Tree, states: Tree, zs: Array) -> Array:
     batch_shape = zs.shape[:-1]
     axes = len(batch_shape)
     steps = jax.tree.map(lambda a: a.reshape(math.prod(batch_shape), *a.shape[axes:]), (states, zs))
-    steps = jax.tree.map(lambda a: a.reshape(-1, *a.shape[axes:]), (states, zs))
     return jax.lax.map(one, steps).reshape(batch_shape)

@@ -117,7 +117,6 @@ def cell_default(name):
     """The recurrent initialiser by its name, unless the zoo's name fixes it."""
     if "recurrent_init" not in CELLS.options(name):
         return None
-    return "glorot" if name in ("lstm-projected", "nbrc") else "orthogonal"
     return inspect.signature(CELLS[name].factory).parameters["recurrent_init"].default
 
 
