@@ -45,14 +45,18 @@ def test_model_flops_against_counts_by_hand():
 
 @pytest.mark.parametrize("name", [name for name in cells.names() if name != "lstm-projected"])
 def test_the_program_of_a_forward_pass_has_the_same_count(name):
-    """A projected LSTM has more: it projects once for the recurrence and once for the output."""
+    """A projected LSTM has more: it projects once for the recurrence and once for the output.
+
+    What is computed once a sequence, such as the exponential of a matrix, is not counted.
+    """
     cell = make(name)
     params, xs = cell_weights(cell, D), jnp.zeros((T, B, D), jnp.float32)
 
     def plain(params, xs):
         return unroll(cell, params, cell.initial_state((B,)), xs, executor="scan")[1]
 
-    assert products(plain, params, xs) == matmul_floor.layer_flops(cell, params, T * B, backward=False)
+    counted = products(plain, params, xs) - products(cell.prepare, params)
+    assert counted == matmul_floor.layer_flops(cell, params, T * B, backward=False)
 
 
 @pytest.mark.parametrize("name", ["elman-tanh", "gru", "lstm", "lstm-projected", "nbrc"])

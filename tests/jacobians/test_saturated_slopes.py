@@ -38,7 +38,7 @@ def points(name):
     cell, rng = cell_of(name, "float64"), np.random.default_rng(5)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
     base, state = jax.tree.map(lambda s: odd_eighths(rng, s.shape), shapes)
-    biases = "b_h" if name == "feed-forward" else "b"
+    biases = next(field for field in ("b_h", "b", "threshold") if getattr(base, field, None) is not None)
     signs = rng.choice([-1, 1], getattr(base, biases).shape)
     result = []
     for scale in SCALES:
