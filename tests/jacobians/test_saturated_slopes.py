@@ -35,12 +35,13 @@ def points(name):
     cell, rng = cell_of(name, "float64"), np.random.default_rng(5)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
     base, state = jax.tree.map(lambda s: odd_eighths(rng, s.shape), shapes)
-    biases = "b_h" if name == "feed-forward" else "b"
-    signs = rng.choice([-1, 1], getattr(base, biases).shape)
+    biases = ["b"] if "b" in base._fields else [field for field in base._fields if field.startswith("b_")]
+    signs = {field: rng.choice([-1, 1], getattr(base, field).shape) for field in biases}
     result = []
     for scale in SCALES:
         moved = state._replace(cell=scale * np.array([0.5, -0.25, 0.15625])) if "cell" in state._fields else state
-        result.append((base._replace(**{biases: getattr(base, biases) + scale * signs}), moved))
+        shifted = {field: getattr(base, field) + scale * signs[field] for field in biases}  # none: nothing saturates
+        result.append((base._replace(**shifted), moved))
     return result
 
 
