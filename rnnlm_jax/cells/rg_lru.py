@@ -161,19 +161,20 @@ def rg_lru(
         ]
         return jnp.concatenate([*gates, u], axis=-1)
 
-    def log_rates(params: RGLRUParams, a: Array) -> Array:
-        """Return ``ln s`` of the decay ``a_t = exp(-s)``."""
-        return over_batch(jnp.log(POWER * softplus(params.decay)), a) + log_sigmoid(a)
+    def rate_and_logarithm(params: RGLRUParams, a: Array) -> tuple[Array, Array]:
+        """Return ``s`` of the decay ``a_t = exp(-s)``, and ``ln s``, each with all its digits."""
+        largest = POWER * softplus(params.decay)
+        return over_batch(largest, a) * sigmoid(a), over_batch(jnp.log(largest), a) + log_sigmoid(a)
 
     def update(params: RGLRUParams, state: RGLRUState, z: Array, r: Array) -> RGLRUState:
         del r
         a, i, u = linear_maps.split_gates(z.astype(param_dtype), 3)
-        log_s = log_rates(params, a)
-        return RGLRUState(jnp.exp(-jnp.exp(log_s)) * state.hidden + input_scale(log_s) * (sigmoid(i) * u))
+        s, log_s = rate_and_logarithm(params, a)
+        return RGLRUState(jnp.exp(-s) * state.hidden + input_scale(log_s) * (sigmoid(i) * u))
 
     def log_slopes(params: RGLRUParams, before: RGLRUState, after: RGLRUState, z: Array, r: Array) -> Array:
         del before, after, r
-        return -jnp.exp(log_rates(params, linear_maps.split_gates(z.astype(param_dtype), 3)[0]))
+        return -rate_and_logarithm(params, linear_maps.split_gates(z.astype(param_dtype), 3)[0])[0]
 
     return Cell(
         spec=CellSpec(

@@ -38,12 +38,13 @@ def points(name):
     cell, rng = cell_of(name, "float64"), np.random.default_rng(5)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
     base, state = jax.tree.map(lambda s: odd_eighths(rng, s.shape), shapes)
-    biases = next(field for field in ("b_h", "b", "threshold") if getattr(base, field, None) is not None)
-    signs = rng.choice([-1, 1], getattr(base, biases).shape)
+    biases = ["b"] if "b" in base._fields else [f for f in base._fields if f.startswith("b_") or f == "threshold"]
+    signs = {field: rng.choice([-1, 1], getattr(base, field).shape) for field in biases}
     result = []
     for scale in SCALES:
         moved = state._replace(cell=scale * np.array([0.5, -0.25, 0.15625])) if "cell" in state._fields else state
-        result.append((base._replace(**{biases: getattr(base, biases) + scale * signs}), moved))
+        shifted = {field: getattr(base, field) + scale * signs[field] for field in biases}  # none: nothing saturates
+        result.append((base._replace(**shifted), moved))
     return result
 
 
