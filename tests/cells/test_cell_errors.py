@@ -115,7 +115,7 @@ def cell_default(name):
     """The recurrent initialiser by its name, unless the zoo's name fixes it."""
     if "recurrent_init" not in CELLS.options(name):
         return None
-    return "glorot" if name == "lstm-projected" else "orthogonal"
+    return {"lstm-projected": "glorot", "slstm": "zeros"}.get(name, "orthogonal")
 
 
 def test_factories_accept_every_spelling_of_their_arguments():
