@@ -38,7 +38,8 @@ def points(name):
     cell, rng = cell_of(name, "float64"), np.random.default_rng(5)
     shapes = jax.eval_shape(lambda: (cell.init(jax.random.key(0), D), cell.initial_state(())))
     base, state = jax.tree.map(lambda s: odd_eighths(rng, s.shape), shapes)
-    biases = ["b"] if "b" in base._fields else [f for f in base._fields if f.startswith("b_") or f == "threshold"]
+    given = [field for field, array in base._asdict().items() if array is not None]
+    biases = ["b"] if "b" in given else [field for field in given if field.startswith("b_") or field == "threshold"]
     signs = {field: rng.choice([-1, 1], getattr(base, field).shape) for field in biases}
     result = []
     for scale in SCALES:
