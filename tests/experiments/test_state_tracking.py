@@ -72,7 +72,7 @@ def test_a_pair_with_a_result_is_not_run_again(folder, monkeypatch):
     assert (folder / "accuracy-by-length.png").stat().st_size > 5000
     text = (folder / "README.md").read_text()
     assert text.startswith(f"before\n{BEGIN}\n| cell |")
-    assert text.endswith(f"|\n\n{END}after\n")
+    assert text.endswith(f"(accuracy-by-length.png)\n\n{END}after\n")
     assert "| elman-tanh | nonlinear | " in text
 
 
