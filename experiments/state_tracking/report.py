@@ -25,7 +25,8 @@ def record(results: Sequence[Result], study: Path) -> None:
     """Write ``results.json``, the figure, and the table of the README of a study."""
     write_json(study / "results.json", {"results": list(results)})
     save(draw_accuracies(results), study / "accuracy-by-length.png")
-    readme_table.write_table(study / "README.md", readme_table.markdown(*table(results)))
+    figure = "![accuracy by length of the sequence, a line for each cell](accuracy-by-length.png)\n"
+    readme_table.write_table(study / "README.md", f"{readme_table.markdown(*table(results))}\n{figure}")
 
 
 def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:

@@ -17,6 +17,7 @@ from rnnlm_jax.cells import Cell
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.tasks import Task
 from rnnlm_jax.training.results import environment
+from rnnlm_jax.training.row_updates import with_promotion
 from rnnlm_jax.unroll import unroll
 
 
@@ -68,7 +69,7 @@ def program(cell: Cell, task: Task, recipe: Recipe) -> Program:
     k_cell, k_output, k_train, k_test = jax.random.split(jax.random.key(recipe.seed), 4)
     schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
     rule = optax.chain(optax.clip_by_global_norm(recipe.clip_norm), optax.adam(schedule))
-    optimizer = optax.apply_if_finite(rule, max_consecutive_errors=recipe.steps)
+    optimizer = with_promotion(optax.apply_if_finite(rule, max_consecutive_errors=recipe.steps))
     sizes = (cell.spec.output_size, task.output_size)
 
     def init() -> tuple[Params, Any]:
@@ -85,7 +86,8 @@ def program(cell: Cell, task: Task, recipe: Recipe) -> Program:
         sequences = task.sample(jax.random.fold_in(k_train, number), recipe.batch_size, recipe.train_length)
         loss, gradient = jax.value_and_grad(lambda p: task.mean_loss(answers(p, sequences.inputs), sequences))(params)
         updates, state = optimizer.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), loss
+        updated: Any = optax.apply_updates(params, updates)
+        return (updated, state), loss
 
     def train(params: Params, state: Any, numbers: Int[Array, " N"]) -> tuple[Params, Any, Float[Array, " N"]]:
         (params, state), losses = jax.lax.scan(step, (params, state), numbers)

@@ -42,7 +42,8 @@ def record(results: Sequence[Result], study: Path) -> None:
     """Write ``results.json``, the figure, and the table of the README of a study."""
     write_json(study / "results.json", {"results": list(results)})
     save(draw_cells(results), study / "cells.png")
-    readme_table.write_table(study / "README.md", readme_table.markdown(HEAD, rows(results)))
+    figure = "![test perplexities and horizons of all cells](cells.png)\n"
+    readme_table.write_table(study / "README.md", f"{readme_table.markdown(HEAD, rows(results))}\n{figure}")
 
 
 def rows(results: Sequence[Result]) -> list[list[str]]:
