@@ -12,17 +12,17 @@ function                        what it returns                                 
 ==============================  ====================================================================  ================
 ``step_jacobian``               ``J_t`` as a matrix                                                   O(n H) [1]_
 ``step_operator``               the products ``J_t v`` and ``J_tᵀ u``                                 a step each
-``step_log_abs_det``            ``ln|det J_t|``                                                       O(H) or O(n³)
+``step_log_abs_det``            ``ln|det J_t|``                                                       O(H) or O(n³) [2]_
 ``products``                    ``∂s_ℓ/∂s_0`` at every lag                                            O(T n³)
 ``products_to_end``             ``∂s_T/∂s_{T-ℓ}`` at every lag                                        O(T n³)
 ``state_product``               ``∂s_i/∂s_j``                                                         O(T n³)
 ``select``, ``part_of``         a block of a product, such as ``∂h_i/∂c_j``
-``spectrum``                    all ``ln σ_k`` of ``∂s_ℓ/∂s_0``, each with an error bound             O(T n³)
+``spectrum``                    all ``ln σ_k`` of ``∂s_ℓ/∂s_0``, each with an error bound             O(T n³) [2]_
 ``product_spectrum``            the same for a product of given matrices                              O(T n³)
 ``top_singular``                the k largest singular values and vectors, without matrices           O(k) passes
 ``eigenvalue_moduli``           all ``ln|λ_k|`` of ``∂s_T/∂s_0``                                      O(T n³) a round
 ``log_eigenvalue_moduli``       the same for a product of given matrices                              O(T n³) a round
-``lyapunov_spectrum``           the k largest Lyapunov exponents, with standard errors                O(T n² k)
+``lyapunov_spectrum``           the k largest Lyapunov exponents, with standard errors                O(T n² k) [2]_
 ``lyapunov_of_matrices``        the same for given matrices                                           O(T n² k)
 ``kaplan_yorke_dimension``      the dimension of the attractor, from Lyapunov exponents
 ``gradient_flossing``           sum of squared Lyapunov exponents, a regulariser                      O(T n² k)
@@ -38,7 +38,10 @@ function                        what it returns                                 
 ``state_size``                  n
 ==============================  ====================================================================  ================
 
-.. [1] for a cell with ``recurrent_projection`` and ``update``, after O(n H²) once; O(n H²) for any other cell.
+.. [1] for a cell with ``recurrent_projection`` and ``update``, after O(n H²) once; O(n H²) for any other cell; m tangents
+   through one step, and n² numbers, for a cell that declares blocks of m numbers.
+.. [2] for a cell that declares a diagonal Jacobian, O(n) a step; for N blocks of m numbers, O(N m³) a step and m tangents
+   through it. Stacks, and cells that declare no structure (``facts.jacobian``), have the costs of the table.
 
 Spectra have a bound on the error of each value (``error``, in nats) and say which values have a bound within the
 tolerance (``trusted``), see ``ProductSpectrum``.

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from rnnlm_jax.array_types import Array, Float
+from rnnlm_jax.array_types import Array
 from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, computing_in
 from rnnlm_jax.jacobians.arithmetic.float64_program import float64_program
@@ -83,12 +83,12 @@ def _product_spectrum(
 
 
 def spectra_of_matrices(
-    matrices: Float[Array, "T n n"], lags: tuple[int, ...], accuracy: Accuracy, *, copies: int = 1
+    matrices: Array, lags: tuple[int, ...], accuracy: Accuracy, *, copies: int = 1
 ) -> ProductSpectrum:
     """Return the spectra of the products of the first ℓ of T matrices, at several lags ℓ; fields have a leading axis.
 
     Args:
-        matrices: the factors, in any real dtype.
+        matrices: the factors, ``[T, n, n]`` of any real dtype.
         lags: ascending, from 1 to T.
         accuracy: dtypes and tolerance.
         copies: number of products that the caller computes at once (``vmap``), which share the memory for records.
