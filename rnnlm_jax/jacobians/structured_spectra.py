@@ -31,7 +31,6 @@ def spectra_of_diagonals(slopes: LogSlopes, lags: tuple[int, ...], accuracy: Acc
         accuracy: dtypes and tolerance.
     """
     dtype, eps = accuracy.arithmetic, float(jnp.finfo(accuracy.arithmetic).eps)
-
     n, steps = slopes.logs.shape[-1], lags[-1]
     # The sums are written to the row of the next lag; later ones overwrite them until that lag is reached.
     rows = jnp.asarray(np.searchsorted(lags, np.arange(1, steps + 1)), jnp.int32)
