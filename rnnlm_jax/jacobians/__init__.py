@@ -38,10 +38,10 @@ function                        what it returns                                 
 ``state_size``                  n
 ==============================  ====================================================================  ================
 
-.. [1] for a cell with ``recurrent_projection`` and ``update``, after O(n H²) once; O(n H²) for any other cell; m tangents
-   through one step, and n² numbers, for a cell that declares blocks of m numbers.
-.. [2] for a cell that declares a diagonal Jacobian, O(n) a step; for N blocks of m numbers, O(N m³) a step and m tangents
-   through it. Stacks, and cells that declare no structure (``facts.jacobian``), have the costs of the table.
+.. [1] for a cell with ``recurrent_projection`` and ``update``, after O(n H²) once; O(n H²) for any other cell; for one
+   that declares blocks of m numbers, m tangents through one step and n² numbers.
+.. [2] for a cell that declares a diagonal Jacobian, O(n) a step; for N blocks of m numbers, O(N m³) a step and m
+   tangents through it. Stacks, and cells that declare no structure (``facts.jacobian``), have the costs of the table.
 
 Spectra have a bound on the error of each value (``error``, in nats) and say which values have a bound within the
 tolerance (``trusted``), see ``ProductSpectrum``.

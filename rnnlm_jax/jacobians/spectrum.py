@@ -167,7 +167,7 @@ class _Inputs(NamedTuple):
     before: Tree
     zs: Array
     determinants: StepDeterminant
-    tolerance: float | None
+    tolerance: Float[Array, ""] | float | None
 
 
 def check_lags(lags: Sequence[int], steps: int) -> tuple[int, ...]:

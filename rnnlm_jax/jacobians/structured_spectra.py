@@ -31,8 +31,15 @@ def spectra_of_diagonals(slopes: LogSlopes, lags: tuple[int, ...], accuracy: Acc
         accuracy: dtypes and tolerance.
     """
     dtype, eps = accuracy.arithmetic, float(jnp.finfo(accuracy.arithmetic).eps)
+    n, steps = slopes.logs.shape[-1], lags[-1]
+    # The sums are written to the row of the next lag; later ones overwrite them until that lag is reached.
+    rows = jnp.asarray(np.searchsorted(lags, np.arange(1, steps + 1)), jnp.int32)
+    none = jnp.zeros(n, bool)
+    empty = _Sums(compensated_sum.zero(dtype, (n,)), jnp.zeros(n, dtype), none, none)
+    kept = jax.tree.map(lambda part: jnp.zeros((len(lags), *part.shape), part.dtype), empty)
 
-    def step(running: _Sums, slopes: LogSlopes) -> tuple[_Sums, _Sums]:
+    def step(carry: tuple[_Sums, _Sums], each: tuple[LogSlopes, Array]) -> tuple[tuple[_Sums, _Sums], None]:
+        (running, kept), (slopes, row) = carry, each
         logs = jnp.where(slopes.zero, jnp.zeros((), dtype), slopes.logs.astype(dtype))
         running = _Sums(
             compensated_sum.add(running.logs, logs),
@@ -40,11 +47,10 @@ def spectra_of_diagonals(slopes: LogSlopes, lags: tuple[int, ...], accuracy: Acc
             running.zero | slopes.zero,
             running.unresolved | slopes.unresolved,
         )
-        return running, running
+        return (running, jax.tree.map(lambda rows, new: rows.at[row].set(new), kept, running)), None
 
-    n, steps = slopes.logs.shape[-1], np.asarray(lags, np.int32)
-    none = jnp.zeros(n, bool)
-    at_steps = jax.lax.scan(step, _Sums(compensated_sum.zero(dtype, (n,)), jnp.zeros(n, dtype), none, none), slopes)[1]
+    slopes = jax.tree.map(lambda part: part[:steps], slopes)
+    (_, kept), _ = jax.lax.scan(step, (empty, kept), (slopes, rows))
 
     def at_lag(sums: _Sums, lag: Array) -> ProductSpectrum:
         values = compensated_sum.value(sums.logs)
@@ -57,7 +63,7 @@ def spectra_of_diagonals(slopes: LogSlopes, lags: tuple[int, ...], accuracy: Acc
         merged, error = merge(BoundedValues(values, lower, upper))
         return with_trust(merged, values.sum(), error if accuracy.certify else None, accuracy=accuracy)
 
-    return jax.vmap(at_lag)(jax.tree.map(lambda part: part[steps - 1], at_steps), jnp.asarray(steps))
+    return jax.vmap(at_lag)(kept, jnp.asarray(lags, jnp.int32))
 
 
 def spectra_of_blocks(
