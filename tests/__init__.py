@@ -25,6 +25,8 @@ def _compile_once() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # as it is in the workers that a first process starts
         folder = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # On some processors XLA logs an error at each program that it reads, see rnnlm_jax.cli.compilation_cache.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 

@@ -25,7 +25,11 @@ OFF = "off"
 ENABLED, FOLDER = "jax_enable_compilation_cache", "jax_compilation_cache_dir"
 
 #: Settings of jax that keep every program, however small or quickly compiled: a command compiles thirty of those.
-KEEP_ALL = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+KEEP_ALL: dict[str, Any] = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+
+#: For processors that LLVM tunes for with "+prefer-no-gather": at each program that XLA reads, it logs an error of 2,000
+#: characters, since this is not an instruction set that the processor could have. Nothing is wrong with the program.
+LOGGING, QUIET = "jax_logging_level", "CRITICAL"
 
 #: Events that jax records: a program was looked up in the cache; it was found.
 REQUEST, HIT = "/jax/compilation_cache/compile_requests_use_cache", "/jax/compilation_cache/cache_hits"
@@ -71,6 +75,8 @@ def kept_programs(choice: str | None) -> Iterator[None]:
             yield
         return
     unset = {name: value for name, value in KEEP_ALL.items() if name.upper() not in os.environ}
+    if getattr(jax.config, LOGGING) is None:
+        unset[LOGGING] = QUIET
     with (
         _jax_settings({ENABLED: True, FOLDER: folder} | unset),
         _counted_lookups() as counts,
