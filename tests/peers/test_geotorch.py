@@ -1,4 +1,4 @@
-"""The expRNN against torch's Elman cell with a recurrent matrix from geotorch, whose author is the expRNN's, in float64."""
+"""The expRNN against torch's Elman cell with a matrix from geotorch, by an author of the expRNN, in float64."""
 
 import pytest
 

@@ -1,6 +1,7 @@
 """The LRU against memax in float32, the dtype that its states have: outputs, final states and every gradient.
 
-Its DeltaNet is not compared: it differs from the papers, and fla-core has the authors'.
+Its DeltaNet is not compared: it multiplies the memory by ``I - β k kᵀ`` on the side of the values (Yang et al. 2024,
+section 2.2, have it on that of the keys).
 """
 
 import jax
