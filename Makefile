@@ -22,9 +22,9 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(INSTALL) '.[dev]'
 	touch $@
 
+# Two without dependencies: recurrentgemma asks for older packages than ours, xlstm for kernels that no test needs.
 $(VENV)/installed-peers: $(VENV)/installed
 	$(INSTALL) '.[dev,peers]'
-	# Without dependencies: one asks for older versions of packages than ours, the other for kernels that no test needs.
 	$(PIP) install --quiet --no-compile --no-deps recurrentgemma xlstm
 	touch $@
 
