@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from rnnlm_jax import jacobians
+from rnnlm_jax import cells, jacobians
 from rnnlm_jax.cells import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cli.main import main
@@ -87,6 +87,21 @@ def test_the_page_on_optimisers_names_what_exists():
 
 def test_the_readme_is_short():
     assert (ROOT / "README.md").stat().st_size <= 8192
+
+
+def test_the_page_on_cells_has_every_cell_with_its_facts_and_options():
+    rows = re.findall(
+        r"^\| `([^`]+)` \|[^|]*\|[^|]*\| ([^|]+), ([^|]+) \| ([^|]*)\|$", (ROOT / "docs" / "cells.md").read_text(), re.M
+    )
+    wanted = []
+    for name in cells.names():
+        cell = cells.make(name, 4)
+        kind = {"separable": "splits", "whole-step": "whole step"}.get(cell.recurrence.value, cell.recurrence.value)
+        options = ", ".join(f"`{option}`" for option in CELLS.options(name))
+        wanted.append((name, kind, cell.facts.jacobian.value, options))
+    assert sorted((*row[:3], row[3].strip()) for row in rows) == sorted(wanted)
+    readme = (ROOT / "README.md").read_text()
+    assert not [name for name in cells.names() if f"`{name}`" not in readme]
 
 
 def test_the_index_lists_every_page():

@@ -25,7 +25,10 @@ OFF = "off"
 ENABLED, FOLDER = "jax_enable_compilation_cache", "jax_compilation_cache_dir"
 
 #: Settings of jax that keep every program, however small or quickly compiled: a command compiles thirty of those.
-KEEP_ALL: dict[str, Any] = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+KEEP_ALL: dict[str, Any] = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
 
 #: For processors that LLVM tunes for with "+prefer-no-gather": at each program that XLA reads, it logs an error of 2,000
 #: characters, since this is not an instruction set that the processor could have. Nothing is wrong with the program.
