@@ -90,9 +90,8 @@ def test_the_readme_is_short():
 
 
 def test_the_page_on_cells_has_every_cell_with_its_facts_and_options():
-    rows = re.findall(
-        r"^\| `([^`]+)` \|[^|]*\|[^|]*\| ([^|]+), ([^|]+) \| ([^|]*)\|$", (ROOT / "docs" / "cells.md").read_text(), re.M
-    )
+    page = (ROOT / "docs" / "cells.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]*\|[^|]*\| ([^|]+), ([^|]+) \| ([^|]*)\|$", page, re.M)
     wanted = []
     for name in cells.names():
         cell = cells.make(name, 4)

@@ -30,8 +30,8 @@ KEEP_ALL: dict[str, Any] = {
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 
-#: For processors that LLVM tunes for with "+prefer-no-gather": at each program that XLA reads, it logs an error of 2,000
-#: characters, since this is not an instruction set that the processor could have. Nothing is wrong with the program.
+#: On processors that LLVM tunes for with "+prefer-no-gather", XLA logs an error of 2,000 characters at each program
+#: that it reads, since no processor has an instruction set of this name. Nothing is wrong with the program.
 LOGGING, QUIET = "jax_logging_level", "CRITICAL"
 
 #: Events that jax records: a program was looked up in the cache; it was found.
