@@ -41,6 +41,15 @@ def test_a_small_step_is_compiled_and_reported(rnnlm, refuse):
 
 
 @needs_libtpu
+@pytest.mark.parametrize("cell, executor", [("mingru", "associative"), ("lstm", "newton")])
+def test_parallel_executors_are_compiled(rnnlm, cell, executor):
+    arguments = (*SMALL[:1], f"--cell={cell}", *SMALL[2:], f"--executor={executor}")
+    outcome = rnnlm("aot", "zaremba/small", "--topology=v5e:2x2", *arguments)
+    assert outcome.code == 0, outcome
+    assert outcome.out.splitlines()[-1] == "fits"
+
+
+@needs_libtpu
 def test_a_run_is_compiled_with_its_own_words(rnnlm, trained):
     outcome = rnnlm("aot", trained, "--topology=v5e:1x1")
     assert outcome.code == 0, outcome

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import trained_networks
 from rnnlm_jax import cells, unroll
 from rnnlm_jax.errors import UserError
 from rnnlm_jax.unroll import EXECUTORS, Associative, AssociativeBackward, Newton, certified_unroll, choose_executor
@@ -241,6 +242,22 @@ def test_cells_that_an_executor_does_not_run():
         unroll(large, *random_arrays(large), executor="associative-backward")
     with pytest.raises(UserError, match="`executor` must be a Newton, such as Newton"):
         certified_unroll(CELLS["gru"], *random_arrays(CELLS["gru"]), executor="newton")
+
+
+@pytest.mark.parametrize("name", ["elman-tanh", "gru"])
+def test_trained_weights(name):
+    """Of a network that was trained to repeat its input of some steps before."""
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        cell, params = trained_networks.trained(name, 0)
+    wide = cells.make(name, trained_networks.UNITS, param_dtype="float64")
+    params = jax.tree.map(lambda a: jnp.asarray(a, "float64"), params)
+    xs = jnp.asarray(np.random.default_rng(4).choice([-1.0, 1.0], (60, 3, trained_networks.INPUTS)))
+    arrays, weights = (params, wide.initial_state((3,)), xs), random_weights(wide, "trained", batch=(3,), steps=60)
+    for executor in (Newton(chunk=25), AssociativeBackward(chunk=25)):
+        actual, wanted = (run_with_gradients(wide, *arrays, weights, executor=each) for each in (executor, "scan"))
+        assert_near(actual, wanted, 1e-10)
+    narrow = jax.tree.map(lambda a: a.astype("float32"), (arrays, weights))
+    assert_near(run_with_gradients(cell, *narrow[0], narrow[1], executor=Newton()), wanted, 1e-5)
 
 
 def test_a_large_dense_cell_takes_the_diagonal_and_is_right():
