@@ -20,7 +20,7 @@ class Recipe:
     """T of the random networks."""
     most_iterations: int = 500
     """After so many iterations a sequence is given up: it falls back to the sequential scan."""
-    most_work: float = 1e11
+    most_work: float = 2e11
     """Iterations are fewer where ``iterations · T · n m²``, the multiplications of matrices, would be more."""
     exponent_steps: int = 10_000
     """Steps in the mean of the exponents of the random networks, after a tenth as many for burn-in."""
