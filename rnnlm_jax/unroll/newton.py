@@ -125,7 +125,9 @@ class Newton:
             return (guess.count < most) & ~jnp.all(guess.converged(tolerance))
 
         def improve(guess: _Guess) -> _Guess:
-            within = guess.errors <= tolerance * guess.scale[None]
+            # Relative to the numbers up to each step: those of later steps, still far off, change from one iteration
+            # to the next, and an accepted step must stay accepted.
+            within = guess.errors <= tolerance * guess.scale_so_far
             accepted = jax.lax.cummin(within.astype(jnp.int32), axis=0) > 0  # from the first step on
             open_steps = ~accepted[..., None, None]
             towards = jnp.where(open_steps, guess.after - guess.states, jnp.zeros((), guess.states.dtype))
@@ -180,6 +182,11 @@ class _Guess(NamedTuple):
     def scale(self) -> Float[Array, " B"]:
         """The largest number of each sequence."""
         return jnp.abs(self.states).max(axis=(0, 2, 3), initial=0)
+
+    @property
+    def scale_so_far(self) -> Float[Array, "T B"]:
+        """The largest number of each sequence up to each step."""
+        return jax.lax.cummax(jnp.abs(self.states).max(axis=(2, 3), initial=0), axis=0)
 
     @property
     def residual(self) -> Float[Array, " B"]:
