@@ -45,6 +45,64 @@ def jacobian_blocks(cell: Cell, params: Tree, states: Tree, zs: Float[Array, "*B
     return jax.vmap(column, out_axes=-1)(basis)
 
 
+def jacobian_diagonals(cell: Cell, params: Tree, states: Tree, zs: Float[Array, "*B GH"]) -> Float[Array, "*B N m"]:
+    """Return the diagonals of ``jacobian_blocks``, without forming dense matrices.
+
+    A dense cell that splits needs one tangent a gate and part of the state; any other dense cell needs n tangents, one
+    after the other.
+
+    Args:
+        cell: any cell that can be stepped.
+        params: its parameters.
+        states: the states before the steps, leaves ``[*B, ·]``.
+        zs: the projected inputs of the steps.
+    """
+    blocks = state_blocks(cell)
+    if cell.facts.jacobian is not JacobianStructure.DENSE:
+        return jnp.diagonal(jacobian_blocks(cell, params, states, zs), axis1=-2, axis2=-1)
+    if cell.splits:
+        return _separable_diagonal(cell, params, states, zs)[..., None, :]
+    point = blocks.join(states)
+
+    def entry(k: Array) -> Array:
+        direction = jnp.zeros(blocks.size, point.dtype).at[k].set(1)
+        tangent = blocks.split(jnp.broadcast_to(direction, point.shape))
+        column = blocks.join(jax.jvp(lambda state: cell.step(params, state, zs), (states,), (tangent,))[1])
+        return jax.lax.dynamic_index_in_dim(column, k, axis=-1, keepdims=False)
+
+    return jnp.moveaxis(jax.lax.map(entry, jnp.arange(blocks.size, dtype=jnp.int32)), 0, -1)
+
+
+def _separable_diagonal(cell: Cell, params: Tree, states: Tree, zs: Array) -> Float[Array, "*B n"]:
+    """Return the diagonal of ``∂update/∂s + (∂update/∂r) R`` over the numbers of the state."""
+    assert cell.update is not None
+    assert cell.recurrent_projection is not None
+    update, units, blocks = cell.update, cell.spec.hidden_size, state_blocks(cell)
+    parts = blocks.size // units
+    point = (blocks.join(states)[..., 0, :], cell.recurrent_projection(params, states))
+
+    def vector_update(s: Array, r: Array) -> Array:
+        return blocks.join(update(params, blocks.split(s[..., None, :]), zs.astype(r.dtype), r))[..., 0, :]
+
+    def derivatives(argument: int) -> Float[Array, "_ *B P H"]:
+        """Return the derivatives of every number with respect to its own unit of each part or gate."""
+        count = point[argument].shape[-1] // units
+
+        def along(direction: Array) -> Array:
+            directions = [jnp.zeros_like(each) for each in point]
+            directions[argument] = jnp.broadcast_to(jnp.repeat(direction, units), point[argument].shape)
+            moved = jax.jvp(vector_update, point, tuple(directions))[1]
+            return moved.reshape(*moved.shape[:-1], parts, units)
+
+        return jax.vmap(along)(jnp.eye(count, dtype=point[argument].dtype))
+
+    d_state = jnp.diagonal(derivatives(0), axis1=0, axis2=-2)  # of each part by itself: [*B, H, P]
+    matrix = recurrent_projection_matrix(cell, params).reshape(-1, units, parts, units)
+    own = jnp.diagonal(matrix, axis1=1, axis2=3)  # [G, P, H]
+    total = jnp.swapaxes(d_state, -1, -2) + jnp.einsum("g...pu,gpu->...pu", derivatives(1), own)
+    return total.reshape(*total.shape[:-2], blocks.size)
+
+
 def autodiff_jacobian(cell: Cell, params: Tree, state: Tree, z: Array) -> Float[Array, "n n"]:
     """Return the Jacobian of any cell by forward mode: n tangents through one step, O(n·H²)."""
     return jax.jacfwd(vector_step(cell, params, z))(to_vector(state))

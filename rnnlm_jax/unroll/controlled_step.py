@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.state_blocks import StateBlocks, state_blocks
-from rnnlm_jax.cells.state_jacobian import jacobian_blocks
+from rnnlm_jax.cells.state_jacobian import jacobian_blocks, jacobian_diagonals
 from rnnlm_jax.unroll.control import Control, select
 
 
@@ -40,12 +40,19 @@ class ControlledStep:
     def jacobians(self, params: Tree, befores: Tree, zs: Float[Array, "T B GH"]) -> Float[Array, "T B N m m"]:
         """Return the blocks of ``∂s_t/∂s_{t-1}``: zero at a reset, the identity at a masked step."""
         j = jacobian_blocks(self.cell, params, self.reset(befores), zs)
+        return self._controlled(j, jnp.eye(j.shape[-1], dtype=j.dtype))
+
+    def diagonals(self, params: Tree, befores: Tree, zs: Float[Array, "T B GH"]) -> Float[Array, "T B N m"]:
+        """Return the diagonals of ``jacobians``."""
+        d = jacobian_diagonals(self.cell, params, self.reset(befores), zs)
+        return self._controlled(d, jnp.ones((), d.dtype))
+
+    def _controlled(self, derivatives: Array, of_kept: Array) -> Array:
         if self.control.resets is not None:
-            j = select(self.control.resets, jnp.zeros_like(j), j)
+            derivatives = select(self.control.resets, jnp.zeros_like(derivatives), derivatives)
         if self.control.mask is not None:
-            identity = jnp.broadcast_to(jnp.eye(j.shape[-1], dtype=j.dtype), j.shape)
-            j = select(self.control.mask, j, identity)
-        return j
+            derivatives = select(self.control.mask, derivatives, jnp.broadcast_to(of_kept, derivatives.shape))
+        return derivatives
 
     def reset(self, befores: Tree) -> Tree:
         """Return the states before the steps, the initial one at resets."""

@@ -142,10 +142,12 @@ class Newton:
 
     def _newton_step(self, problem: "_Problem", states: Array, towards: Array) -> Array:
         """Return Δ for the residuals ``towards``."""
-        j = (1 - self.damping) * problem.jacobians(states)
-        if self._block(problem.steps.cell) == 1 and j.shape[-1] > 1:
-            diagonal = jnp.diagonal(j, axis1=-2, axis2=-1)[..., None, None]
-            return linear_recurrence(diagonal, towards[..., None], jnp.zeros_like(towards[0][..., None]))[..., 0]
+        kept = 1 - self.damping
+        if self._block(problem.steps.cell) == 1:
+            d = kept * problem.steps.diagonals(problem.params, problem.befores(states), problem.zs)
+            moves = linear_recurrence(d[..., None, None], towards[..., None], jnp.zeros_like(towards[0][..., None]))
+            return moves[..., 0]
+        j = kept * problem.steps.jacobians(problem.params, problem.befores(states), problem.zs)
         return linear_recurrence(j, towards, jnp.zeros_like(towards[0]))
 
     def _block(self, cell: Cell) -> int:
@@ -213,6 +215,7 @@ class _Problem(NamedTuple):
         return self.steps.blocks.join(self.state)
 
     def befores(self, states: Array) -> Tree:
+        """Return the state before each step."""
         return self.steps.blocks.split(jnp.concatenate([self.first[None], states[:-1]]))
 
     def guess(self, states: Array, count: Array, iterations: Array) -> _Guess:
@@ -226,6 +229,3 @@ class _Problem(NamedTuple):
         count, iterations = jnp.zeros((), jnp.int32), jnp.zeros(self.zs.shape[1:2], jnp.int32)
         axes = varying_axes(states)
         return self.guess(states, vary_over(count, axes), vary_over(iterations, axes))
-
-    def jacobians(self, states: Array) -> Array:
-        return self.steps.jacobians(self.params, self.befores(states), self.zs)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError, cells
-from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, structured_jacobian
+from rnnlm_jax.cells.state_blocks import state_blocks
+from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, jacobian_diagonals, structured_jacobian
+from rnnlm_jax.cells.state_vector import from_vector
 from rnnlm_jax.jacobians import state_size, step_jacobian, step_operator
 from tests.unroll.programs import ADMISSIBLE
 
@@ -42,12 +44,15 @@ def every_way(cell, params, state, x):
     }
     if cell.splits:
         ways["structured"] = structured_jacobian(cell, params, state, z)
-    return autodiff_jacobian(cell, params, state, z), ways
+    by_autodiff = autodiff_jacobian(cell, params, state, z)
+    in_blocks = state_blocks(cell).join(from_vector(cell)(jnp.diagonal(by_autodiff)))
+    return by_autodiff, ways, (jacobian_diagonals(cell, params, state, z), in_blocks)
 
 
 @pytest.mark.parametrize("name", [*cells.names(), STACK])
 def test_every_way_agrees_with_autodiff(name):
-    expected, ways = every_way(*case(name))
+    expected, ways, (diagonal, expected_diagonal) = every_way(*case(name))
+    np.testing.assert_allclose(diagonal, expected_diagonal, rtol=0, atol=1e-12)
     assert ("structured" in ways) == (name in SPLITTING)
     for way, result in ways.items():
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12, err_msg=way)
