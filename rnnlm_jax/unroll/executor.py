@@ -1,7 +1,7 @@
 """What an executor is: a way to run one cell over time, and the reason why it cannot run another."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
@@ -82,6 +82,6 @@ class SimpleExecutor:
     why_not: WhyNotFn = runs_everything
 
 
-def is_executor(value: Any) -> bool:
+def is_executor(value: Any) -> TypeGuard[Executor]:
     """Return whether a value is an executor, and not the name of one."""
     return callable(getattr(value, "run", None)) and callable(getattr(value, "why_not", None))

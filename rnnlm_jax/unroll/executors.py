@@ -1,5 +1,7 @@
 """The executors by name, and the choice of one for a cell."""
 
+from typing import Any
+
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell, check_choice
 from rnnlm_jax.errors import DeviceError
@@ -73,14 +75,17 @@ def find_executor(executor: str | Executor) -> Executor:
     Raises:
         ArgumentError: if it is neither.
     """
-    if not isinstance(executor, str) and is_executor(executor):
-        return executor
-    return EXECUTORS[check_choice("executor", executor, EXECUTORS)]
+    named: Any = executor
+    return executor if is_executor(executor) else EXECUTORS[check_choice("executor", named, EXECUTORS)]
 
 
 def name_of(executor: str | Executor) -> str:
-    """Return the name of an executor, also of one with options."""
-    if isinstance(executor, str):
-        return check_choice("executor", executor, EXECUTORS)
+    """Return the name of an executor, also of one with options.
+
+    Raises:
+        ArgumentError: if it is neither.
+    """
     found = find_executor(executor)
+    if isinstance(executor, str):
+        return executor
     return next((name for name, known in EXECUTORS.items() if type(known) is type(found)), type(found).__name__)

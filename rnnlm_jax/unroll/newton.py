@@ -122,7 +122,7 @@ class Newton:
         tolerance = self._tolerance(problem.first.dtype)
 
         def unfinished(guess: _Guess) -> Array:
-            return (guess.count < most) & ~jnp.all(guess.converged(tolerance))
+            return (guess.rounds < most) & ~jnp.all(guess.converged(tolerance))
 
         def improve(guess: _Guess) -> _Guess:
             # Relative to the numbers up to each step: those of later steps, still far off, change from one iteration
@@ -135,7 +135,7 @@ class Newton:
             trusted = jnp.abs(states) <= TRUSTED_RANGE * jnp.abs(guess.after).max(axis=(0, 2, 3), keepdims=True)
             states = jnp.where(open_steps, jnp.where(trusted, states, guess.after), guess.states)
             moved = ~jnp.all(accepted, axis=0)
-            return problem.guess(states, guess.count + 1, guess.iterations + moved.astype(jnp.int32))
+            return problem.guess(states, guess.rounds + 1, guess.iterations + moved.astype(jnp.int32))
 
         first = problem.first_guess()
         return jax.lax.while_loop(unfinished, improve, first)
@@ -172,7 +172,8 @@ class _Guess(NamedTuple):
     states: Float[Array, "T B N m"]
     after: Float[Array, "T B N m"]
     """``f_t(s_{t-1})``."""
-    count: Int[Array, ""]
+    rounds: Int[Array, ""]
+    """Iterations so far."""
     iterations: Int[Array, " B"]
 
     @property
@@ -218,14 +219,14 @@ class _Problem(NamedTuple):
         """Return the state before each step."""
         return self.steps.blocks.split(jnp.concatenate([self.first[None], states[:-1]]))
 
-    def guess(self, states: Array, count: Array, iterations: Array) -> _Guess:
+    def guess(self, states: Array, rounds: Array, iterations: Array) -> _Guess:
         after = self.steps.after(self.params, self.befores(states), self.zs)
-        return _Guess(states, self.steps.blocks.join(after), count, iterations)
+        return _Guess(states, self.steps.blocks.join(after), rounds, iterations)
 
     def first_guess(self) -> _Guess:
         """Return ``s_t = f_t(s_0)`` for every t."""
         everywhere = jax.tree.map(lambda a: jnp.broadcast_to(a, (self.zs.shape[0], *a.shape)), self.state)
         states = self.steps.blocks.join(self.steps.after(self.params, everywhere, self.zs))
-        count, iterations = jnp.zeros((), jnp.int32), jnp.zeros(self.zs.shape[1:2], jnp.int32)
+        rounds, iterations = jnp.zeros((), jnp.int32), jnp.zeros(self.zs.shape[1:2], jnp.int32)
         axes = varying_axes(states)
-        return self.guess(states, vary_over(count, axes), vary_over(iterations, axes))
+        return self.guess(states, vary_over(rounds, axes), vary_over(iterations, axes))

@@ -335,7 +335,8 @@ def result_specs(state: Tree, xs: Array, *, certified: bool) -> tuple[Tree, Part
                 spec[axis] = other
         return PartitionSpec(*spec)
 
-    certificates = (Certificate(*(PartitionSpec(*batch) for _ in Certificate._fields)),) if certified else ()
+    of_sequences: Any = PartitionSpec(*batch)
+    certificates = (Certificate(of_sequences, of_sequences, of_sequences),) if certified else ()
     return jax.tree.map(of_state, state), PartitionSpec(steps, *batch, None), certificates
 
 
