@@ -16,7 +16,8 @@ from rnnlm_jax.language_model.loss_gradient import training_loss
 from rnnlm_jax.language_model.model import language_model
 from rnnlm_jax.outputs import output_registry as output_zoo
 from rnnlm_jax.outputs.word_counts import WordCounts
-from rnnlm_jax.unroll.native import why_not_native
+from rnnlm_jax.unroll import EXECUTORS
+from rnnlm_jax.unroll.control import Control
 
 Function = Callable[..., Any]
 
@@ -79,11 +80,11 @@ def draw_unroll(rng: random.Random) -> Program:
     name, cell = draw_cell(rng, dtype)
     steps, size = rng.choice([1, 2, 3, 5, 8, 8, 11]), rng.choice([1, 2, 3, 4, 5])
     batch = tuple(rng.choice([1, 2, 3, 4, 4, 5]) for _ in range(rng.choices([0, 1, 2, 3], [1, 4, 3, 2])[0]))
-    executor = rng.choice(["scan", "structured", "native", None])
+    executor = rng.choice([*EXECUTORS, None])
     transformation = rng.choice(list(TRANSFORMATIONS))
     options = draw_options(rng, steps, batch)
     params, state, xs = random_arguments(rng, cell, batch, steps, size)
-    if executor == "native" and not runs_natively(cell, params, xs):
+    if executor is not None and not runs(executor, cell, params, xs):
         executor = "structured"
     weights = random_like(rng, jax.eval_shape(lambda: unroll(cell, params, state, xs)))
 
@@ -116,24 +117,28 @@ def draw_options(rng: random.Random, steps: int, batch: tuple[int, ...]) -> dict
     if rng.random() < 0.2:
         options["reverse"] = True
     if rng.random() < 0.1:
-        options["unroll"] = rng.choice([2, 3])
+        options["scan_unroll"] = rng.choice([2, 3])
     if rng.random() < 0.1:
         options["remat_chunk"] = "sqrt"
     return options
 
 
-def runs_natively(cell: Cell, params: Any, xs: Any) -> bool:
-    """Return whether a kernel runs the cell; stacks and pairs have none of their own."""
-    control: Any = None
-    return not isinstance(cell, cells.Stack | cells.Bidirectional) and not why_not_native(
-        cell, params, xs, control, jax.default_backend()
-    )
+def runs(executor: str, cell: Cell, params: Any, xs: Any) -> bool:
+    """Return whether an executor runs a cell, and all cells of a stack or a pair."""
+    inner = cell.layers if isinstance(cell, cells.Stack) else (cell,)
+    if isinstance(cell, cells.Bidirectional):
+        inner, params = (cell.forward, cell.backward), (params.forward, params.backward)
+    elif not isinstance(cell, cells.Stack):
+        params = (params,)
+    control, platform, why_not = Control(None, None), jax.default_backend(), EXECUTORS[executor].why_not
+    found = [why_not(each, part, xs, control, platform) for each, part in zip(inner, params, strict=True)]
+    return not any(found)
 
 
 def random_arguments(rng: random.Random, cell: Cell, batch: tuple[int, ...], steps: int, size: int) -> tuple[Any, ...]:
     """Draw parameters, state and inputs, every entry random."""
     params = random_like(rng, jax.eval_shape(lambda: cell.init(jax.random.key(0), size)), 0.5)
-    state = random_like(rng, jax.eval_shape(lambda: cell.initial_state(batch)), 0.5)
+    state = admissible(random_like(rng, jax.eval_shape(lambda: cell.initial_state(batch)), 0.5))
     xs = random_like(rng, jax.ShapeDtypeStruct((steps, *batch, size), cell.spec.param_dtype))
     return params, state, xs
 
@@ -142,6 +147,15 @@ def random_like(rng: random.Random, tree: Any, scale: float = 1.0, copies: tuple
     """Draw normal values in the shapes and types of a tree, with leading axes ``copies``."""
     generator = np.random.default_rng(rng.getrandbits(32))
     return jax.tree.map(lambda a: jnp.asarray(scale * generator.standard_normal((*copies, *a.shape)), a.dtype), tree)
+
+
+def admissible(state: Any) -> Any:
+    """Return a state in which what cells divide by is at least 1."""
+
+    def of_leaf(path: Any, leaf: Any) -> Any:
+        return 1 + jnp.abs(leaf) if jax.tree_util.keystr(path).endswith(".normalizer") else leaf
+
+    return jax.tree.map_with_path(of_leaf, state)
 
 
 Transformed = tuple[Callable[[Function], Function], tuple[Any, ...]]
@@ -168,6 +182,7 @@ def gradient_by_example(rng: random.Random, arguments: tuple[Any, ...]) -> Trans
     """Take the gradients of several sequences, by ``vmap``."""
     copies = rng.choice([2, 3, 4])
     state, xs = random_like(rng, arguments[1:], 0.5, (copies,))
+    state = admissible(state)
     return lambda loss: jax.vmap(jax.grad(loss, argnums=(0, 1, 2)), (None, 0, 0)), (arguments[0], state, xs)
 
 
