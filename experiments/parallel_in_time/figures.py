@@ -73,7 +73,7 @@ def draw_lengths(results: Sequence[Result]) -> "Figure":
         most = max(point["iterations"] for result in results for j in DASHES for point in result[j])
         axes.set(title=LABELS[jacobian], xlabel="steps $T$", ylim=(1, 2 * most))
     panels[0].set_ylabel("Newton iterations")
-    labels = [f"{result['exponent']:.2f}".replace("-", "−") for result in results]
+    labels = [f"{round(result['exponent'], 2) + 0.0:.2f}".replace("-", "−") for result in results]
     colour_bar(figure, list(panels), labels, title=r"$\lambda_1$ of the network")
     lines = [Line2D([], [], color=GREY, lw=0.8, ls=":", label="as many as there are steps")]
     legend_below(figure, [*lines, Line2D([], [], color=GREY, ls="", marker="x", label="falls back")])
@@ -97,7 +97,7 @@ def draw_text(results: Sequence[Result]) -> "Figure":
     left.axvline(0, color=GREY, lw=0.8, ls=":")
     left.set(xlabel=r"largest exponent $\lambda_1$ on the text", ylabel="Newton iterations, longest text")
     right.set(xlabel="steps $T$", xscale="log", ylabel="Newton iterations")
-    left.set_ylim(bottom=0)
+    left.set(yscale="log", ylim=(0.8, None))
     cells = [
         Line2D([], [], color=look["color"], marker="o", label=result["cell"])
         for result, look in zip(results, looks, strict=True)

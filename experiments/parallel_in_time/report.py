@@ -34,6 +34,7 @@ def tables(found: Results) -> str:
     """Return the tables of the kinds that have results, each under its title."""
     makers = {
         "Random networks: iterations beside the largest exponent": ("random", random_table),
+        "Random networks: growth with T": ("random", law_table),
         "Cells on text: iterations before and after training": ("text", text_table),
         "Work, depth and memory by formula": ("random", cost_table),
         "Memory of the compiled gradient": ("memory", memory_table),
@@ -50,22 +51,52 @@ def tables(found: Results) -> str:
 def random_table(results: Sequence[Result]) -> Table:
     """Return a row for each gain: the exponent, and iterations by length, of all numbers and of the diagonal."""
     lengths = shown(results[0]["recipe"]["lengths"])
-    head = ["g", "λ₁", *(f"T = {steps:,}" for steps in lengths), "each ×10 of T", "p in Tᵖ"]
+    head = ["g", "λ₁", *(f"T = {steps:,}" for steps in lengths)]
     head += [f"diagonal, {steps:,}" for steps in lengths]
+    rows = [
+        [
+            f"{result['gain']:g}",
+            signed(result["exponent"]),
+            *(iteration_words(result[jacobian], steps) for jacobian in (BLOCKS, DIAGONAL) for steps in lengths),
+        ]
+        for result in results
+    ]
+    return head, rows
+
+
+def law_table(results: Sequence[Result]) -> Table:
+    """Return a row for each gain: how iterations grow, and what is gained in depth for the longest T that converges."""
+    head = ["g", "λ₁", "longest T solved", "iterations", "each × 10 of T", "p", "scan's depth / depth"]
+    head += ["difference from scan", "diagonal: −λ₁ · iterations"]
     rows = []
     for result in results:
-        points, line, power = result[BLOCKS], growth(result[BLOCKS]), exponent_of_growth(result[BLOCKS])
+        solved = [point for point in result[BLOCKS] if point["converged"]]
+        diagonal = [point for point in result[DIAGONAL] if point["converged"]]
+        if not solved:
+            continue
+        last, line, power = solved[-1], growth(result[BLOCKS]), exponent_of_growth(result[BLOCKS])
+        steps, n, k = last["steps"], result["recipe"]["units"], last["iterations"]
+        depth = newton_cost(steps, n, iterations=k, m=n, chunk=steps).depth if k else 1
         rows.append(
             [
                 f"{result['gain']:g}",
                 signed(result["exponent"]),
-                *(iteration_words(points, steps) for steps in lengths),
-                f"{signed(line.each, 1)}" if line else "",
+                f"{steps:,}",
+                f"{k:,}",
+                signed(line.each, 1) if line else "",
                 f"{power:.2f}" if power is not None else "",
-                *(iteration_words(result[DIAGONAL], steps) for steps in lengths),
+                f"{steps / depth:,.3g}",
+                f"{last['difference']:.0e}",
+                f"{diagonal[-1]['iterations'] * -result['exponent']:.1f}" if is_contracting(result, diagonal) else "",
             ]
         )
     return head, rows
+
+
+def is_contracting(result: Result, points: Sequence[Point]) -> bool:
+    """Return whether the exponent is negative, and every length converges in fewer iterations than half its steps."""
+    wanted = len(result["recipe"]["lengths"])
+    return result["exponent"] < 0 and len(points) == wanted and 2 * points[-1]["iterations"] < points[-1]["steps"]
 
 
 def text_table(results: Sequence[Result]) -> Table:
@@ -103,8 +134,11 @@ def cost_table(results: Sequence[Result]) -> Table:
     head = ["executor", f"iterations at T = {steps:,}", "multiplications", "relative to scan", "depth", "numbers held"]
     scan = scan_cost(steps, n)
     rows = [["scan", "", *cost_words(scan, scan)]]
-    linear = newton_cost(steps, n, iterations=1, m=1, chunk=1024, gates=0)
-    rows.append(["associative (diagonal), chunks of 1,024", "1", *cost_words(linear, scan)])
+    linear = Cost(steps * n, steps, steps * n)
+    rows.append(["scan, linear and diagonal", "", *cost_words(linear, linear)])
+    for chunk, words in ((steps, "one chunk"), (1024, "chunks of 1,024")):
+        found = newton_cost(steps, n, iterations=1, m=1, chunk=chunk, gates=0)
+        rows.append([f"associative, linear and diagonal, {words}", "1", *cost_words(found, linear)])
     for result in representative(results, steps):
         for jacobian, m in ((BLOCKS, n), (DIAGONAL, 1)):
             point = at(result[jacobian], steps)
@@ -118,9 +152,9 @@ def cost_table(results: Sequence[Result]) -> Table:
 
 
 def representative(results: Sequence[Result], steps: int) -> list[Result]:
-    """Return the first network, and the last that converges at a length with all numbers of the Jacobian."""
+    """Return three of the networks that converge at a length: the first, one of two thirds, and the last."""
     solved = [result for result in results if (point := at(result[BLOCKS], steps)) and point["converged"]]
-    return [solved[0], solved[-1]] if len(solved) > 1 else solved
+    return [solved[k] for k in sorted({0, len(solved) * 2 // 3, len(solved) - 1})] if solved else []
 
 
 def cost_words(cost: Cost, scan: Cost) -> list[str]:
@@ -160,7 +194,7 @@ def iteration_words(points: Sequence[Point], steps: int) -> str:
 
 def signed(value: float, digits: int = 3) -> str:
     """Return a number with a true minus sign."""
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: not minus zero
 
 
 def shown(lengths: Sequence[int]) -> list[int]:

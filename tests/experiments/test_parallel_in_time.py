@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -118,7 +119,7 @@ def test_a_linear_recurrence_needs_one_iteration_of_a_chaotic_one_as_many_as_ste
         cell = cells.make(name, 4)
         params = cell.init(jax.random.key(0), 4)
         params = params._replace(w_h=params.w_h * (0.5 if name == "linear" else 30.0))
-        xs = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+        xs = jnp.asarray(np.random.default_rng(0).normal(size=(12, 4)), jnp.float32)
         (found[name],) = iterations_by_length(
             cell, params, xs, (12,), recipe=recipe, jacobian=BLOCKS, advance=lambda count: None
         )
