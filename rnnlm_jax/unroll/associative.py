@@ -76,16 +76,17 @@ class Associative:
     ) -> tuple[Tree, Certificate]:
         """Return the states after every step, as a ``Solver``."""
         steps, blocks = ControlledStep(cell, control), state_blocks(cell)
-        first = blocks.join(state)
-        states = jnp.zeros((zs.shape[0], *first.shape), first.dtype)
-        count = iterations_of(cell)
+        first, count = blocks.join(state), iterations_of(cell)
         assert count is not None
+        # The first guess is zero, of the state before the first step too, so that a linear cell's b_t is exact: f_t(0).
+        guess = jnp.zeros_like(first)
+        states = jnp.zeros((zs.shape[0], *first.shape), first.dtype)
         for _ in range(count):
-            # The guess before the first step is zero too, so that a linear cell's b_t is exact: f_t(0).
-            befores = blocks.split(jnp.concatenate([jnp.zeros_like(first)[None], states[:-1]]))
+            befores = blocks.split(jnp.concatenate([guess[None], states[:-1]]))
             a = steps.jacobians(params, befores, zs)
             after = blocks.join(steps.after(params, befores, zs))
-            states = states + linear_recurrence(a, after - states, first)
+            states = states + linear_recurrence(a, after - states, first - guess)
+            guess = first
         return blocks.split(states), _exact(zs, first, count)
 
 
