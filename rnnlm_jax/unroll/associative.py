@@ -12,7 +12,7 @@ from rnnlm_jax.cells.state_blocks import state_blocks
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.controlled_step import ControlledStep
 from rnnlm_jax.unroll.parallel_states import LARGEST_BLOCK, Certificate
-from rnnlm_jax.unroll.run_parallel import run_parallel, why_symbolic
+from rnnlm_jax.unroll.run_parallel import ParallelExecutor, why_symbolic
 from rnnlm_jax.unroll.scan import scan_states
 
 #: The steps of a chunk unless given.
@@ -25,14 +25,7 @@ def iterations_of(cell: Cell) -> int | None:
 
 
 @dataclass(frozen=True)
-class Associative:
-    """The executor ``associative`` with options: ``unroll(…, executor=Associative(chunk=256))``.
-
-    It runs cells that are linear in the state, ``s_t = A_t s_{t-1} + b_t``, by an associative scan over each chunk of
-    time (Martin & Cundy 2018). ``A_t`` are the Jacobians of the steps, as blocks of the declared structure. A cell
-    with ``newton_iterations`` is solved by that many such scans.
-    """
-
+class _InChunks(ParallelExecutor):
     chunk: int = CHUNK
     """The steps that are solved at once: memory grows with it."""
 
@@ -43,6 +36,21 @@ class Associative:
             ArgumentError: if the chunk is not a positive whole number.
         """
         check_size("chunk", self.chunk)
+
+    def steps_of_chunk(self, cell: Cell, xs: Float[Array, "T B D"]) -> int:
+        """Return the option ``chunk``."""
+        del cell, xs
+        return self.chunk
+
+
+@dataclass(frozen=True)
+class Associative(_InChunks):
+    """The executor ``associative`` with options: ``unroll(…, executor=Associative(chunk=256))``.
+
+    It runs cells that are linear in the state, ``s_t = A_t s_{t-1} + b_t``, by an associative scan over each chunk of
+    time (Martin & Cundy 2018). ``A_t`` are the Jacobians of the steps, as blocks of the declared structure. A cell
+    with ``newton_iterations`` is solved by that many such scans.
+    """
 
     def why_not(
         self, cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str
@@ -55,21 +63,6 @@ class Associative:
                 "every cell)"
             )
         return why_symbolic(xs) or _why_too_large(cell)
-
-    def run(
-        self,
-        cell: Cell,
-        params: Tree,
-        state: Tree,
-        xs: Float[Array, "T B D"],
-        control: Control,
-        *,
-        reverse: bool = False,
-        scan_unroll: int = 1,
-    ) -> tuple[Tree, Float[Array, "T B H"]]:
-        """Run a cell over time, an ``ExecutorFn``."""
-        del scan_unroll
-        return run_parallel(self, cell, params, state, xs, control, reverse=reverse, chunk=self.chunk)[:2]
 
     def states(
         self, cell: Cell, params: Tree, zs: Float[Array, "T B GH"], control: Control, state: Tree
@@ -91,22 +84,11 @@ class Associative:
 
 
 @dataclass(frozen=True)
-class AssociativeBackward:
+class AssociativeBackward(_InChunks):
     """The executor ``associative-backward``: the sequential scan forward, an associative scan back in time.
 
     It is exact for every cell, and pays where the blocks of the step Jacobian are small.
     """
-
-    chunk: int = CHUNK
-    """The steps whose Jacobians are held at once."""
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ArgumentError: if the chunk is not a positive whole number.
-        """
-        check_size("chunk", self.chunk)
 
     def why_not(
         self, cell: Cell, params: Tree, xs: Float[Array, "T B D"], control: Control, platform: str
@@ -114,21 +96,6 @@ class AssociativeBackward:
         """Return why it cannot run something, as a ``WhyNotFn``."""
         del params, control, platform
         return why_symbolic(xs) or _why_too_large(cell)
-
-    def run(
-        self,
-        cell: Cell,
-        params: Tree,
-        state: Tree,
-        xs: Float[Array, "T B D"],
-        control: Control,
-        *,
-        reverse: bool = False,
-        scan_unroll: int = 1,
-    ) -> tuple[Tree, Float[Array, "T B H"]]:
-        """Run a cell over time, an ``ExecutorFn``."""
-        del scan_unroll
-        return run_parallel(self, cell, params, state, xs, control, reverse=reverse, chunk=self.chunk)[:2]
 
     def states(
         self, cell: Cell, params: Tree, zs: Float[Array, "T B GH"], control: Control, state: Tree

@@ -10,13 +10,13 @@ from jax.export import is_symbolic_dim
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.arrays.linear_recurrence import linear_recurrence
 from rnnlm_jax.arrays.mesh_axes import vary_over, varying_axes
-from rnnlm_jax.cells.cell import Cell, check_choice, check_number, check_size
+from rnnlm_jax.cells.cell import Cell, check_choice, check_number, check_size, state_size
 from rnnlm_jax.cells.state_blocks import state_blocks
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.control import Control
 from rnnlm_jax.unroll.controlled_step import ControlledStep
 from rnnlm_jax.unroll.parallel_states import LARGEST_BLOCK, Certificate
-from rnnlm_jax.unroll.run_parallel import run_parallel, why_symbolic
+from rnnlm_jax.unroll.run_parallel import ParallelExecutor, why_symbolic
 from rnnlm_jax.unroll.scan import scan_states
 
 #: Iterations after which the sequential scan takes over, unless given.
@@ -28,7 +28,7 @@ TRUSTED_RANGE = 4.0
 
 
 @dataclass(frozen=True)
-class Newton:
+class Newton(ParallelExecutor):
     """The executor ``newton`` with options: ``unroll(…, executor=Newton(max_iterations=20))``.
 
     It solves ``s_t = f_t(s_{t-1})`` for all t of a chunk at once (Lim et al. 2024). From ``s_t = f_t(s_0)``, each
@@ -79,27 +79,13 @@ class Newton:
         del cell, params, control, platform
         return why_symbolic(xs)
 
-    def run(
-        self,
-        cell: Cell,
-        params: Tree,
-        state: Tree,
-        xs: Float[Array, "T B D"],
-        control: Control,
-        *,
-        reverse: bool = False,
-        scan_unroll: int = 1,
-    ) -> tuple[Tree, Float[Array, "T B H"]]:
-        """Run a cell over time, an ``ExecutorFn``."""
-        del scan_unroll
-        return self.run_certified(cell, params, state, xs, control, reverse=reverse)[:2]
-
-    def run_certified(
-        self, cell: Cell, params: Tree, state: Tree, xs: Float[Array, "T B D"], control: Control, *, reverse: bool
-    ) -> tuple[Tree, Float[Array, "T B H"], Certificate]:
-        """Return what ``run`` returns, and how each sequence was solved."""
-        chunk = self.chunk or default_chunk(xs, state_blocks(cell).size * state_blocks(cell).count, self._block(cell))
-        return run_parallel(self, cell, params, state, xs, control, reverse=reverse, chunk=chunk)
+    def steps_of_chunk(self, cell: Cell, xs: Float[Array, "T B D"]) -> int:
+        """Return the option ``chunk``, or as many steps as keep the matrices of iterations small."""
+        if self.chunk is not None:
+            return self.chunk
+        batch = 1 if is_symbolic_dim(xs.shape[1]) else xs.shape[1]
+        numbers = batch * state_size(cell) * self._block(cell)
+        return min(max(LARGEST_CHUNK // max(numbers, 1), 16), 1024)
 
     def states(
         self, cell: Cell, params: Tree, zs: Float[Array, "T B GH"], control: Control, state: Tree
@@ -158,12 +144,6 @@ class Newton:
 
     def _tolerance(self, dtype: Any) -> float:
         return 16 * float(jnp.finfo(dtype).eps) if self.tolerance is None else self.tolerance
-
-
-def default_chunk(xs: Array, n: int, m: int) -> int:
-    """Return the steps of a chunk, from 16 to 1024, so that ``T B n m`` numbers are at most ``LARGEST_CHUNK``."""
-    batch = 1 if is_symbolic_dim(xs.shape[1]) else max(xs.shape[1], 1)
-    return min(max(LARGEST_CHUNK // (batch * max(n, 1) * m), 16), 1024)
 
 
 class _Guess(NamedTuple):
