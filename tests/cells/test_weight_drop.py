@@ -19,7 +19,7 @@ def test_declared_matrices_are_those_that_only_the_recurrence_reads(name):
     params, state, xs = random_arrays(cell, name)
     z = cell.input_projection(params, xs[0])
     by_recurrence = leaves_read(cell.step, params, state, z)
-    by_input, by_output = leaves_read(cell.input_projection, params, xs), leaves_read(cell.readout, params, state)
+    by_input, by_output = leaves_read(cell.input_projection, params, xs), leaves_read(cell.output, params, state, z)
     names = [name for name, leaf in params._asdict().items() if leaf is not None]
     only = [
         name
