@@ -62,8 +62,11 @@ def input_projection(hidden_size: int, dtype: Any) -> InputProjectionFn[Any]:
 
 
 def next_hidden(h: Array, r: Array, u: Array, n: Array) -> Array:
-    """Return ``σ(u) h + (1 - σ(u)) tanh(n + (1 + tanh r) h)``, from pre-activations without the candidate's h."""
-    return interpolate(sigmoid(u), sigmoid(-u), h, tanh(n + (1 + tanh(r)) * h))
+    """Return ``σ(u) h + (1 - σ(u)) tanh(n + (1 + tanh r) h)``, from pre-activations without the candidate's h.
+
+    ``1 + tanh r`` is computed as ``2 σ(2 r)``, which does not cancel.
+    """
+    return interpolate(sigmoid(u), sigmoid(-u), h, tanh(n + 2 * sigmoid(2 * r) * h))
 
 
 @cell_factory
