@@ -1,6 +1,7 @@
 """Random programs of the library, which ``benchmarks.compiler_sweep`` compiles in two ways and compares."""
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -130,6 +131,7 @@ def runs(executor: str, cell: Cell, params: Any, xs: Any) -> bool:
         inner, params = (cell.forward, cell.backward), (params.forward, params.backward)
     elif not isinstance(cell, cells.Stack):
         params = (params,)
+    xs = xs.reshape(xs.shape[0], math.prod(xs.shape[1:-1]), xs.shape[-1])
     control, platform, why_not = Control(None, None), jax.default_backend(), EXECUTORS[executor].why_not
     found = [why_not(each, part, xs, control, platform) for each, part in zip(inner, params, strict=True)]
     return not any(found)
