@@ -78,7 +78,7 @@ def kept_programs(choice: str | None) -> Iterator[None]:
             yield
         return
     unset = {name: value for name, value in KEEP_ALL.items() if name.upper() not in os.environ}
-    if getattr(jax.config, LOGGING) is None:
+    if LOGGING.upper() not in os.environ:
         unset[LOGGING] = QUIET
     with (
         _jax_settings({ENABLED: True, FOLDER: folder} | unset),
