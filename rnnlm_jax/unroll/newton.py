@@ -39,7 +39,7 @@ class Newton(ParallelExecutor):
     and solves this linear recurrence by an associative scan. After k iterations at least the first k steps are exact,
     and steps whose residual is within the tolerance from the first on are kept as they are. A step whose number leaves
     the range of f is replaced by ``f_t(s_{t-1})``. A chunk that has not converged is run by the sequential scan, inside
-    the same program. On a CPU it is slower than ``scan``.
+    the same program. On a CPU it is much slower than ``scan``.
     """
 
     tolerance: float | None = None
