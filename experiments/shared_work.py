@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnlm_jax.errors import UserError
+from rnnlm_jax.errors import ConfigError, UserError
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.system.file_lock import LockHeldError, file_lock
 
@@ -60,3 +60,23 @@ def run_jobs(jobs: Iterable[Job]) -> Left:
 def results(folder: Path, pattern: str = "*.json") -> list[dict[str, Any]]:
     """Return the results in a folder, in the order of their paths."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob(pattern))]
+
+
+def require_recipe(found: Iterable[dict[str, Any]], wanted: dict[str, Any], runs: Path) -> None:
+    """Check that results were made by a recipe.
+
+    Args:
+        found: results, each with its ``recipe``.
+        wanted: the recipe as JSON has it.
+        runs: the folder of the results.
+
+    Raises:
+        ConfigError: if one was made by another recipe.
+    """
+    for result in found:
+        changed = [key for key, value in wanted.items() if result["recipe"].get(key) != value]
+        if changed:
+            key = changed[0]
+            raise ConfigError(
+                f"{runs} has results of {key} {result['recipe'].get(key)}, not {wanted[key]}: give another `runs`"
+            )

@@ -18,8 +18,8 @@ from experiments.parallel_in_time.iterations import Advance
 from experiments.parallel_in_time.programs import executors
 from experiments.parallel_in_time.recipe import Recipe
 from experiments.parallel_in_time.report import record, tables
-from experiments.shared_work import Job, results, run_jobs
-from rnnlm_jax.errors import ConfigError, UserError
+from experiments.shared_work import Job, require_recipe, results, run_jobs
+from rnnlm_jax.errors import UserError
 from rnnlm_jax.system.progress import token_bar
 
 STUDY = Path(__file__).parent
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], study: Path = STUDY, *, recipe: Recipe = DEFA
     recipe = dataclasses.replace(recipe, corpus=options.corpus or recipe.corpus)
     try:
         for kind in KINDS:
-            require_recipe(results(runs / kind), recipe, runs)
+            require_recipe(results(runs / kind), recipe.recorded(), runs)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -95,22 +95,6 @@ def with_recorded(found: dict[str, list[dict[str, Any]]], study: Path) -> dict[s
     file = study / "results.json"
     recorded = json.loads(file.read_text()) if file.exists() else {}
     return {kind: parts or recorded.get(kind, []) for kind, parts in found.items()}
-
-
-def require_recipe(found: Sequence[dict[str, Any]], recipe: Recipe, runs: Path) -> None:
-    """Check that results were made by a recipe.
-
-    Raises:
-        ConfigError: if one was not.
-    """
-    wanted = recipe.recorded()
-    for result in found:
-        changed = [key for key, value in wanted.items() if result["recipe"].get(key) != value]
-        if changed:
-            key = changed[0]
-            raise ConfigError(
-                f"{runs} has results of {key} {result['recipe'].get(key)}, not {wanted[key]}: give another `runs`"
-            )
 
 
 def parser() -> argparse.ArgumentParser:

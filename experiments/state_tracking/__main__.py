@@ -13,10 +13,10 @@ from typing import Any
 
 from experiments import readme_table
 from experiments.every_cell import causal_cells, chosen
-from experiments.shared_work import Job, results, run_jobs
+from experiments.shared_work import Job, require_recipe, results, run_jobs
 from experiments.state_tracking.report import record, table
 from experiments.state_tracking.train import Recipe, train_and_test
-from rnnlm_jax.errors import ConfigError, UserError
+from rnnlm_jax.errors import UserError
 from rnnlm_jax.system.progress import token_bar
 
 STUDY = Path(__file__).parent
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str], study: Path = STUDY, *, recipe: Recipe = Reci
     try:
         names = chosen(options.cells, causal_cells(), "cell")
         pairs = [(task, cell) for task in chosen(options.tasks, TASKS, "task") for cell in names]
-        require_recipe(results(runs, "*/*.json"), recipe, runs)
+        require_recipe(results(runs, "*/*.json"), asdict(recipe), runs)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,22 +59,6 @@ def run_pair(cell: str, task: str, recipe: Recipe, place: str) -> dict[str, Any]
     shown += f"{100 * result['accuracy_up_to_train_length']:.1f} % up to it"
     print(f"{place}: {cell}, {task}: {shown}; {result['seconds']:.0f} s", flush=True)
     return result
-
-
-def require_recipe(found: Sequence[dict[str, Any]], recipe: Recipe, runs: Path) -> None:
-    """Check that results were made by a recipe.
-
-    Raises:
-        ConfigError: if one was not.
-    """
-    for result in found:
-        other = {key: result["recipe"].get(key) for key, value in asdict(recipe).items()}
-        changed = [key for key, value in asdict(recipe).items() if other[key] != value]
-        if changed:
-            raise ConfigError(
-                f"{runs} has results of {changed[0]} {other[changed[0]]}, not {asdict(recipe)[changed[0]]}: give "
-                "another `runs`"
-            )
 
 
 def parser() -> argparse.ArgumentParser:

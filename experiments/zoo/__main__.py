@@ -13,10 +13,10 @@ from typing import Any
 
 from experiments import readme_table
 from experiments.every_cell import causal_cells, chosen
-from experiments.shared_work import Job, results, run_jobs
+from experiments.shared_work import Job, require_recipe, results, run_jobs
 from experiments.zoo.measure import Recipe, texts_of, train_and_measure, training_speed
 from experiments.zoo.report import HEAD, merged, perplexity_words, record, rows
-from rnnlm_jax.errors import ConfigError, UserError
+from rnnlm_jax.errors import UserError
 
 STUDY = Path(__file__).parent
 DEFAULT = Recipe()
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str], study: Path = STUDY, *, recipe: Recipe = DEFA
     try:
         names = chosen(options.cells, causal_cells(), "cell")
         for other in ("trained", "timed"):
-            require_recipe(results(runs / other), recipe, runs)
+            require_recipe(results(runs / other), recipe.recorded(), runs)
         texts = texts_of(recipe)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -67,22 +67,6 @@ def told(name: str, work: Any) -> dict[str, Any]:
         shown = f"{result['tokens_per_second']:,.0f} tokens/s ({result['executor']})"
     print(f"{name}: {shown}", flush=True)
     return result
-
-
-def require_recipe(found: Sequence[dict[str, Any]], recipe: Recipe, runs: Path) -> None:
-    """Check that results were made by a recipe.
-
-    Raises:
-        ConfigError: if one was not.
-    """
-    wanted = recipe.recorded()
-    for result in found:
-        changed = [key for key, value in wanted.items() if result["recipe"].get(key) != value]
-        if changed:
-            key = changed[0]
-            raise ConfigError(
-                f"{runs} has results of {key} {result['recipe'].get(key)}, not {wanted[key]}: give another `runs`"
-            )
 
 
 def parser() -> argparse.ArgumentParser:
