@@ -27,6 +27,8 @@ def trajectory(cell: Cell, params: Tree, state: Tree, zs: Float[Array, "T *B GH"
         zs: the projected inputs, ``input_projection(params, xs)``.
     """
 
+    params = cell.prepare(params)
+
     def step(state: Tree, z: Array) -> tuple[Tree, tuple[Tree, Tree]]:
         after = cell.step(params, state, z)
         return after, (state, after)

@@ -86,6 +86,7 @@ def _generate(
     steps: int,
 ) -> Int[Array, "N *B"]:
     """Return N tokens drawn after a state and the token that follows it."""
+    params = params._replace(cell=model.cell.prepare(params.cell))  # once, not for every token
 
     def step(carry: tuple[Tree, Array], key: Key) -> tuple[tuple[Tree, Array], Array]:
         state, log_probs = model.log_probs(params, *carry)

@@ -1,5 +1,7 @@
 """Sampling: which tokens may be drawn and how often, and continuation of prompts."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from rnnlm_jax import UserError, cells
 from rnnlm_jax.data import Vocabulary
-from rnnlm_jax.language_model.generation import Sampling, sample
+from rnnlm_jax.language_model.generation import Sampling, _generate, sample
 from rnnlm_jax.language_model.model import language_model
 from tests.training.tiny import LINES, random_params, vocabulary
 
@@ -214,3 +216,15 @@ def test_impossible_sampling_is_refused(options, said):
 def test_impossible_requests_are_refused(options):
     with pytest.raises(UserError, match=str(next(iter(options.values())))):
         sample(MODEL, PARAMS, WORDS, LINES[0], **options)
+
+
+def test_what_all_steps_share_is_computed_once():
+    """The matrix exponential of an orthogonal cell is outside of the loop over tokens."""
+    model = language_model(cells.exprnn(4), 7, 3)
+    params = model.init(jax.random.key(0))
+    start = (model.initial_state((1,)), jnp.zeros(1, jnp.int32))
+    draw = functools.partial(_generate.__wrapped__, model, sampling=Sampling(), steps=5)
+    program = jax.make_jaxpr(draw)(params, start, jax.random.key(1))
+    (over_tokens,) = [e for e in program.eqns if e.primitive.name == "scan" and e.params["length"] == 5]
+    assert "expm" in str(program)
+    assert "expm" not in str(over_tokens.params["jaxpr"])
