@@ -16,11 +16,14 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Int, Key
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import cached_factory
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes, class_is_right, class_nats
+from rnnlm_jax.tasks.answers import class_is_right, class_nats
+from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
 
 SOURCE = "Delétang et al. 2023"
 #: From this share of right answers on longer sequences on, Delétang et al. call a task solved.
 SOLVED = 0.9
+#: The length of their training sequences.
+LENGTH = 40
 
 
 @cached_factory
@@ -129,6 +132,7 @@ def _state_tracking(name: str, *, input_size: int, classes: int, sample: Callabl
         chance_loss=lambda length: math.log(classes),
         chance_accuracy=1 / classes,
         solved_accuracy=SOLVED,
+        default_length=LENGTH,
     )
 
 

@@ -1,15 +1,16 @@
 """The contract of a synthetic sequence task: what is fed, what is asked, the loss, and when it counts as solved."""
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
 from rnnlm_jax.arrays.array_arguments import as_floats
 from rnnlm_jax.cells.cell import check_size
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import FactoryMade
 
 
@@ -19,7 +20,7 @@ class Sequences(NamedTuple):
     inputs: Float[Array, "T B D"]
     """One vector a step: a symbol as a one-hot vector, or numbers."""
     targets: Array
-    """The right answer at every step: a class ``[T, B]``, integers, or K numbers ``[T, B, K]``."""
+    """The right answer at every step: a class ``[T, B]``, integers, or numbers ``[T, B, ·]``, as the task says."""
     mask: Bool[Array, "T B"]
     """The steps at which an answer is asked. At other steps, padding among them, targets may hold anything."""
 
@@ -40,7 +41,16 @@ class AnswerFn(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+class Judged(enum.Enum):
+    """What an accuracy is a share of."""
+
+    ANSWERS = "answers"
+    """Single answers."""
+    SEQUENCES = "sequences"
+    """Sequences; one is right if all its answers are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task(FactoryMade):
     """A synthetic task for recurrent networks.
 
@@ -63,9 +73,18 @@ class Task(FactoryMade):
     chance_loss: Callable[[int], float]
     """Length to the mean loss of the best answer that does not read the inputs, for long sequences."""
     chance_accuracy: float
-    """The share of right answers of a guess among the answers that does not read the inputs, for long sequences."""
+    """The accuracy of a guess that does not read the inputs, for long sequences."""
     solved_accuracy: float
-    """The share of right answers on new sequences from which the task counts as solved."""
+    """The accuracy on new sequences from which the task counts as solved."""
+    judged: Judged = Judged.ANSWERS
+    """What accuracies are shares of."""
+    default_length: int
+    """A length of the published experiment, in the task's own measure."""
+    shortest_length: int = 1
+    """The least length that ``sample`` takes."""
+    test_sample: SampleFn | None = None
+    """Draws sequences for tests, where those differ from the ones of training: held-out data, or another distribution;
+    None: ``sample``."""
 
     def mean_loss(self, outputs: Float[Array, "T B K"], sequences: Sequences) -> Float[Array, ""]:
         """Return the loss of a model's outputs, the mean over all answers asked."""
@@ -73,8 +92,22 @@ class Task(FactoryMade):
         return masked_mean(self.loss(outputs, sequences.targets), sequences.mask)
 
     def accuracy(self, outputs: Float[Array, "T B K"], sequences: Sequences) -> Float[Array, ""]:
-        """Return the share of the answers asked that are right."""
-        return masked_mean(self.correct(outputs, sequences.targets).astype(outputs.dtype), sequences.mask)
+        """Return the share of answers, or of sequences, that are right, see ``judged``."""
+        right, judged = self.count_right(outputs, sequences)
+        return right.astype(outputs.dtype) / jnp.maximum(judged, 1).astype(outputs.dtype)
+
+    def count_right(
+        self, outputs: Float[Array, "T B K"], sequences: Sequences
+    ) -> tuple[Int[Array, ""], Int[Array, ""]]:
+        """Return how many answers, or sequences, are right, and how many there are; see ``judged``."""
+        right, asked = self.correct(outputs, sequences.targets), sequences.mask
+        if self.judged is Judged.SEQUENCES:
+            right, asked = (right | ~asked).all(axis=0), asked.any(axis=0)
+        return (right & asked).sum(dtype=jnp.int32), asked.sum(dtype=jnp.int32)
+
+    def draw_test(self, key: Key, batch_size: int, length: int) -> Sequences:
+        """Return sequences for a test, see ``SampleFn``."""
+        return (self.test_sample or self.sample)(key, batch_size, length)
 
     def accuracy_by_step(
         self, outputs: Float[Array, "T B K"], sequences: Sequences
@@ -94,23 +127,12 @@ def masked_mean(values: Float[Array, "T B"], mask: Bool[Array, "T B"]) -> Float[
     return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(dtype=jnp.int32), 1).astype(values.dtype)
 
 
-def class_nats(outputs: Float[Array, "*B K"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
-    """Return ``-ln softmax(outputs)[target]``, the loss of a classification."""
-    log_probs = jax.nn.log_softmax(outputs, axis=-1)
-    return -jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
-
-
-def class_is_right(outputs: Float[Array, "*B K"], targets: Int[Array, "*B"]) -> Bool[Array, "*B"]:
-    """Return whether the class with the largest output is the target; outputs that are not finite are wrong."""
-    finite = jnp.isfinite(outputs).all(axis=-1)
-    return finite & (jnp.argmax(outputs, axis=-1).astype(targets.dtype) == targets)
-
-
-def check_sample_sizes(batch_size: int, length: int) -> None:
+def check_sample_sizes(batch_size: int, length: int, *, shortest: int = 1) -> None:
     """Check the arguments of ``sample``.
 
     Raises:
-        ArgumentError: if one is not a positive whole number.
+        ArgumentError: if one is not a positive whole number, or the length is less than ``shortest``.
     """
     check_size("batch_size", batch_size)
-    check_size("length", length)
+    if check_size("length", length) < shortest:
+        raise ArgumentError(f"`length` must be at least {shortest} for this task, not {length}")

@@ -1,5 +1,6 @@
 """The answers of state-tracking tasks are those of plain Python, and an answer by chance is as good as they say."""
 
+import dataclasses
 import math
 import pickle
 import re
@@ -11,7 +12,7 @@ import pytest
 
 from rnnlm_jax import tasks
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.tasks import Sequences
+from rnnlm_jax.tasks import Judged, Sequences
 from rnnlm_jax.tasks.state_tracking import values
 
 TASKS = {name: tasks.make(name) for name in tasks.names()}
@@ -149,3 +150,13 @@ def test_tasks_are_one_object_and_pickle():
 def test_errors_say_what_to_do(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_a_sequence_is_right_if_all_its_answers_are():
+    task = dataclasses.replace(tasks.parity(), judged=Judged.SEQUENCES)
+    targets, mask = jnp.asarray([[1, 1, 1], [0, 0, 0]], jnp.int32), jnp.asarray([[1, 1, 0], [1, 0, 0]], bool)
+    sequences = Sequences(jnp.zeros((2, 3, 2), jnp.float32), targets, mask)
+    outputs = jax.nn.one_hot(jnp.ones((2, 3), jnp.int32), 2, dtype=jnp.float32)  # class 1 is right at the first step
+    assert [int(count) for count in task.count_right(outputs, sequences)] == [1, 2]
+    assert float(task.accuracy(outputs, sequences)) == 0.5
+    assert [int(count) for count in tasks.parity().count_right(outputs, sequences)] == [2, 3]
