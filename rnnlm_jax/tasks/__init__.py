@@ -8,10 +8,22 @@ task.mean_loss(outputs, sequences), task.accuracy(outputs, sequences)
 from collections.abc import Callable
 
 from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.tasks.objective import Judged, Objective, Sequences
 from rnnlm_jax.tasks.state_tracking import cycle_navigation, modular_arithmetic, parity
-from rnnlm_jax.tasks.task import Judged, Sequences, Task
+from rnnlm_jax.tasks.task import Task
 
-__all__ = ["TASKS", "Judged", "Sequences", "Task", "cycle_navigation", "make", "modular_arithmetic", "names", "parity"]
+__all__ = [
+    "TASKS",
+    "Judged",
+    "Objective",
+    "Sequences",
+    "Task",
+    "cycle_navigation",
+    "make",
+    "modular_arithmetic",
+    "names",
+    "parity",
+]
 
 #: Every task by name; a factory's arguments are options of the task, and have defaults.
 TASKS: dict[str, Callable[..., Task]] = {

@@ -17,7 +17,8 @@ from rnnlm_jax.array_types import Array, Int, Key
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import class_is_right, class_nats
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 SOURCE = "Delétang et al. 2023"
 #: From this share of right answers on longer sequences on, Delétang et al. call a task solved.
