@@ -45,6 +45,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "ngrams": ({"array_types", "data", "errors", "system"}, JAX),
     "presets": ({"config", "errors"}, set()),
     "language_model": ((MODEL - {"language_model"}) | {"regularizers"}, JAX),
+    # models of sequences that are not language, and their training on tasks or arrays
+    "sequence_model": (
+        RECURRENCE | {"config", "jobs", "jobs.checkpoints", "jobs.run_folder", "regularizers", "tasks", "training"},
+        JAX | {"optax"},
+    ),
     # what a job needs around training
     "jobs": ({"config", "errors"}, {"jax", "numpy"}),
     "jobs.sharding": (MODEL | {"regularizers"}, JAX),

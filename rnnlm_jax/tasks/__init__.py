@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.tasks.objective import Judged, Objective, Sequences
+from rnnlm_jax.tasks.own_objectives import classification, regression
 from rnnlm_jax.tasks.state_tracking import cycle_navigation, modular_arithmetic, parity
 from rnnlm_jax.tasks.task import Task
 
@@ -18,11 +19,13 @@ __all__ = [
     "Objective",
     "Sequences",
     "Task",
+    "classification",
     "cycle_navigation",
     "make",
     "modular_arithmetic",
     "names",
     "parity",
+    "regression",
 ]
 
 #: Every task by name; a factory's arguments are options of the task, and have defaults.

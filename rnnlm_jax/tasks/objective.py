@@ -21,6 +21,9 @@ class Sequences(NamedTuple):
     """The right answer at every step: a class ``[T, B]``, integers, or numbers ``[T, B, ·]``, as the objective says."""
     mask: Bool[Array, "T B"]
     """The steps at which an answer is asked. At other steps, padding among them, targets may hold anything."""
+    lengths: Int[Array, " B"] | None = None
+    """The number of steps of each sequence; later ones are padding. None: the answers alone say where a sequence ends,
+    which is enough for a network that reads forwards."""
 
 
 class AnswerFn(Protocol):
@@ -55,6 +58,8 @@ class Objective(FactoryMade):
     """The loss of each answer, to be minimised: nats for classes, squared error for numbers."""
     correct: AnswerFn
     """Whether each answer counts as right."""
+    takes_classes: bool = False
+    """Whether targets are classes, of which there are ``output_size``."""
     judged: Judged = Judged.ANSWERS
     """What accuracies are shares of."""
 

@@ -130,6 +130,7 @@ def _state_tracking(name: str, *, input_size: int, classes: int, sample: Callabl
         sample=sample,
         loss=class_nats,
         correct=class_is_right,
+        takes_classes=True,
         chance_loss=lambda length: math.log(classes),
         chance_accuracy=1 / classes,
         solved_accuracy=SOLVED,

@@ -44,6 +44,9 @@ class Task(Objective):
     test_sample: SampleFn | None = None
     """Draws sequences for tests, where those differ from the ones of training: held-out data, or another distribution;
     None: ``sample``."""
+    test_size: int | None = None
+    """How many sequences there are for tests; one call of ``test_sample`` draws each of them once at most. None: no
+    end."""
 
     def draw_test(self, key: Key, batch_size: int, length: int) -> Sequences:
         """Return sequences for a test, see ``SampleFn``."""
