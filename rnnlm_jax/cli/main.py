@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "table of models on one text: perplexity, size and speed; with mixtures, a cache, dynamic evaluation",
     "score": "negative log-likelihood of each sentence and token of a text, in nats",
     "rescore": "choose the best hypotheses of n-best lists; tune weights for the fewest word errors",
+    "task": "train a model on a synthetic task from several seeds: sequences until solved, errors at other lengths",
     "sample": "generate text from a trained model",
     "export": "write a trained model as a folder that needs only jax and NumPy, or as one safetensors file",
     "import": "make a run of a safetensors file: an exported run, or a PyTorch word language model",

@@ -55,7 +55,7 @@ def regularized_value_and_grad(
     cell: Cell,
     params: Tree,
     state: Tree,
-    xs: Float[Array, "T B D"],
+    xs: Array,
     *,
     loss: OutputLossFn,
     weights: Float[Array, "T B"],
@@ -73,7 +73,7 @@ def regularized_value_and_grad(
         cell: a cell or a stack.
         params: all parameters of the network.
         state: the state before the first step.
-        xs: the inputs of the network.
+        xs: the inputs of the network, ``[T, B, ...]``.
         loss: the loss of the outputs.
         weights: the weight of each position in the terms, 0 where it does not count: ``1/(T B)`` for means over
             positions, ``1/B`` for sums over steps and means over sequences, as in the papers of Ω.

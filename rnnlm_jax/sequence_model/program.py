@@ -148,8 +148,8 @@ def make_program(
 
 def no_steps(shape: tuple[int, ...]) -> Interval:
     """Return the figures of an interval before its first step."""
-    zero = jnp.zeros(shape, jnp.float32)
-    return Interval(jnp.zeros(shape, jnp.int32), zero, zero, zero)
+    sums = [jnp.zeros(shape, jnp.float32) for _ in range(3)]  # three buffers, each of which is donated
+    return Interval(jnp.zeros(shape, jnp.int32), *sums)
 
 
 def with_step(interval: Interval, loss: Float[Array, ""], norm: Float[Array, ""]) -> Interval:

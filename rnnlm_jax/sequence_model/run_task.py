@@ -13,6 +13,7 @@ import optax
 
 from rnnlm_jax.array_types import Bool, Key
 from rnnlm_jax.cells.cell import check_size
+from rnnlm_jax.config import option
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.sequence_model.batches import TaskBatches
@@ -28,15 +29,15 @@ from rnnlm_jax.tasks.task import check_sample_sizes
 class TaskRun:
     """Sizes of a training on a task and of its tests."""
 
-    batch_size: int = 32
-    length: int | None = None
-    """Length of the sequences of training, in the task's measure; None: ``task.default_length``."""
-    test_sequences: int = 10_000
-    """New sequences of each test."""
-    test_lengths: tuple[int, ...] = ()
-    """Lengths to test at, besides that of training."""
-    stop_when_solved: bool = True
-    """Whether a seed's training ends when the task is solved; else all steps are made."""
+    batch_size: int = option(32, "sequences in a batch (B)", advanced=False)
+    length: int | None = option(
+        None, "length of the sequences, in the task's measure; none: that of the published experiment", advanced=False
+    )
+    test_sequences: int = option(10_000, "new sequences of each test")
+    test_lengths: tuple[int, ...] = option(
+        (), "lengths to test at, separated by commas, besides that of training", advanced=False
+    )
+    stop_when_solved: bool = option(True, "end a seed's training when the task is solved; else all steps are made")
 
 
 @dataclass(frozen=True)
