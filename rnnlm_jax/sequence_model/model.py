@@ -78,7 +78,7 @@ class SequenceModel(FactoryMade):
 
     def readout(self, params: SequenceParams, hs: Float[Array, "T *B H"]) -> Float[Array, "T *B K"]:
         """Return the outputs of the model for outputs of its cell."""
-        return hs @ params.w + params.b
+        return hs @ params.w + jnp.expand_dims(params.b, tuple(range(hs.ndim - 1)))
 
     def __call__(
         self,

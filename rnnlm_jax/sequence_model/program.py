@@ -56,7 +56,7 @@ class Program(NamedTuple):
     donated."""
 
 
-def seed_key(seed: Int[Array, ""] | int, purpose: int) -> Key:
+def seed_key(seed: Array | int, purpose: int) -> Key:
     """Return the random key of a seed for one purpose."""
     return jax.random.fold_in(jax.random.key(seed), purpose)
 

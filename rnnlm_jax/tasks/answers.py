@@ -23,7 +23,7 @@ def class_is_right(outputs: Float[Array, "*B K"], targets: Int[Array, "*B"]) -> 
 
 def squared_error(outputs: Float[Array, "*B K"], targets: Float[Array, "*B K"]) -> Float[Array, "*B"]:
     """Return ``(outputs - targets)²``, the mean over the K numbers."""
-    return jnp.square(outputs - targets).mean(axis=-1)
+    return jnp.square(outputs - targets.astype(outputs.dtype)).mean(axis=-1)
 
 
 @functools.cache
@@ -31,6 +31,6 @@ def is_within(tolerance: float) -> AnswerFn:
     """Return the function that says whether all K numbers are less than ``tolerance`` from their targets."""
 
     def within(outputs: Float[Array, "*B K"], targets: Float[Array, "*B K"]) -> Bool[Array, "*B"]:
-        return (jnp.abs(outputs - targets) < tolerance).all(axis=-1)
+        return (jnp.abs(outputs - targets.astype(outputs.dtype)) < tolerance).all(axis=-1)
 
     return within
