@@ -284,7 +284,7 @@ def test_few_sequences_do_not_end_a_training():
     """A measurement of one sequence is right half of the time; the test that follows it is not."""
 
     def sample(key, batch_size, length):
-        guess = jax.random.randint(key, (length, batch_size), 0, 2, jnp.int32)
+        guess = jax.random.randint(jax.random.fold_in(key, 1), (length, batch_size), 0, 2, jnp.int32)
         return PARITY.sample(key, batch_size, length)._replace(targets=guess)
 
     task = dataclasses.replace(PARITY, sample=sample)
