@@ -9,7 +9,7 @@ from pathlib import Path
 from rnnlm_jax import tasks
 from rnnlm_jax.cli.common_arguments import add_json_file
 from rnnlm_jax.cli.config_options import add_fields, fields_from, parse_pairs
-from rnnlm_jax.cli.output_files import check_files, require_folder_name, standard_output, write_json
+from rnnlm_jax.cli.output_files import check_files, require_folder_name, write_json
 from rnnlm_jax.cli.parser import Parser
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.run_folder import write_json as write_results
@@ -58,7 +58,7 @@ def main(arguments: Namespace) -> int:
     sizes, training = fields_from(arguments, TaskRun()), fields_from(arguments, SequenceTraining())
     task = tasks.make(arguments.name, **dict(arguments.task_options))
     model = build_sequence_model(options, task)
-    with standard_output(arguments.json), stop_on_signals(_print_signal) as stop:
+    with stop_on_signals(_print_signal) as stop:
         print(f"{task.name} ({task.source}); {options.cell}, {options.hidden_size} units, {options.layers} layer(s)")
         if not training.regularize:
             print(f"executors: {describe_executor(model.cell, model.features, model.executor)}", flush=True)
