@@ -20,7 +20,7 @@ def test_a_task_is_trained_tested_recorded_and_resumed(rnnlm, tmp_path):
     assert list(found["tests"]) == ["5", "7", "9"]
     assert len(found["tests"]["9"]["error"]) == len(found["solved"]) == 2
     assert [record["step"] for record in found["history"]] == [2, 4]
-    assert found["model"]["parameters"] == sum((2 * 12, 4 * 12, 12, 12, 4 * 2, 2))
+    assert found["model"]["parameters"] == 2 * 12 + 4 * 12 + 12 + 4 + 4 * 2 + 2
     assert json.loads((run / "results.json").read_text())["tests"] == found["tests"]
     assert (run / "training.png").stat().st_size > 1000
     again = rnnlm(*words, "--resume", "--json")
@@ -58,17 +58,11 @@ def test_what_is_refused_in_one_line(refuse, tmp_path):
     refuse("task", "parity", "--plot=parity.txt", saying="must end in .png, .pdf, .svg")
     refuse("task", "parity", "--json=parity.txt", saying="must end in .json")
     assert not list(tmp_path.iterdir())
-    assert main_runs(refuse, run)
 
 
-def main_runs(refuse, run):
-    """A run of other options is refused, and stays as it is."""
-    from rnnlm_jax.cli.main import main
-
-    assert main(["task", "parity", *TINY, run]) == 0
-    refuse("task", "parity", *TINY, run, saying="holds a run already")
-    refuse(
-        "task", "parity", *TINY, run, "--resume", "--learning-rate=0.5", saying="was begun with --learning-rate 0.001"
-    )
-    refuse("eval", run.removeprefix("--run="), "--data=pydoc:test", saying="holds no run")
-    return True
+def test_a_run_of_something_else_is_refused(rnnlm, refuse, tmp_path):
+    words = ("task", "parity", *TINY, f"--run={tmp_path / 'run'}")
+    assert rnnlm(*words).code == 0
+    refuse(*words, saying="holds a run already")
+    refuse(*words, "--resume", "--learning-rate=0.5", saying="was begun with --learning-rate 0.001, not 0.5")
+    refuse("eval", tmp_path / "run", "--data=pydoc:test", saying="holds no run")
