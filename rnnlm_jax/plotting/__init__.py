@@ -1,4 +1,4 @@
-"""Draw figures of schedules and from result files: learning curves, decay, spectra, eigenvalues, horizons, benchmarks.
+"""Draw figures of schedules and result files: curves, decay, spectra, eigenvalues, horizons, minimal pairs, benchmarks.
 
     plotting.learning_curve([Path("runs/lstm/metrics.jsonl")], ["lstm"], Path("curve.png"))
     plotting.spectra(Path("jacobians/lstm"), Path("spectra.pdf"))          # of rnnlm-jax jacobians --out jacobians
