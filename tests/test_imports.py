@@ -60,6 +60,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": (MODEL | {"jobs.sharding"}, JAX),
     "evaluation.comparison": (MODEL | {"evaluation", "jobs", "jobs.run_folder", "ngrams", "training"}, JAX),
     "evaluation.rescoring": (MODEL | {"evaluation", "evaluation.comparison", "ngrams"}, JAX),
+    "evaluation.minimal_pairs": (MODEL | {"evaluation", "evaluation.comparison", "evaluation.rescoring"}, JAX),
     "evaluation.horizons": (MODEL | {"evaluation", "jacobians", "jobs.run_folder"}, JAX),
     "training": (
         MODEL
@@ -97,7 +98,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"benchmarking", "benchmarking.measure", "benchmarking.peers", "data.records", "evaluation", "ngrams"}
-        | {"evaluation.comparison", "evaluation.horizons", "evaluation.rescoring", "interop.exporting", "kernels"}
+        | {"evaluation.comparison", "evaluation.horizons", "evaluation.minimal_pairs", "evaluation.rescoring"}
+        | {"interop.exporting", "kernels"}
         | {"jobs", "jobs.ahead_of_time", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding", "plotting", "presets"}
         | {"training"},
         JAX,
