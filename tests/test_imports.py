@@ -101,7 +101,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         | {"evaluation.comparison", "evaluation.horizons", "evaluation.minimal_pairs", "evaluation.rescoring"}
         | {"interop.exporting", "kernels"}
         | {"jobs", "jobs.ahead_of_time", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding", "plotting", "presets"}
-        | {"training"},
+        | {"sequence_model", "tasks", "training"},
         JAX,
     ),
 }
