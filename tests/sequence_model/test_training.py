@@ -18,6 +18,7 @@ from rnnlm_jax.sequence_model import (
     ArrayBatches,
     GeneratedBatches,
     Scores,
+    SequenceData,
     SequenceTraining,
     StreamBatches,
     TaskBatches,
@@ -247,7 +248,7 @@ def params_of_seeds(seeds):
 
 def test_scores_are_those_of_all_sequences_at_once(monkeypatch):
     params = params_of_seeds((0, 1))
-    data = PARITY.sample(jax.random.key(5), 10, 6)
+    data = SequenceData(*PARITY.sample(jax.random.key(5), 10, 6))
     found = score_data(MODEL, PARITY, params, data)
     monkeypatch.setattr(scoring, "OUTPUT_BYTES", 3 * 4 * 2 * 6 * 6)  # three sequences at once
     parts = score_data(MODEL, PARITY, params, data)
@@ -255,8 +256,8 @@ def test_scores_are_those_of_all_sequences_at_once(monkeypatch):
     assert parts.right.tolist() == found.right.tolist()
     for k in range(2):
         outputs = MODEL(jax.tree.map(operator.itemgetter(k), params), MODEL.initial_state((10,)), data.inputs)[1]
-        assert found.accuracy[k] == pytest.approx(float(PARITY.accuracy(outputs, data)), rel=1e-6)
-        assert found.loss[k] == pytest.approx(float(PARITY.mean_loss(outputs, data)), rel=1e-6)
+        assert found.accuracy[k] == pytest.approx(float(PARITY.accuracy(outputs, data.sequences())), rel=1e-6)
+        assert found.loss[k] == pytest.approx(float(PARITY.mean_loss(outputs, data.sequences())), rel=1e-6)
     scored = score_task(MODEL, PARITY, params, seeds=(0, 1), length=6, count=10)
     assert (scored.sequences, scored.judged.tolist()) == (12, [72, 72])
 
