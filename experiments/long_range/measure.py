@@ -12,6 +12,7 @@ from experiments.long_range.recipe import NGRAM, Recipe
 from experiments.record import without_folders
 from rnnlm_jax import ngrams
 from rnnlm_jax.config import Config, DataConfig
+from rnnlm_jax.data import EncodedText
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
 from rnnlm_jax.data.corpora.text_files import matching_files
 from rnnlm_jax.errors import DataError
@@ -178,6 +179,7 @@ def _ngram(texts: Texts, plan: Recipe, runs: Path) -> Scorer:
     file = runs / f"{NGRAM}.model"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
+        assert isinstance(texts.train, EncodedText), "the texts of the study are read into memory"
         ngrams.train(texts.train, texts.vocabulary, plan.order).save(file)
     return open_scorer(file, NGRAM)
 

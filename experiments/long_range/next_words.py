@@ -1,5 +1,6 @@
 """The most probable next words of a model after a beginning of a sentence."""
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ from rnnlm_jax.array_types import Float
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.evaluation.comparison import CountedModel, Scorer, TrainedRun
 from rnnlm_jax.evaluation.minimal_pairs import text_rules
+from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.ngrams import NgramModel
 
 #: Number of words listed.
 TOP = 10
@@ -23,17 +26,23 @@ def next_word_log_probs(scorer: Scorer, ids: list[int]) -> Float[np.ndarray, " V
     """
     inputs = [scorer.vocabulary.start_id, *ids]
     if isinstance(scorer, TrainedRun):
-        model, params = scorer.run.model, scorer.run.params
-        step = jit(model.log_probs)
+        model, params, step = scorer.run.model, scorer.run.params, _step(scorer.run.model)
         state, log_probs = model.initial_state(()), None
         for token in inputs:
             state, log_probs = step(params, state, jnp.asarray(token, jnp.int32))
         return np.asarray(log_probs, np.float64)
     assert isinstance(scorer, CountedModel), scorer
+    assert isinstance(scorer.model, NgramModel), scorer.model
     state, log_probs = scorer.model.initial_state(()), None
     for token in inputs:
         state, log_probs = scorer.model.log_probs(state, token)
     return np.asarray(log_probs, np.float64)
+
+
+@functools.lru_cache(maxsize=8)
+def _step(model: LanguageModel) -> Any:
+    """Compile the step of a model once."""
+    return jit(model.log_probs)
 
 
 def next_words(scorer: Scorer, context: str, wanted: tuple[str, ...]) -> dict[str, Any]:
