@@ -14,7 +14,6 @@ from rnnlm_jax import ngrams
 from rnnlm_jax.config import Config, DataConfig
 from rnnlm_jax.data import EncodedText
 from rnnlm_jax.data.corpora.benchmark_texts import DATA_VARIABLE
-from rnnlm_jax.data.corpora.text_files import matching_files
 from rnnlm_jax.errors import DataError
 from rnnlm_jax.evaluation import evaluation_from_nll
 from rnnlm_jax.evaluation.comparison import Scorer, TrainedRun, open_scorer
@@ -52,7 +51,7 @@ def published(folder: Path) -> dict[str, dict[str, float]]:
     paradigms = {path.stem for path in _blimp_files(folder)}
     rows = [json.loads(line) for line in (folder / BLIMP / SUMMARY).read_text().splitlines() if line.strip()]
     return {
-        row["UID"]: {name: value for name, value in row.items() if isinstance(value, float)}
+        row["UID"]: {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
         for row in rows
         if row.get("UID") in paradigms
     }
@@ -154,7 +153,7 @@ def _groups(pairs: PairSet) -> dict[str, PairSet]:
 
 
 def _blimp_files(folder: Path) -> list[Path]:
-    return [path for path in matching_files(str(folder / BLIMP / "*.jsonl")) if path.name != SUMMARY]
+    return [path for path in sorted((folder / BLIMP).glob("*.jsonl")) if path.name != SUMMARY]
 
 
 def _write_once(file: Path, lines: Any) -> None:
