@@ -8,7 +8,10 @@ task.mean_loss(outputs, sequences), task.accuracy(outputs, sequences)
 from collections.abc import Callable
 
 from rnnlm_jax.errors import ArgumentError
+from rnnlm_jax.tasks.elman_sentences import elman_sentences, next_word_probs
+from rnnlm_jax.tasks.flip_flop import flip_flop
 from rnnlm_jax.tasks.lagged_symbols import no_regularities, noise_free_lag, random_permutation, very_long_lag
+from rnnlm_jax.tasks.letter_streams import elman_letters, word_boundaries
 from rnnlm_jax.tasks.marked_numbers import (
     adding,
     adding_problem,
@@ -17,6 +20,7 @@ from rnnlm_jax.tasks.marked_numbers import (
     pascanu_multiplication,
 )
 from rnnlm_jax.tasks.memorization import copy_memory, noiseless_memorization
+from rnnlm_jax.tasks.mnist1d import mnist1d
 from rnnlm_jax.tasks.objective import Judged, Objective, Sequences
 from rnnlm_jax.tasks.own_objectives import classification, regression
 from rnnlm_jax.tasks.reber import embedded_reber
@@ -28,10 +32,15 @@ from rnnlm_jax.tasks.temporal_order import (
     temporal_order,
     temporal_order_3,
 )
+from rnnlm_jax.tasks.temporal_xor import temporal_xor
 from rnnlm_jax.tasks.two_sequence import two_sequence
 
 #: Every task by name; a factory's arguments are options of the task, and have defaults.
 TASKS: dict[str, Callable[..., Task]] = {
+    "temporal-xor": temporal_xor,
+    "elman-letters": elman_letters,
+    "word-boundaries": word_boundaries,
+    "elman-sentences": elman_sentences,
     "embedded-reber": embedded_reber,
     "noise-free-lag": noise_free_lag,
     "no-regularities": no_regularities,
@@ -49,9 +58,11 @@ TASKS: dict[str, Callable[..., Task]] = {
     "noiseless-memorization": noiseless_memorization,
     "copy-memory": copy_memory,
     "adding-problem": adding_problem,
+    "flip-flop": flip_flop,
     "parity": parity,
     "modular-arithmetic": modular_arithmetic,
     "cycle-navigation": cycle_navigation,
+    "mnist1d": mnist1d,
 }
 
 __all__ = [
@@ -65,11 +76,16 @@ __all__ = [
     "classification",
     "copy_memory",
     "cycle_navigation",
+    "elman_letters",
+    "elman_sentences",
     "embedded_reber",
+    "flip_flop",
     "make",
+    "mnist1d",
     "modular_arithmetic",
     "multiplication",
     "names",
+    "next_word_probs",
     "no_regularities",
     "noise_free_lag",
     "noiseless_memorization",
@@ -82,8 +98,10 @@ __all__ = [
     "regression",
     "temporal_order",
     "temporal_order_3",
+    "temporal_xor",
     "two_sequence",
     "very_long_lag",
+    "word_boundaries",
 ]
 
 

@@ -78,3 +78,18 @@ def draw_rows(key: Key, batch_size: int, rows: int, *, in_order: bool) -> Int[Ar
         return draw_symbols(key, (batch_size,), 0, rows)
     order = jax.random.permutation(key, jnp.arange(rows, dtype=jnp.int32))
     return jnp.tile(order, -(-batch_size // rows))[:batch_size]
+
+
+def joined(lengths: Int[Array, "N B"], steps: int) -> tuple[Int[Array, "T B"], Int[Array, "T B"]]:
+    """Return for each step of pieces joined end to end which piece it is in, and how far from the piece's start.
+
+    Args:
+        lengths: the lengths of the pieces, together at least ``steps`` in each sequence.
+        steps: T.
+    """
+    ends = jnp.cumsum(lengths, axis=0, dtype=jnp.int32)
+    places = jnp.arange(steps, dtype=jnp.int32)
+    piece = jax.vmap(lambda column: jnp.searchsorted(column, places, side="right"), in_axes=1, out_axes=1)(ends)
+    piece = piece.astype(jnp.int32)
+    starts = jnp.take_along_axis(ends - lengths, piece, axis=0)
+    return piece, places[:, None] - starts

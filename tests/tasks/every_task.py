@@ -41,13 +41,29 @@ CASES = [
     ("noiseless-memorization", {"values": 5, "positions": 2}, 8),
     ("copy-memory", {}, 9),
     ("adding-problem", {}, 21),
+    ("temporal-xor", {}, 60),
+    ("temporal-xor", {"loss": "logistic"}, 60),
+    ("elman-letters", {}, 100),
+    ("elman-letters", {"loss": "logistic"}, 100),
+    ("word-boundaries", {}, 100),
+    ("word-boundaries", {"loss": "logistic"}, 100),
+    ("elman-sentences", {}, 120),
+    ("elman-sentences", {"loss": "logistic"}, 120),
+    ("flip-flop", {}, 12),
+    ("flip-flop", {"channels": 2, "pulses": 0.5}, 12),
     ("parity", {}, 25),
     ("modular-arithmetic", {}, 25),
     ("cycle-navigation", {}, 25),
+    ("mnist1d", {}, 40),
 ]
 
-#: Enough sequences to measure a loss or an accuracy.
+#: Enough sequences to measure a loss or an accuracy; those of sentences are long, and many numbers a step.
 BATCH_SIZE = 8000
+
+
+def batch_size(name):
+    """The number of sequences that ``drawn`` draws of a task."""
+    return 2000 if name == "elman-sentences" else BATCH_SIZE
 
 
 def label(case):
@@ -62,9 +78,11 @@ def logit(probabilities):
     return np.log(probabilities / (1 - probabilities))
 
 
-def is_logistic(options):
+def is_logistic(name, options):
     """Whether outputs are read through the logistic function."""
-    return options.get("loss") == "logistic"
+    return options.get("loss") == "logistic" or name in {
+        *("two-sequence", "temporal-xor", "elman-letters", "word-boundaries")
+    }
 
 
 def classes(sequences):
@@ -83,7 +101,7 @@ def right_outputs(name, options, task, sequences):
         return logit(targets[..., 1:])
     if targets.dtype.kind == "i":
         return 25.0 * (2 * np.eye(task.output_size)[classes(sequences)] - 1)
-    return logit(targets) if is_logistic(options) else targets
+    return logit(targets) if is_logistic(task.name, options) else targets
 
 
 def groups(sequences):
@@ -98,9 +116,9 @@ def best_constant(options, task, answers):
     """The outputs ``[K]`` of least loss for answers ``[N]`` or ``[N, K]``, by counting."""
     if answers.dtype.kind == "i":
         shares = np.bincount(answers, minlength=task.output_size) / len(answers)
-        return logit(shares) if is_logistic(options) else np.log(np.maximum(shares, 1e-12))
+        return logit(shares) if is_logistic(task.name, options) else np.log(np.maximum(shares, 1e-12))
     mean = answers.mean(axis=0)
-    return logit(mean) if is_logistic(options) or task.name == "two-sequence" else mean
+    return logit(mean) if is_logistic(task.name, options) else mean
 
 
 def blind_outputs(options, task, sequences):
@@ -119,11 +137,14 @@ def best_blind_accuracy(name, options, task, sequences):
     """The greatest accuracy of outputs that depend on the step only."""
     targets, mask = np.asarray(sequences.targets), np.asarray(sequences.mask)
     if targets.dtype.kind == "f":
-        answers = jnp.asarray(targets[mask])
-        constants = np.linspace(answers.min(), answers.max(), 200)
-        outputs = logit(constants) if is_logistic(options) or name == "two-sequence" else constants
-        outputs = jnp.asarray(outputs, jnp.float32)[:, None, None] * jnp.ones((1, len(answers), 1), jnp.float32)
-        right = task.correct(outputs, jnp.broadcast_to(answers, (len(outputs), *answers.shape)))
+        answers = np.random.default_rng(0).permutation(targets[mask])[:20_000]
+        grid = np.linspace(answers.min(), answers.max(), 200)[:, None]
+        guesses = grid if task.output_size == 1 else np.unique(answers, axis=0)
+        outputs = logit(guesses) if is_logistic(name, options) else guesses
+        outputs = np.broadcast_to(outputs[:, None], (len(outputs), len(answers), task.output_size))
+        right = task.correct(
+            jnp.asarray(outputs, jnp.float32), jnp.broadcast_to(jnp.asarray(answers), (len(outputs), *answers.shape))
+        )
         return float(right.mean(axis=1).max())
     if name == "embedded-reber":  # right on one of the most frequent strings
         strings = np.where(mask, classes(sequences), -1).T
@@ -142,4 +163,4 @@ def drawn(index):
     """The task of a case and sequences of it."""
     name, options, length = CASES[index]
     task = tasks.make(name, **options)
-    return task, jax.jit(lambda key: task.sample(key, BATCH_SIZE, length))(jax.random.key(11))
+    return task, jax.jit(lambda key: task.sample(key, batch_size(name), length))(jax.random.key(11))

@@ -106,7 +106,7 @@ def test_no_blind_guess_is_right_more_often_than_chance(index):
     if "strings" in options:
         return
     # answers of one sequence may depend on each other, and the best of many guesses is lucky
-    error = 5 * math.sqrt(task.chance_accuracy / every_task.BATCH_SIZE)
+    error = 5 * math.sqrt(task.chance_accuracy / every_task.batch_size(name))
     best = every_task.best_blind_accuracy(name, options, task, sequences)
     assert best == pytest.approx(task.chance_accuracy, abs=error)
 
@@ -181,6 +181,12 @@ def test_sequences_have_all_lengths_from_the_shortest_on(name):
         (lambda: tasks.random_permutation(2), "`symbols`"),
         (lambda: tasks.noiseless_memorization(1), "`values`"),
         (lambda: tasks.copy_memory(items=0), "`items`"),
+        (lambda: tasks.temporal_xor("squared"), "`loss`"),
+        (lambda: tasks.elman_letters("squared"), "`loss`"),
+        (lambda: tasks.word_boundaries("squared"), "`loss`"),
+        (lambda: tasks.elman_sentences("squared"), "`loss`"),
+        (lambda: tasks.flip_flop(0), "`channels`"),
+        (lambda: tasks.flip_flop(pulses=0.0), "`pulses` must be a probability above 0"),
         (lambda: tasks.embedded_reber(string_seed=2), "`string_seed`.* give `strings`"),
         (lambda: tasks.embedded_reber(-1), "`strings`"),
     ],
