@@ -36,7 +36,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # terms of any loss of a cell's outputs, for language models and other tasks
     "regularizers": ({"array_types", "arrays", "cells", "errors", "jacobians", "registry", "unroll"}, JAX),
     # tasks know arrays, not models
-    "tasks": ({"array_types", "arrays", "cells", "errors", "registry"}, JAX),
+    "tasks": ({"array_types", "arrays", "cells", "errors", "registry"}, JAX | {"mnist1d"}),
     # language: layers know no cells, data and n-grams no jax model
     "inputs": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
     "outputs": ({"array_types", "arrays", "compilation", "errors", "kernels", "registry"}, JAX | {"scipy"}),
@@ -60,6 +60,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": (MODEL | {"jobs.sharding"}, JAX),
     "evaluation.comparison": (MODEL | {"evaluation", "jobs", "jobs.run_folder", "ngrams", "training"}, JAX),
     "evaluation.rescoring": (MODEL | {"evaluation", "evaluation.comparison", "ngrams"}, JAX),
+    "evaluation.minimal_pairs": (MODEL | {"evaluation", "evaluation.comparison", "evaluation.rescoring"}, JAX),
     "evaluation.horizons": (MODEL | {"evaluation", "jacobians", "jobs.run_folder"}, JAX),
     "training": (
         MODEL
@@ -97,16 +98,23 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"benchmarking", "benchmarking.measure", "benchmarking.peers", "data.records", "evaluation", "ngrams"}
-        | {"evaluation.comparison", "evaluation.horizons", "evaluation.rescoring", "interop.exporting", "kernels"}
+        | {"evaluation.comparison", "evaluation.horizons", "evaluation.minimal_pairs", "evaluation.rescoring"}
+        | {"interop.exporting", "kernels"}
         | {"jobs", "jobs.ahead_of_time", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding", "plotting", "presets"}
-        | {"training"},
+        | {"sequence_model", "tasks", "training"},
         JAX,
     ),
 }
 
 #: Slow to import, and not needed by most: nobody who imports these modules gets them before asking.
-LAZY = {"tensorflow_datasets", "grain", "matplotlib", "tensorboardX", "tokenizers"}
-QUICK_MODULES = ("rnnlm_jax", "rnnlm_jax.data", "rnnlm_jax.language_model.model", "rnnlm_jax.cli.main")
+LAZY = {"tensorflow_datasets", "grain", "matplotlib", "tensorboardX", "tokenizers", "mnist1d"}
+QUICK_MODULES = (
+    "rnnlm_jax",
+    "rnnlm_jax.tasks",
+    "rnnlm_jax.data",
+    "rnnlm_jax.language_model.model",
+    "rnnlm_jax.cli.main",
+)
 
 MODULES = {
     ".".join(("rnnlm_jax", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path

@@ -51,7 +51,7 @@ def add_fields(parser: Parser, common: Arguments, defaults: Any, *, name: str, p
     for spec in dataclasses.fields(kind):
         help = f"{spec.metadata['help']} (default: {_shown(getattr(defaults, spec.name))})".replace("%", "%%")
         destination = f"{prefix}{spec.name}"
-        if not spec.metadata["advanced"]:
+        if not spec.metadata.get("advanced", False):
             _add_option(common, destination, spec, hints[spec.name], help)
             continue
         if advanced is None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": "perplexity of a trained model on a text",
     "compare": "table of models on one text: perplexity, size and speed; with mixtures, a cache, dynamic evaluation",
     "score": "negative log-likelihood of each sentence and token of a text, in nats",
+    "pairs": "accuracy of models on minimal pairs of sentences, such as subject-verb agreement",
     "rescore": "choose the best hypotheses of n-best lists; tune weights for the fewest word errors",
     "task": "train a model on a synthetic task from several seeds: sequences until solved, errors at other lengths",
     "sample": "generate text from a trained model",

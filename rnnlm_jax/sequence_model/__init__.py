@@ -9,7 +9,7 @@ from rnnlm_jax.sequence_model.batches import ArrayBatches, Batches, GeneratedBat
 from rnnlm_jax.sequence_model.model import SequenceModel, SequenceParams, model_for, sequence_model
 from rnnlm_jax.sequence_model.run_task import TaskResult, TaskRun, run_task
 from rnnlm_jax.sequence_model.scoring import Scores, score_data, score_task
-from rnnlm_jax.sequence_model.sequence_data import sequence_data
+from rnnlm_jax.sequence_model.sequence_data import SequenceData, sequence_data
 from rnnlm_jax.sequence_model.settings import SequenceTraining
 from rnnlm_jax.sequence_model.train import Trained, train_sequence_model
 
@@ -18,6 +18,7 @@ __all__ = [
     "Batches",
     "GeneratedBatches",
     "Scores",
+    "SequenceData",
     "SequenceModel",
     "SequenceParams",
     "SequenceTraining",

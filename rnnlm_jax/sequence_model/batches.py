@@ -12,7 +12,7 @@ from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cells.cell import check_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import describe_product
-from rnnlm_jax.sequence_model.sequence_data import take
+from rnnlm_jax.sequence_model.sequence_data import SequenceData, take
 from rnnlm_jax.tasks import Sequences, Task
 
 
@@ -43,7 +43,7 @@ class Batches(Protocol):
         """Return whether a batch begins the stream, so that the state is the initial one; traced."""
         ...
 
-    def draw(self, arrays: Tree, key: Key, item: Tree) -> Sequences:
+    def draw(self, arrays: Tree, key: Key, item: Tree) -> SequenceData:
         """Return the batch of a step; traced.
 
         Args:
@@ -86,15 +86,15 @@ class TaskBatches(_Independent):
         """Return nothing: the key says all."""
         return ()
 
-    def draw(self, arrays: Tree, key: Key, item: Tree) -> Sequences:
+    def draw(self, arrays: Tree, key: Key, item: Tree) -> SequenceData:
         """Return sequences of the task."""
-        return self.task.sample(key, self.batch_size, self.length)
+        return SequenceData(*self.task.sample(key, self.batch_size, self.length))
 
 
 class ArrayBatches(_Independent):
     """Sequences of one's own in random order, each once in an epoch; what is left over at its end is not used in it."""
 
-    def __init__(self, data: Sequences, batch_size: int) -> None:
+    def __init__(self, data: SequenceData, batch_size: int) -> None:
         """Fix the data.
 
         Raises:
@@ -122,7 +122,7 @@ class ArrayBatches(_Independent):
 
         return np.stack([of_seed(seed) for seed in seeds], axis=1)
 
-    def draw(self, arrays: Tree, key: Key, item: Tree) -> Sequences:
+    def draw(self, arrays: Tree, key: Key, item: Tree) -> SequenceData:
         """Return the sequences of these numbers."""
         return take(arrays, item)
 
@@ -132,7 +132,7 @@ class StreamBatches:
 
     carries_state = True
 
-    def __init__(self, data: Sequences, bptt: int) -> None:
+    def __init__(self, data: SequenceData, bptt: int) -> None:
         """Cut the sequences; what is left over at their end is not used.
 
         Args:
@@ -163,7 +163,7 @@ class StreamBatches:
         numbers = (np.arange(first, first + count) % self.windows).astype(np.int32)
         return np.repeat(numbers[:, None], len(seeds), axis=1)
 
-    def draw(self, arrays: Tree, key: Key, item: Tree) -> Sequences:
+    def draw(self, arrays: Tree, key: Key, item: Tree) -> SequenceData:
         """Return the window of this number."""
         return jax.tree.map(lambda array: array[item], arrays)
 
@@ -177,13 +177,13 @@ class GeneratedBatches(_Independent):
 
     arrays: Tree = ()
 
-    def __init__(self, batches: Iterable[Sequences]) -> None:
+    def __init__(self, batches: Iterable[Sequences | SequenceData]) -> None:
         """Read the first batch, for its shapes.
 
         Raises:
             ArgumentError: if there is none.
         """
-        self._rest: Iterator[Sequences] = iter(batches)
+        self._rest: Iterator[SequenceData] = map(_as_data, batches)
         first = next(self._rest, None)
         if first is None:
             raise ArgumentError("the generator of `batches` yields none: give at least one")
@@ -212,6 +212,10 @@ class GeneratedBatches(_Independent):
                 raise ArgumentError("the generator of `batches` yields batches of several shapes: pad them to one")
         return jax.tree.map(lambda *leaves: np.repeat(np.stack(leaves)[:, None], len(seeds), axis=1), *found)
 
-    def draw(self, arrays: Tree, key: Key, item: Tree) -> Sequences:
+    def draw(self, arrays: Tree, key: Key, item: Tree) -> SequenceData:
         """Return the batch."""
         return item
+
+
+def _as_data(batch: Sequences | SequenceData) -> SequenceData:
+    return batch if isinstance(batch, SequenceData) else SequenceData(*batch)

@@ -100,18 +100,18 @@ def make_program(
     def step_one(states: SeedStates, seed: Array, arrays: Tree, step: Array, item: Tree) -> SeedStates:
         old: Any = states.params
         k_batch, k_terms = jax.random.split(jax.random.fold_in(seed_key(seed, BATCHES), step))
-        sequences = batches.draw(arrays, k_batch, item)
+        batch = batches.draw(arrays, k_batch, item)
         before = state_before(states, item)
         (loss, _, after), gradient = regularized_value_and_grad(
             model.cell,
             old,
             before,
-            sequences.inputs,
-            loss=lambda params, hs: objective.mean_loss(model.readout(params, hs), sequences),
-            weights=jnp.full(sequences.mask.shape, 1 / sequences.mask.size, model.cell.spec.param_dtype),
+            batch.inputs,
+            loss=lambda params, hs: objective.mean_loss(model.readout(params, hs), batch.sequences()),
+            weights=jnp.full(batch.mask.shape, 1 / batch.mask.size, model.cell.spec.param_dtype),
             regularizers=regularizers,
             features=model.features_of,
-            lengths=sequences.lengths,
+            lengths=batch.lengths,
             executor=model.executor,
             key=k_terms,
             step=step,

@@ -1,7 +1,9 @@
 """The folder of a training run of models of sequences: what is trained, checkpoints, metrics, results."""
 
+import contextlib
 import json
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from rnnlm_jax.errors import CheckpointError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 from rnnlm_jax.jobs.run_identity import RunIdentity
+from rnnlm_jax.training.run_lock import LOCK
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class SequenceRunFolder:
     def exists(self) -> bool:
         """Return whether the folder contains a run."""
         return self.description.exists()
+
+    def remove(self) -> None:
+        """Delete the files of the run, and the folder if it has no others."""
+        for path in (self.description, self.metrics, self.path / LOCK):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        with contextlib.suppress(OSError):  # the folder has other files
+            self.path.rmdir()
 
 
 def begin_run(folder: SequenceRunFolder, description: dict[str, Any]) -> RunIdentity:

@@ -139,7 +139,7 @@ def run_task(
     check_size("test_sequences", sizes.test_sequences)
     for name, each in (("length", length), *(("test_lengths", each) for each in sizes.test_lengths)):
         try:
-            check_sample_sizes(sizes.batch_size, each, shortest=task.shortest_length)
+            check_sample_sizes(sizes.batch_size, each, shortest=task.shortest_length, longest=task.longest_length)
         except ArgumentError as error:
             raise ArgumentError(str(error).replace("`length`", f"`{name}`")) from None
     if sizes.stop_when_solved and training.stop_accuracy is None:

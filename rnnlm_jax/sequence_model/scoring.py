@@ -12,8 +12,8 @@ from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.sequence_model.model import SequenceModel, SequenceParams
 from rnnlm_jax.sequence_model.program import TESTS, seed_key
-from rnnlm_jax.sequence_model.sequence_data import take
-from rnnlm_jax.tasks import Objective, Sequences, Task
+from rnnlm_jax.sequence_model.sequence_data import SequenceData, take
+from rnnlm_jax.tasks import Objective, Task
 
 #: Most bytes of the outputs of cells that are kept at once.
 OUTPUT_BYTES = 2**27
@@ -65,7 +65,7 @@ def score_task(
         draw: another number gives other sequences.
     """
     if task.test_size is not None:
-        data = task.draw_test(jax.random.key(draw), min(count, task.test_size), length)
+        data = SequenceData(*task.draw_test(jax.random.key(draw), min(count, task.test_size), length))
         return score_data(model, task, params, data)
     steps = jax.eval_shape(lambda: task.draw_test(jax.random.key(0), 1, length)).mask.shape[0]
     parts, size = _parts(model, len(seeds), steps, count)
@@ -73,7 +73,7 @@ def score_task(
     return _scores(sums, parts * size)
 
 
-def score_data(model: SequenceModel, objective: Objective, params: SequenceParams, data: Sequences) -> Scores:
+def score_data(model: SequenceModel, objective: Objective, params: SequenceParams, data: SequenceData) -> Scores:
     """Return the figures of models on given sequences.
 
     Args:
@@ -101,13 +101,13 @@ def _parts(model: SequenceModel, seeds: int, steps: int, count: int) -> tuple[in
     return parts, -(-count // parts)
 
 
-def _sums(model: SequenceModel, objective: Objective, params: SequenceParams, data: Sequences) -> _Sums:
+def _sums(model: SequenceModel, objective: Objective, params: SequenceParams, data: SequenceData) -> _Sums:
     """Return sums over the answers of one seed."""
     state = model.initial_state(data.mask.shape[1:])
     _, outputs = model(params, state, data.inputs, lengths=data.lengths)
     losses = objective.loss(outputs, data.targets)
     total = jnp.where(data.mask, losses, 0).sum()
-    right, judged = objective.count_right(outputs, data)
+    right, judged = objective.count_right(outputs, data.sequences())
     return _Sums(total, data.mask.sum(dtype=jnp.int32), right, judged)
 
 
@@ -119,7 +119,7 @@ def _task_program(model: SequenceModel, task: Task, length: int, parts: int, siz
         key = jax.random.fold_in(seed_key(seed, TESTS), draw)
 
         def part(total: _Sums, key: Key) -> tuple[_Sums, None]:
-            found = _sums(model, task, params, task.draw_test(key, size, length))
+            found = _sums(model, task, params, SequenceData(*task.draw_test(key, size, length)))
             return jax.tree.map(jnp.add, total, found), None
 
         dtype = model.cell.spec.param_dtype
@@ -131,7 +131,7 @@ def _task_program(model: SequenceModel, task: Task, length: int, parts: int, siz
 
 @functools.lru_cache(maxsize=64)
 def _data_program(model: SequenceModel, objective: Objective) -> Callable[..., _Sums]:
-    def of_seed(params: SequenceParams, data: Sequences) -> _Sums:
+    def of_seed(params: SequenceParams, data: SequenceData) -> _Sums:
         return _sums(model, objective, params, data)
 
     return jit(jax.vmap(of_seed, in_axes=(0, None)))

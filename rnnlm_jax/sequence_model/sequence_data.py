@@ -1,20 +1,35 @@
 """Arrays of one's own as sequences, with what is asked of them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnnlm_jax.array_types import Array, Int
+from rnnlm_jax.array_types import Array, Bool, Int
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.tasks.objective import Objective, Sequences
 
 
+class SequenceData(NamedTuple):
+    """Sequences with the right answers, as ``tasks.Sequences`` has them, and their lengths."""
+
+    inputs: Array
+    targets: Array
+    mask: Bool[Array, "T N"]
+    lengths: Int[Array, " N"] | None = None
+    """The number of steps of each sequence; later ones are padding. None: the answers alone say where a sequence ends,
+    which is enough for a network that reads forwards."""
+
+    def sequences(self) -> Sequences:
+        """Return what an objective judges."""
+        return Sequences(self.inputs, self.targets, self.mask)
+
+
 def sequence_data(
     objective: Objective, inputs: ArrayLike, targets: ArrayLike, *, lengths: ArrayLike | None = None
-) -> Sequences:
+) -> SequenceData:
     """Return arrays as data for an objective.
 
     Args:
@@ -45,13 +60,13 @@ def sequence_data(
     xs = np.where(within.reshape(*within.shape, *[1] * (xs.ndim - 2)), xs, np.zeros((), xs.dtype))
     answers = np.where(asked.reshape(*asked.shape, *[1] * (answers.ndim - 2)), answers, np.zeros((), answers.dtype))
     ends = None if lengths is None else jnp.asarray(ends, jnp.int32)
-    return Sequences(jnp.asarray(xs), jnp.asarray(answers), jnp.asarray(asked), ends)
+    return SequenceData(jnp.asarray(xs), jnp.asarray(answers), jnp.asarray(asked), ends)
 
 
-def take(data: Sequences, numbers: Int[Array, " B"]) -> Sequences:
+def take(data: SequenceData, numbers: Int[Array, " B"]) -> SequenceData:
     """Return the sequences of these numbers."""
     lengths = None if data.lengths is None else data.lengths[numbers]
-    return Sequences(data.inputs[:, numbers], data.targets[:, numbers], data.mask[:, numbers], lengths)
+    return SequenceData(data.inputs[:, numbers], data.targets[:, numbers], data.mask[:, numbers], lengths)
 
 
 def _inputs(objective: Objective, inputs: np.ndarray) -> np.ndarray:

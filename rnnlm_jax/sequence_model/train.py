@@ -1,7 +1,6 @@
 """Train models of sequences: blocks of compiled steps, measurements on new sequences between them, exact resuming."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,21 +12,18 @@ import numpy as np
 import optax
 
 from rnnlm_jax.array_types import Bool, Key
-from rnnlm_jax.jobs.checkpoints import START, CheckpointFolder, Position, restore_newest
-from rnnlm_jax.jobs.run_identity import RunIdentity
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.sequence_model.batches import Batches
 from rnnlm_jax.sequence_model.description import describe_training
 from rnnlm_jax.sequence_model.model import SequenceModel, SequenceParams
 from rnnlm_jax.sequence_model.program import Program, SeedStates, make_program, no_steps
-from rnnlm_jax.sequence_model.run_files import SequenceRunFolder, begin_run, resume_run
+from rnnlm_jax.sequence_model.run_record import RunRecord, open_record
 from rnnlm_jax.sequence_model.scoring import Scores
 from rnnlm_jax.sequence_model.settings import SequenceTraining, check_training
 from rnnlm_jax.system.progress import token_bar
 from rnnlm_jax.tasks import Objective
 from rnnlm_jax.training.make_optimizer import make_optimizer
-from rnnlm_jax.training.metrics import JsonLines, complete_lines
 from rnnlm_jax.training.schedules import Length
 
 #: Most steps in one call of the compiled program: between two calls, progress is shown and signals are noticed.
@@ -135,53 +131,12 @@ def train_sequence_model(
         regularizers=regularizers_for(model.cell, training.regularize),
         init=init,
     )
-    files = None
-    if run is not None:
-        passed = {"given_optimizer": optimizer is not None, "given_init": init is not None}
-        about = describe_training(model, objective, batches, training, **passed)
-        files = _Files(SequenceRunFolder(Path(run)), about, resume=resume)
-    trainer = _Trainer(program, batches, training, seeds=seeds, check=check, files=files, report=report)
-    with trainer.closing():
+    passed = {"given_optimizer": optimizer is not None, "given_init": init is not None}
+    about = describe_training(model, objective, batches, training, **passed)
+    with contextlib.nullcontext() if run is None else open_record(Path(run), about, resume=resume) as record:
+        trainer = _Trainer(program, batches, training, seeds=seeds, check=check, record=record, report=report)
         trainer.run(StopRequest() if stop is None else stop, quiet=quiet)
     return trainer.result(model)
-
-
-class _Files:
-    """The files of a run: checkpoints, and the metrics that belong to them."""
-
-    def __init__(self, folder: SequenceRunFolder, description: dict[str, Any], *, resume: bool) -> None:
-        self.folder, self.resume = folder, resume
-        begin = resume_run if resume else begin_run
-        self.identity: RunIdentity = begin(folder, description)
-        self.checkpoints: CheckpointFolder = folder.checkpoints()
-        self.records: JsonLines | None = None
-
-    def restore(self, states: SeedStates) -> tuple[SeedStates, Position, list[dict[str, Any]]]:
-        """Return states, position and records of the newest intact checkpoint; open the metrics from there on."""
-        import json
-
-        trees, position, kept = {"states": states}, START, []
-        if self.resume and self.checkpoints.steps():
-            trees, position, _ = restore_newest([self.checkpoints], trees, self.identity)
-        self.records = JsonLines(self.folder.metrics, self.identity.run_id, position if self.resume else None)
-        if position.step:
-            kept = [json.loads(line) for line in complete_lines(self.folder.metrics)]
-        return trees["states"], position, kept
-
-    def write(self, record: dict[str, Any]) -> None:
-        assert self.records is not None
-        self.records.write(record)
-
-    def save(self, states: SeedStates, *, step: int, seconds: float) -> None:
-        assert self.records is not None
-        position = dataclasses.replace(
-            START, step=step, seconds=seconds, records=self.records.lines, records_digest=self.records.digest
-        )
-        self.checkpoints.save({"states": states}, position, self.identity)
-
-    def close(self) -> None:
-        if self.records is not None:
-            self.records.close()
 
 
 class _Trainer:
@@ -195,27 +150,18 @@ class _Trainer:
         *,
         seeds: Sequence[int],
         check: CheckFn | None,
-        files: _Files | None,
+        record: RunRecord | None,
         report: ReportFn,
     ) -> None:
         self.program, self.batches, self.training, self.seeds = program, batches, training, seeds
-        self.check, self.files, self.report = check, files, report
+        self.check, self.record, self.report = check, record, report
         self.states: SeedStates = program.init()
         self.step, self.seconds = 0, 0.0
         self.history: list[dict[str, Any]] = []
-        if files is not None:
-            self.states, position, self.history = files.restore(self.states)
+        if record is not None:
+            self.states, position, self.history = record.restore(self.states)
             self.step, self.seconds = position.step, position.seconds
         self.saved = time.monotonic()
-
-    @contextlib.contextmanager
-    def closing(self) -> Any:
-        """Close the files after the block."""
-        try:
-            yield
-        finally:
-            if self.files is not None:
-                self.files.close()
 
     def run(self, stop: StopRequest, *, quiet: bool) -> None:
         """Train to the end."""
@@ -235,7 +181,7 @@ class _Trainer:
                 if is_over or stops or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
                     self._save()
                 if stops:
-                    saved = "which is saved" if self.files is not None else "and nothing was to be saved"
+                    saved = "which is saved" if self.record is not None else "and nothing was to be saved"
                     raise Stopped(f"stopped by {stop.name} after step {self.step}, {saved}")
 
     def result(self, model: SequenceModel) -> Trained:
@@ -287,14 +233,14 @@ class _Trainer:
                 self.states = self.states._replace(ended_at=ended_at)
         record["skipped"] = [int(count) for count in np.asarray(self.states.skipped)]
         self.history.append(record)
-        if self.files is not None:
-            self.files.write(record)
+        if self.record is not None:
+            self.record.write(record)
         self.report(record)
         return record
 
     def _save(self) -> None:
-        if self.files is not None:
-            self.files.save(self.states, step=self.step, seconds=self.seconds)
+        if self.record is not None:
+            self.record.save(self.states, step=self.step, seconds=self.seconds)
             self.saved = time.monotonic()
 
 

@@ -21,9 +21,6 @@ class Sequences(NamedTuple):
     """The right answer at every step: a class ``[T, B]``, integers, or numbers ``[T, B, ·]``, as the objective says."""
     mask: Bool[Array, "T B"]
     """The steps at which an answer is asked. At other steps, padding among them, targets may hold anything."""
-    lengths: Int[Array, " B"] | None = None
-    """The number of steps of each sequence; later ones are padding. None: the answers alone say where a sequence ends,
-    which is enough for a network that reads forwards."""
 
 
 class AnswerFn(Protocol):

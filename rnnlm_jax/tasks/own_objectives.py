@@ -3,7 +3,7 @@
 from rnnlm_jax.cells.cell import check_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import cached_factory
-from rnnlm_jax.tasks.answers import class_is_right, class_nats, is_within, squared_error
+from rnnlm_jax.tasks.answers import class_is_right, class_nats, number_answers
 from rnnlm_jax.tasks.objective import Objective
 
 
@@ -26,7 +26,7 @@ def classification(input_size: int, classes: int) -> Objective:
 
 @cached_factory
 def regression(input_size: int, numbers: int = 1, tolerance: float = 0.1) -> Objective:
-    """Return the objective of numbers, for each sequence or each step: their squared error.
+    """Return the objective of numbers, for each sequence or each step: their squared error, summed over the numbers.
 
     Args:
         input_size: D, the numbers fed at each step, or the number of symbols.
@@ -39,4 +39,5 @@ def regression(input_size: int, numbers: int = 1, tolerance: float = 0.1) -> Obj
     sizes = check_size("input_size", input_size), check_size("numbers", numbers)
     if not tolerance > 0:
         raise ArgumentError(f"`tolerance` must be a positive number, not {tolerance!r}")
-    return Objective(input_size=sizes[0], output_size=sizes[1], loss=squared_error, correct=is_within(tolerance))
+    answers = number_answers("squared", tolerance)
+    return Objective(input_size=sizes[0], output_size=sizes[1], loss=answers.loss, correct=answers.correct)

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Int, Key
-from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import cached_factory
-from rnnlm_jax.tasks.answers import class_is_right, class_nats
+from rnnlm_jax.tasks.answers import check_count, class_is_right, class_nats
 from rnnlm_jax.tasks.objective import Sequences
 from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
@@ -55,7 +54,7 @@ def cycle_navigation(cycle_length: int = 5) -> Task:
     Raises:
         ArgumentError: for fewer.
     """
-    _check_at_least_two("cycle_length", cycle_length)
+    check_count("cycle_length", cycle_length, least=2)
 
     def sample(key: Key, batch_size: int, length: int) -> Sequences:
         check_sample_sizes(batch_size, length)
@@ -84,7 +83,7 @@ def modular_arithmetic(modulus: int = 5) -> Task:
     Raises:
         ArgumentError: for a smaller one.
     """
-    _check_at_least_two("modulus", modulus)
+    check_count("modulus", modulus, least=2)
 
     def sample(key: Key, batch_size: int, length: int) -> Sequences:
         check_sample_sizes(batch_size, length)
@@ -144,8 +143,3 @@ def _sequences(
     """Return symbols as one-hot vectors with their targets; asked at every step unless there is a mask."""
     inputs = jax.nn.one_hot(symbols, alphabet, dtype=jnp.float32)
     return Sequences(inputs, targets, jnp.ones(symbols.shape, bool) if mask is None else mask)
-
-
-def _check_at_least_two(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise ArgumentError(f"`{name}` must be a whole number of at least 2, not {value!r}")

@@ -41,6 +41,8 @@ class Task(Objective):
     """A length of the published experiment, in the task's own measure."""
     shortest_length: int = 1
     """The least length that ``sample`` takes."""
+    longest_length: int | None = None
+    """The greatest length that ``sample`` takes; None: any."""
     test_sample: SampleFn | None = None
     """Draws sequences for tests, where those differ from the ones of training: held-out data, or another distribution;
     None: ``sample``."""
@@ -57,12 +59,15 @@ class Task(Objective):
         return (accuracy - self.chance_accuracy) / (1 - self.chance_accuracy)
 
 
-def check_sample_sizes(batch_size: int, length: int, *, shortest: int = 1) -> None:
+def check_sample_sizes(batch_size: int, length: int, *, shortest: int = 1, longest: int | None = None) -> None:
     """Check the arguments of ``sample``.
 
     Raises:
-        ArgumentError: if one is not a positive whole number, or the length is less than ``shortest``.
+        ArgumentError: if one is not a positive whole number, or the length is less than ``shortest`` or greater than
+            ``longest``.
     """
     check_size("batch_size", batch_size)
     if check_size("length", length) < shortest:
         raise ArgumentError(f"`length` must be at least {shortest} for this task, not {length}")
+    if longest is not None and length > longest:
+        raise ArgumentError(f"`length` must be at most {longest} for this task, not {length}")

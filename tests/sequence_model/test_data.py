@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.sequence_model import ArrayBatches, GeneratedBatches, StreamBatches, TaskBatches, sequence_data
+from rnnlm_jax.sequence_model import (
+    ArrayBatches,
+    GeneratedBatches,
+    SequenceData,
+    StreamBatches,
+    TaskBatches,
+    sequence_data,
+)
 from rnnlm_jax.tasks import Sequences, classification, parity, regression
 
 RNG = np.random.default_rng(1)
@@ -106,7 +113,7 @@ def test_batches_are_functions_of_seed_and_step():
 
 
 def test_windows_of_a_stream_come_in_order():
-    stream = Sequences(jnp.arange(14.0).reshape(7, 2, 1), jnp.zeros((7, 2, 1)), jnp.ones((7, 2), bool))
+    stream = SequenceData(jnp.arange(14.0).reshape(7, 2, 1), jnp.zeros((7, 2, 1)), jnp.ones((7, 2), bool))
     batches = StreamBatches(stream, 3)
     assert (batches.windows, batches.batch_size, batches.carries_state) == (2, 2, True)
     windows = [np.asarray(batch.inputs)[:, 0, 0].tolist() for batch in drawn(batches, 0, 3)]
@@ -128,7 +135,7 @@ def test_a_generator_goes_on_where_a_run_was_stopped():
 
 
 def test_impossible_batches():
-    one = Sequences(np.zeros((2, 3, 1)), np.zeros((2, 3, 1)), np.ones((2, 3), bool))
+    one = SequenceData(np.zeros((2, 3, 1)), np.zeros((2, 3, 1)), np.ones((2, 3), bool))
     with pytest.raises(ArgumentError, match="`batch_size` 8 is more than the 7 sequences"):
         ArrayBatches(numbered(7), 8)
     with pytest.raises(ArgumentError, match="`bptt` 3 is more than the 2 steps"):

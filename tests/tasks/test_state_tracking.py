@@ -15,7 +15,7 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.tasks import Judged, Sequences
 from rnnlm_jax.tasks.state_tracking import values
 
-TASKS = {name: tasks.make(name) for name in tasks.names()}
+TASKS = {name: tasks.make(name) for name in ("parity", "modular-arithmetic", "cycle-navigation")}
 KEY = jax.random.key(0)
 
 
@@ -139,8 +139,6 @@ def test_tasks_are_one_object_and_pickle():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tasks.make("parrity"), "unknown task 'parrity': choose one of parity"),
-        (lambda: tasks.make("parity", modulus=3), "modulus"),
         (lambda: tasks.modular_arithmetic(1), "`modulus` must be a whole number of at least 2"),
         (lambda: tasks.cycle_navigation(0), "`cycle_length` must be a whole number of at least 2"),
         (lambda: tasks.parity().sample(KEY, 0, 5), "`batch_size` must be a positive whole number"),

@@ -9,9 +9,9 @@ from pathlib import Path
 from rnnlm_jax import tasks
 from rnnlm_jax.cli.common_arguments import add_json_file
 from rnnlm_jax.cli.config_options import add_fields, fields_from, parse_pairs
-from rnnlm_jax.cli.output_files import check_files, require_folder_name, standard_output, write_json
+from rnnlm_jax.cli.output_files import check_files, require_folder_name, write_json
 from rnnlm_jax.cli.parser import Parser
-from rnnlm_jax.errors import ConfigError
+from rnnlm_jax.errors import ConfigError, DataError
 from rnnlm_jax.jobs.run_folder import write_json as write_results
 from rnnlm_jax.jobs.stopping import Stopped, stop_on_signals
 from rnnlm_jax.plotting.task_training import FIGURES, task_training
@@ -58,7 +58,7 @@ def main(arguments: Namespace) -> int:
     sizes, training = fields_from(arguments, TaskRun()), fields_from(arguments, SequenceTraining())
     task = tasks.make(arguments.name, **dict(arguments.task_options))
     model = build_sequence_model(options, task)
-    with standard_output(arguments.json), stop_on_signals(_print_signal) as stop:
+    with stop_on_signals(_print_signal) as stop:
         print(f"{task.name} ({task.source}); {options.cell}, {options.hidden_size} units, {options.layers} layer(s)")
         if not training.regularize:
             print(f"executors: {describe_executor(model.cell, model.features, model.executor)}", flush=True)
@@ -113,12 +113,16 @@ def _print_signal(message: str) -> None:
 
 def _print_tasks() -> None:
     """Print a line for each task."""
-    made = [tasks.make(name) for name in tasks.names()]
-    width = max(len(task.name) for task in made)
+    width = max(map(len, tasks.names()))
     print(f"{'task':<{width}} {'length':>6} {'solved at':>9} {'chance':>6}  of         from")
-    for task in made:
+    for name in tasks.names():
+        try:
+            task = tasks.make(name)
+        except DataError as error:  # its data are of a package that is not installed
+            print(f"{name:<{width}} {error}")
+            continue
         print(
-            f"{task.name:<{width}} {task.default_length:6d} {task.solved_accuracy:9.3f} {task.chance_accuracy:6.3f}  "
+            f"{name:<{width}} {task.default_length:6d} {task.solved_accuracy:9.3f} {task.chance_accuracy:6.3f}  "
             f"{task.judged.value:<9}  {task.source}"
         )
 
