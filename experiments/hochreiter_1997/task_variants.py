@@ -3,11 +3,11 @@
 from dataclasses import fields
 
 import jax.numpy as jnp
-from rnnlm_jax.tasks.reber import SYMBOLS
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks import Sequences, Task
+from rnnlm_jax.tasks.reber import SYMBOLS
 
 
 class SummedTask(Task):
@@ -34,8 +34,9 @@ def by_number(task: Task) -> Task:
 
     def sample(key: Key, batch_size: int, length: int) -> Sequences:
         sequences = task.sample(key, batch_size, length)
-        numbers = jnp.arange(task.input_size, dtype=jnp.int32)
-        return sequences._replace(inputs=(sequences.inputs.astype(jnp.int32) * numbers[None, None]).sum(axis=-1))
+        numbers = jnp.arange(task.input_size, dtype=jnp.int32)[None, None]
+        marked = sequences.inputs.astype(jnp.int32) * numbers
+        return sequences._replace(inputs=marked.sum(axis=-1, dtype=jnp.int32))
 
     return Task(**_fields(task) | {"sample": sample})
 
@@ -68,7 +69,7 @@ def part_of_reber(task: Task, part: str) -> Task:
 
     def correct(outputs: Float[Array, "*B 7"], targets: Int[Array, "*B 8"]) -> Bool[Array, "*B"]:
         may_follow = targets[..., 1:]
-        one_alone = (may_follow.sum(axis=-1) == 1) & (may_follow[..., T] + may_follow[..., P] == 1)
+        one_alone = (may_follow.sum(axis=-1, dtype=jnp.int32) == 1) & (may_follow[..., T] + may_follow[..., P] == 1)
         is_judged = one_alone if part == SECOND_SYMBOL else ~one_alone
         return task.correct(outputs, targets) | ~is_judged
 
