@@ -28,8 +28,6 @@ class Blocks:
     input_gates: tuple[float, ...] | None = None
     """The initial bias of the input gate of each block; None: as other weights."""
     output_gates: tuple[float, ...] | None = None
-    direct: bool = False
-    """Whether the output layer reads the inputs, too."""
     scale: float = 0.1
     """Weights are drawn uniformly from minus this to this."""
 
@@ -40,14 +38,26 @@ class Blocks:
 
 
 @dataclass(frozen=True)
+class Lag:
+    """The LSTM of experiments 2a and 2b: one memory cell, and an output layer that reads the inputs, too."""
+
+    learning_rate: float = 1.0
+    weights: int = 10504
+    gate_bias: float = -5.0
+    added_after: int = 1000
+    """Sequences after which the memory cell is added, since the error falls no longer without it."""
+    scale: float = 0.2
+
+
+@dataclass(frozen=True)
 class Elman:
     """A network with simple hidden units that the paper compares, and its training."""
 
     units: int
     learning_rate: float
     weights: int
-    output_biases: bool = False
-    direct: bool = False
+    reads_inputs: bool = False
+    """Whether the output layer reads the inputs, too."""
     scale: float = 0.2
 
 
@@ -73,7 +83,7 @@ class Experiment:
     task: str
     options: tuple[tuple[str, Any], ...]
     length: int
-    blocks: Blocks
+    lstm: Blocks | Lag
     published: Published
     most: int
     """Sequences of training by the published recipe, at most."""
@@ -101,7 +111,6 @@ class Experiment:
 _TWO_SEQUENCE = {"input_gates": (-1, -3, -5), "output_gates": (-2, -4, -6)}
 _ADDING = Blocks(2, 2, 0.5, 93, output_biases=True, input_gates=(-3, -6))
 _MULTIPLICATION = Blocks(2, 2, 0.1, 93, output_biases=True)
-_LAG_100 = Blocks(1, 1, 1.0, 10504, biases="gates", input_gates=(-1,), output_gates=(-1,), direct=True, scale=0.2)
 
 
 def _very_long(symbols: int, weights: int, published: int, most: int) -> Experiment:
@@ -111,7 +120,7 @@ def _very_long(symbols: int, weights: int, published: int, most: int) -> Experim
         task="very-long-lag",
         options=(("symbols", symbols),),
         length=symbols,
-        blocks=Blocks(2, 1, 0.01, weights, biases="none", scale=0.2),
+        lstm=Blocks(2, 1, 0.01, weights, biases="none", scale=0.2),
         published=Published(published, trials=20),
         most=most,
         every=1000,
@@ -127,7 +136,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="embedded-reber",
         options=(("strings", 256),),
         length=40,
-        blocks=Blocks(3, 2, 0.5, 276, biases="gates", output_gates=(-1, -2, -3), scale=0.2),
+        lstm=Blocks(3, 2, 0.5, 276, biases="gates", output_gates=(-1, -2, -3), scale=0.2),
         published=Published(8_440, trials=30),
         most=30_000,
         every=250,
@@ -139,11 +148,11 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="noise-free-lag",
         options=(("symbols", 100),),
         length=100,
-        blocks=_LAG_100,
+        lstm=Lag(),
         published=Published(5_040, trials=18),
         most=20_000,
         every=250,
-        elman=Elman(1, 1.0, 10404, direct=True),
+        elman=Elman(1, 1.0, 10404, reads_inputs=True),
     ),
     Experiment(
         name="2b",
@@ -151,7 +160,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="no-regularities",
         options=(("symbols", 100),),
         length=100,
-        blocks=_LAG_100,
+        lstm=Lag(),
         published=Published(5_680, trials=18),
         most=20_000,
         every=250,
@@ -167,7 +176,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3a"), ("informative", 3)),
         length=100,
-        blocks=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
         published=Published(27_380, trials=10, wrong=0.5),
         most=80_000,
         every=1000,
@@ -178,7 +187,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3a"), ("informative", 1)),
         length=100,
-        blocks=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
         published=Published(58_370, trials=10, wrong=0.3),
         most=180_000,
         every=1000,
@@ -189,7 +198,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3a"), ("informative", 3)),
         length=1000,
-        blocks=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
         published=Published(446_850, trials=10, wrong=0.2),
         most=1_000_000,
         every=5000,
@@ -200,7 +209,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3b"), ("informative", 3)),
         length=100,
-        blocks=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
         published=Published(41_740, trials=10, wrong=21.2),
         most=125_000,
         every=1000,
@@ -211,7 +220,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3c"), ("informative", 3)),
         length=100,
-        blocks=Blocks(3, 1, 0.1, 102, **_TWO_SEQUENCE),
+        lstm=Blocks(3, 1, 0.1, 102, **_TWO_SEQUENCE),
         published=Published(269_650, trials=10, wrong=14.3),
         most=800_000,
         every=1000,
@@ -222,7 +231,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="adding",
         options=(),
         length=100,
-        blocks=_ADDING,
+        lstm=_ADDING,
         published=Published(74_000, trials=10, wrong=1),
         most=220_000,
         every=1000,
@@ -233,7 +242,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="adding",
         options=(),
         length=500,
-        blocks=_ADDING,
+        lstm=_ADDING,
         published=Published(209_000, trials=10, wrong=0),
         most=630_000,
         every=2000,
@@ -244,7 +253,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="adding",
         options=(),
         length=1000,
-        blocks=_ADDING,
+        lstm=_ADDING,
         published=Published(853_000, trials=10, wrong=1),
         most=1_700_000,
         every=5000,
@@ -255,7 +264,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="multiplication",
         options=(),
         length=100,
-        blocks=_MULTIPLICATION,
+        lstm=_MULTIPLICATION,
         published=Published(482_000, trials=10, wrong=139),
         most=1_500_000,
         every=2000,
@@ -266,7 +275,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="multiplication",
         options=(),
         length=100,
-        blocks=_MULTIPLICATION,
+        lstm=_MULTIPLICATION,
         published=Published(1_273_000, trials=10, wrong=14),
         most=2_500_000,
         every=5000,
@@ -278,7 +287,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="temporal-order",
         options=(),
         length=100,
-        blocks=Blocks(2, 2, 0.5, 156, output_biases=True, input_gates=(-2, -4)),
+        lstm=Blocks(2, 2, 0.5, 156, output_biases=True, input_gates=(-2, -4)),
         published=Published(31_390, trials=20, wrong=1),
         most=100_000,
         every=1000,
@@ -289,7 +298,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="temporal-order-3",
         options=(),
         length=100,
-        blocks=Blocks(3, 2, 0.1, 308, output_biases=True, input_gates=(-2, -4, -6)),
+        lstm=Blocks(3, 2, 0.1, 308, output_biases=True, input_gates=(-2, -4, -6)),
         published=Published(571_100, trials=10, wrong=2),
         most=1_700_000,
         every=2000,

@@ -104,6 +104,53 @@ def memory_blocks(
     )
 
 
+class LagParams(NamedTuple):
+    """Weights from the inputs to the input gate and to the memory cell."""
+
+    w_x: Float[Array, "D 2"]
+
+
+class LagState(NamedTuple):
+    """The contents of the memory cell."""
+
+    contents: Float[Array, "*B 1"]
+
+
+@cell_factory
+def lag_cell(gate_bias: float = -5.0, *, param_dtype: Any = jnp.float32) -> Cell[LagParams, LagState]:
+    """Return the layer of experiments 2a and 2b: one memory cell with an input gate only.
+
+        s_t = s_{t-1} + σ(x_t w^in + b) g(x_t w^c),    y_t = h(s_t)
+
+    with g and h as in ``memory_blocks``. There is no output gate and nothing is fed back, so that the truncated
+    gradient is the whole one. The bias b is a constant: the paper has none.
+
+    Args:
+        gate_bias: b.
+        param_dtype: dtype of parameters and state.
+    """
+
+    def init(key: Key, input_size: int) -> LagParams:
+        return LagParams(jax.random.uniform(key, (input_size, 2), param_dtype, -0.2, 0.2))
+
+    def initial_state(batch_shape: tuple[int, ...]) -> LagState:
+        return LagState(jnp.zeros((*batch_shape, 1), param_dtype))
+
+    def step(params: LagParams, state: LagState, z: Array) -> LagState:
+        del params
+        return LagState(state.contents + sigmoid(z[..., :1] + gate_bias) * (2 * tanh(z[..., 1:] / 2)))
+
+    dtype = jnp.dtype(param_dtype)
+    return Cell(
+        spec=CellSpec("lag-cell", 1, 1, dtype, dtype, (("gate_bias", gate_bias),)),
+        init=init,
+        initial_state=initial_state,
+        input_projection=lambda params, x: x @ params.w_x,
+        whole_step=step,
+        readout=lambda params, state: tanh(state.contents / 2),
+    )
+
+
 @cell_factory
 def with_inputs(cell: Cell, input_size: int) -> Cell:
     """Return a cell whose outputs are followed by its inputs, so that an output layer reads both.

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.hochreiter_1997.conditions import METHODS, PRESENT_DAY, PUBLISHED, Blocks, Elman, Experiment
-from experiments.hochreiter_1997.memory_blocks import memory_blocks, with_inputs
+from experiments.hochreiter_1997.conditions import METHODS, PRESENT_DAY, PUBLISHED, Blocks, Elman, Experiment, Lag
+from experiments.hochreiter_1997.memory_blocks import lag_cell, memory_blocks, with_inputs
 from experiments.hochreiter_1997.task_variants import by_number, summed
 from rnnlm_jax import cells
 from rnnlm_jax.array_types import Array, Key
@@ -97,33 +97,38 @@ def _present_day(experiment: Experiment, kind: str, recipe: PresentDay) -> Netwo
 
 def _published(experiment: Experiment, kind: str) -> Network:
     """Return the network of the paper, trained by plain gradient descent, one sequence at a time."""
-    conditions: Blocks | Elman = experiment.blocks
+    conditions: Blocks | Lag | Elman = experiment.lstm
     if kind == ELMAN:
         assert experiment.elman is not None
         conditions = experiment.elman
     task = experiment.make_task(PUBLISHED)
-    cell = published_cell(conditions)
-    if conditions.direct:
-        cell = with_inputs(cell, task.input_size)
-    embedding_size, fixed = None, [] if conditions.output_biases else ["b"]
+    has_biases = isinstance(conditions, Blocks) and conditions.output_biases
+    embedding_size, fixed = None, [] if has_biases else ["b"]
     if experiment.many_symbols:
         # W_x is the identity, so that the vectors of symbols are what its rows would be.
+        assert isinstance(conditions, Blocks)
         task, embedding_size = by_number(task), conditions.units
         fixed.append("cell.w_x")
-    model = model_for(summed(task), cell, embedding_size=embedding_size, init_scale=conditions.scale, executor="scan")
+    cell = published_cell(conditions, task.input_size)
+    model = model_for(
+        summed(task), cell, embedding_size=embedding_size, init_scale=conditions.scale, executor="scan"
+    )
 
     def init(key: Key) -> SequenceParams:
         params = model.init(key)
-        own = params.cell
+        own, w = params.cell, params.w
         if isinstance(conditions, Blocks):
             own = own._replace(b=with_gate_biases(own.b, conditions))
+        if isinstance(conditions, Lag):
+            w = w.at[0].set(0)
         if embedding_size is not None:
             own = own._replace(w_x=jnp.eye(embedding_size, dtype=own.w_x.dtype))
-        b = params.b if conditions.output_biases else jnp.zeros_like(params.b)
-        return params._replace(cell=own, b=b)
+        return params._replace(cell=own, w=w, b=params.b if has_biases else jnp.zeros_like(params.b))
 
-    patterns = ",".join(fixed) or None
     rule = optax.sgd(conditions.learning_rate)
+    if isinstance(conditions, Lag):
+        rule = optax.chain(rule, memory_cell_from(conditions.added_after))
+    patterns = ",".join(fixed) or None
     return Network(
         model=model,
         task=summed(task),
@@ -136,11 +141,14 @@ def _published(experiment: Experiment, kind: str) -> Network:
     )
 
 
-def published_cell(conditions: Blocks | Elman) -> Cell:
+def published_cell(conditions: Blocks | Lag | Elman, input_size: int) -> Cell:
     """Return the recurrent layer of the paper."""
     if isinstance(conditions, Blocks):
         return memory_blocks(conditions.blocks, conditions.size, conditions.biases)
-    return cells.elman(conditions.units, "sigmoid", bias=False)
+    if isinstance(conditions, Lag):
+        return with_inputs(lag_cell(conditions.gate_bias), input_size)
+    cell = cells.elman(conditions.units, "sigmoid", bias=False)
+    return with_inputs(cell, input_size) if conditions.reads_inputs else cell
 
 
 def with_gate_biases(b: Array | None, conditions: Blocks) -> Array | None:
@@ -151,3 +159,19 @@ def with_gate_biases(b: Array | None, conditions: Blocks) -> Array | None:
             assert b is not None
             b = b.at[jnp.arange(first, first + gates)].set(jnp.asarray(values, b.dtype))
     return b
+
+
+def memory_cell_from(step: int) -> optax.GradientTransformation:
+    """Return the transformation that leaves a memory cell alone up to a step, and its row of the output weights."""
+
+    def init(params: Any) -> Array:
+        del params
+        return jnp.zeros((), jnp.int32)
+
+    def update(updates: Any, count: Array, params: Any = None) -> tuple[Any, Array]:
+        del params
+        is_there = (count >= step).astype(updates.w.dtype)
+        own = jax.tree.map(lambda u: u * is_there, updates.cell)
+        return updates._replace(cell=own, w=updates.w.at[0].multiply(is_there)), count + 1
+
+    return optax.GradientTransformation(init, update)
