@@ -110,9 +110,7 @@ def _published(experiment: Experiment, kind: str) -> Network:
         task, embedding_size = by_number(task), conditions.units
         fixed.append("cell.w_x")
     cell = published_cell(conditions, task.input_size)
-    model = model_for(
-        summed(task), cell, embedding_size=embedding_size, init_scale=conditions.scale, executor="scan"
-    )
+    model = model_for(summed(task), cell, embedding_size=embedding_size, init_scale=conditions.scale, executor="scan")
 
     def init(key: Key) -> SequenceParams:
         params = model.init(key)
