@@ -12,7 +12,7 @@ from experiments.hochreiter_1997.conditions import METHODS, PRESENT_DAY, PUBLISH
 from experiments.hochreiter_1997.memory_blocks import lag_cell, memory_blocks, with_inputs
 from experiments.hochreiter_1997.task_variants import by_number, summed
 from rnnlm_jax import cells
-from rnnlm_jax.array_types import Array, Key
+from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.cells import Cell
 from rnnlm_jax.sequence_model import SequenceModel, SequenceParams, model_for
 from rnnlm_jax.tasks import Task
@@ -27,8 +27,8 @@ class PresentDay:
     """The recipe of today, one for all experiments."""
 
     hidden_size: int = 16
-    forget_bias: float = 7.0
-    """The initial bias of the forget gates: σ(7) = 1 - 1/1100, a memory of about a thousand steps."""
+    horizon: int = 1000
+    """T of the initial biases of gates: of forget gates ln U(1, T), of input gates the negatives of those."""
     embedding_size: int = 16
     """The width of the vectors of symbols where there are many; elsewhere symbols are one-hot vectors."""
     batch_size: int = 32
@@ -79,20 +79,40 @@ def _present_day(experiment: Experiment, kind: str, recipe: PresentDay) -> Netwo
     task = experiment.make_task(PRESENT_DAY)
     cell = cells.elman(recipe.hidden_size)
     if kind == LSTM:
-        cell = cells.lstm(recipe.hidden_size, forget_bias=recipe.forget_bias)
+        cell = cells.lstm(recipe.hidden_size)
     embedding_size = None
     if experiment.many_symbols:
         task, embedding_size = by_number(task), recipe.embedding_size
     model = model_for(task, cell, embedding_size=embedding_size)
+
+    def init(key: Key) -> SequenceParams:
+        k_model, k_biases = jax.random.split(key)
+        params = model.init(k_model)
+        if kind == ELMAN:
+            return params
+        b = chrono_biases(k_biases, params.cell.b, recipe.horizon)
+        return params._replace(cell=params.cell._replace(b=b))
+
     return Network(
         model=model,
         task=task,
-        init=model.init,
+        init=init,
         optimizer=optax.chain(optax.clip_by_global_norm(recipe.clip_norm), optax.adam(recipe.learning_rate)),
         learning_rate=recipe.learning_rate,
         batch_size=recipe.batch_size,
         every=recipe.every,
     )
+
+
+def chrono_biases(key: Key, b: Float[Array, " 4*H"], horizon: int) -> Float[Array, " 4*H"]:
+    """Return initial biases of an LSTM's gates i, f, g, o whose units remember from 1 to ``horizon`` steps.
+
+    Forget gates have ``ln u`` with u uniform in [1, horizon), input gates ``-ln u``: Tallec & Ollivier (2018), "Can
+    recurrent neural networks warp time?", section 3.
+    """
+    i, f, g, o = jnp.split(b, 4)
+    remembered = jnp.log(jax.random.uniform(key, f.shape, f.dtype, 1.0, horizon))
+    return jnp.concatenate([i - remembered, jnp.zeros_like(f) + remembered, g, o])
 
 
 def _published(experiment: Experiment, kind: str) -> Network:
