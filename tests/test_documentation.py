@@ -32,7 +32,14 @@ DOCUMENTS = [
     *sorted(ROOT.glob("*/*/README.md")),
 ]
 #: Documents whose sessions run in this process, and how many examples each has at least.
-SESSIONS = {"README.md": 10, "docs/unroll.md": 8, "docs/jacobians.md": 14, "docs/ngrams.md": 9, "docs/tasks.md": 6}
+SESSIONS = {
+    "README.md": 10,
+    "docs/unroll.md": 8,
+    "docs/jacobians.md": 14,
+    "docs/ngrams.md": 9,
+    "docs/sequence-models.md": 20,
+    "docs/tasks.md": 6,
+}
 #: Documents with a session that another test runs: on several devices, or beside other libraries.
 SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/training-loop.md", "docs/coming-from.md"}
 

@@ -45,6 +45,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "ngrams": ({"array_types", "data", "errors", "system"}, JAX),
     "presets": ({"config", "errors"}, set()),
     "language_model": ((MODEL - {"language_model"}) | {"regularizers"}, JAX),
+    # models of sequences that are not language, and their training on tasks or arrays
+    "sequence_model": (
+        RECURRENCE | {"config", "jobs", "jobs.checkpoints", "jobs.run_folder", "regularizers", "tasks", "training"},
+        JAX | {"optax"},
+    ),
     # what a job needs around training
     "jobs": ({"config", "errors"}, {"jax", "numpy"}),
     "jobs.sharding": (MODEL | {"regularizers"}, JAX),
@@ -55,6 +60,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": (MODEL | {"jobs.sharding"}, JAX),
     "evaluation.comparison": (MODEL | {"evaluation", "jobs", "jobs.run_folder", "ngrams", "training"}, JAX),
     "evaluation.rescoring": (MODEL | {"evaluation", "evaluation.comparison", "ngrams"}, JAX),
+    "evaluation.minimal_pairs": (MODEL | {"evaluation", "evaluation.comparison", "evaluation.rescoring"}, JAX),
     "evaluation.horizons": (MODEL | {"evaluation", "jacobians", "jobs.run_folder"}, JAX),
     "training": (
         MODEL
@@ -92,9 +98,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": (
         MODEL
         | {"benchmarking", "benchmarking.measure", "benchmarking.peers", "data.records", "evaluation", "ngrams"}
-        | {"evaluation.comparison", "evaluation.horizons", "evaluation.rescoring", "interop.exporting", "kernels"}
+        | {"evaluation.comparison", "evaluation.horizons", "evaluation.minimal_pairs", "evaluation.rescoring"}
+        | {"interop.exporting", "kernels"}
         | {"jobs", "jobs.ahead_of_time", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding", "plotting", "presets"}
-        | {"training"},
+        | {"sequence_model", "tasks", "training"},
         JAX,
     ),
 }

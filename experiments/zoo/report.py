@@ -66,8 +66,10 @@ def rows(results: Sequence[Result]) -> list[list[str]]:
 
 
 def perplexity_words(value: float | None) -> str:
-    """Return a perplexity in words; JSON has None for one that is infinite or NaN."""
-    return "not finite" if value is None else f"{value:.1f}"
+    """Return a perplexity in words, one of more than 10,000 by its size; JSON has None for one that is not finite."""
+    if value is None:
+        return "not finite"
+    return f"{value:.1f}" if value < 10_000 else f"{value:.0e}"
 
 
 def at_least(value: int | None, most: int) -> str:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Key
+from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.cells.cell import check_choice, check_number
 from rnnlm_jax.cells.cell_functions import Initializer
 from rnnlm_jax.errors import ArgumentError
@@ -134,3 +134,11 @@ def recurrent_initializer(init: str | Initializer) -> Initializer:
         ArgumentError: if no initialiser has the name.
     """
     return RECURRENT[check_choice("recurrent_init", init, RECURRENT)] if isinstance(init, str) else init
+
+
+def uniform_params(key: Key, params: Tree, scale: float) -> Tree:
+    """Draw every leaf from U(-scale, scale), with the shapes and dtypes of ``params``."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [jax.random.uniform(k, p.shape, p.dtype, -scale, scale) for k, p in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)

@@ -23,7 +23,7 @@ NONE = object()
 
 
 def add_config_options(parser: Parser, common: Arguments, defaults: Config) -> None:
-    """Add an option for every field of the configuration.
+    """Add an option for every field of the configuration; its destination is ``group.field``.
 
     Args:
         parser: gets a group of advanced options for each part of the configuration, and ``--help-all``.
@@ -32,20 +32,39 @@ def add_config_options(parser: Parser, common: Arguments, defaults: Config) -> N
     """
     parser.add_help_all()
     for group in dataclasses.fields(Config):
-        kind = typing.get_type_hints(Config)[group.name]
-        hints = typing.get_type_hints(kind)
-        advanced: Arguments | None = None
-        for spec in dataclasses.fields(kind):
-            default = getattr(getattr(defaults, group.name), spec.name)
-            help = f"{spec.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
-            destination = f"{group.name}.{spec.name}"
-            if not spec.metadata.get("advanced", False):
-                _add_option(common, destination, spec, hints[spec.name], help)
-                continue
-            if advanced is None:
-                about = (kind.__doc__ or "").strip() if parser.shows_advanced else None
-                advanced = parser.add_argument_group(f"{group.name} options", about)
-            _add_option(advanced, destination, spec, hints[spec.name], parser.advanced(help))
+        add_fields(parser, common, getattr(defaults, group.name), name=group.name, prefix=f"{group.name}.")
+
+
+def add_fields(parser: Parser, common: Arguments, defaults: Any, *, name: str, prefix: str = "") -> None:
+    """Add an option for every field of a dataclass.
+
+    Args:
+        parser: gets a group of the advanced options.
+        common: the group that gets the other options.
+        defaults: an instance, whose values the help shows as defaults.
+        name: the name of the group of advanced options.
+        prefix: text before the name of a field in its destination.
+    """
+    kind = type(defaults)
+    hints = typing.get_type_hints(kind)
+    advanced: Arguments | None = None
+    for spec in dataclasses.fields(kind):
+        help = f"{spec.metadata['help']} (default: {_shown(getattr(defaults, spec.name))})".replace("%", "%%")
+        destination = f"{prefix}{spec.name}"
+        if not spec.metadata.get("advanced", False):
+            _add_option(common, destination, spec, hints[spec.name], help)
+            continue
+        if advanced is None:
+            about = (kind.__doc__ or "").strip() if parser.shows_advanced else None
+            advanced = parser.add_argument_group(f"{name} options", about)
+        _add_option(advanced, destination, spec, hints[spec.name], parser.advanced(help))
+
+
+def fields_from(arguments: argparse.Namespace, defaults: Any) -> Any:
+    """Return a copy of a dataclass with the fields whose options, added without a prefix, were given."""
+    given = {spec.name: getattr(arguments, spec.name) for spec in dataclasses.fields(defaults)}
+    changes = {name: None if value is NONE else value for name, value in given.items() if value is not None}
+    return dataclasses.replace(defaults, **changes)
 
 
 def _add_option(parser: Arguments, destination: str, spec: dataclasses.Field, hint: Any, help: str) -> None:
@@ -70,7 +89,7 @@ def value_parser(hint: Any) -> Callable[[str], Any]:
     The word "none" becomes ``NONE`` where the type includes None.
     """
     if typing.get_origin(hint) is tuple:
-        return parse_pairs
+        return parse_numbers if typing.get_args(hint)[0] is int else parse_pairs
     members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kinds = [kind for kind in (int, float, str) if kind in members]
 
@@ -85,6 +104,14 @@ def value_parser(hint: Any) -> Callable[[str], Any]:
         raise argparse.ArgumentTypeError(f"{word!r} is not {' or '.join(_NOUNS[kind] for kind in kinds)}")
 
     return parse
+
+
+def parse_numbers(word: str) -> tuple[int, ...]:
+    """Return whole numbers that are separated by commas."""
+    try:
+        return tuple(int(part) for part in word.split(",") if part)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a list of whole numbers such as 100,200") from None
 
 
 def parse_pairs(word: str) -> tuple[tuple[str, Any], ...]:

@@ -50,7 +50,7 @@ def config_and_identity_from_json(text: str | bytes, name: str = "the configurat
         raise ConfigError(
             f"{name} is not a configuration of this version ({error}): train again, or restore the file"
         ) from error
-    if seal is not None and seal != _digest(content):
+    if seal is not None and seal != content_digest(content):
         raise ConfigError(
             f"{name} is damaged, or was edited by hand: restore it from a copy; to change options of a run, give them "
             "to rnnlm-jax train --resume"
@@ -66,7 +66,7 @@ def to_sealed_json(config: Config, identity: dict[str, Any] | None = None) -> st
         identity: the identity of the run, as ``RunIdentity.entry`` returns it.
     """
     groups = json.loads(to_json(config)) | ({} if identity is None else {"identity": identity})
-    return json.dumps(groups | {"digest": _digest(groups)}, indent=2) + "\n"
+    return json.dumps(groups | {"digest": content_digest(groups)}, indent=2) + "\n"
 
 
 def fixed_options_digest(config: Config) -> str:
@@ -79,8 +79,9 @@ def fixed_options_digest(config: Config) -> str:
         for group, spec, value in options(config)
         if not spec.metadata["may_change"] and value != spec.default
     }
-    return _digest(fixed)
+    return content_digest(fixed)
 
 
-def _digest(content: dict[str, Any]) -> str:
+def content_digest(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of a JSON object, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

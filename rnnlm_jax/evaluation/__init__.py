@@ -7,10 +7,11 @@
     tempered = evaluation.with_temperature(model, fit.temperature)          # a model as any other
 
 Negative log-likelihoods are in nats and are summed together with a count of tokens; perplexity is formed once, at the
-end. Three packages build on this one:
+end. Four packages build on this one:
 
 - ``evaluation.comparison``: several models on one text, mixtures, caches, dynamic evaluation;
 - ``evaluation.rescoring``: n-best lists of a recogniser or translator, rescored and tuned for word errors;
+- ``evaluation.minimal_pairs``: pairs of sentences of which a model should prefer the first;
 - ``evaluation.horizons``: how far back a trained model's gradient and predictions reach.
 """
 

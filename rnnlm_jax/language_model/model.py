@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.arrays.array_arguments import as_whole_numbers
 from rnnlm_jax.cells.cell import Cell, check_cell, check_number, check_size
+from rnnlm_jax.cells.initializers import uniform_params
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.data.batching import Batch
 from rnnlm_jax.errors import ArgumentError
@@ -24,7 +25,7 @@ from rnnlm_jax.language_model.ngram_context import (
     context_at_end,
     empty_context,
 )
-from rnnlm_jax.language_model.parameters import LanguageModelParams, uniform_params
+from rnnlm_jax.language_model.parameters import LanguageModelParams
 from rnnlm_jax.language_model.run_results import Run, Scored
 from rnnlm_jax.language_model.training_layers import (
     check_dropout,

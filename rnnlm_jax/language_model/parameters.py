@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 
-from rnnlm_jax.array_types import Key, Tree
+from rnnlm_jax.array_types import Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 
 
@@ -22,11 +22,3 @@ class LanguageModelParams(NamedTuple):
 def parameter_count(params: Tree) -> int:
     """Return the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def uniform_params(key: Key, params: Tree, scale: float) -> Tree:
-    """Draw every leaf from U(-scale, scale), with the shapes and dtypes of ``params``."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [jax.random.uniform(k, p.shape, p.dtype, -scale, scale) for k, p in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)

@@ -1,4 +1,4 @@
-"""Draw figures of schedules and from result files: learning curves, decay, spectra, eigenvalues, horizons, benchmarks.
+"""Draw figures of schedules and result files: curves, decay, spectra, eigenvalues, horizons, minimal pairs, benchmarks.
 
     plotting.learning_curve([Path("runs/lstm/metrics.jsonl")], ["lstm"], Path("curve.png"))
     plotting.spectra(Path("jacobians/lstm"), Path("spectra.pdf"))          # of rnnlm-jax jacobians --out jacobians
@@ -14,6 +14,7 @@ from rnnlm_jax.plotting.horizons import draw_horizons, horizons
 from rnnlm_jax.plotting.learning_curve import draw_learning_curve, learning_curve, read_metrics
 from rnnlm_jax.plotting.learning_rate import draw_learning_rate_schedule, learning_rate_schedule
 from rnnlm_jax.plotting.measurements import Measurement, read_measurement
+from rnnlm_jax.plotting.pair_accuracy import draw_pair_accuracy, pair_accuracy
 from rnnlm_jax.plotting.spectra import draw_spectra, spectra
 from rnnlm_jax.plotting.style import save
 
@@ -27,11 +28,13 @@ __all__ = [
     "draw_horizons",
     "draw_learning_curve",
     "draw_learning_rate_schedule",
+    "draw_pair_accuracy",
     "draw_spectra",
     "eigenvalues",
     "horizons",
     "learning_curve",
     "learning_rate_schedule",
+    "pair_accuracy",
     "read_measurement",
     "read_metrics",
     "save",

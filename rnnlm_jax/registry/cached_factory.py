@@ -39,6 +39,16 @@ def made_by(product: FactoryMade) -> Callable[..., Any] | None:
     return None if call is None else call[0]
 
 
+def describe_product(product: FactoryMade) -> str:
+    """Return the call that made a product, such as ``parity()``; the type of one that was made without a factory."""
+    call = product.__dict__.get(_CALL)
+    if call is None:
+        return f"a {type(product).__name__} without a factory"
+    factory, args, kwargs = call
+    given = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    return f"{factory.__name__}({', '.join(given)})"
+
+
 def copy_without_factory(product: Product) -> Product:
     """Return a shallow copy that does not come from a factory."""
     copied = object.__new__(type(product))

@@ -2,7 +2,7 @@
 
 from rnnlm_jax.regularizers.activation import activation, temporal_activation
 from rnnlm_jax.regularizers.recurrence import flossing, omega
-from rnnlm_jax.regularizers.regularized_gradient import regularized_value_and_grad
+from rnnlm_jax.regularizers.regularized_gradient import Regularized, regularized_value_and_grad
 from rnnlm_jax.regularizers.regularizer import (
     Layer,
     Reads,
@@ -16,6 +16,7 @@ from rnnlm_jax.regularizers.regularizer import (
 from rnnlm_jax.regularizers.regularizer_registry import REGULARIZERS, make_regularizers, regularizers_for
 
 __all__ = [
+    "Regularized",
     "REGULARIZERS",
     "Layer",
     "Reads",

@@ -21,9 +21,11 @@ from rnnlm_jax.tasks.marked_numbers import (
 )
 from rnnlm_jax.tasks.memorization import copy_memory, noiseless_memorization
 from rnnlm_jax.tasks.mnist1d import mnist1d
+from rnnlm_jax.tasks.objective import Judged, Objective, Sequences
+from rnnlm_jax.tasks.own_objectives import classification, regression
 from rnnlm_jax.tasks.reber import embedded_reber
 from rnnlm_jax.tasks.state_tracking import cycle_navigation, modular_arithmetic, parity
-from rnnlm_jax.tasks.task import Judged, Sequences, Task
+from rnnlm_jax.tasks.task import Task
 from rnnlm_jax.tasks.temporal_order import (
     pascanu_temporal_order,
     pascanu_temporal_order_3,
@@ -66,10 +68,12 @@ TASKS: dict[str, Callable[..., Task]] = {
 __all__ = [
     "TASKS",
     "Judged",
+    "Objective",
     "Sequences",
     "Task",
     "adding",
     "adding_problem",
+    "classification",
     "copy_memory",
     "cycle_navigation",
     "elman_letters",
@@ -91,6 +95,7 @@ __all__ = [
     "pascanu_temporal_order",
     "pascanu_temporal_order_3",
     "random_permutation",
+    "regression",
     "temporal_order",
     "temporal_order_3",
     "temporal_xor",

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int
+from rnnlm_jax.cells.cell import check_choice
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.tasks.task import AnswerFn
+from rnnlm_jax.tasks.objective import AnswerFn
 
 
 class Answers(NamedTuple):
@@ -76,6 +77,7 @@ def class_answers(loss: str, tolerance: float | None = None) -> Answers:
     in_nats = loss == "nats"
 
     def within_tolerance(outputs: Float[Array, "*B K"], targets: Int[Array, "*B"]) -> Bool[Array, "*B"]:
+        assert tolerance is not None
         probs = jax.nn.softmax(outputs) if in_nats else jax.nn.sigmoid(outputs)
         return _all_within(probs, jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype), tolerance)
 
@@ -128,17 +130,6 @@ def number_answers(loss: str, tolerance: float) -> Answers:
         return sum(variances) * (1 if is_linear else 0.5)
 
     return Answers(squared_error if is_linear else bit_logistic, correct, blind_loss)
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
-    """Return an option of a factory that is one of some words.
-
-    Raises:
-        ArgumentError: if it is not.
-    """
-    if value not in choices:
-        raise ArgumentError(f"`{name}` must be one of {', '.join(choices)}, not {value!r}")
-    return value
 
 
 def check_count(name: str, value: int, *, least: int) -> int:

@@ -14,7 +14,8 @@ from rnnlm_jax.array_types import Array, Bool, Float, Int, Key
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import class_answers
 from rnnlm_jax.tasks.drawing import draw_symbols, joined, one_hot
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 #: Table 3 names the classes with two words each; Figure 7 has all 29 words. "break" and "see" are in two classes.
 CLASSES = {
@@ -73,11 +74,10 @@ def next_word_tables() -> NextWord:
     of_class = {name: np.array([word in words for word in WORDS]) / len(words) for name, words in CLASSES.items()}
     templates = [[of_class[name] for name in template] for template in TEMPLATES]
     first = np.mean([template[0] for template in templates], axis=0)
-    second = sum(np.multiply.outer(template[0], template[1]) for template in templates) / len(templates)
-    third = sum(
-        np.multiply.outer(np.multiply.outer(template[0], template[1]), template[2] if len(template) == 3 else first)
-        for template in templates
-    ) / len(templates)
+    pairs = [np.multiply.outer(template[0], template[1]) for template in templates]
+    last = [template[2] if len(template) == 3 else first for template in templates]
+    second = np.mean(pairs, axis=0)
+    third = np.mean([np.multiply.outer(pair, word) for pair, word in zip(pairs, last, strict=True)], axis=0)
     return NextWord(
         first, *(table / np.maximum(table.sum(axis=-1, keepdims=True), 1e-300) for table in (second, third))
     )

@@ -7,7 +7,8 @@ from rnnlm_jax.array_types import Key
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import check_count, number_answers
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 
 @cached_factory

@@ -21,7 +21,8 @@ from rnnlm_jax.tasks.drawing import (
     steps_at,
     steps_before,
 )
-from rnnlm_jax.tasks.task import Judged, Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Judged, Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 SOURCE = "Hochreiter & Schmidhuber 1997"
 #: The probability of one more distractor in 2c.

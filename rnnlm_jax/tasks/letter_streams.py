@@ -12,7 +12,8 @@ from rnnlm_jax.array_types import Key
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import bit_answers
 from rnnlm_jax.tasks.drawing import draw_symbols, joined
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 #: The paper's Table 1: is it a consonant, a vowel, interrupted, high, back, voiced?
 FEATURES = {"b": "101001", "d": "101101", "g": "101011", "a": "010011", "i": "010101", "u": "010111"}

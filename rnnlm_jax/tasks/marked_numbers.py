@@ -14,7 +14,8 @@ from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import number_answers
 from rnnlm_jax.tasks.drawing import at_all_steps, check_shortest, draw_between, draw_lengths, steps_at, steps_before
-from rnnlm_jax.tasks.task import SampleFn, Sequences, Task
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import SampleFn, Task
 
 HOCHREITER, PASCANU = "Hochreiter & Schmidhuber 1997", "Pascanu, Mikolov & Bengio 2013"
 
@@ -24,7 +25,6 @@ FIRST_PAIR = 1 / 10
 HOCHREITER_LEAST = 20
 #: From this length on, each window of Pascanu et al. has a place.
 PASCANU_LEAST = 10
-
 
 #: A function of the two marked numbers of each sequence: the answer.
 Combine = Callable[[Array, Array], Array]
@@ -70,9 +70,7 @@ def adding(loss: str = "squared", shortest: int = 0) -> Task:
     return _task(
         "adding",
         source=HOCHREITER,
-        sample=_hochreiter(
-            lambda one, other: (one + other) / 4 + 0.5, low=-1.0, neutral=0.0, shortest=shortest, least=least
-        ),
+        sample=_hochreiter(scaled_sum, low=-1.0, neutral=0.0, shortest=shortest, least=least),
         loss=loss,
         tolerance=0.04,
         variance=(2 - FIRST_PAIR) / 3 / 16,

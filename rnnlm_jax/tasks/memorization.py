@@ -20,7 +20,8 @@ from rnnlm_jax.tasks.drawing import (
     steps_at,
     steps_before,
 )
-from rnnlm_jax.tasks.task import Judged, SampleFn, Sequences, Task
+from rnnlm_jax.tasks.objective import Judged, Sequences
+from rnnlm_jax.tasks.task import SampleFn, Task
 
 
 @cached_factory

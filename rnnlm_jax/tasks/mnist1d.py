@@ -16,7 +16,8 @@ from rnnlm_jax.errors import DataError
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import class_answers
 from rnnlm_jax.tasks.drawing import at_all_steps, draw_rows
-from rnnlm_jax.tasks.task import SampleFn, Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import SampleFn, Task, check_sample_sizes
 
 #: The numbers of an example.
 LENGTH = 40
@@ -42,8 +43,10 @@ def mnist1d() -> Task:
         output_size=10,
         sample=_from_set(train, train_labels, in_order=False),
         test_sample=_from_set(test, test_labels, in_order=True),
+        test_size=len(test_labels),
         loss=answers.loss,
         correct=answers.correct,
+        takes_classes=True,
         chance_loss=lambda length: math.log(10),
         chance_accuracy=0.1,
         solved_accuracy=0.9,

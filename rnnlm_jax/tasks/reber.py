@@ -17,7 +17,8 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import check_count, class_answers
 from rnnlm_jax.tasks.drawing import draw_rows, one_hot
-from rnnlm_jax.tasks.task import Judged, SampleFn, Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Judged, Sequences
+from rnnlm_jax.tasks.task import SampleFn, Task, check_sample_sizes
 
 SYMBOLS = "BTPSXVE"
 #: The Reber grammar: state -> (symbol, next state); from state 6, E ends it.

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Int, Key
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import check_count, class_is_right, class_nats
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 SOURCE = "Delétang et al. 2023"
 #: From this share of right answers on longer sequences on, Delétang et al. call a task solved.
@@ -128,6 +129,7 @@ def _state_tracking(name: str, *, input_size: int, classes: int, sample: Callabl
         sample=sample,
         loss=class_nats,
         correct=class_is_right,
+        takes_classes=True,
         chance_loss=lambda length: math.log(classes),
         chance_accuracy=1 / classes,
         solved_accuracy=SOLVED,

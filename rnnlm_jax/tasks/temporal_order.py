@@ -21,7 +21,8 @@ from rnnlm_jax.tasks.drawing import (
     steps_at,
     steps_before,
 )
-from rnnlm_jax.tasks.task import Sequences, Task
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task
 
 #: X and Y are symbols 0 and 1; distractors are 2 to 5; E, with which a sequence starts, and B, with which it ends.
 DISTRACTORS = range(2, 6)

@@ -6,7 +6,8 @@ from rnnlm_jax.array_types import Key
 from rnnlm_jax.registry.cached_factory import cached_factory
 from rnnlm_jax.tasks.answers import bit_answers
 from rnnlm_jax.tasks.drawing import draw_symbols
-from rnnlm_jax.tasks.task import Sequences, Task, check_sample_sizes
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task, check_sample_sizes
 
 #: From this length on, a bit that can be known is asked.
 SHORTEST = 2

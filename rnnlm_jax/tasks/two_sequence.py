@@ -20,7 +20,8 @@ from rnnlm_jax.tasks.drawing import (
     steps_at,
     steps_before,
 )
-from rnnlm_jax.tasks.task import Sequences, Task
+from rnnlm_jax.tasks.objective import Sequences
+from rnnlm_jax.tasks.task import Task
 
 #: Variances of the noise on the input line, and of that on the targets of 3c.
 INPUT_VARIANCE, TARGET_VARIANCE = 0.2, 0.1

@@ -195,7 +195,7 @@ def test_files_used_longest_ago_are_deleted_first(tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_compiles_has_the_option(rnnlm, command):
-    help = "--help-all" if command in ("train", "aot") else "--help"
+    help = "--help-all" if command in ("train", "aot", "task") else "--help"
     assert ("--compilation-cache" in rnnlm(command, help).out) is (command not in UNCACHED)
 
 

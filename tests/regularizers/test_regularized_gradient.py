@@ -64,7 +64,7 @@ def assert_gradient(found, objective):
 
 
 def test_omega_is_that_of_jacobians():
-    (value, terms), gradient = regularized((("omega", 2.0),), 1 / B)
+    (value, terms, _), gradient = regularized((("omega", 2.0),), 1 / B)
 
     def omega(params):
         return pascanu_omega(CELL, params.cell, STATE, XS, loss_of_outputs=lambda hs: loss(PARAMS, hs))
@@ -75,7 +75,7 @@ def test_omega_is_that_of_jacobians():
 
 
 def test_flossing_is_that_of_jacobians():
-    (_, terms), gradient = regularized((("flossing", 0.3), ("flossing_exponents", 2)), 1 / (T * B))
+    (_, terms, _), gradient = regularized((("flossing", 0.3), ("flossing_exponents", 2)), 1 / (T * B))
     key = jax.random.fold_in(jax.random.fold_in(KEY, FRAMES), 0)
 
     def flossing(params):
@@ -89,6 +89,41 @@ def test_flossing_is_that_of_jacobians():
 
 
 def test_terms_of_outputs_need_no_states():
-    (value, terms), _ = regularized((("activation", 2),), 1 / (T * B))
+    (value, terms, last), _ = regularized((("activation", 2),), 1 / (T * B))
     np.testing.assert_allclose(terms["activation"], 2 * np.square(outputs(PARAMS)).mean(), rtol=1e-12)
     np.testing.assert_allclose(value, loss(PARAMS, outputs(PARAMS)), rtol=1e-12)
+    jax.tree.map(np.testing.assert_array_equal, last, unroll(CELL, PARAMS.cell, STATE, XS)[0])
+
+
+def test_features_below_the_cell_have_a_gradient():
+    """Omega's gradient of the cell is added to that of an embedding, which comes from the loss alone."""
+
+    class Embedded(NamedTuple):
+        cell: Any
+        w: Any
+        table: Any
+
+    params = Embedded(*PARAMS, jnp.asarray(RNG.normal(size=(5, D))))
+    symbols = jnp.asarray(RNG.integers(0, 5, size=(T, B)))
+
+    def gradient(pairs):
+        return jax.jit(
+            lambda params: regularized_value_and_grad(
+                CELL,
+                params,
+                STATE,
+                symbols,
+                loss=loss,
+                weights=jnp.full((T, B), 1 / B),
+                regularizers=make_regularizers(pairs),
+                features=lambda params, xs: params.table[xs],
+                lengths=jnp.asarray([T, 2]),
+            )[1]
+        )(params)
+
+    def plain(params):
+        return loss(params, unroll(CELL, params.cell, STATE, params.table[symbols], lengths=jnp.asarray([T, 2]))[1])
+
+    wanted = jax.grad(plain)(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), gradient(()), wanted)
+    assert np.abs(gradient((("omega", 2.0),)).table).max() > 0

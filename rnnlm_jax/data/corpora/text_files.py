@@ -33,7 +33,7 @@ def read_text(name: str | Path) -> TextBlocks:
     Raises:
         DataError: as `read_lines`, or no file matches the pattern.
     """
-    return _text(_matches(str(name))).lines() if is_pattern(name) else read_lines(name)
+    return _text(matching_files(str(name))).lines() if is_pattern(name) else read_lines(name)
 
 
 def path_corpus(path: str | Path) -> Corpus:
@@ -55,7 +55,7 @@ def path_corpus(path: str | Path) -> Corpus:
     """
     name = str(path)
     if is_pattern(name):
-        files = _matches(name)
+        files = matching_files(name)
         splits = [_split_of(file) for file in files]
         named = {split for split in splits if split is not None}
         if len(named) > 1 and None in splits:
@@ -104,8 +104,12 @@ def _text(files: Sequence[Path]) -> TextFiles:
     return TextFiles(files, [file_opener(file) for file in files])
 
 
-def _matches(pattern: str) -> list[Path]:
-    """Return the files that match a pattern, in the order of their numbers."""
+def matching_files(pattern: str) -> list[Path]:
+    """Return the files that match a pattern, in the order of their numbers.
+
+    Raises:
+        DataError: no file matches.
+    """
     files = [Path(name) for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)]
     if not files:
         raise DataError(f"no file matches {pattern}: check the pattern, and quote it")

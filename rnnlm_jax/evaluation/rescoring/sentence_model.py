@@ -57,9 +57,15 @@ class SentenceModel:
                     raise DataError(f"{error}; it is in {_shortened(text)!r}") from None
             raise
 
-    def token_nll(self, text: EncodedText) -> Float[np.ndarray, "K N"]:
-        """Return ``-ln P_k`` of each token by each model in nats, float64, each line on its own."""
-        return np.concatenate([nll for _, nll in self._chunks(text)] or [np.zeros((len(self.scorers), 0))], axis=1)
+    def token_nll(self, text: EncodedText, progress: Progress = no_progress) -> Float[np.ndarray, "K N"]:
+        """Return ``-ln P_k`` of each token by each model in nats, float64, each line on its own.
+
+        Args:
+            text: one sentence per line.
+            progress: called with the number of tokens that one model has scored since its last call.
+        """
+        parts = [nll for _, nll in self._chunks(text, progress)]
+        return np.concatenate(parts or [np.zeros((len(self.scorers), 0))], axis=1)
 
     def log_probs(
         self, text: EncodedText, weights: Sequence[float], progress: Progress = no_progress

@@ -1,0 +1,1 @@
+"""Long-range dependencies in text: how far back networks and an n-gram model use what they have read."""

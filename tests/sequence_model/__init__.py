@@ -1,0 +1,1 @@
+"""Tests of models of sequences and their training."""
