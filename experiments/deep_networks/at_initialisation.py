@@ -124,7 +124,7 @@ def measure(activation: str, variant: str, recipe: Recipe, *, progress: Callable
     start = Moments(*np.mean(inputs, axis=0).tolist())
     theory = log_gradient_factors(network.layer_map(), start, network.depth)
     logs = [measured.spectra.log_singular_values for measured in found]
-    finite_errors = [m.spectra.error[np.isfinite(m.spectra.error)] for m in found]
+    errors = np.stack([measured.spectra.error for measured in found])
     return {
         "activation": activation,
         "variant": variant,
@@ -135,7 +135,7 @@ def measure(activation: str, variant: str, recipe: Recipe, *, progress: Callable
         "largest_log_singular_value": rounded(np.mean([values[:, 0] for values in logs], axis=0)),
         "root_mean_square_log_singular_value": rounded(np.mean([log_rms(values) for values in logs], axis=0)),
         "log_singular_values": [rounded(row) for row in logs[0]],
-        "largest_error": float(max(errors.max(initial=0) for errors in finite_errors)),
+        "largest_error": float(errors.max()) if np.isfinite(errors).all() else None,
         "untrusted": int(sum((~measured.spectra.trusted).sum() for measured in found)),
         "theory_log_factors": rounded(theory),
         "limiting_factor": limit_of(network),

@@ -82,18 +82,15 @@ def all_activations(
     return jnp.concatenate([x[None], architecture.activations(params.layers, x, scale)])
 
 
-def probes(
-    architecture: Architecture, params: Params, sets: tuple[Points, Points], scale: Float[Array, ""]
-) -> list[float]:
+def probes(network: Network, params: Params, sets: tuple[Points, Points]) -> list[float]:
     """Return the accuracy of a linear classifier on the activations of each layer, the inputs being layer 0.
 
     It is fitted on the first set of points, and tested on the second.
     """
-    fitted_on, tested_on = sets
-    layers = zip(*(all_activations(architecture, params, points.x, scale) for points in sets), strict=True)
+    scale = jnp.float32(network.scale)
+    layers = zip(*(all_activations(network.architecture, params, points.x, scale) for points in sets), strict=True)
     return [
-        float(linear_probe(Points(fitted, fitted_on.label), Points(tested, tested_on.label)))
-        for fitted, tested in layers
+        float(linear_probe(Points(fitted, sets[0].label), Points(tested, sets[1].label))) for fitted, tested in layers
     ]
 
 
@@ -118,45 +115,37 @@ def linear_probe(fitted_on: Points, tested_on: Points) -> Float[Array, ""]:
 
 
 class Outcome(NamedTuple):
-    """What one trained network has learned."""
+    """One network before and after training."""
 
-    loss: float
+    initial: Params
+    trained: Trained
     validation: float
     """Accuracy on the validation set."""
     test: float
     movement: list[float]
     """``‖W - W_0‖ / ‖W_0‖`` of the matrix of each layer."""
-    probe_before: list[float]
-    """Accuracy of a linear classifier that reads ``h_ℓ``, for ℓ = 0 to L, before training."""
-    probe_after: list[float]
-    overflowed: int
+    sets: tuple[Points, Points]
+    """Points to fit linear classifiers on, and the test set."""
 
 
 def one_run(network: Network, recipe: Recipe, seed: int, rate: float) -> Outcome:
-    """Train a network on points of its own, and measure it."""
+    """Train a network on points of its own."""
     keys = jax.random.split(jax.random.key(seed), 5)
     architecture, scale = network.architecture, jnp.float32(network.scale)
     initial = network.init(keys[0])
     drawn = sample(keys[1], recipe.steps * recipe.batch_size, recipe.width)
     batches = jax.tree.map(lambda part: part.reshape(recipe.steps, recipe.batch_size, *part.shape[1:]), drawn)
     trained = train(architecture, initial, batches, scale=scale, rate=jnp.float32(rate), recipe=recipe)
-    params = trained.params
     validation, test, fitted_on = (sample(key, recipe.test_points, recipe.width) for key in keys[2:])
-    change, size = (jnp.linalg.norm(w, axis=(1, 2)) for w in (params.layers.w - initial.layers.w, initial.layers.w))
+    before, after = initial.layers.w, trained.params.layers.w
+    change, size = (jnp.linalg.norm(w, axis=(1, 2)) for w in (after - before, before))
 
     def accuracy(points: Points) -> float:
-        last = all_activations(architecture, params, points.x, scale)[-1]
-        return float(_accuracy(read_out(params, last), points.label))
+        last = all_activations(architecture, trained.params, points.x, scale)[-1]
+        return float(_accuracy(read_out(trained.params, last), points.label))
 
-    return Outcome(
-        loss=float(trained.loss),
-        validation=accuracy(validation),
-        test=accuracy(test),
-        movement=np.asarray(change / size).tolist(),
-        probe_before=probes(architecture, initial, (fitted_on, test), scale),
-        probe_after=probes(architecture, params, (fitted_on, test), scale),
-        overflowed=int(trained.overflowed),
-    )
+    movement = np.asarray(change / size).tolist()
+    return Outcome(initial, trained, accuracy(validation), accuracy(test), movement, (fitted_on, test))
 
 
 def train_and_test(
@@ -186,12 +175,12 @@ def train_and_test(
         by_depth[str(depth)] = {
             "rate": rate,
             "validation_by_rate": {str(rate): one.validation for rate, one in by_rate.items()},
-            "loss": [one.loss for one in found],
+            "loss": [finite_or_none(one.trained.loss) for one in found],
             "accuracy": [one.test for one in found],
             "movement": _means([one.movement for one in found]),
-            "probe_before": _means([one.probe_before for one in found]),
-            "probe_after": _means([one.probe_after for one in found]),
-            "overflowed_steps": [one.overflowed for one in found],
+            "probe_before": _means([probes(network, one.initial, one.sets) for one in found]),
+            "probe_after": _means([probes(network, one.trained.params, one.sets) for one in found]),
+            "overflowed_steps": [int(one.trained.overflowed) for one in found],
         }
     return {
         "activation": activation,
@@ -201,6 +190,11 @@ def train_and_test(
         "seconds": round(time.perf_counter() - began, 1),
         "environment": environment(),
     }
+
+
+def finite_or_none(value: Float[Array, ""]) -> float | None:
+    """Return a number for JSON, which has no infinity."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _means(rows: list[list[float]]) -> list[float]:

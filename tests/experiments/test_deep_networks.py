@@ -11,7 +11,7 @@ import pytest
 from experiments.deep_networks import __main__ as study
 from experiments.deep_networks import at_initialisation, sigmoid_bound
 from experiments.deep_networks.at_initialisation import log_gradients, log_norm, log_rms, measure_network
-from experiments.deep_networks.learning import linear_probe, one_run
+from experiments.deep_networks.learning import finite_or_none, linear_probe, one_run, probes
 from experiments.deep_networks.networks import HIGHWAY, PLAIN, RESIDUAL, VARIANTS, Network, moments
 from experiments.deep_networks.recipe import QUICK, Recipe
 from experiments.deep_networks.spirals import ARMS, NOISE, Points, lift, sample
@@ -194,22 +194,25 @@ def test_the_bound_holds_for_matrices_of_norm_one_and_not_for_glorots():
 
 def test_a_deep_sigmoid_network_learns_with_shortcuts_only():
     recipe = Recipe(width=16, steps=300, batch_size=32, test_points=500)
-    plain, residual = (
-        one_run(Network("sigmoid", VARIANTS[name], 12, 16, ARMS), recipe, 0, 1.0) for name in ("plain", "residual")
-    )
-    assert plain.test < 0.45
-    assert plain.movement[0] < 1e-3 < 0.05 < residual.movement[0]
-    assert residual.test > 0.8
-    assert residual.probe_after[-1] > 0.8 > 0.7 > plain.probe_after[-1]
-    assert residual.probe_after[0] == residual.probe_before[0] < 0.7  # of the inputs
-    assert plain.overflowed == residual.overflowed == 0
+    outcomes, read = {}, {}
+    for name in ("plain", "residual"):
+        network = Network("sigmoid", VARIANTS[name], 12, 16, ARMS)
+        outcomes[name] = found = one_run(network, recipe, 0, 1.0)
+        read[name] = probes(network, found.trained.params, found.sets)
+        assert read[name][0] == probes(network, found.initial, found.sets)[0] < 0.7  # of the inputs
+        assert found.trained.overflowed == 0
+    assert outcomes["plain"].test < 0.45
+    assert outcomes["residual"].test > 0.8
+    assert outcomes["plain"].movement[0] < 1e-3 < 0.05 < outcomes["residual"].movement[0]
+    assert read["plain"][-1] < 0.7 < 0.8 < read["residual"][-1]
 
 
 def test_gradients_beyond_float32_change_nothing_and_are_counted():
     recipe = Recipe(width=16, steps=3, batch_size=4, test_points=50)
     outcome = one_run(Network("relu", VARIANTS["residual"], 200, 16, ARMS), recipe, 0, 0.1)
-    assert outcome.overflowed == 3
+    assert outcome.trained.overflowed == 3
     assert not any(outcome.movement)
+    assert [finite_or_none(jnp.float32(x)) for x in (np.nan, np.inf, 0.5)] == [None, None, 0.5]
 
 
 @pytest.fixture(scope="module")
