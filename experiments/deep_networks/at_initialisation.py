@@ -123,7 +123,7 @@ def measure(activation: str, variant: str, recipe: Recipe, *, progress: Callable
             progress(1)
     start = Moments(*np.mean(inputs, axis=0).tolist())
     theory = log_gradient_factors(network.layer_map(), start, network.depth)
-    logs = [measured.spectra.log_singular_values for measured in found]
+    logs = [np.asarray(measured.spectra.log_singular_values) for measured in found]
     errors = np.stack([measured.spectra.error for measured in found])
     return {
         "activation": activation,
@@ -143,9 +143,9 @@ def measure(activation: str, variant: str, recipe: Recipe, *, progress: Callable
     }
 
 
-def mean_over(found: list[Measured], part: Callable[[Measured], np.ndarray]) -> list[float | None]:
+def mean_over(found: list[Measured], part: Callable[[Measured], Array]) -> list[float | None]:
     """Return the mean over networks of a vector of logarithms."""
-    return rounded(np.mean([part(measured) for measured in found], axis=0))
+    return rounded(np.mean([np.asarray(part(measured)) for measured in found], axis=0))
 
 
 def rounded(values: np.ndarray) -> list[float | None]:

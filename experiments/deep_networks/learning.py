@@ -45,19 +45,18 @@ def train(
     recipe: Recipe,
 ) -> Trained:
     """Train a network by stochastic gradient descent with momentum, one step for each of the batches."""
-    optimizer = _optimizer(rate, recipe)
+    optimizer: Any = _optimizer(rate, recipe)  # optax's types know arrays and dicts only
 
     def loss_of(params: Params, batch: Points) -> Array:
         return nll(architecture.logits(params, batch.x, scale), batch.label).mean()
 
-    def step(carry: tuple[Params, Any], batch: Points) -> tuple[tuple[Params, Any], tuple[Array, Array]]:
+    def step(carry: tuple[Any, Any], batch: Points) -> tuple[tuple[Any, Any], tuple[Array, Array]]:
         params, state = carry
         loss, gradient = jax.value_and_grad(loss_of)(params, batch)
         finite = jnp.isfinite(optax.tree.norm(gradient))
         gradient = jax.tree.map(lambda g: jnp.where(finite, g, 0), gradient)
         updates, state = optimizer.update(gradient, state, params)
-        updated: Any = optax.apply_updates(params, updates)
-        return (updated, state), (loss, finite)
+        return (optax.apply_updates(params, updates), state), (loss, finite)
 
     (params, _), (losses, finite) = jax.lax.scan(step, (params, optimizer.init(params)), batches)
     last = max(recipe.steps // 10, 1)
