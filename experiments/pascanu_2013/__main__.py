@@ -16,7 +16,7 @@ from experiments.pascanu_2013.report import record, solved_words, tables
 from experiments.pascanu_2013.train import train
 from experiments.shared_work import Job, require_recipe, results, run_jobs
 from rnnlm_jax.errors import ConfigError, UserError
-from rnnlm_jax.jobs.stopping import Stopped, StopRequest, stop_on_signals
+from rnnlm_jax.jobs.stopping import STOPPED, Stopped, StopRequest, stop_on_signals
 
 STUDY = Path(__file__).parent
 
@@ -77,7 +77,8 @@ def run(training: Training, recipe: Recipe, folder: Path, stop: StopRequest, pla
     try:
         result = train(training, recipe, folder, stop=stop)
     except Stopped as error:
-        sys.exit(str(error))
+        print(f"{error}: give the same command to go on", file=sys.stderr)
+        sys.exit(STOPPED)
     print(f"{place}: {training.name}: solved {solved_words(result)}; {result['seconds']:.0f} s", flush=True)
     return result
 

@@ -67,7 +67,7 @@ QUICK = Recipe(
     long_lengths=(10, 30),
     test_sequences=100,
     check_every=20,
-    check_sequences=40,
+    check_sequences=100,
 )
 
 
