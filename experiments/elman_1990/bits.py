@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from rnnlm_jax.tasks.letter_streams import FEATURES, LETTER_CODES, LEXICON
 
 from experiments.elman_1990.streams import letters_of, roc, separation, word_places
 from experiments.elman_1990.train import Answers, logistic
 from rnnlm_jax.array_types import Float
+from rnnlm_jax.tasks.letter_streams import FEATURES, LETTER_CODES, LEXICON
 
 #: The published figure of temporal XOR has so many steps.
 CYCLE = 12

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.elman_1990.bits import CONSONANTS, CYCLE, FALSE_ALARMS
 from experiments.elman_1990.recipes import LABELS
-from experiments.elman_1990.sentences import ANIMATES, VERBS
+from experiments.elman_1990.sentences import KINDS
 from rnnlm_jax.plotting.style import (
     BLUE,
     GREEN,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 ERROR = "root mean squared error"
+#: Colours of the kinds of words.
+COLOURS = {"verb": VERMILION, "animate": BLUE, "inanimate": GREEN}
 
 
 @paper_style()
@@ -93,15 +95,15 @@ def draw_words(results: Sequence[Result]) -> "Figure":
 
 @paper_style()
 def draw_sentences(results: Sequence[Result]) -> "Figure":
-    """Return for each network the tree of words: average linkage of mean states after each word, of the first seed."""
+    """Return for each network the tree of words: Ward's linkage of mean states after each word, of the first seed."""
     from matplotlib.lines import Line2D
 
     figure = new_figure(height=4.8)
     for axes, result in zip(figure.subplots(1, len(results), squeeze=False)[0], results, strict=True):
         draw_tree(axes, np.array(result["tree"]))
         axes.set(title=LABELS[result["network"]], xlabel="distance")
-    kinds = {"animate nouns": BLUE, "inanimate nouns": GREEN, "verbs": VERMILION}
-    legend_below(figure, [Line2D([], [], color=colour, lw=4, label=kind) for kind, colour in kinds.items()])
+    names = {"animate": "animate nouns", "inanimate": "inanimate nouns", "verb": "verbs"}
+    legend_below(figure, [Line2D([], [], color=COLOURS[kind], lw=4, label=name) for kind, name in names.items()])
     return figure
 
 
@@ -115,18 +117,11 @@ def draw_tree(axes: "Axes", tree: np.ndarray) -> None:
     axes.set_yticks([5 + 10 * k for k in range(len(WORDS))], drawn["ivl"])
     axes.yaxis.tick_right()
     for label in axes.get_yticklabels():
-        label.set_color(word_colour(label.get_text()))
+        label.set_color(COLOURS[KINDS[WORDS.index(label.get_text())]])
     axes.set_xlim(1.03 * tree[-1, 2], 0)
     axes.set_ylim(0, 10 * len(WORDS))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-
-
-def word_colour(word: str) -> str:
-    """Return the colour of a word's kind."""
-    if word in VERBS:
-        return VERMILION
-    return BLUE if word in ANIMATES else GREEN
 
 
 def mark_letters(axes: "Axes", text: str, bold: Sequence[bool]) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rnnlm_jax.tasks.letter_streams import LEXICON
 
 from experiments import readme_table
 from experiments.elman_1990.figures import FIGURES
 from experiments.elman_1990.recipes import LABELS
+from experiments.elman_1990.sentences import LINKAGES
 from rnnlm_jax.jobs.run_folder import write_json
 from rnnlm_jax.plotting.style import save
+from rnnlm_jax.tasks.letter_streams import LEXICON
 
 Result = dict[str, Any]
 Results = dict[str, list[Result]]
@@ -100,21 +101,26 @@ def word_table(results: Sequence[Result]) -> Table:
 def sentence_table(results: Sequence[Result]) -> Table:
     """Return rows of published figures, of the networks, and of readers that know part of the grammar, or all of it."""
     head = ["to the true probabilities", "cosine", "sum of squares", "its root", "root of the mean"]
-    head += ["to the actual word: sum of squares", "its root", "nouns from verbs", "animates from inanimates"]
+    head += ["to the actual word: sum of squares", "its root", "three branches: verbs, animates, inanimates"]
+    head += ["two: nouns from verbs", "nouns: animates from inanimates", "nearest word of its kind"]
     names = ("cosine", "squares", "norm", "rms", "squares_of_actual", "norm_of_actual")
     error, of_actual = PUBLISHED["error"], PUBLISHED["error_of_actual"]
-    rows = [["published", PUBLISHED["cosine"], error, "", error, of_actual, of_actual, "yes", "yes"]]
+    rows = [["published", PUBLISHED["cosine"], error, "", error, of_actual, of_actual, "", "yes", "yes", ""]]
     for result in results:
-        split = [spread(result[name], per_cent=True) for name in ("nouns_from_verbs", "animates_from_inanimates")]
+        branches = result["branches"][LINKAGES[0]]
+        split = [spread([seed[name] for seed in branches], per_cent=True) for name in PURITIES]
+        split += [spread(result["nearest_of_kind"], per_cent=True)]
         rows.append(
             [LABELS[result["network"]], *(spread(result["readers"]["network"][name]) for name in names), *split]
         )
     for reader in READERS:
         values = results[0]["readers"][reader]
-        rows.append([reader, *(f"{np.mean(values[name]):.3f}" for name in names), "", ""])
+        rows.append([reader, *(f"{np.mean(values[name]):.3f}" for name in names), *[""] * 4])
     return head, rows
 
 
+#: Purities of branches of the tree of words, as the record has them.
+PURITIES = ("three_kinds", "nouns_from_verbs", "animates_from_inanimates")
 #: Readers to compare the networks with, as the record has them.
 READERS = ("frequencies", "last word", "true probabilities")
 

@@ -1,20 +1,23 @@
 """What the networks of the sentences predict, beside the true probabilities, and how they represent words."""
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from experiments.elman_1990.recipes import Published, Recipe
 from experiments.elman_1990.train import Answers, logistic, softmax
-from rnnlm_jax.array_types import Bool, Float, Int
+from rnnlm_jax.array_types import Float, Int
 from rnnlm_jax.errors import DataError
 from rnnlm_jax.tasks.elman_sentences import CLASSES, WORDS, next_word_probs
 
 VERBS = frozenset(word for name, words in CLASSES.items() if name.startswith("VERB") for word in words)
-NOUNS = tuple(word for word in WORDS if word not in VERBS)
 #: People and animals, the aggressive ones among them.
 ANIMATES = frozenset(word for name in ("NOUN-HUM", "NOUN-ANIM", "NOUN-AGRESS") for word in CLASSES[name])
+
+#: What each word is, by name: a verb, an animate noun, an inanimate noun.
+KINDS = tuple("verb" if word in VERBS else "animate" if word in ANIMATES else "inanimate" for word in WORDS)
+#: Ways to measure the distance of two branches, the first is that of figures and tables.
+LINKAGES = ("ward", "average")
 
 Vectors = Float[np.ndarray, "T S K"]
 
@@ -32,13 +35,11 @@ def sentences(answers: Answers, recipe: Recipe) -> dict[str, Any]:
         "true probabilities": truth,
     }
     means = [means_by_word(answers.hidden[:, seed], current[:, seed]) for seed in range(current.shape[1])]
-    trees = [average_linkage(vectors) for vectors in means]
-    nouns = [average_linkage(vectors[[WORDS.index(word) for word in NOUNS]]) for vectors in means]
     return {
         "readers": {name: distances(vectors, truth, actual) for name, vectors in readers.items()},
-        "nouns_from_verbs": [purity(top_split(tree), [word in VERBS for word in WORDS]) for tree in trees],
-        "animates_from_inanimates": [purity(top_split(tree), [word in ANIMATES for word in NOUNS]) for tree in nouns],
-        "tree": trees[0].tolist(),
+        "branches": {linkage: [branch_purities(vectors, linkage) for vectors in means] for linkage in LINKAGES},
+        "nearest_of_kind": [nearest_of_kind(vectors) for vectors in means],
+        "tree": cluster_tree(means[0], LINKAGES[0]).tolist(),
     }
 
 
@@ -71,27 +72,47 @@ def means_by_word(vectors: Float[np.ndarray, "*N K"], words: Int[np.ndarray, "*N
     return np.stack([vectors[words == word].mean(axis=0) for word in range(len(WORDS))])
 
 
-def average_linkage(vectors: Float[np.ndarray, "W H"]) -> Float[np.ndarray, "W-1 4"]:
-    """Return the tree of average linkage by Euclidean distance, as ``scipy.cluster.hierarchy.linkage`` has it."""
-    from scipy.cluster.hierarchy import linkage
+def branch_purities(vectors: Float[np.ndarray, "W H"], linkage: str) -> dict[str, float]:
+    """Return how pure the uppermost branches of trees of words are.
 
-    return linkage(vectors, method="average", metric="euclidean")
-
-
-def top_split(tree: Float[np.ndarray, "W-1 4"]) -> Bool[np.ndarray, " W"]:
-    """Return which leaves are on the first side of the tree's uppermost branching."""
-    leaves = len(tree) + 1
-    side, open_nodes = np.zeros(leaves, bool), [int(tree[-1, 0])]
-    while open_nodes:
-        node = open_nodes.pop()
-        if node < leaves:
-            side[node] = True
-        else:
-            open_nodes += [int(child) for child in tree[node - leaves, :2]]
-    return side
+    ``nouns_from_verbs``: of the two uppermost branches; ``animates_from_inanimates``: of those of a tree of the nouns;
+    ``three_kinds``: of the three uppermost branches, for verbs, animate and inanimate nouns.
+    """
+    kinds = np.array(KINDS)
+    is_noun = kinds != "verb"
+    tree, nouns = cluster_tree(vectors, linkage), cluster_tree(vectors[is_noun], linkage)
+    return {
+        "nouns_from_verbs": purity(branches(tree, 2), is_noun),
+        "animates_from_inanimates": purity(branches(nouns, 2), kinds[is_noun]),
+        "three_kinds": purity(branches(tree, 3), kinds),
+    }
 
 
-def purity(side: Bool[np.ndarray, " W"], kinds: Collection[bool]) -> float:
-    """Return the share of words that are of the commonest kind on their side of a split: 1 if it parts the kinds."""
-    kind = np.array(list(kinds))
-    return sum(max((kind & part).sum(), (~kind & part).sum()) for part in (side, ~side)) / len(kind)
+def cluster_tree(vectors: Float[np.ndarray, "W H"], linkage: str) -> Float[np.ndarray, "W-1 4"]:
+    """Return the tree that joins the two closest branches first, by Euclidean distance, in the format of scipy."""
+    from scipy.cluster import hierarchy
+
+    return hierarchy.linkage(vectors, method=linkage, metric="euclidean")
+
+
+def branches(tree: Float[np.ndarray, "W-1 4"], count: int) -> Int[np.ndarray, " W"]:
+    """Return the number of the uppermost branch that each leaf is in, for so many branches."""
+    from scipy.cluster.hierarchy import fcluster
+
+    return fcluster(tree, count, criterion="maxclust")
+
+
+def purity(parts: Int[np.ndarray, " W"], kinds: np.ndarray) -> float:
+    """Return the share of words that are of the commonest kind in their part: 1 if no part mixes kinds."""
+    counts = [np.unique(kinds[parts == part], return_counts=True)[1].max() for part in np.unique(parts)]
+    return float(sum(counts) / len(kinds))
+
+
+def nearest_of_kind(vectors: Float[np.ndarray, "W H"]) -> float:
+    """Return the share of words whose nearest word, by Euclidean distance, is of the same of the three kinds."""
+    from scipy.spatial.distance import pdist, squareform
+
+    distance = squareform(pdist(vectors))
+    np.fill_diagonal(distance, np.inf)
+    kinds = np.array(KINDS)
+    return float((kinds[distance.argmin(axis=1)] == kinds).mean())

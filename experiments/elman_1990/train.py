@@ -12,6 +12,7 @@ from rnnlm_jax import cells
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.sequence_model import (
+    SequenceData,
     SequenceModel,
     SequenceParams,
     SequenceTraining,
@@ -36,7 +37,8 @@ class SeedStreams(StreamBatches):
     def __init__(self, task: Task, length: int, seeds: Sequence[int]) -> None:
         """Draw the streams."""
         streams = jax.vmap(lambda seed: task.sample(seed_key(seed, BATCHES), 1, length))(jnp.asarray(seeds, jnp.uint32))
-        super().__init__(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), streams), bptt=1)
+        end_to_end = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), streams)
+        super().__init__(SequenceData(*end_to_end), bptt=1)
         self.length = length
 
     def items(self, first: int, count: int, seeds: Sequence[int]) -> Int[np.ndarray, "N S"]:

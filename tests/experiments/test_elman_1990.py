@@ -6,7 +6,6 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster
 
 from experiments.elman_1990 import __main__ as study
 from experiments.elman_1990 import bits, recipes, sentences
@@ -198,7 +197,9 @@ def test_a_reader_that_knows_the_grammar(recipe):
     np.testing.assert_allclose(network["norm_of_actual"], 0.88, atol=0.01)  # the published error of the actual words
     cosines = [found["readers"][name]["cosine"][0] for name in ("frequencies", "last word", "network")]
     assert cosines == sorted(cosines)
-    assert found["nouns_from_verbs"] == found["animates_from_inanimates"] == [1, 1]
+    assert found["nearest_of_kind"] == [1, 1]
+    assert [seed["three_kinds"] for seed in found["branches"]["ward"]] == [1, 1]
+    assert np.shape(found["tree"]) == (28, 4)
 
 
 def test_distances_are_the_means_that_they_say():
@@ -212,16 +213,25 @@ def test_distances_are_the_means_that_they_say():
     np.testing.assert_allclose(softmax(np.log(one)), one / one.sum(axis=-1, keepdims=True))
 
 
-def test_the_uppermost_branching_of_a_tree():
+def test_branches_of_a_tree_of_words():
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        tree = sentences.average_linkage(rng.normal(size=(29, 4)))
-        side, two = sentences.top_split(tree), fcluster(tree, 2, criterion="maxclust")
-        assert {tuple(side), tuple(~side)} == {tuple(two == 1), tuple(two == 2)}
-    kinds = [True, True, False, False, False]
-    assert sentences.purity(np.array([1, 1, 0, 0, 0], bool), kinds) == 1
-    assert sentences.purity(np.array([1, 0, 0, 0, 0], bool), kinds) == 0.8
-    assert sentences.purity(np.array([0, 1, 0, 1, 0], bool), kinds) == 0.6
+    centres = {"verb": (0, 0), "animate": (5, 1), "inanimate": (5, -1)}
+    vectors = np.array([centres[kind] for kind in sentences.KINDS]) + 0.01 * rng.normal(size=(29, 2))
+    for linkage in sentences.LINKAGES:
+        found = sentences.branch_purities(vectors, linkage)
+        assert found == {"nouns_from_verbs": 1, "animates_from_inanimates": 1, "three_kinds": 1}
+        mixed = sentences.branch_purities(vectors[:, ::-1] * [1, 0.01], linkage)  # animates apart from all others
+        assert mixed["animates_from_inanimates"] == 1
+        assert mixed["nouns_from_verbs"] < 1
+    assert sentences.nearest_of_kind(vectors) == 1
+    vectors[sentences.WORDS.index("eat")] = vectors[sentences.WORDS.index("man")]
+    assert sentences.nearest_of_kind(vectors) == pytest.approx(27 / 29)
+    kinds = np.array(["a", "a", "b", "b", "b"])
+    assert sentences.purity(np.array([1, 1, 2, 2, 2]), kinds) == 1
+    assert sentences.purity(np.array([1, 2, 2, 2, 2]), kinds) == 0.8
+    assert sentences.purity(np.array([2, 1, 2, 1, 2]), kinds) == 0.6
+    assert sentences.purity(np.array([1, 2, 3, 4, 5]), kinds) == 1
+    assert (len(sentences.VERBS), len(sentences.ANIMATES)) == (11, 10)
 
 
 @pytest.fixture
