@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
-LOOKS = {
+LOOKS: dict[str, Any] = {
     SGD: {"color": BLUE, "marker": "o", "ls": ":"},
     CLIPPED: {"color": VERMILION, "marker": "s", "ls": "--"},
     REGULARIZED: {"color": GREEN, "marker": "^", "ls": "-"},

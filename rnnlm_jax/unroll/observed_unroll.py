@@ -42,7 +42,7 @@ def observed_unroll(
     shifts: Sequence[Float[Array, "T *B _"]] | None = None,
     layer_input: Callable[[Any, Array], Array] | None = None,
     remat_chunk: int | str | None = None,
-    executor: str | None = None,
+    executor: str | Executor | None = None,
 ) -> tuple[Tree, Float[Array, "T *B H"], tuple[StatesOverTime, ...]]:
     """Return what ``unroll`` returns, and the states of every single cell, the lowest layer first.
 
@@ -66,7 +66,8 @@ def observed_unroll(
     """
     layer_input = layer_input or (lambda layer, xs: xs)
     observed: list[StatesOverTime] = []
-    if executor is not None and executor in EXECUTORS and EXECUTORS[executor].why_not is not runs_everything:
+    named = EXECUTORS.get(executor) if isinstance(executor, str) else None
+    if named is not None and named.why_not is not runs_everything:
         executor = None
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> tuple[Tree, Array]:
@@ -125,9 +126,10 @@ def of_single_cells(cell: Cell, params: Tree) -> tuple[Tree, ...]:
 @functools.cache
 def _structured(cell: Cell) -> Executor:
     """Return ``structured`` for the observed cell: shifts are a sequence of their own, not a part of the inputs."""
+    own = cell
 
     def run(
-        observed: Cell,
+        cell: Cell,
         params: Tree,
         state: Tree,
         xs: Float[Array, "T B D"],
@@ -136,11 +138,11 @@ def _structured(cell: Cell) -> Executor:
         reverse: bool = False,
         scan_unroll: int = 1,
     ) -> tuple[Tree, Float[Array, "T B n"]]:
-        size = xs.shape[-1] - observed.spec.output_size
-        zs = cell.input_projection(params, xs[..., :size])
-        shifts = as_state(cell, xs[..., size:].astype(cell.spec.param_dtype))
-        final, states = run_states(cell, reverse, scan_unroll, params, zs, control, state, shifts)
-        return final, as_vectors(cell, states)
+        size = xs.shape[-1] - cell.spec.output_size
+        zs = own.input_projection(params, xs[..., :size])
+        shifts = as_state(own, xs[..., size:].astype(own.spec.param_dtype))
+        final, states = run_states(own, reverse, scan_unroll, params, zs, control, state, shifts)
+        return final, as_vectors(own, states)
 
     return SimpleExecutor(run)
 
