@@ -14,7 +14,16 @@ from rnnlm_jax.errors import ArgumentError
 from tests.tasks import every_task
 
 KEY = jax.random.key(5)
-cases = pytest.mark.parametrize("index", range(len(every_task.CASES)), ids=map(every_task.label, every_task.CASES))
+
+
+def over(indices):
+    """The decorator of a test over some cases."""
+    return pytest.mark.parametrize("index", indices, ids=[every_task.label(every_task.CASES[i]) for i in indices])
+
+
+cases = over(range(len(every_task.CASES)))
+#: Sequences do not depend on the loss.
+generators = over([i for i, (_, options, _) in enumerate(every_task.CASES) if options.get("loss") != "logistic"])
 
 
 def options_of(name):
@@ -39,9 +48,7 @@ def test_every_task_and_each_of_its_losses_has_a_case():
             assert {case.get("loss", default) for case in covered[name]} == {default, "logistic"}, name
 
 
-@pytest.mark.parametrize(
-    "index", [index for index, (_, options, _) in enumerate(every_task.CASES) if options.get("loss") != "logistic"]
-)  # sequences do not depend on the loss
+@generators
 def test_a_key_fixes_the_sequences_also_under_jit_and_vmap(index):
     name, options, length = every_task.CASES[index]
     task = tasks.make(name, **options)
@@ -82,7 +89,7 @@ def test_shapes_types_and_gradients_are_those_of_the_contract(index):
     assert not np.asarray(gradient)[~np.asarray(mask)].any()
 
 
-@cases
+@generators
 def test_nothing_is_fed_after_the_last_answer(index):
     task, sequences = every_task.drawn(index)
     if task.name == "modular-arithmetic":
@@ -125,7 +132,7 @@ def test_no_blind_guess_is_right_more_often_than_chance(index):
     assert best == pytest.approx(task.chance_accuracy, abs=error)
 
 
-@cases
+@generators
 def test_lengths_out_of_range_are_refused(index):
     name, options, _ = every_task.CASES[index]
     task = tasks.make(name, **options)
