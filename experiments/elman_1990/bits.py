@@ -20,7 +20,7 @@ FALSE_ALARMS = tuple(round(k / 100, 2) for k in range(101))
 
 def squared_errors(answers: Answers) -> Float[np.ndarray, "S T K"]:
     """Return the squared error of each bit, for each seed."""
-    return by_seed(np.square(logistic(answers.outputs) - answers.streams.targets))
+    return by_seed(np.square(logistic(answers.outputs) - answers.targets))
 
 
 def by_seed(array: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def xor(answers: Answers) -> dict[str, Any]:
     kept = errors[:, CYCLE - 1 :][:, : count * CYCLE]  # from bit 12 on
     by_step = kept.reshape(len(errors), count, CYCLE).mean(axis=1)
     by_position = by_step.reshape(len(errors), CYCLE // 3, 3).mean(axis=1)
-    bits = by_seed(answers.streams.inputs)[..., 0]
+    bits = by_seed(answers.inputs)[..., 0]
     rule = np.not_equal(bits[:, 1:], bits[:, :-1])  # XOR of the last two
     is_random = numbers[1:] % 3 != 2
     follows = (by_seed(answers.outputs)[:, 1:, 0] > 0) == rule
@@ -63,7 +63,7 @@ def letters(answers: Answers) -> dict[str, Any]:
     ``separation`` is the probability that the error of a consonant is above that of a vowel.
     """
     errors = squared_errors(answers)
-    texts = [letters_of(stream, FEATURES) for stream in by_seed(answers.streams.targets)]
+    texts = [letters_of(stream, FEATURES) for stream in by_seed(answers.targets)]
     of_seeds: dict[str, list[Any]] = {
         name: [] for name in ("consonants", "vowels", "by_letter", "bits_at_consonants", "bits_at_vowels", "separation")
     }
@@ -91,9 +91,9 @@ def words(answers: Answers) -> dict[str, Any]:
     is above that of another letter.
     """
     errors = root_mean(squared_errors(answers))
-    texts = [letters_of(stream, LETTER_CODES) for stream in by_seed(answers.streams.targets)]
+    texts = [letters_of(stream, LETTER_CODES) for stream in by_seed(answers.targets)]
     by_place, areas, curves = [], [], []
-    firsts = letters_of(answers.streams.inputs[0], LETTER_CODES)
+    firsts = letters_of(answers.inputs[0], LETTER_CODES)
     for first, text, error in zip(firsts, texts, errors, strict=True):
         places = word_places(first + text, LEXICON)[1:]  # the first letter is read, not predicted
         by_place.append([float(error[places == place].mean()) for place in range(max(map(len, LEXICON)))])

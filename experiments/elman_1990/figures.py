@@ -72,9 +72,9 @@ def draw_letters(results: Sequence[Result]) -> "Figure":
 def draw_words(results: Sequence[Result]) -> "Figure":
     """Return errors along a new stream, errors by place in the word, and what a threshold on the error finds."""
     figure = new_figure(height=4.6)
-    above, below = figure.subfigures(2, 1)
-    stream = above.subplots()
-    left, right = below.subplots(1, 2)
+    grid = figure.add_gridspec(2, 2)
+    stream = figure.add_subplot(grid[0, :])
+    left, right = (figure.add_subplot(grid[1, column]) for column in (0, 1))
     for result, look in zip(results, run_lines(len(results)), strict=True):
         shown, label = result["shown"], LABELS[result["network"]]
         stream.plot(shown["error"], marker="o", ms=3, lw=1.0, label=label, **look)

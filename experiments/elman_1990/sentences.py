@@ -25,8 +25,8 @@ Vectors = Float[np.ndarray, "T S K"]
 def sentences(answers: Answers, recipe: Recipe) -> dict[str, Any]:
     """Return distances to the true probabilities, and the tree of words; lists have one entry for each seed."""
     truth = np.asarray(next_word_probs(answers.streams)).astype(np.float64)
-    current = answers.streams.inputs.argmax(axis=-1)
-    actual = np.eye(truth.shape[-1])[answers.streams.targets[..., 0]]
+    current = answers.inputs.argmax(axis=-1)
+    actual = np.eye(truth.shape[-1])[answers.targets[..., 0]]
     outputs = logistic(answers.outputs) if isinstance(recipe, Published) else softmax(answers.outputs)
     readers = {
         "network": outputs,

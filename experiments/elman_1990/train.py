@@ -60,6 +60,16 @@ class Answers(NamedTuple):
     hidden: Float[np.ndarray, "T S H"]
     """The outputs of the hidden units."""
 
+    @property
+    def inputs(self) -> Float[np.ndarray, "T S D"]:
+        """The inputs of the streams."""
+        return np.asarray(self.streams.inputs)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The targets of the streams, as the task describes them: bits, or numbers of words."""
+        return np.asarray(self.streams.targets)
+
 
 def train(task: Task, recipe: Recipe, *, quiet: bool = True) -> Trained:
     """Return the trained networks of a recipe."""
