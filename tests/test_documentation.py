@@ -2,6 +2,8 @@
 
 import dataclasses
 import doctest
+import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from rnnlm_jax import cells, jacobians
+from rnnlm_jax import cells, jacobians, tasks
 from rnnlm_jax.cells import Cell, CellSpec
 from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cli.main import main
@@ -36,6 +38,7 @@ SESSIONS = {
     "docs/jacobians.md": 14,
     "docs/ngrams.md": 9,
     "docs/sequence-models.md": 20,
+    "docs/tasks.md": 6,
 }
 #: Documents with a session that another test runs: on several devices, or beside other libraries.
 SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/training-loop.md", "docs/coming-from.md"}
@@ -106,6 +109,29 @@ def test_the_page_on_cells_has_every_cell_with_its_facts_and_options():
     assert sorted((*row[:3], row[3].strip()) for row in rows) == sorted(wanted)
     readme = (ROOT / "README.md").read_text()
     assert not [name for name in cells.names() if f"`{name}`" not in readme]
+
+
+def test_the_page_on_tasks_has_every_task_with_its_figures_and_options():
+    page = (ROOT / "docs" / "tasks.md").read_text()
+    pattern = r"^\| `([^`]+)` \|[^|]*\|[^|]*" + r"\| ([^|]*) " * 6 + r"\|$"
+    rows = {name: cells for name, *cells in re.findall(pattern, page, re.M)}
+    assert list(rows) == list(tasks.names())
+    for name, (sizes, length, chance, solved, source, options) in rows.items():
+        if name == "mnist1d" and importlib.util.find_spec("mnist1d") is None:
+            continue
+        task = tasks.make(name)
+        assert sizes == f"{task.input_size} → {task.output_size}"
+        assert length == str(task.default_length)
+        assert chance == f"{100 * task.chance_accuracy:.1f} %, {task.chance_loss(task.default_length):.3f}", name
+        of_sequences = " of sequences" if task.judged is tasks.Judged.SEQUENCES else ""
+        assert solved == f"{100 * task.solved_accuracy:.1f} %{of_sequences}", name
+        assert source == task.source
+        assert re.findall(r"`(\w+)`", options) == list(inspect.signature(tasks.TASKS[name]).parameters)
+    documented = names_in_table("docs/tasks.md", "| field | what it is |\n")
+    documented = {re.split(r"\W", name)[0] for name in documented}
+    fields = {field.name for field in dataclasses.fields(tasks.Task)}
+    assert fields - documented == {"name", "source", "input_size", "output_size"}
+    assert all(hasattr(tasks.parity(), name) for name in documented)
 
 
 def test_the_index_lists_every_page():

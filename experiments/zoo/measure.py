@@ -119,7 +119,7 @@ def train_and_measure(cell: str, recipe: Recipe, texts: Texts, run: Path) -> dic
 
 
 #: Steps before the clock starts, and steps timed.
-WARM_UP, TIMED = 3, 20
+WARM_UP, TIMED = 3, 60
 
 
 def training_speed(cell: str, recipe: Recipe, texts: Texts) -> dict[str, Any]:

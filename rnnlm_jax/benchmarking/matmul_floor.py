@@ -87,10 +87,9 @@ def backward(
     Returns:
         Arrays in place of the gradients of the matrices, and of the inputs ``[T, B, D]``.
     """
-    gates = layer.chain[-1].shape[1] // layer.chain[0].shape[0]
 
     def body(dh: Array, dy: Array) -> tuple[Array, tuple[Array, ...]]:
-        a, cotangents = jnp.tile(dh + dy, (1, gates)), []
+        a, cotangents = _resized(dh + dy, layer.chain[-1].shape[1]), []
         for matrix in reversed(layer.chain):
             cotangents.append(a)
             a = _times_transposed(a, matrix)
@@ -107,7 +106,19 @@ def _sum_of_gates(z: Array, a: Array, hidden: int) -> Array:
     """Return the sum of the gates' blocks of ``z + a``; a may have fewer, if the last gates do not read the state."""
     if a.shape != z.shape:
         a = jnp.pad(a, ((0, 0), (0, z.shape[1] - a.shape[1])))
-    return (z + a).reshape(z.shape[0], -1, hidden).sum(axis=1)
+    return _resized(z + a, hidden)
+
+
+def _resized(a: Array, width: int) -> Array:
+    """Return rows of ``width`` numbers: blocks of longer rows added up, or shorter ones repeated.
+
+    Rows of gates are longer than those of the state; they are shorter if the product reads several parts of the state.
+    """
+    size = a.shape[1]
+    if size <= width:
+        return jnp.tile(a, (1, -(-width // size)))[:, :width]
+    padded = jnp.pad(a, ((0, 0), (0, -size % width)))
+    return padded.reshape(a.shape[0], -1, width).sum(axis=1)
 
 
 def _times_transposed(a: Array, matrix: Array) -> Array:

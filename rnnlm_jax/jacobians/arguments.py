@@ -1,5 +1,8 @@
 """Conversion and checks of arguments: lists, NumPy's and jax's arrays of any real dtype."""
 
+import operator
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +61,26 @@ def square_matrices(matrices: ArrayLike) -> Array | np.ndarray:
     if matrices.shape[1] == 0:
         raise ArgumentError(f"{expected}: n must be at least 1")
     return matrices
+
+
+def ascending_lags(lags: Sequence[int], count: int, of: str) -> tuple[int, ...]:
+    """Return the lags in ascending order without duplicates.
+
+    Args:
+        lags: lags.
+        count: the largest lag.
+        of: what is counted, for the message: "steps of the inputs".
+
+    Raises:
+        ArgumentError: if a lag is not an integer from 1 to ``count``.
+    """
+    try:
+        ascending = tuple(sorted({operator.index(lag) for lag in lags}))
+    except TypeError:
+        raise ArgumentError(f"`lags` must be whole numbers, not {lags!r}") from None
+    if not ascending or ascending[0] < 1 or ascending[-1] > count:
+        raise ArgumentError(f"`lags` must lie between 1 and the {count} {of}, not {list(lags)}")
+    return ascending
 
 
 def inputs_over_time(cell: Cell, state: Tree, xs: ArrayLike, *, batched: bool) -> Float[Array, "T *B D"]:

@@ -1,5 +1,6 @@
 """The singular spectrum of a product of given matrices, in logarithms, with a bound on the error of each value."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array
-from rnnlm_jax.jacobians.arguments import result_dtype, square_matrices
+from rnnlm_jax.jacobians.arguments import ascending_lags, result_dtype, square_matrices
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, computing_in
 from rnnlm_jax.jacobians.arithmetic.float64_program import float64_program
 from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det
@@ -30,9 +31,16 @@ from rnnlm_jax.jacobians.graded.spectrum_jvp import constant_where_infinite, wit
 
 
 def product_spectrum(
-    matrices: ArrayLike, *, tolerance: float | None = None, arithmetic: DTypeLike | None = None, certify: bool = True
+    matrices: ArrayLike,
+    *,
+    lags: Sequence[int] | None = None,
+    tolerance: float | None = None,
+    arithmetic: DTypeLike | None = None,
+    certify: bool = True,
 ) -> ProductSpectrum:
     """Return the log singular values of ``P = J_{T-1} ⋯ J_0`` in nats, at any length, by a graded product.
+
+    With ``lags``, those of the products of the first ℓ factors, ``J_{ℓ-1} ⋯ J_0``, for each lag ℓ, in one pass.
 
     It costs O(T n³). Every value has a bound on its error, to first order in the rounding errors of all steps (see
     ``certificate.error_bound``), and is ``trusted`` where that bound is within the tolerance.
@@ -44,6 +52,7 @@ def product_spectrum(
 
     Args:
         matrices: the factors ``J_t``, ``[T, n, n]`` real numbers of any dtype, ``J_0`` applied first.
+        lags: numbers of factors, each from 1 to T, or None for the product of all.
         tolerance: largest error (nats) of a trusted value; ``n √ε`` by default.
         arithmetic: "float32"; "float64", the default where the platform has it; or "multiprecision": as many bits as
             the values need, on the host, outside of jax's transformations. That takes seconds, and every value is
@@ -52,34 +61,45 @@ def product_spectrum(
             long products, those of about √T steps at a time).
 
     Returns:
-        fields in the matrices' dtype; float32 for narrower dtypes, jax's default for integers and booleans.
+        fields in the matrices' dtype; float32 for narrower dtypes, jax's default for integers and booleans. With
+        ``lags`` they have a leading axis, one entry per lag in ascending order.
 
     Raises:
-        ArgumentError: if the matrices are not square, not real, or have batch axes; under a transformation if
-            ``arithmetic`` is "multiprecision".
+        ArgumentError: if the matrices are not square, not real, or have batch axes; if a lag is not between 1 and T;
+            under a transformation if ``arithmetic`` is "multiprecision".
     """
     matrices = square_matrices(matrices)
     results = result_dtype(matrices.dtype)
-    if matrices.shape[0] == 0:
-        matrices = np.eye(matrices.shape[1], dtype=matrices.dtype)[None]
+    if lags is not None:
+        chosen = ascending_lags(lags, matrices.shape[0], "matrices")
+    else:
+        if matrices.shape[0] == 0:
+            matrices = np.eye(matrices.shape[1], dtype=matrices.dtype)[None]
+        chosen = (matrices.shape[0],)
     if arithmetic == MULTIPRECISION:
         accuracy = Accuracy(np.dtype("float64"), results, results, tolerance, certify)
-        spectra = spectra_in_multiprecision(matrices, (matrices.shape[0],), accuracy)
-        return jax.tree.map(lambda part: part[0], spectra)
-    dtype = arithmetic_dtype(arithmetic, MULTIPRECISION)
-    with computing_in(dtype):
-        return _product_spectrum(matrices, tolerance, dtype, results=results, certify=certify)
+        spectra = spectra_in_multiprecision(matrices, chosen, accuracy)
+    else:
+        dtype = arithmetic_dtype(arithmetic, MULTIPRECISION)
+        with computing_in(dtype):
+            spectra = _product_spectra(matrices, tolerance, lags=chosen, dtype=dtype, results=results, certify=certify)
+    return spectra if lags is not None else jax.tree.map(lambda part: part[0], spectra)
 
 
-@compiled("dtype", "results", "certify")
+@compiled("lags", "dtype", "results", "certify")
 @constant_where_infinite
-@float64_program("dtype", "results", "certify")
-def _product_spectrum(
-    matrices: Array | np.ndarray, tolerance: float | None, dtype: np.dtype, *, results: np.dtype, certify: bool
+@float64_program("lags", "dtype", "results", "certify")
+def _product_spectra(
+    matrices: Array | np.ndarray,
+    tolerance: float | None,
+    *,
+    lags: tuple[int, ...],
+    dtype: np.dtype,
+    results: np.dtype,
+    certify: bool,
 ) -> ProductSpectrum:
     accuracy = Accuracy(dtype, dtype, results, tolerance, certify)
-    spectra = spectra_of_matrices(jnp.asarray(matrices), (matrices.shape[0],), accuracy)
-    return jax.tree.map(lambda part: part[0], spectra)
+    return spectra_of_matrices(jnp.asarray(matrices), lags, accuracy)
 
 
 def spectra_of_matrices(

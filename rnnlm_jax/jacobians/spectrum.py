@@ -1,6 +1,5 @@
 """Singular spectra of the Jacobians ``∂s_ℓ / ∂s_0`` of a cell, at many lags ℓ, without storing T matrices."""
 
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,8 +13,7 @@ from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.state_jacobian import jacobian_blocks
 from rnnlm_jax.cells.state_vector import state_size
-from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.arguments import inputs_over_time, result_dtype
+from rnnlm_jax.jacobians.arguments import ascending_lags, inputs_over_time, result_dtype
 from rnnlm_jax.jacobians.arithmetic.float64_context import arithmetic_dtype, computing_in
 from rnnlm_jax.jacobians.arithmetic.float64_program import float64_program
 from rnnlm_jax.jacobians.certificate.certified_spectrum import (
@@ -85,7 +83,7 @@ def spectrum(
         ArgumentError: if a lag is not between 1 and T, or inputs or state have batch axes or do not fit the cell.
     """
     xs = inputs_over_time(cell, state, xs, batched=False)
-    sorted_lags = check_lags([xs.shape[0]] if lags is None else lags, xs.shape[0])
+    sorted_lags = ascending_lags([xs.shape[0]] if lags is None else lags, xs.shape[0], "steps of the inputs")
     xs = xs[: sorted_lags[-1]]
     params, state = jax.tree.map(jnp.asarray, (params, state))  # before x64 is on, which would change their dtypes
     if arithmetic == MULTIPRECISION:
@@ -168,18 +166,3 @@ class _Inputs(NamedTuple):
     zs: Array
     determinants: StepDeterminant
     tolerance: Float[Array, ""] | float | None
-
-
-def check_lags(lags: Sequence[int], steps: int) -> tuple[int, ...]:
-    """Return the lags in ascending order without duplicates.
-
-    Raises:
-        ArgumentError: if a lag is not an integer from 1 to the number of steps.
-    """
-    try:
-        sorted_lags = tuple(sorted({operator.index(lag) for lag in lags}))
-    except TypeError:
-        raise ArgumentError(f"`lags` must be whole numbers, not {lags!r}") from None
-    if not sorted_lags or sorted_lags[0] < 1 or sorted_lags[-1] > steps:
-        raise ArgumentError(f"`lags` must lie between 1 and the {steps} steps of the inputs, not {list(lags)}")
-    return sorted_lags

@@ -1,6 +1,7 @@
 """Elman's sentences: predict the next word of two- and three-word sentences; the true probabilities are known.
 
-Elman (1990), "Discovering Lexical Classes from Word Order", Tables 3 and 4.
+Elman (1990), "Discovering Lexical Classes from Word Order", Tables 3 and 4. He trains on one stream of words; sequences
+here are parts of such streams, from the start of a sentence.
 """
 
 import functools
@@ -110,9 +111,9 @@ def elman_sentences(loss: str = "nats") -> Task:
     A sentence is one of 16 templates of two or three classes, and each class one of its words, both uniform; 29 words
     in 12 classes. (Elman's text speaks of 13 classes and 15 templates; his Tables 3 and 4 have these. Table 3 gives
     two words of each class; the others of Figure 7 are put where their meaning says.) Words are one-hot vectors of
-    31 bits, two of which are always zero. The next word is asked at every step, ``length`` of them: 27,534 in the
-    paper's 10,000 sentences. Targets are ``[T, B, 2]``: the next word, the only one that the loss reads, and the place
-    of the word just read in its sentence, for ``next_word_probs``.
+    31 bits, two of which are always zero. The next word is asked at every step, ``length`` of them; the paper's
+    10,000 sentences are 27,534 words. Targets are ``[T, B, 2]``: the next word, the only one that the loss reads, and
+    the place of the word just read in its sentence, for ``next_word_probs``.
 
     An answer is right if the next word has the largest output. With the true probabilities given all words before,
     24.6 % are right in long streams, so that 24 % solve the task.
@@ -159,7 +160,7 @@ def elman_sentences(loss: str = "nats") -> Task:
         chance_loss=lambda length: answers.blind_loss(frequencies),
         chance_accuracy=max(frequencies),
         solved_accuracy=0.24,
-        default_length=27534,
+        default_length=100,
     )
 
 

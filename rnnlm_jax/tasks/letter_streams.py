@@ -1,6 +1,7 @@
 """Streams of letters without breaks: predict the next one; it is certain within words, and not at their ends.
 
-Elman (1990), "Structure in Letter Sequences" and "Discovering the Notion 'Word'".
+Elman (1990), "Structure in Letter Sequences" and "Discovering the Notion 'Word'". He trains on one stream; sequences
+here are parts of such streams, from the start of a word.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def elman_letters(loss: str = "nats") -> Task:
     Raises:
         ArgumentError: for another loss.
     """
-    return _letter_stream("elman-letters", SYLLABLES, FEATURES, loss=loss, solved_accuracy=0.77, default_length=3000)
+    return _letter_stream("elman-letters", SYLLABLES, FEATURES, loss=loss, solved_accuracy=0.77)
 
 
 @cached_factory
@@ -63,9 +64,7 @@ def word_boundaries(loss: str = "nats") -> Task:
     Raises:
         ArgumentError: for another loss.
     """
-    return _letter_stream(
-        "word-boundaries", LEXICON, LETTER_CODES, loss=loss, solved_accuracy=0.71, default_length=4963
-    )
+    return _letter_stream("word-boundaries", LEXICON, LETTER_CODES, loss=loss, solved_accuracy=0.71)
 
 
 def _letter_stream(
@@ -75,7 +74,6 @@ def _letter_stream(
     *,
     loss: str,
     solved_accuracy: float,
-    default_length: int,
 ) -> Task:
     """Return the task of the next letter of words drawn uniformly, in the bits of a code."""
     answers = bit_answers(loss)
@@ -105,5 +103,5 @@ def _letter_stream(
         chance_loss=lambda length: answers.blind_loss(np.mean([bits[letter] for letter in text], axis=0).tolist()),
         chance_accuracy=max(map(text.count, text)) / len(text),
         solved_accuracy=solved_accuracy,
-        default_length=default_length,
+        default_length=100,
     )

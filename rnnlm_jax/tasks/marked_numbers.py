@@ -26,7 +26,6 @@ HOCHREITER_LEAST = 20
 #: From this length on, each window of Pascanu et al. has a place.
 PASCANU_LEAST = 10
 
-
 #: A function of the two marked numbers of each sequence: the answer.
 Combine = Callable[[Array, Array], Array]
 
@@ -71,9 +70,7 @@ def adding(loss: str = "squared", shortest: int = 0) -> Task:
     return _task(
         "adding",
         source=HOCHREITER,
-        sample=_hochreiter(
-            lambda one, other: (one + other) / 4 + 0.5, low=-1.0, neutral=0.0, shortest=shortest, least=least
-        ),
+        sample=_hochreiter(scaled_sum, low=-1.0, neutral=0.0, shortest=shortest, least=least),
         loss=loss,
         tolerance=0.04,
         variance=(2 - FIRST_PAIR) / 3 / 16,

@@ -127,6 +127,7 @@ def _task(
         sample=sample,
         loss=answers.loss,
         correct=answers.correct,
+        takes_classes=True,
         chance_loss=lambda length: positions * one_recalled / (mean_length(length, shortest) + 2 * positions),
         chance_accuracy=values**-positions,
         solved_accuracy=0.99,

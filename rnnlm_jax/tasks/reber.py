@@ -109,6 +109,7 @@ def embedded_reber(strings: int = 0, string_seed: int = 0, loss: str = "nats") -
         default_length=DEFAULT_LENGTH,
         shortest_length=shortest,
         test_sample=test_sample,
+        test_size=strings or None,
     )
 
 

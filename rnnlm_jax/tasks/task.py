@@ -38,7 +38,7 @@ class Task(Objective):
     solved_accuracy: float
     """The accuracy on new sequences from which the task counts as solved."""
     default_length: int
-    """A length of the published experiment, in the task's own measure."""
+    """A length of the published experiment, or of parts of its stream, in the task's own measure."""
     shortest_length: int = 1
     """The least length that ``sample`` takes."""
     longest_length: int | None = None

@@ -17,9 +17,10 @@ SHORTEST = 2
 def temporal_xor(loss: str = "nats") -> Task:
     """Return the task of the next bit of a stream: two random bits, their XOR, and so on.
 
-    Bits are fed and asked as numbers 0 and 1; the next one is asked at every step, ``length`` of them, 3,000 in the
-    paper's stream. An answer is right if σ(o) is on the right side of ½. One in three can be known, so that in long
-    streams at best two thirds of the answers are right; 65 % solve the task.
+    Bits are fed and asked as numbers 0 and 1; the next one is asked at every step, ``length`` of them. The paper's
+    stream has 3,000 bits; sequences are parts of such streams, from their start. An answer is right if σ(o) is on the
+    right side of ½. One in three can be known, so that in long streams at best two thirds of the answers are right;
+    65 % solve the task.
 
     Args:
         loss: of one logistic output: "nats", or "logistic", half the squared error, as published.
@@ -47,6 +48,6 @@ def temporal_xor(loss: str = "nats") -> Task:
         chance_loss=lambda length: answers.blind_loss([0.5]),
         chance_accuracy=0.5,
         solved_accuracy=0.65,
-        default_length=3000,
+        default_length=100,
         shortest_length=SHORTEST,
     )

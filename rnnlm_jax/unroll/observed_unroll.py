@@ -5,6 +5,7 @@ gradient of a loss with respect to it is the gradient with respect to the state.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ from rnnlm_jax.array_types import Array, Float, Key, Tree
 from rnnlm_jax.cells.cell import Cell, cell_factory, state_size
 from rnnlm_jax.cells.combinators import Bidirectional, Stack
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.unroll.executor import runs_everything
+from rnnlm_jax.unroll.control import Control
+from rnnlm_jax.unroll.executor import Executor, SimpleExecutor, runs_everything
 from rnnlm_jax.unroll.executors import EXECUTORS
+from rnnlm_jax.unroll.structured import run_states
 from rnnlm_jax.unroll.unroll import unroll
 
 
@@ -39,7 +42,7 @@ def observed_unroll(
     shifts: Sequence[Float[Array, "T *B _"]] | None = None,
     layer_input: Callable[[Any, Array], Array] | None = None,
     remat_chunk: int | str | None = None,
-    executor: str | None = None,
+    executor: str | Executor | None = None,
 ) -> tuple[Tree, Float[Array, "T *B H"], tuple[StatesOverTime, ...]]:
     """Return what ``unroll`` returns, and the states of every single cell, the lowest layer first.
 
@@ -63,7 +66,8 @@ def observed_unroll(
     """
     layer_input = layer_input or (lambda layer, xs: xs)
     observed: list[StatesOverTime] = []
-    if executor is not None and executor in EXECUTORS and EXECUTORS[executor].why_not is not runs_everything:
+    named = EXECUTORS.get(executor) if isinstance(executor, str) else None
+    if named is not None and named.why_not is not runs_everything:
         executor = None
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> tuple[Tree, Array]:
@@ -77,7 +81,8 @@ def observed_unroll(
         inputs = layer_input(len(observed), xs)
         shift = zero_shift(cell, inputs) if shifts is None else shifts[len(observed)]
         with_shifts = jnp.concatenate([inputs.astype(shift.dtype), shift], axis=-1)
-        options = {"remat_chunk": remat_chunk, "executor": executor}
+        chosen = _structured(cell) if cell.splits and executor in (None, "structured") else executor
+        options = {"remat_chunk": remat_chunk, "executor": chosen}
         final, vectors = unroll(_observed(cell), params, state, with_shifts, **options)
         states = as_state(cell, vectors)
         before = jax.tree.map(lambda first, after: jnp.concatenate([first[None], after[:-1]]), state, states)
@@ -116,6 +121,30 @@ def of_single_cells(cell: Cell, params: Tree) -> tuple[Tree, ...]:
     if not isinstance(cell, Stack):
         return (params,)
     return sum((of_single_cells(layer, part) for layer, part in zip(cell.layers, params, strict=True)), ())
+
+
+@functools.cache
+def _structured(cell: Cell) -> Executor:
+    """Return ``structured`` for the observed cell: shifts are a sequence of their own, not a part of the inputs."""
+    own = cell
+
+    def run(
+        cell: Cell,
+        params: Tree,
+        state: Tree,
+        xs: Float[Array, "T B D"],
+        control: Control,
+        *,
+        reverse: bool = False,
+        scan_unroll: int = 1,
+    ) -> tuple[Tree, Float[Array, "T B n"]]:
+        size = xs.shape[-1] - cell.spec.output_size
+        zs = own.input_projection(params, xs[..., :size])
+        shifts = as_state(own, xs[..., size:].astype(own.spec.param_dtype))
+        final, states = run_states(own, reverse, scan_unroll, params, zs, control, state, shifts)
+        return final, as_vectors(own, states)
+
+    return SimpleExecutor(run)
 
 
 @cell_factory

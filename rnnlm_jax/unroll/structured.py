@@ -38,35 +38,47 @@ def structured(
     the backward pass.
     """
     zs = cell.input_projection(params, xs)
-    final, states = run_states(cell, reverse, scan_unroll, params, zs, control, state)
+    final, states = run_states(cell, reverse, scan_unroll, params, zs, control, state, None)
     return final, cell.output(params, states, zs)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def run_states(
-    cell: Cell, reverse: bool, scan_unroll: int, params: Tree, zs: Array, control: Control, state: Tree
+    cell: Cell, reverse: bool, scan_unroll: int, params: Tree, zs: Array, control: Control, state: Tree, shifts: Tree
 ) -> tuple[Tree, Tree]:
-    """Return the state after the last step, and the states after every step."""
-    return run_recurrence(cell, reverse, scan_unroll, params, zs, control, state)[:2]
+    """Return the state after the last step, and the states after every step.
+
+    Args:
+        cell, reverse, scan_unroll, params, control, state: see ``structured``.
+        zs: the projected inputs.
+        shifts: states ``[T, B, ·]``, added to the state after each step that counts; None: zeros.
+    """
+    return run_recurrence(cell, reverse, scan_unroll, params, zs, control, state, shifts)[:2]
 
 
 def run_recurrence(
-    cell: Cell, reverse: bool, scan_unroll: int, params: Tree, zs: Array, control: Control, state: Tree
+    cell: Cell, reverse: bool, scan_unroll: int, params: Tree, zs: Array, control: Control, state: Tree, shifts: Tree
 ) -> tuple[Tree, Tree, Array | None]:
     """Return the state after the last step, the states after every step, and every step's ``recurrent_part``."""
     fresh = cell.initial_state((zs.shape[1],))
 
-    def body(state: Tree, inputs: tuple[Array, Control]) -> tuple[Tree, tuple[Tree, Array | None]]:
-        z, (mask, resets) = inputs
+    def body(state: Tree, inputs: tuple[Array, Control, Tree]) -> tuple[Tree, tuple[Tree, Array | None]]:
+        z, (mask, resets), shift = inputs
         before = state if resets is None else select(resets, fresh, state)
         a = recurrent_part(cell, params, before, z)
-        after = advance(cell, params, before, z, a)
+        after = shifted(advance(cell, params, before, z, a), shift)
         if mask is not None:
             after = select(mask, after, state)
         return after, (after, a)
 
-    final, (states, recurrents) = jax.lax.scan(body, state, (zs, control), reverse=reverse, unroll=scan_unroll)
+    inputs = (zs, control, shifts)
+    final, (states, recurrents) = jax.lax.scan(body, state, inputs, reverse=reverse, unroll=scan_unroll)
     return final, states, recurrents
+
+
+def shifted(state: Tree, shift: Tree) -> Tree:
+    """Return ``state + shift``; None is zero."""
+    return state if shift is None else jax.tree.map(jnp.add, state, shift)
 
 
 def recurrent_part(cell: Cell, params: Tree, before: Tree, z: Array) -> Array | None:
@@ -94,23 +106,23 @@ def add_to_input(cell: Cell, z: Array, r: Array) -> Array:
 def _run_states_jvp(
     cell: Cell, reverse: bool, scan_unroll: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[tuple[Tree, Tree], tuple[Tree, Tree]]:
-    params, zs, control, state = primals
-    dparams, dzs, _, dstate = tangents
-    final, states, recurrents = run_recurrence(cell, reverse, scan_unroll, params, zs, control, state)
+    params, zs, control, state, shifts = primals
+    dparams, dzs, _, dstate, dshifts = tangents
+    final, states, recurrents = run_recurrence(cell, reverse, scan_unroll, params, zs, control, state, shifts)
     befores = states_before(cell, state, states, control, reverse)
     make_tangent_step = separable_tangent_step if cell.splits else whole_tangent_step
     tangent_step, step_inputs = make_tangent_step(cell, params, dparams, befores, zs, dzs, recurrents)
 
-    def body(ds: Tree, inputs: tuple[Any, Control]) -> tuple[Tree, Tree]:
-        step, (mask, resets) = inputs
-        after = tangent_step(ds if resets is None else select(resets, jax.tree.map(jnp.zeros_like, ds), ds), step)
+    def body(ds: Tree, inputs: tuple[Any, Control, Tree]) -> tuple[Tree, Tree]:
+        step, (mask, resets), dshift = inputs
+        before = ds if resets is None else select(resets, jax.tree.map(jnp.zeros_like, ds), ds)
+        after = shifted(tangent_step(before, step), dshift)
         if mask is not None:
             after = select(mask, after, ds)
         return after, after
 
-    return (final, states), jax.lax.scan(
-        body, instantiated(dstate), (step_inputs, control), reverse=reverse, unroll=scan_unroll
-    )
+    inputs = (step_inputs, control, instantiated(dshifts))
+    return (final, states), jax.lax.scan(body, instantiated(dstate), inputs, reverse=reverse, unroll=scan_unroll)
 
 
 def states_before(cell: Cell, state: Tree, states: Tree, control: Control, reverse: bool) -> Tree:

@@ -61,7 +61,7 @@ def test_the_program_of_a_forward_pass_has_the_same_count(name):
     assert counted == matmul_floor.layer_flops(cell, params, T * B, backward=False)
 
 
-@pytest.mark.parametrize("name", ["elman-tanh", "gru", "lstm", "lstm-projected", "nbrc"])
+@pytest.mark.parametrize("name", ["elman-tanh", "gru", "lstm", "lstm-projected", "nbrc", "cornn"])
 def test_the_floor_of_a_layer_has_the_same_count(name):
     cell = make(name)
     params, xs = cell_weights(cell, D), jnp.zeros((T, B, D), jnp.float32)
@@ -84,7 +84,7 @@ def test_the_floor_of_a_model_has_the_same_count():
     assert products(matmul_floor.model_steps, layers, w_out, xs) == forward
 
 
-@pytest.mark.parametrize("name", ["elman-tanh", "lstm-projected", "nbrc"])
+@pytest.mark.parametrize("name", ["elman-tanh", "lstm-projected", "nbrc", "cornn"])
 def test_the_backward_products_equal_the_gradient_of_the_forward_products(name):
     """The floor is a linear recurrence, whose gradient JAX computes; so no product is left out."""
     params = cell_weights(make(name), D)

@@ -218,9 +218,32 @@ def test_the_determinant_of_an_lstm_at_lag_1000():
     assert result.trusted.all()
 
 
+def test_lags_give_the_products_of_the_first_matrices():
+    """Against hundreds of digits, in float64 and in multiprecision; under jit too."""
+    matrices = jacobians("gru", 40)
+    for found in (
+        product_spectrum(matrices, lags=[40, 1, 7, 7]),
+        jit(lambda matrices: product_spectrum(matrices, lags=(1, 7, 40)))(jnp.asarray(matrices)),
+        product_spectrum(matrices, lags=(1, 7, 40), arithmetic="multiprecision"),
+    ):
+        assert found.log_singular_values.shape == found.error.shape == found.trusted.shape == (3, 8)
+        assert found.trusted.all()
+        for row, lag in enumerate((1, 7, 40)):
+            expected = exactly("gru", lag, 400)
+            np.testing.assert_allclose(found.log_singular_values[row], expected, rtol=2e-6, atol=1e-6)
+            np.testing.assert_allclose(found.log_abs_det[row], expected.sum(), rtol=2e-6, atol=1e-6)
+
+
 def test_wrong_shapes_and_lags_are_refused():
     with pytest.raises(UserError, match="square"):
         product_spectrum(jnp.zeros((3, 2, 4)))
+    for lags in ((0,), (4,), ()):
+        with pytest.raises(UserError, match="`lags` must lie between 1 and the 3 matrices"):
+            product_spectrum(jnp.zeros((3, 2, 2)), lags=lags)
+    with pytest.raises(UserError, match="`lags` must be whole numbers"):
+        product_spectrum(jnp.zeros((3, 2, 2)), lags=[1.5])
+    with pytest.raises(UserError, match="`lags` must lie between 1 and the 0 matrices"):
+        product_spectrum(jnp.zeros((0, 2, 2)), lags=[1])
     cell = cells.elman(2)
     params = cell.init(jax.random.key(0), 2)
     for lags in ((0,), (-1,), (6,), ()):

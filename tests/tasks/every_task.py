@@ -105,11 +105,11 @@ def right_outputs(name, options, task, sequences):
 
 
 def groups(sequences):
-    """The asked steps in groups whose answers have one distribution: a step that many ask, and all others."""
-    mask = np.asarray(sequences.mask)
-    many = mask.sum(axis=1) >= 300
-    alone = [np.arange(len(mask)) == step for step in np.flatnonzero(many)]
-    return [group for group in [*alone, ~many] if mask[group].any()]
+    """Steps in groups whose answers have one distribution: each step that many ask alone, and all others."""
+    asked = np.asarray(sequences.mask).sum(axis=1)
+    alone = [[step] for step in np.flatnonzero(asked >= 300)]
+    rest = np.flatnonzero((asked > 0) & (asked < 300))
+    return [*alone, rest] if rest.size else alone
 
 
 def best_constant(options, task, answers):
@@ -127,9 +127,9 @@ def blind_outputs(options, task, sequences):
     answers = classes(sequences) if sequences.targets.dtype.kind == "i" else np.asarray(sequences.targets)
     if task.name == "two-sequence":
         answers = answers[..., :1]
-    for group in groups(sequences):
-        asked = np.asarray(sequences.mask) & group[:, None]
-        outputs[group] = best_constant(options, task, answers[asked])
+    mask = np.asarray(sequences.mask)
+    for steps in groups(sequences):
+        outputs[steps] = best_constant(options, task, answers[steps][mask[steps]])
     return outputs
 
 
@@ -152,10 +152,21 @@ def best_blind_accuracy(name, options, task, sequences):
         outputs = np.broadcast_to(20.0 * targets[:, first[counts.argmax()], None, 1:], sequences.inputs.shape)
     else:
         outputs = np.zeros((*mask.shape, task.output_size))
-        for group in groups(sequences):
-            answers = classes(sequences)[mask & group[:, None]]
-            outputs[group] = 25 * (2 * np.eye(task.output_size)[np.bincount(answers).argmax()] - 1)
-    return float(task.accuracy(jnp.asarray(outputs, jnp.float32), sequences))
+        for steps in groups(sequences):
+            answers = classes(sequences)[steps][mask[steps]]
+            outputs[steps] = 25 * (2 * np.eye(task.output_size)[np.bincount(answers).argmax()] - 1)
+    return judge(task, outputs, sequences)[1]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _judge(task, outputs, sequences):
+    return task.mean_loss(outputs, sequences), task.accuracy(outputs, sequences)
+
+
+def judge(task, outputs, sequences):
+    """The loss and the accuracy of outputs."""
+    loss, accuracy = _judge(task, jnp.asarray(outputs, jnp.float32), sequences)
+    return float(loss), float(accuracy)
 
 
 @functools.cache

@@ -45,6 +45,7 @@ def test_tests_go_through_all_others(made):
     assert sorted(rows[:1000]) == list(range(1000))
     assert rows[1000:] == rows[:500]
     assert rows != sorted(rows)
+    assert tasks.mnist1d().test_size == 1000
     np.testing.assert_array_equal(tests.targets[-1], made["y_test"][rows])
 
 

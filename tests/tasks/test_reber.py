@@ -115,4 +115,5 @@ def test_fixed_strings_are_trained_on_and_tested_apart():
     other = set(strings_of(draw(tasks.embedded_reber(32, 1), 1000, 40)))
     assert other != train
     assert task.solved_accuracy == 1
-    assert tasks.embedded_reber().test_sample is None
+    assert task.test_size == 32
+    assert tasks.embedded_reber().test_sample is tasks.embedded_reber().test_size is None

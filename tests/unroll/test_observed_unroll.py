@@ -108,3 +108,20 @@ def test_the_cells_of_nested_stacks_and_of_pairs():
     assert [each.spec.kind for each in single_cells(MAKERS["stack"]())] == ["elman", "gru", "lstm"]
     with pytest.raises(UserError, match="observe its two cells"):
         single_cells(cells.bidirectional(cells.gru(2), cells.gru(2)))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "stack"])
+def test_executors_add_shifts_alike(name):
+    """Results and gradients at shifts that are not zero, where shifts are a sequence of their own and where not."""
+    cell, params, state, xs = case(name)
+    shifts = tuple(jnp.asarray(0.3 * RNG.normal(size=shift.shape)) for shift in zero_shifts(cell, xs))
+
+    def results(executor):
+        def value(params, shifts):
+            last, hs, states = observed_unroll(cell, params, state, xs, shifts=shifts, executor=executor)
+            return loss((last, hs)), (hs, states)
+
+        return jax.jit(jax.value_and_grad(value, argnums=(0, 1), has_aux=True))(params, shifts)
+
+    for one, other in zip(jax.tree.leaves(results("structured")), jax.tree.leaves(results("scan")), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
