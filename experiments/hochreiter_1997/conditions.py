@@ -42,8 +42,12 @@ class Lag:
     """The LSTM of experiments 2a and 2b: one memory cell, and an output layer that reads the inputs, too."""
 
     learning_rate: float = 1.0
+    cell_learning_rate: float = 3.0
+    """Of the weights from and to the memory cell; the paper has one rate for all, with which some seeds take more than
+    60,000 sequences."""
     weights: int = 10504
-    gate_bias: float = -5.0
+    gate_bias: float = -6.0
+    """Not in the paper."""
     added_after: int = 1000
     """Sequences after which the memory cell is added, since the error falls no longer without it."""
     scale: float = 0.2
@@ -108,9 +112,12 @@ class Experiment:
         return tasks.make(self.task, **dict(self.options) | options | loss)
 
 
-_TWO_SEQUENCE = {"input_gates": (-1, -3, -5), "output_gates": (-2, -4, -6)}
 _ADDING = Blocks(2, 2, 0.5, 93, output_biases=True, input_gates=(-3, -6))
 _MULTIPLICATION = Blocks(2, 2, 0.1, 93, output_biases=True)
+
+
+def _two_sequence(learning_rate: float = 1.0) -> Blocks:
+    return Blocks(3, 1, learning_rate, 102, input_gates=(-1, -3, -5), output_gates=(-2, -4, -6))
 
 
 def _very_long(symbols: int, weights: int, published: int, most: int) -> Experiment:
@@ -150,7 +157,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         length=100,
         lstm=Lag(),
         published=Published(5_040, trials=18),
-        most=20_000,
+        most=60_000,
         every=250,
         elman=Elman(1, 1.0, 10404, reads_inputs=True),
     ),
@@ -162,7 +169,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         length=100,
         lstm=Lag(),
         published=Published(5_680, trials=18),
-        most=20_000,
+        most=60_000,
         every=250,
     ),
     _very_long(50, 364, 30_000, most=90_000),
@@ -176,7 +183,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3a"), ("informative", 3)),
         length=100,
-        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=_two_sequence(),
         published=Published(27_380, trials=10, wrong=0.5),
         most=80_000,
         every=1000,
@@ -187,7 +194,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3a"), ("informative", 1)),
         length=100,
-        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=_two_sequence(),
         published=Published(58_370, trials=10, wrong=0.3),
         most=180_000,
         every=1000,
@@ -198,7 +205,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3a"), ("informative", 3)),
         length=1000,
-        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=_two_sequence(),
         published=Published(446_850, trials=10, wrong=0.2),
         most=1_000_000,
         every=5000,
@@ -209,7 +216,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3b"), ("informative", 3)),
         length=100,
-        lstm=Blocks(3, 1, 1.0, 102, **_TWO_SEQUENCE),
+        lstm=_two_sequence(),
         published=Published(41_740, trials=10, wrong=21.2),
         most=125_000,
         every=1000,
@@ -220,7 +227,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         task="two-sequence",
         options=(("experiment", "3c"), ("informative", 3)),
         length=100,
-        lstm=Blocks(3, 1, 0.1, 102, **_TWO_SEQUENCE),
+        lstm=_two_sequence(0.1),
         published=Published(269_650, trials=10, wrong=14.3),
         most=800_000,
         every=1000,

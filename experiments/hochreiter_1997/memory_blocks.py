@@ -67,7 +67,7 @@ def memory_blocks(
     biased = {"none": 0, "gates": 2 * blocks, "all": units}[check_choice("biases", biases, BIASES)]
 
     def init(key: Key, input_size: int) -> BlockParams:
-        shapes = BlockParams((input_size, units), (units, units), (biased,))
+        shapes = ((input_size, units), (units, units), (biased,))
         w_x, w_h, b = (
             jax.random.uniform(k, shape, param_dtype, -0.1, 0.1)
             for k, shape in zip(jax.random.split(key, 3), shapes, strict=True)
@@ -117,7 +117,7 @@ class LagState(NamedTuple):
 
 
 @cell_factory
-def lag_cell(gate_bias: float = -5.0, *, param_dtype: Any = jnp.float32) -> Cell[LagParams, LagState]:
+def lag_cell(gate_bias: float = -6.0, *, param_dtype: Any = jnp.float32) -> Cell[LagParams, LagState]:
     """Return the layer of experiments 2a and 2b: one memory cell with an input gate only.
 
         s_t = s_{t-1} + σ(x_t w^in + b) g(x_t w^c),    y_t = h(s_t)

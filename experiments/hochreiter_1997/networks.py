@@ -145,7 +145,8 @@ def _published(experiment: Experiment, kind: str) -> Network:
 
     rule = optax.sgd(conditions.learning_rate)
     if isinstance(conditions, Lag):
-        rule = optax.chain(rule, memory_cell_from(conditions.added_after))
+        factor = conditions.cell_learning_rate / conditions.learning_rate
+        rule = optax.chain(rule, memory_cell_from(conditions.added_after, factor))
     patterns = ",".join(fixed) or None
     return Network(
         model=model,
@@ -179,17 +180,22 @@ def with_gate_biases(b: Array | None, conditions: Blocks) -> Array | None:
     return b
 
 
-def memory_cell_from(step: int) -> optax.GradientTransformation:
-    """Return the transformation that leaves a memory cell alone up to a step, and its row of the output weights."""
+def memory_cell_from(step: int, factor: float) -> optax.GradientTransformation:
+    """Return the transformation of the updates of a memory cell and of its row of the output weights.
+
+    Args:
+        step: up to here they are left alone.
+        factor: multiplies them afterwards.
+    """
 
     def init(params: Any) -> Array:
         del params
         return jnp.zeros((), jnp.int32)
 
-    def update(updates: Any, count: Array, params: Any = None) -> tuple[Any, Array]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Array]:
         del params
-        is_there = (count >= step).astype(updates.w.dtype)
-        own = jax.tree.map(lambda u: u * is_there, updates.cell)
-        return updates._replace(cell=own, w=updates.w.at[0].multiply(is_there)), count + 1
+        scale = jnp.where(state >= step, factor, 0).astype(updates.w.dtype)
+        own = jax.tree.map(lambda u: u * scale, updates.cell)
+        return updates._replace(cell=own, w=updates.w.at[0].multiply(scale)), state + 1
 
     return optax.GradientTransformation(init, update)

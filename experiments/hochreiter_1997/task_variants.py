@@ -1,6 +1,6 @@
 """Tasks of the library with another loss, or with other inputs, that say the same."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import jax.numpy as jnp
 
@@ -22,7 +22,7 @@ class SummedTask(Task):
 @cached_factory
 def summed(task: Task) -> SummedTask:
     """Return a task whose loss is summed over the answers of a sequence, as the paper's errors are."""
-    return SummedTask(**_fields(task))
+    return SummedTask(**{field.name: getattr(task, field.name) for field in fields(task)})
 
 
 @cached_factory
@@ -38,16 +38,12 @@ def by_number(task: Task) -> Task:
         marked = sequences.inputs.astype(jnp.int32) * numbers
         return sequences._replace(inputs=marked.sum(axis=-1, dtype=jnp.int32))
 
-    return Task(**_fields(task) | {"sample": sample})
-
-
-def _fields(task: Task) -> dict:
-    return {field.name: getattr(task, field.name) for field in fields(task)}
+    return replace(task, sample=sample)
 
 
 def all_of_training(task: Task) -> Task:
     """Return a task whose tests draw what training does, where there are held-out sequences for tests."""
-    return Task(**_fields(task) | {"test_sample": None, "test_size": None})
+    return replace(task, test_sample=None, test_size=None)
 
 
 #: The two things that a network of the embedded Reber grammar learns.
@@ -73,4 +69,4 @@ def part_of_reber(task: Task, part: str) -> Task:
         is_judged = one_alone if part == SECOND_SYMBOL else ~one_alone
         return task.correct(outputs, targets) | ~is_judged
 
-    return Task(**_fields(task) | {"correct": correct})
+    return replace(task, correct=correct)
