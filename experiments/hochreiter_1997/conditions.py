@@ -145,7 +145,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         length=40,
         lstm=Blocks(3, 2, 0.5, 276, biases="gates", output_gates=(-1, -2, -3), scale=0.2),
         published=Published(8_440, trials=30),
-        most=30_000,
+        most=100_000,
         every=250,
         elman=Elman(15, 0.5, 435),
     ),
