@@ -1,7 +1,6 @@
 """Train a network on the spirals in one compiled program, and measure how much of it learns."""
 
 import functools
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -158,7 +157,6 @@ def train_and_test(
         recipe: sizes.
         progress: called with the number of steps made since its last call.
     """
-    began = time.perf_counter()
     by_depth = {}
     for depth in recipe.depths:
         network = Network(activation, VARIANTS[variant], depth, recipe.width, ARMS)
@@ -186,7 +184,6 @@ def train_and_test(
         "variant": variant,
         "recipe": recipe.recorded(),
         "depths": by_depth,
-        "seconds": round(time.perf_counter() - began, 1),
         "environment": environment(),
     }
 

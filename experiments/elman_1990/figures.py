@@ -86,9 +86,7 @@ def draw_words(results: Sequence[Result]) -> "Figure":
     stream.set(xlabel="letter that is predicted; first letters of words in bold", ylabel=ERROR, ylim=(0, None))
     left.set(xlabel="place of the letter in its word", ylabel=ERROR, ylim=(0, None))
     right.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    right.set(
-        xlabel="other letters above the threshold", ylabel="beginnings of words above it", xlim=(0, 1), ylim=(0, 1.02)
-    )
+    right.set(xlabel="other letters above the threshold", ylabel="beginnings found", xlim=(0, 1), ylim=(0, 1.02))
     legend_below(figure, stream.get_legend_handles_labels()[0])
     return figure
 

@@ -32,6 +32,9 @@ INITIALISATIONS = {
     "smart-tanh": Initialisation("tanh", 0.01, is_sparse=True),
 }
 
+#: The initialisation that the paper finds best.
+BEST = "smart-tanh"
+
 #: Networks of today, with the initial values of the library: a simple network that starts with an orthogonal matrix,
 #: and two with gates.
 PRESENT_DAY: dict[str, Callable[[int], Cell]] = {

@@ -32,7 +32,7 @@ def train(
         Stopped: if asked to stop; all steps so far are saved if there is a folder.
     """
     task = tasks.make(training.task, **dict(training.task_options))
-    model = model_for(task, make_cell(training.network, recipe.hidden_size))
+    model = model_for(task, make_cell(training.network, recipe.hidden_size), executor="structured")
     result = run_task(
         model,
         task,

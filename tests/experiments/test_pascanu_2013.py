@@ -11,14 +11,15 @@ import pytest
 from experiments.pascanu_2013 import __main__ as study
 from experiments.pascanu_2013 import report
 from experiments.pascanu_2013.networks import INITIALISATIONS, PRESENT_DAY, initial_params, make_cell
-from experiments.pascanu_2013.plan import QUICK, Recipe, Training, trainings
+from experiments.pascanu_2013.plan import QUICK, Budget, Recipe, Training, trainings
 from experiments.pascanu_2013.train import POINTS, thinned, train
 from experiments.readme_table import BEGIN, END
 from rnnlm_jax import tasks
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.sequence_model import model_for
 
-TINY = dataclasses.replace(QUICK, steps=4, range_steps=4, adam_steps=4, check_every=2, lengths=(10,), hidden_size=4)
+BUDGETS = (Budget(10, 0.01, 4),)
+TINY = dataclasses.replace(QUICK, budgets=BUDGETS, adam_steps=4, check_every=2, lengths=(10,), hidden_size=4)
 NAMES = ("figure/smart-tanh-SGD-10", "figure/smart-tanh-SGD-CR-10", "range/", "today/lstm-Adam-10")
 
 
@@ -76,7 +77,7 @@ def test_the_plan():
     recipe = Recipe()
     plan = trainings(recipe)
     names = [training.name for training in plan]
-    assert len(set(names)) == len(names) == 36 + 1 + 10 + 12 + 3
+    assert len(set(names)) == len(names) == (12 + 6 + 6) + 1 + 10 + 12 + 3
     costs = [training.cost(recipe) for training in plan]
     assert costs == sorted(costs)
     by_name = {training.name: training.options(recipe) for training in plan}
@@ -84,7 +85,9 @@ def test_the_plan():
     assert (alone.clip_norm, clipped.clip_norm, both.clip_norm) == (None, 1, 1)
     assert (alone.regularize, clipped.regularize, dict(both.regularize)["omega"]) == ((), (), 4)
     assert {each.optimizer for each in (alone, clipped, both)} == {"sgd"}
-    assert {each.steps for each in (alone, clipped, both)} == {recipe.steps}  # all methods have the same chance
+    for value in ("steps", "learning_rate"):  # all methods have the same chance
+        assert {getattr(each, value) for each in (alone, clipped, both)} == {getattr(recipe.budget(200), value)}
+    assert [recipe.budget(length).longest for length in (20, 50, 51, 200)] == [50, 50, 100, 200]
     for training in plan:
         task = tasks.make(training.task, **dict(training.task_options))
         assert task.solved_accuracy == 0.99
