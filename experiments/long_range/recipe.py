@@ -66,7 +66,7 @@ class Recipe:
     """Words of the test text whose gradients and contexts are measured."""
     german_sentences: int = 20_000
     german_hidden_size: int = 64
-    german_epochs: int = 4
+    german_epochs: int = 20
 
     def recorded(self) -> dict[str, Any]:
         """Return the recipe as JSON has it."""
