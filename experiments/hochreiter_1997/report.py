@@ -75,7 +75,7 @@ def further_tables(results: Sequence[Result]) -> dict[str, tuple[list[str], list
         )
     reber = [
         [
-            f"{result['network']}, {result['recipe']}",
+            f"{result['network']}, {result['method']}",
             solved_words(result),
             *(wrong_words(result, name) for name in REBER_TESTS),
         ]

@@ -45,8 +45,13 @@ def describe_product(product: FactoryMade) -> str:
     if call is None:
         return f"a {type(product).__name__} without a factory"
     factory, args, kwargs = call
-    given = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    given = [*map(_describe, args), *(f"{name}={_describe(value)}" for name, value in kwargs.items())]
     return f"{factory.__name__}({', '.join(given)})"
+
+
+def _describe(value: Any) -> str:
+    """Return a product as the call that made it, and anything else as Python does."""
+    return describe_product(value) if isinstance(value, FactoryMade) else repr(value)
 
 
 def copy_without_factory(product: Product) -> Product:

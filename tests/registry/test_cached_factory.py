@@ -1,5 +1,6 @@
 """Factories return one object for equal arguments as long as it is used, and hold nothing afterwards."""
 
+import dataclasses
 import gc
 import weakref
 
@@ -7,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax import cells, outputs
+from rnnlm_jax import cells, outputs, tasks
 from rnnlm_jax.outputs.word_counts import WordCounts
+from rnnlm_jax.registry.cached_factory import cached_factory, describe_product
+from rnnlm_jax.tasks import Objective
 
 
 def test_a_layer_and_its_vocabulary_are_freed_when_nothing_uses_them():
@@ -33,3 +36,16 @@ def test_jit_keeps_a_cell_and_traces_once_for_equal_arguments():
         run(cells.lstm(77), jnp.ones(3))
         gc.collect()
     assert len(traces) == 1
+
+
+@cached_factory
+def doubled(task: Objective, times: int = 1) -> Objective:
+    """Return a copy of a task, made by a factory that takes another factory's product."""
+    del times
+    return dataclasses.replace(task)
+
+
+def test_the_description_of_a_product_is_the_same_in_every_process():
+    own = doubled(tasks.adding(), times=2)
+    assert describe_product(own) == "doubled(adding('squared', 0), 2)"
+    assert describe_product(dataclasses.replace(own)) == "a Task without a factory"
