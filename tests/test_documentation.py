@@ -34,6 +34,7 @@ DOCUMENTS = [
 #: Documents whose sessions run in this process, and how many examples each has at least.
 SESSIONS = {
     "README.md": 10,
+    "docs/course.md": 90,
     "docs/unroll.md": 8,
     "docs/jacobians.md": 14,
     "docs/ngrams.md": 9,
