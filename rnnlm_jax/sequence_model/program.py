@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
+from rnnlm_jax.array_types import Array, Float, Int, Integer, Key, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.regularizers import Regularizer, regularized_value_and_grad
 from rnnlm_jax.sequence_model.batches import Batches
@@ -51,9 +51,9 @@ class Program(NamedTuple):
 
     init: Callable[[], SeedStates]
     """Returns the states before the first step."""
-    block: Callable[[SeedStates, Tree, Int[Array, " N"], Tree], SeedStates]
-    """Makes steps: states, arrays of the batches, numbers of the steps, items -> states. The buffers of the states are
-    donated."""
+    block: Callable[[SeedStates, Integer[Array, " S"], Tree, Int[Array, " N"], Tree], SeedStates]
+    """Makes steps: states, seeds, arrays of the batches, numbers of the steps, items -> states. The buffers of the
+    states are donated. The seeds may be some of those of ``init``."""
 
 
 def seed_key(seed: Array | int, purpose: int) -> Key:
@@ -88,7 +88,6 @@ def make_program(
         init: key -> initial parameters, in place of the model's own.
     """
     guarded = where_finite(with_promotion(optimizer))
-    numbers = jnp.asarray(seeds, jnp.uint32)
     shape = (batches.batch_size,)
     initial_params = init or model.init
 
@@ -135,7 +134,7 @@ def make_program(
         first = model.initial_state(shape)
         return jax.tree.map(lambda new, old: jnp.where(begins, new, old), first, states.cell_state)
 
-    def block(states: SeedStates, arrays: Tree, steps: Array, items: Tree) -> SeedStates:
+    def block(states: SeedStates, numbers: Array, arrays: Tree, steps: Array, items: Tree) -> SeedStates:
         def step(states: SeedStates, at: tuple[Array, Tree]) -> tuple[SeedStates, None]:
             number, item = at
             run = jax.vmap(step_one, in_axes=(0, 0, None, None, 0))
@@ -143,7 +142,12 @@ def make_program(
 
         return jax.lax.scan(step, states, (steps, items))[0]
 
-    return Program(jit(lambda: jax.vmap(init_one)(numbers)), jit(block, donate_argnums=0))
+    return Program(jit(lambda: jax.vmap(init_one)(seed_numbers(seeds))), jit(block, donate_argnums=0))
+
+
+def seed_numbers(seeds: Sequence[int]) -> Integer[Array, " S"]:
+    """Return seeds as a program takes them."""
+    return jnp.asarray(seeds, jnp.uint32)
 
 
 def no_steps(shape: tuple[int, ...]) -> Interval:

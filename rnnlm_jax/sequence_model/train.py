@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rnnlm_jax.array_types import Bool, Key
+from rnnlm_jax.array_types import Bool, Int, Key
 from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.regularizers import regularizers_for
 from rnnlm_jax.sequence_model.batches import Batches
 from rnnlm_jax.sequence_model.description import describe_training
 from rnnlm_jax.sequence_model.model import SequenceModel, SequenceParams
-from rnnlm_jax.sequence_model.program import Program, SeedStates, make_program, no_steps
+from rnnlm_jax.sequence_model.program import Program, SeedStates, make_program, no_steps, seed_numbers
 from rnnlm_jax.sequence_model.run_record import RunRecord, open_record
 from rnnlm_jax.sequence_model.scoring import Scores
 from rnnlm_jax.sequence_model.settings import SequenceTraining, check_training
@@ -156,6 +156,7 @@ class _Trainer:
         self.program, self.batches, self.training, self.seeds = program, batches, training, seeds
         self.check, self.record, self.report = check, record, report
         self.states: SeedStates = program.init()
+        self.numbers = seed_numbers(seeds)
         self.step, self.seconds = 0, 0.0
         self.history: list[dict[str, Any]] = []
         if record is not None:
@@ -207,9 +208,19 @@ class _Trainer:
         return min(BLOCK, self.training.steps - self.step, every - self.step % every)
 
     def _make_steps(self, count: int) -> None:
-        items = jax.tree.map(jnp.asarray, self.batches.items(self.step, count, self.seeds))
-        numbers = jnp.arange(self.step, self.step + count, dtype=jnp.int32)
-        self.states = self.program.block(self.states, self.batches.arrays, numbers, items)
+        """Make steps of the seeds whose training goes on, and of few others."""
+        places = seeds_to_run(np.asarray(self.states.ended_at) >= 0)
+        are_all = len(places) == len(self.seeds)
+        items = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf[:, places]), self.batches.items(self.step, count, self.seeds)
+        )
+        steps = jnp.arange(self.step, self.step + count, dtype=jnp.int32)
+        before = self.states if are_all else jax.tree.map(lambda leaf: leaf[places], self.states)
+        after = self.program.block(before, self.numbers[places], self.batches.arrays, steps, items)
+        if are_all:
+            self.states = after
+        else:
+            self.states = jax.tree.map(lambda leaf, new: leaf.at[places].set(new), self.states, after)
         self.step += count
 
     def _measure(self) -> dict[str, Any]:
@@ -242,6 +253,18 @@ class _Trainer:
         if self.record is not None:
             self.record.save(self.states, step=self.step, seconds=self.seconds)
             self.saved = time.monotonic()
+
+
+def seeds_to_run(has_ended: Bool[np.ndarray, " S"]) -> Int[np.ndarray, " K"]:
+    """Return the places of the seeds that steps are made for: all that have not ended, and some that have.
+
+    Each number of seeds has a program of its own, so it is S, or S halved once or several times, rounded up. It depends
+    on what has ended only, so that a resumed training runs the same programs.
+    """
+    count = len(has_ended)
+    while count > 1 and -(-count // 2) >= (~has_ended).sum():
+        count = -(-count // 2)
+    return np.sort(np.argsort(has_ended, kind="stable")[:count])
 
 
 def _of_seeds(values: np.ndarray, goes_on: np.ndarray) -> list[float | None]:

@@ -33,6 +33,7 @@ from rnnlm_jax.sequence_model import (
     train_sequence_model,
 )
 from rnnlm_jax.sequence_model.program import BATCHES, INITIAL, seed_key
+from rnnlm_jax.sequence_model.train import seeds_to_run
 from rnnlm_jax.unroll import unroll
 
 PARITY = tasks.parity()
@@ -172,6 +173,36 @@ def test_a_seed_that_is_accurate_enough_no_longer_changes():
     close(trained.params_of(0), train(dataclasses.replace(SHORT, steps=9)).params_of(0))
     assert [record["accuracy"] for record in trained.history] == [[0.5, 0.95], [0.8, None], [0.9, None]]
     assert trained.history[1]["train_loss"][1] is None
+
+
+def test_each_seed_keeps_its_own_arrays_when_others_have_ended():
+    xs = np.random.default_rng(0).normal(size=(5, 12, 1))
+    objective = tasks.regression(1)
+    data = sequence_data(objective, xs, np.cumsum(xs, axis=0))
+    model = sequence_model(cells.gru(3, param_dtype="float64"), 1, 1)
+
+    def trained(**changes):
+        training = dataclasses.replace(SHORT, stop_accuracy=0.9, steps=9, **changes)
+        check = check_with([[50, 95], [50, 0], [90, 0]]) if training.seeds == 2 else None
+        return train_sequence_model(model, objective, ArrayBatches(data, 4), training, check=check)
+
+    close(trained(seeds=2).params_of(0), trained().params_of(0))
+
+
+@pytest.mark.parametrize(
+    ("has_ended", "places"),
+    [
+        ([0, 0, 0, 0, 0], [0, 1, 2, 3, 4]),
+        ([1, 0, 0, 0, 1], [1, 2, 3]),
+        ([0, 0, 0, 0, 1], [0, 1, 2, 3, 4]),
+        ([0, 1, 0, 1, 1], [0, 2]),
+        ([1, 1, 1, 1, 0], [4]),
+        ([0, 1, 0, 0, 1, 0, 1, 1, 1, 1], [0, 1, 2, 3, 5]),
+        ([0], [0]),
+    ],
+)
+def test_steps_are_made_for_few_seeds_that_have_ended(has_ended, places):
+    assert seeds_to_run(np.array(has_ended, bool)).tolist() == places
 
 
 def test_a_step_that_is_not_finite_changes_nothing():
