@@ -37,7 +37,7 @@ class Recipe:
     budgets: tuple[Budget, ...] = (
         Budget(50, 0.03, 20_000),
         Budget(100, 0.03, 40_000),
-        Budget(150, 0.01, 100_000),
+        Budget(150, 0.01, 200_000),
         Budget(200, 0.01, 200_000),
     )
     """Shortest first. The rate at 150 and 200 is the published one; three times it is as good up to 100, and faster."""
