@@ -29,7 +29,7 @@ class Network:
 #: Name of each network -> how it is trained on English. The simple network needs small batches, as in ``mikolov/rnn``.
 NETWORKS = {
     "elman": Network("elman-sigmoid", 400, 5, 0.5, dropout_input=0.15, init_scale=None),
-    "gru": Network("gru"),
+    "gru": Network("gru", learning_rate=0.5),
     "lstm": Network("lstm"),
 }
 #: Name of the n-gram model.
