@@ -13,6 +13,7 @@ from experiments.hochreiter_1997.networks import PresentDay, make_network
 from experiments.hochreiter_1997.task_variants import GRAMMAR, SECOND_SYMBOL, all_of_training, part_of_reber
 from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.sequence_model import Scores, SequenceTraining, TaskRun, run_task, score_task
+from rnnlm_jax.sequence_model.run_files import SequenceRunFolder
 from rnnlm_jax.training.results import environment
 
 
@@ -112,7 +113,7 @@ def train_and_test(
         optimizer=network.optimizer,
         init=network.init,
         run=run,
-        resume=run is not None and (run / "sequence_run.json").exists(),
+        resume=run is not None and SequenceRunFolder(run).exists(),
         stop=stop,
         report=report,
     )
