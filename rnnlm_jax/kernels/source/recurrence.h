@@ -17,10 +17,16 @@ struct RecurrenceShape {
   bool reverse;
   const T* step_mask;   // [T, B], 0 where a step keeps the state, or null
   const T* keep_state;  // [T, B], 0 where the state is zero before a step, or null
+  const T* state_mask = nullptr;  // [B, H], factors of the h that the recurrent product reads, or null
 
   int64_t at(int64_t step) const { return reverse ? steps - 1 - step : step; }
   bool kept(int64_t t, int64_t row) const { return step_mask != nullptr && step_mask[t * batch + row] == 0; }
   bool reset(int64_t t, int64_t row) const { return keep_state != nullptr && keep_state[t * batch + row] == 0; }
+
+  // n units of a row, times their factors.
+  Vector<T> masked(int64_t row, int64_t unit, int64_t n, Vector<T> values) const {
+    return state_mask == nullptr ? values : values * load_some(state_mask + row * units + unit, n);
+  }
 };
 
 // The forward loop of a cell with `gates` gates. A panel has `gates / width` parts, multiplied one after the other. The
@@ -32,7 +38,7 @@ struct ForwardLoop {
   RecurrenceShape<T> shape;
   const T *w_h, *h0;    // [H, gates * H], [B, H]
   T* hs;                // [T, B, H]
-  T* before = nullptr;  // [T, B, H], the h that each step reads; or null
+  T* before = nullptr;  // [T, B, H], the h that each product reads; or null
 
   template <typename Parallel, typename Cell>
   void run(const Parallel& parallel, const Cell& cell) {
@@ -73,7 +79,7 @@ struct ForwardLoop {
     if (step + 1 < shape.steps) write_read(step + 1, row, unit, n, hidden);
   }
 
-  // Returns the h that a step reads, [B, H]: zero where the state is reset.
+  // Returns the h that a product reads, [B, H]: masked, and zero where the state is reset.
   T* read_at(int64_t step) const {
     return read_ + (before != nullptr ? shape.at(step) : step % slots_) * shape.batch * shape.units;
   }
@@ -99,7 +105,7 @@ struct ForwardLoop {
 
   void write_read(int64_t step, int64_t row, int64_t unit, int64_t n, Vector<T> hidden) const {
     if (shape.reset(shape.at(step), row)) hidden = Vector<T>{};
-    store_some(read_at(step) + row * shape.units + unit, hidden, n);
+    store_some(read_at(step) + row * shape.units + unit, shape.masked(row, unit, n, hidden), n);
   }
 };
 
@@ -183,7 +189,7 @@ struct BackwardLoop {
       cell.begin(row, unit, n);
     } else {
       const int64_t later = shape.at(step + 1);
-      if (!shape.kept(later, row) && !shape.reset(later, row)) dh += load(sum);
+      if (!shape.kept(later, row) && !shape.reset(later, row)) dh += shape.masked(row, unit, n, load(sum));
     }
     if (step >= 0) {
       const int64_t t = shape.at(step);
