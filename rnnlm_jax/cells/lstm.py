@@ -8,6 +8,7 @@ from jax.nn import log_sigmoid
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.arrays.activations import tanh
 from rnnlm_jax.arrays.log_slopes import log_abs_tanh, log_sigmoid_slope
+from rnnlm_jax.arrays.mesh_axes import has_explicit_axes
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
@@ -121,9 +122,14 @@ def lstm(
         *,
         reverse: bool,
     ) -> tuple[LSTMState, LSTMState]:
-        zs, b = linear_maps.without_bias(input_projection, params, xs)
-        arrays = (zs, params.w_h, b, *state, step_mask, keep_state, state_masks.hidden)
-        hs, hidden, cell = lstm_kernel.lstm(*arrays, reverse=reverse, capped=capped)
+        rest = (params.b, *state, step_mask, keep_state, state_masks.hidden)
+        if has_explicit_axes((params, xs)):
+            zs, _ = linear_maps.without_bias(input_projection, params, xs)
+            hs, hidden, cell = lstm_kernel.lstm(zs, params.w_h, *rest, reverse=reverse, capped=capped)
+        else:
+            linear_maps.check_features(xs, params.w_x)
+            matrices = (params.w_x, params.w_h)
+            hs, hidden, cell = lstm_kernel.lstm_of_inputs(xs, *matrices, *rest, reverse=reverse, capped=capped)
         return LSTMState(hidden, cell), LSTMState(hs, hs)  # readout reads the hidden part only
 
     def run_kernel(

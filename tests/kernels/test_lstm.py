@@ -91,6 +91,43 @@ def test_derivatives_are_those_of_the_loop(kernels, reverse, controlled, capped)
         assert_close(program(ours, *at), program(plain, *at), 1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", [(3, 31, 37, True, False, False), (2, 8, 5, True, True, True)], ids=str)
+def test_inputs_projected_in_the_loop_equal_projected_inputs(kernels, case, dtype):
+    """The kernel, its use without derivatives in large batches only, and the derivatives of either."""
+    del kernels
+    *shape, reverse, capped = case
+    steps, batch, units = shape[:3]
+    static, inputs = {"reverse": reverse, "capped": capped}, 6
+    _, *rest = arrays(*shape, dtype)
+    rng = np.random.default_rng(1)
+    xs, w_x = (jnp.asarray(rng.normal(size=s), dtype) for s in ((steps * batch, inputs), (inputs, 4 * units)))
+    assert "rnnlm_jax_lstm_infer_projecting" in lowered(subject.INFER_PROJECTING, (xs, w_x, *rest))
+    wanted = quick(subject.run_projecting_loop)(xs, w_x, *rest, **static)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    assert_close(subject.INFER_PROJECTING(xs, w_x, *rest, **static), wanted, tolerance)
+    xs = xs.reshape(steps, batch, inputs)
+
+    def plain(xs, w_x, *rest):
+        return lstm((xs.reshape(-1, inputs) @ w_x).reshape(steps, batch, -1), *rest, reverse, capped)
+
+    def ours(xs, w_x, *rest):
+        return subject.lstm_of_inputs(xs, w_x, *rest, reverse, capped)
+
+    def loss(function, *given):
+        return sum(jnp.sum(jnp.sin(a) * (k + 1)) for k, a in enumerate(function(*given)))
+
+    assert_close(jit(ours)(xs, w_x, *rest), jit(plain)(xs, w_x, *rest), tolerance)
+    gradients = jit(lambda f, *a: jax.grad(loss, range(1, 8))(f, *a), static_argnums=0)
+    assert_close(gradients(ours, xs, w_x, *rest), gradients(plain, xs, w_x, *rest), 10 * tolerance)
+    names = [str(e.primitive) for e in jax.make_jaxpr(jax.grad(lambda x: loss(ours, x, w_x, *rest)))(xs).eqns]
+    assert "rnnlm_lstm_infer_projecting" not in names
+    small = jax.make_jaxpr(lambda x, *rest: subject.lstm_of_inputs(x, w_x, *rest, reverse, capped))
+    few = [rest[0], rest[1], rest[2][:7], rest[3][:7], rest[4][:, :7], rest[5][:, :7], rest[6][:7]]
+    assert "lstm_infer_projecting" not in str(small(xs[:, :7], *few))
+    assert "lstm_infer_projecting" in str(small(xs, *rest))
+
+
 def test_a_gradient_holds_one_product_for_the_weights(kernels):
     """The kernel back in time, and after it the gradient of ``w_h``: no other loop."""
     del kernels

@@ -32,6 +32,19 @@ ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<ty
 }
 
 template <ffi::DataType type>
+ffi::Error infer_projecting(ffi::ThreadPool pool, Matrix<type> xs, Matrix<type> w_x, Matrix<type> w_h, Row<type> b,
+                            Matrix<type> h0, Matrix<type> c0, Matrix<type> step_mask, Matrix<type> keep_state,
+                            Matrix<type> state_mask, ffi::Result<Sequence<type>> hs, ffi::Result<Matrix<type>> c,
+                            Reverse reverse, Capped capped) {
+  rnnlm::LstmForward<Number<type>, true>{
+      {shape_of<type>(xs, c0, step_mask, keep_state, state_mask, reverse), w_h.typed_data(), h0.typed_data(),
+       rnnlm::fresh(hs), nullptr, xs.typed_data(), w_x.typed_data(), static_cast<int64_t>(xs.dimensions()[1])},
+      *capped, nullptr, b.typed_data(), c0.typed_data(), c->typed_data()}
+      .run(rnnlm::Parallel(pool));
+  return ffi::Error::Success();
+}
+
+template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
                    Matrix<type> c0, Matrix<type> step_mask, Matrix<type> keep_state, Matrix<type> state_mask,
                    ffi::Result<Sequence<type>> hs, ffi::Result<Matrix<type>> c, ffi::Result<Matrix<type>> gates,
@@ -63,5 +76,6 @@ ffi::Error backward(ffi::ThreadPool pool, Matrix<type> gates, Sequence<type> cs,
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_infer, infer<RNNLM_TYPE>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_infer_projecting, infer_projecting<RNNLM_TYPE>);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_forward, forward<RNNLM_TYPE>);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lstm_backward, backward<RNNLM_TYPE>);
