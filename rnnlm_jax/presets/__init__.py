@@ -41,6 +41,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "lm1b/adaptive-small": lm1b.adaptive_small,
     "lm1b/adaptive-large": lm1b.adaptive_large,
     "melis/lstm-10m": melis.lstm_10m,
+    "melis/lstm-10m-60": melis.lstm_10m_60,
     "mikolov/rnn": mikolov.rnn,
     "mikolov/blackout": mikolov.blackout,
     "rnnme/alone": rnnme.alone,
