@@ -240,4 +240,4 @@ def _checked_result(before: Tree, after: Tree) -> Tree:
 
 def _described(tree: Tree) -> str:
     """Return a tree in one line, with ``*`` for arrays."""
-    return " ".join(str(jax.tree.structure(tree)).removeprefix("PyTreeDef").split())
+    return " ".join(str(jax.tree.structure(tree)).removeprefix("PyTreeDef(").removesuffix(")").split())
