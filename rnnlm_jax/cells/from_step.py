@@ -1,4 +1,4 @@
-"""A cell from a plain function of one step: a network of any library, or a map, for every function that takes a cell."""
+"""A cell from a plain function of one step: a network of any library, or a map."""
 
 from collections.abc import Hashable
 from typing import Any, Protocol
@@ -194,7 +194,9 @@ def _checked_leaf(name: str, leaf: Any) -> np.ndarray:
         ArgumentError: if it is not an array of real floating-point numbers.
     """
     if isinstance(leaf, Tracer):
-        raise ArgumentError(f"{name} is traced: call from_step outside of jit, vmap, grad and scan, and its cell inside")
+        raise ArgumentError(
+            f"{name} is traced: call from_step outside of jit, vmap, grad and scan, and its cell inside"
+        )
     dtype = getattr(leaf, "dtype", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.extended):
         raise ArgumentError(f"{name} is of {dtype}: keep random keys among `params`, where nothing is differentiated")

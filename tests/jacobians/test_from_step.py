@@ -48,8 +48,8 @@ def states_of(state, count):
 #: Every function of a cell, at one sequence.
 FUNCTIONS = {
     "step_jacobian": lambda c, p, s, xs: jacobians.step_jacobian(c, p, s, xs[0]),
-    "step_operator": lambda c, p, s, xs: (
-        jacobians.step_operator(c, p, s, c.input_projection(p, xs[0])).jvp(jnp.ones(jacobians.state_size(c)))
+    "step_operator": lambda c, p, s, xs: jacobians.step_operator(c, p, s, c.input_projection(p, xs[0])).jvp(
+        jnp.ones(jacobians.state_size(c))
     ),
     "step_log_abs_det": lambda c, p, s, xs: jacobians.step_log_abs_det(
         c, p, states_of(s, len(xs)), c.input_projection(p, xs)
@@ -207,9 +207,7 @@ def test_a_reset_returns_to_the_state_that_the_cell_was_made_with():
     def step(params, state, x):
         return {"u": lorenz_step(params, state["u"], x)}
 
-    cell, xs = jacobians.controlled(
-        jacobians.from_step(step, start), jnp.zeros((T, 0)), resets=np.arange(T) == T - 1
-    )
+    cell, xs = jacobians.controlled(jacobians.from_step(step, start), jnp.zeros((T, 0)), resets=np.arange(T) == T - 1)
     zs = cell.input_projection(LORENZ, xs)
     state = cell.step(LORENZ, {"u": jnp.full(3, 7.0)}, zs[-1])
     np.testing.assert_array_equal(state["u"], lorenz_step(LORENZ, start["u"], None))
@@ -311,7 +309,10 @@ def test_other_functions_and_traced_states_are_refused():
     ("step", "message"),
     [
         (lambda p, s, x: {"u": s}, r"`step` returns \{'u': \*\} for a state \*"),
-        (lambda p, s, x: (s, s), r"returns \(\*, \*\) for a state \*; of a pair \(state, output\), return the state alone"),
+        (
+            lambda p, s, x: (s, s),
+            r"returns \(\*, \*\) for a state \*; of a pair \(state, output\), return the",
+        ),
         (lambda p, s, x: s[:1], r"`step` returns state of shape \(1,\) for one of shape \(2,\)"),
         (lambda p, s, x: s.astype("float32"), "`step` returns state of float32 for one of float64: convert"),
         (lambda p, s, x: s.astype(int), "`step` returns state of int64 for one of float64"),
