@@ -93,7 +93,7 @@ class _StartState:
         if len(dtypes) > 1:
             raise ArgumentError(f"`state` has leaves of {' and '.join(dtypes)}: convert them to one dtype")
         self.leaves, self.structure = leaves, jax.tree.structure(state)
-        self.dtype = leaves[0].dtype
+        self.dtype, self.x64 = leaves[0].dtype, bool(jax.config.jax_enable_x64)
         self._numbers = tuple((leaf.shape, leaf.tobytes()) for leaf in leaves)
 
     def with_batch(self, batch_shape: tuple[int, ...]) -> Tree:
@@ -102,19 +102,24 @@ class _StartState:
         return jax.tree.unflatten(self.structure, leaves)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether structure, dtype and numbers are equal."""
+        """Return whether structure, dtype, numbers and the width of jax's types are equal."""
         return isinstance(other, _StartState) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        """Return a hash of structure, dtype and numbers."""
+        """Return a hash of what is compared."""
         return hash(self._key())
 
     def _key(self) -> tuple[Hashable, ...]:
-        return self.structure, self.dtype, self._numbers
+        return self.structure, self.dtype, self.x64, self._numbers
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the state: trees of one's own classes have structures that do not pickle."""
-        return _StartState, (jax.tree.unflatten(self.structure, self.leaves),)
+        return _unpickled, (jax.tree.unflatten(self.structure, self.leaves), self.x64)
+
+
+def _unpickled(state: Tree, x64: bool) -> _StartState:
+    with jax.enable_x64(x64):
+        return _StartState(state)
 
 
 @cached_factory
@@ -135,7 +140,9 @@ def _cell_of_step(
 
     def whole_step(params: Tree, state: Tree, z: Array) -> Tree:
         def one(state: Tree, x: Array) -> Tree:
-            return _checked_result(state, step(params, state, x))
+            with jax.enable_x64(start.x64):  # parts of `jacobians` are traced with x64 on, where constants are wider
+                after = step(params, state, x)
+            return _checked_result(state, after)
 
         return _over_axes(one, z.ndim - 1)(state, z)
 

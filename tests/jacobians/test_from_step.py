@@ -259,6 +259,21 @@ def test_a_float32_step_is_measured_where_x64_is_off():
     np.testing.assert_allclose(found.log_singular_values, expected.log_singular_values, rtol=0, atol=1e-3)
 
 
+def test_constants_of_a_float32_step_stay_narrow_where_it_is_measured_in_float64():
+    """Matrices of NumPy are float64, and jax narrows them where x64 is off."""
+    matrix = 0.5 * np.random.default_rng(1).normal(size=(H, H))
+
+    def step(params, state, x):
+        return jnp.tanh(matrix @ state + 0.1 * jnp.ones(H))
+
+    with jax.enable_x64(False):
+        cell = jacobians.from_step(step, jnp.zeros(H))
+        found = jacobians.spectrum(cell, None, jnp.zeros(H), jnp.zeros((T, 0)), lags=[1])
+        assert found.log_singular_values.dtype == "float32"
+    expected = np.linalg.svd(matrix / np.cosh(0.1) ** 2, compute_uv=False)
+    np.testing.assert_allclose(np.exp(found.log_singular_values[0]), expected, rtol=1e-5)
+
+
 ARRAY = jnp.zeros(2)
 
 
