@@ -41,8 +41,13 @@ SESSIONS = {
     "docs/sequence-models.md": 20,
     "docs/tasks.md": 6,
 }
-#: Documents with a session that another test runs: on several devices, or beside other libraries.
-SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/training-loop.md", "docs/coming-from.md"}
+#: Documents with a session that another test runs: on several devices, beside other libraries, or section by section.
+SESSIONS_ELSEWHERE = {
+    "docs/inside-jax-programs.md",
+    "docs/training-loop.md",
+    "docs/coming-from.md",
+    "docs/any-network.md",
+}
 
 
 @pytest.mark.parametrize("name", SESSIONS)

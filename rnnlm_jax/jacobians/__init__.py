@@ -35,6 +35,7 @@ function                        what it returns                                 
 ``eigenbasis``, ``power``,      powers of the constant Jacobian of a linear recurrence                O(n³)
 ``log_component_moduli``
 ``controlled``                  a cell and inputs with masks, lengths and resets for all of these
+``from_step``                   a cell from a plain function ``step(params, state, x)`` on any tree of arrays
 ``state_size``                  n
 ==============================  ====================================================================  ================
 
@@ -50,6 +51,7 @@ Modules behind them: ``arithmetic`` (float64, separate exponents, integers of an
 keep small singular values, and their derivatives), ``certificate`` (error bounds, and which values are trusted).
 """
 
+from rnnlm_jax.cells.from_step import from_step
 from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
 from rnnlm_jax.jacobians.certificate.certified_spectrum import ProductSpectrum
@@ -93,6 +95,7 @@ __all__ = [
     "eigenvalue_moduli",
     "fixed_point_eigenvalues",
     "fixed_points",
+    "from_step",
     "gradient_by_lag",
     "gradient_flossing",
     "kaplan_yorke_dimension",

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.tree import leaves_with_path
+from jax.tree_util import keystr
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
@@ -185,7 +187,7 @@ def part_of(cell: Cell, part: str, layer: int | None = None) -> slice:
 
     Args:
         cell: a cell, or a stack of them.
-        part: a field of its state: "hidden", or "cell" for an LSTM.
+        part: a field or key of its state: "hidden", or "cell" for an LSTM; "rnn.h" inside another.
         layer: number of a stack's layer, from 0 for the lowest; the layers of stacks inside a stack count singly.
 
     Raises:
@@ -197,12 +199,13 @@ def part_of(cell: Cell, part: str, layer: int | None = None) -> slice:
     number = layer or 0
     if not 0 <= number < len(states):
         raise ArgumentError(f"`layer` must be from 0 to {len(states) - 1}, not {layer}")
-    fields = states[number]._fields
-    if part not in fields:
-        raise ArgumentError(f"`part` must be a part of the state ({', '.join(fields)}), not {part!r}")
-    index = fields.index(part)
-    start = _size((states[:number], states[number][:index]))
-    return slice(start, start + _size(states[number][index]))
+    leaves = [(keystr(path, simple=True, separator="."), leaf.size) for path, leaf in leaves_with_path(states[number])]
+    within = [k for k, (name, _) in enumerate(leaves) if f"{name}.".startswith(f"{part}.")]
+    if not within:
+        names = ", ".join(name for name, _ in leaves)
+        raise ArgumentError(f"`part` must be a part of the state ({names or 'which is one array'}), not {part!r}")
+    start = _size(states[:number]) + sum(size for _, size in leaves[: within[0]])
+    return slice(start, start + sum(leaves[k][1] for k in within))
 
 
 def select(product: ScaledMatrix, rows: slice, columns: slice) -> ScaledMatrix:

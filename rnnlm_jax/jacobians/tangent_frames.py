@@ -78,7 +78,7 @@ def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], *, inputs: A
 
     In between, the frame is divided by powers of two, so that it neither overflows nor underflows.
     """
-    intervals = inputs.reshape(-1, qr_interval, *inputs.shape[1:])
+    intervals = inputs.reshape(inputs.shape[0] // qr_interval, qr_interval, *inputs.shape[1:])  # of any size, 0 too
 
     def interval(carry: tuple[Tree, Array], inputs: Array) -> tuple[tuple[Tree, Array], FrameLog]:
         def step(carry: tuple[Tree, Array, Array], each: Array) -> tuple[tuple[Tree, Array, Array], None]:

@@ -45,6 +45,11 @@ def step_operator(cell, params, state, z):
     return operator.vjp(operator.jvp(jnp.ones(2 * H, jnp.float32)))
 
 
+def plain_step(params, state, x):
+    """Return the state after a step of the cell, as a plain function."""
+    return CELL.step(params, state, CELL.input_projection(params, x))
+
+
 def calls_with_inputs(params, state, xs):
     """Return a call of each function that takes inputs over time, by the function's name."""
     return {
@@ -95,6 +100,7 @@ def calls():
         "decay_rates": lambda: jacobians.decay_rates(SIMPLE, SIMPLE.init(KEY, D)),
         "distinct": lambda: jacobians.distinct(points),
         "eigenbasis": lambda: jacobians.eigenbasis(matrices[0]),
+        "from_step": lambda: jacobians.from_step(plain_step, state).initial_state((2,)),
         "kaplan_yorke_dimension": lambda: jacobians.kaplan_yorke_dimension([1.0, -0.5, -2.0]),
         "log_component_moduli": lambda: jacobians.log_component_moduli(basis, [0, 3]),
         "part_of": lambda: part(CELL, "hidden"),
