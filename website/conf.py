@@ -20,7 +20,7 @@ extensions = [
     "sphinx_copybutton",
     "website.cross_references",
     "website.docstrings",
-    "website.figures",
+    "website.markdown_pages",
 ]
 root_doc = "index"
 default_role = "code"

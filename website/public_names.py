@@ -25,17 +25,19 @@ WITHOUT_LIST = (
 )
 
 
-def modules() -> list[str]:
+@functools.cache
+def modules() -> tuple[str, ...]:
     """Return the names of all public modules, without ``rnnlm_jax.`` before them, a package before its modules."""
     listing = {path for path in PACKAGE.rglob("*.py") if re.search(r"^__all__ = ", path.read_text(), re.MULTILINE)}
     paths = {path.parent if path.name == "__init__.py" else path.with_suffix("") for path in listing}
     names = {".".join(path.relative_to(PACKAGE).parts) for path in paths - {PACKAGE}}
-    return sorted(names | set(WITHOUT_LIST))
+    return tuple(sorted(names | set(WITHOUT_LIST)))
 
 
-def packages() -> list[str]:
+@functools.cache
+def packages() -> tuple[str, ...]:
     """Return the packages, and modules outside packages, that public modules are in: a page of the reference each."""
-    return sorted({name.split(".")[0] for name in modules()})
+    return tuple(sorted({name.split(".")[0] for name in modules()}))
 
 
 def names(module: ModuleType) -> dict[str, Any]:

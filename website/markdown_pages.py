@@ -1,4 +1,4 @@
-"""A Sphinx extension for figures: an image that is a paragraph of its own gets its description as a caption."""
+"""A Sphinx extension for pages that are written for a code host: captions of figures, and blank lines at the end of code."""
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -23,7 +23,20 @@ class Captions(SphinxTransform):
             paragraph.replace_self(figure)
 
 
+class NoBlankEnds(SphinxTransform):
+    """Remove the blank line at the end of a block of code, which doctest needs."""
+
+    default_priority = 210
+
+    def apply(self, **kwargs: object) -> None:
+        """Change the document in place."""
+        for block in self.document.findall(nodes.literal_block):
+            block.rawsource = block.astext().rstrip()
+            block.children = [nodes.Text(block.rawsource)]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add the transform."""
+    """Add the transforms."""
     app.add_transform(Captions)
+    app.add_transform(NoBlankEnds)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
