@@ -37,7 +37,7 @@ class References:
             return None
         name = matched[1].removeprefix("rnnlm_jax.")
         own = page.rpartition("/")[2]
-        candidates = [f"rnnlm_jax.{name}"] if "." in name else []
+        candidates = [f"rnnlm_jax.{name}"] if "." in name else [f"rnnlm_jax.{name}.{name}"]  # such as unroll
         if own in packages():
             candidates.append(f"rnnlm_jax.{own}.{name}")
         named = self.by_last.get(name, [])

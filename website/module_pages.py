@@ -34,7 +34,7 @@ def module_section(name: str) -> str:
     module = importlib.import_module(f"rnnlm_jax.{name}")
     names = public_names.names(module)
     text = f".. automodule:: rnnlm_jax.{name}\n   :no-members:\n\n"
-    if "====" not in (module.__doc__ or ""):  # a docstring with a table of its own needs no other
+    if names and "====" not in (module.__doc__ or ""):  # a docstring with a table of its own needs no other
         text += ".. list-table::\n   :widths: auto\n   :class: names\n\n"
         for entry in ordered(names):
             text += f"   * - :py:obj:`{entry} <rnnlm_jax.{place(name, entry)}.{entry}>`\n"

@@ -93,6 +93,6 @@ def title(page: str) -> str:
 
 
 def opening(page: str) -> str:
-    """Return the first paragraph of a Markdown file after its heading, without its links."""
-    paragraphs = (ROOT / page).read_text().split("\n\n")
-    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraphs[1]).replace("\n", " ")
+    """Return the first paragraph of a Markdown file after its heading, without its links and its label."""
+    paragraph = (ROOT / page).read_text().split("\n\n")[1].removeprefix("**Question.** ").replace("\n", " ")
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", re.sub(r":$", ".", paragraph))

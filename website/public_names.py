@@ -41,15 +41,23 @@ def packages() -> tuple[str, ...]:
 
 
 def names(module: ModuleType) -> dict[str, Any]:
-    """Return the public names of a module with their objects; modules in ``__all__`` have sections of their own."""
+    """Return the public names of a module with their objects.
+
+    Left out are modules, which have sections of their own, and what belongs to other libraries (``jax.Array``).
+    """
     if hasattr(module, "__all__"):
         listed = {name: getattr(module, name) for name in module.__all__}
-        return {name: value for name, value in listed.items() if not inspect.ismodule(value)}
+        return {name: value for name, value in listed.items() if not inspect.ismodule(value) and _is_ours(value)}
     return {
         name: value
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
     }
+
+
+def _is_ours(value: Any) -> bool:
+    """Return whether an object is defined in this library, or is a constant."""
+    return getattr(value, "__module__", "rnnlm_jax").startswith("rnnlm_jax")
 
 
 @functools.cache
