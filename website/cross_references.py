@@ -20,7 +20,9 @@ class References:
     def __init__(self, app: Sphinx) -> None:
         """Take the names from Sphinx's list of all documented objects."""
         objects = app.env.domains.python_domain.objects
-        self.places = {name: entry for name, entry in objects.items() if entry.objtype != "module" and not entry.aliased}
+        self.places = {
+            name: entry for name, entry in objects.items() if entry.objtype != "module" and not entry.aliased
+        }
         self.by_last: dict[str, list[str]] = {}
         for name, entry in self.places.items():
             if entry.objtype in ("function", "class", "exception"):

@@ -1,4 +1,4 @@
-"""A Sphinx extension for pages that are written for a code host: captions of figures, and blank lines at the end of code."""
+"""A Sphinx extension for pages written for a code host: captions of figures, blank lines at the end of code."""
 
 from docutils import nodes
 from sphinx.application import Sphinx

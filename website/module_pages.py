@@ -10,9 +10,9 @@ from website import public_names
 def reference_index() -> str:
     """Return the page that lists the public modules, with the first sentence of each."""
     text = (
-        "# Reference\n\nLook up any public name: its arguments with shapes and units, what it returns, what it raises. Exit"
-        " codes of commands, environment variables and files of a run are on [a page of their own](../docs/reference.md).\n\n"
-        "| module | contents |\n| --- | --- |\n"
+        "# Reference\n\nLook up any public name: its arguments with shapes and units, what it returns, what it raises."
+        " Exit codes of commands, environment variables and files of a run are on"
+        " [a page of their own](../docs/reference.md).\n\n| module | contents |\n| --- | --- |\n"
     )
     for name in public_names.modules():
         described = summary(importlib.import_module(f"rnnlm_jax.{name}")).replace("``", "`").replace("|", "\\|")

@@ -62,7 +62,9 @@ def sections() -> tuple[Section, ...]:
         Section("Start", "docs/start.md", (Group("", documents("README")),)),
         Section("The course in code", "docs/course.md"),
         Section("Guides", "guides", GUIDES),
-        Section("Studies", "studies", (Group("Results", documents("results", "benchmarks")), Group("Studies", studies()))),
+        Section(
+            "Studies", "studies", (Group("Results", documents("results", "benchmarks")), Group("Studies", studies()))
+        ),
         Section(
             "Reference",
             "reference/index",
@@ -71,7 +73,10 @@ def sections() -> tuple[Section, ...]:
         Section(
             "Decisions",
             "docs/decisions/README.md",
-            (Group("The code", ("docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md")), Group("Records", records())),
+            (
+                Group("The code", ("docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+                Group("Records", records()),
+            ),
         ),
     )
 

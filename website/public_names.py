@@ -1,4 +1,4 @@
-"""The public names of the library: those that a module lists in ``__all__``, and those of a few modules without a list."""
+"""The public names of the library: those that modules list in ``__all__``, and those of a few modules without a list."""
 
 import ast
 import functools
@@ -16,11 +16,13 @@ WITHOUT_LIST = (
     "arrays.activations",
     "errors",
     "interop.torch_language_model",
+    "jacobians.step_jacobian",
     "jobs.sharding.mesh",
     "jobs.sharding.placement",
     "language_model.model",
     "language_model.parameters",
     "presets",
+    "system.progress",
     "training.train",
 )
 
@@ -77,7 +79,9 @@ def constant_comment(module: str, name: str) -> str:
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
             return constant_comment(node.module, name)
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         assigned = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
         if name in assigned:
             lines = source.splitlines()[: node.lineno - 1]

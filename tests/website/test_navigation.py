@@ -63,7 +63,9 @@ def test_all_sources_are_written(tmp_path):
     write_sources(tmp_path)
     entries = []
     for path in tmp_path.rglob("*.md"):
-        entries += re.findall(r"^(?:.* <)?/(\S+?)>?$", "".join(re.findall(r"```{toctree}(.*?)```", path.read_text(), re.S)), re.M)
+        entries += re.findall(
+            r"^(?:.* <)?/(\S+?)>?$", "".join(re.findall(r"```{toctree}(.*?)```", path.read_text(), re.S)), re.M
+        )
     assert len(entries) == len(set(entries)) == len(pages())
     assert [entry for entry in entries if not list(tmp_path.glob(f"{entry}.*"))] == []
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (tmp_path / "docs" / "course.md").read_text())
