@@ -31,7 +31,7 @@ class References:
     def find(self, text: str, page: str) -> str | None:
         """Return the full name of the object that a text on a page names, or None.
 
-        On the page ``docs/jacobians`` and on the reference of a module, names of this module need no module before them.
+        On the page ``docs/jacobians`` and on the reference of a module, its names need no module before them.
         Elsewhere a bare name is found if one module has it and it cannot be a word.
         """
         matched = NAME.match(text)

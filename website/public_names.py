@@ -1,4 +1,4 @@
-"""The public names of the library: those that modules list in ``__all__``, and those of a few modules without a list."""
+"""The public names of the library: those that modules list in ``__all__``, and those of modules without a list."""
 
 import ast
 import functools
@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "rnnlm_jax"
 #: Modules that the documentation imports from and that have no ``__all__``: what they define is public.
 WITHOUT_LIST = (
     "arrays.activations",
+    "cells.state_jacobian",
     "errors",
     "interop.torch_language_model",
-    "jacobians.step_jacobian",
     "jobs.sharding.mesh",
     "jobs.sharding.placement",
     "language_model.model",

@@ -89,9 +89,7 @@ def write(path: Path, text: str) -> None:
 def guides() -> str:
     """Return the page that lists the guides, by group, with the first paragraph of each."""
     section = next(section for section in sections() if section.page == "guides")
-    text = (
-        "# Guides\n\nDo one thing with the library: each page opens with what it is for; its examples run as tests.\n"
-    )
+    text = "# Guides\n\nDo one thing with the library: each page opens with what it is for; examples run as tests.\n"
     for group in section.groups:
         text += f"\n## {group.caption}\n\n{listing(group.pages)}"
     return text
@@ -100,8 +98,8 @@ def guides() -> str:
 def table_of_studies() -> str:
     """Return the page that lists the studies, with the first paragraph of each."""
     return (
-        "# Studies\n\nSee what was measured with the library: each study has its commands and their times, its recipe,"
-        " its figures, and published values beside ours. [Results](docs/results.md) has the perplexities of all systems,"
+        "# Studies\n\nSee what was measured with the library: each study has its commands and times, its recipe,"
+        " its figures, and published values beside ours. [Results](docs/results.md) has all perplexities,"
         f" [benchmarks](docs/benchmarks.md) the speed beside other libraries.\n\n{listing(studies())}"
     )
 
