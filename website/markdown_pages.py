@@ -13,9 +13,9 @@ class Captions(SphinxTransform):
     def apply(self, **kwargs: object) -> None:
         """Change the document in place."""
         for paragraph in list(self.document.findall(nodes.paragraph)):
-            if len(paragraph) != 1 or not isinstance(paragraph[0], nodes.image):
+            image = paragraph[0] if len(paragraph) == 1 else None
+            if not isinstance(image, nodes.image):
                 continue
-            image = paragraph[0]
             text = image.get("alt", "")
             caption = nodes.caption(text, text[:1].upper() + text[1:])
             figure = nodes.figure("", image.deepcopy(), caption)

@@ -62,9 +62,9 @@ def write_sources(folder: Path) -> None:
     for page in pages():
         if page.endswith(".md"):
             text = with_site_links((ROOT / page).read_text(), ROOT / page)
+        elif page in written:
+            text = written[page]
         else:
-            text = written.get(page, "")
-        if not text:
             continue  # pages of modules, below
         text += "".join(map(toctree, parents.get(page, ())))
         write(folder / page, text)
