@@ -35,6 +35,7 @@ DOCUMENTS = [
 SESSIONS = {
     "README.md": 10,
     "docs/course.md": 90,
+    "docs/start.md": 4,
     "docs/unroll.md": 8,
     "docs/jacobians.md": 14,
     "docs/ngrams.md": 9,

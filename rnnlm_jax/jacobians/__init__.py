@@ -32,8 +32,8 @@ function                        what it returns                                 
 ``decay_rates``                 bounds on gradients that follow from the weights alone                O(H³) once
 ``fixed_points``, ``distinct``  solutions of ``s = step(s, x)``, by Newton's method                   O(n³) a step
 ``fixed_point_eigenvalues``     eigenvalues of ``J`` at them                                          O(n³)
-``eigenbasis``, ``power``,      powers of the constant Jacobian of a linear recurrence                O(n³)
-``log_component_moduli``
+``eigenbasis``, ``power``       powers of the constant Jacobian of a linear recurrence                O(n³)
+``log_component_moduli``        the log growth of each component in that basis                        O(n)
 ``controlled``                  a cell and inputs with masks, lengths and resets for all of these
 ``from_step``                   a cell from a plain function ``step(params, state, x)`` on any tree of arrays
 ``state_size``                  n
