@@ -24,6 +24,7 @@ function                        what it returns                                 
 ``log_eigenvalue_moduli``       the same for a product of given matrices                              O(T n³) a round
 ``lyapunov_spectrum``           the k largest Lyapunov exponents, with standard errors                O(T n² k) [2]_
 ``lyapunov_of_matrices``        the same for given matrices                                           O(T n² k)
+``finite_time_exponents``       the exponents of each window of time                                  O(T n² k) [2]_
 ``kaplan_yorke_dimension``      the dimension of the attractor, from Lyapunov exponents
 ``gradient_flossing``           sum of squared Lyapunov exponents, a regulariser                      O(T n² k)
 ``gradient_by_lag``             log norms of ``∂E_i/∂s_{i-ℓ}`` and ``∂E_i/∂x_{i-ℓ}``                  O(T H²)
@@ -55,6 +56,7 @@ from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
 from rnnlm_jax.jacobians.certificate.certified_spectrum import ProductSpectrum
 from rnnlm_jax.jacobians.controlled import Controlled, controlled
 from rnnlm_jax.jacobians.eigenvalues import EigenvalueModuli, eigenvalue_moduli, log_eigenvalue_moduli
+from rnnlm_jax.jacobians.finite_time_exponents import finite_time_exponents
 from rnnlm_jax.jacobians.fixed_points import FixedPoints, distinct, fixed_point_eigenvalues, fixed_points
 from rnnlm_jax.jacobians.gradient_by_lag import GradientByLag, gradient_by_lag
 from rnnlm_jax.jacobians.gradient_flossing import gradient_flossing
@@ -91,6 +93,7 @@ __all__ = [
     "distinct",
     "eigenbasis",
     "eigenvalue_moduli",
+    "finite_time_exponents",
     "fixed_point_eigenvalues",
     "fixed_points",
     "gradient_by_lag",

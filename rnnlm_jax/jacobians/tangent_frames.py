@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.cells.state_jacobian import recurrent_projection_matrix, structured_jacobian
-from rnnlm_jax.cells.state_vector import from_vector, to_vector
+from rnnlm_jax.cells.state_jacobian import jacobian_blocks, recurrent_projection_matrix, structured_jacobian
+from rnnlm_jax.cells.state_vector import from_vector, state_size, to_vector
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.log_determinant import LogSlopes
+from rnnlm_jax.jacobians.declared_blocks import declared_blocks
+from rnnlm_jax.jacobians.log_determinant import LogSlopes, log_slopes
+from rnnlm_jax.jacobians.trajectory import trajectory
 
 
 class Push(Protocol):
@@ -93,6 +95,24 @@ def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], *, inputs: A
         return (state, frame), log._replace(log_r=log.log_r + log_scale)
 
     return jax.lax.scan(interval, (state, frame), intervals)[1]
+
+
+def frames_of_cell(
+    cell: Cell, params: Tree, state: Tree, zs: Float[Array, "T GH"], *, key: Key, count: int, qr_interval: int
+) -> FrameLog:
+    """Push a random frame along a cell's steps, by the structure of its Jacobian (see ``lyapunov_spectrum``).
+
+    Returns:
+        ``count`` columns; all n for a cell that declares a diagonal Jacobian or blocks, in no particular order.
+    """
+    blocks = declared_blocks(cell)
+    if blocks is None:
+        frame = random_frame(key, state_size(cell), count, cell.spec.param_dtype)
+        return push_frame(cell_push(cell, params), state, frame, inputs=zs, qr_interval=qr_interval)
+    before = trajectory(cell, params, state, zs).before
+    if blocks.size == 1:
+        return frames_of_slopes(log_slopes(cell, params, before, zs), qr_interval)
+    return frames_of_blocks(jacobian_blocks(cell, params, before, zs), key, qr_interval)
 
 
 def frames_of_matrices(matrices: Float[Array, "T n n"], frame: Float[Array, "n k"], qr_interval: int) -> FrameLog:

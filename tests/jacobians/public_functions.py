@@ -52,6 +52,7 @@ def calls_with_inputs(params, state, xs):
         "eigenvalue_moduli": lambda: jacobians.eigenvalue_moduli(CELL, params, state, xs),
         "top_singular": lambda: jacobians.top_singular(CELL, params, state, xs, k=2, key=KEY),
         "lyapunov_spectrum": lambda: jacobians.lyapunov_spectrum(CELL, params, state, xs, key=KEY),
+        "finite_time_exponents": lambda: jacobians.finite_time_exponents(CELL, params, state, xs, window=2, key=KEY),
         "gradient_by_lag": lambda: jacobians.gradient_by_lag(CELL, params, state, xs, loss_of_output=loss_of_output),
         "gradient_flossing": lambda: jacobians.gradient_flossing(CELL, params, state, xs, count=2, key=KEY),
         "pascanu_omega": lambda: jacobians.pascanu_omega(CELL, params, state, xs, loss_of_outputs=loss_of_outputs),

@@ -26,7 +26,10 @@ WITH_INPUTS, WITH_MATRICES = sorted(calls_with_inputs(None, None, None)), sorted
 WITH_ONE_INPUT = sorted(calls_with_one_input(None, None, None, None))
 
 #: Functions of one sequence; the other ones take batches.
-UNBATCHED = ("spectrum", "eigenvalue_moduli", "top_singular", "lyapunov_spectrum", "gradient_flossing")
+UNBATCHED = (
+    *("spectrum", "eigenvalue_moduli", "top_singular", "lyapunov_spectrum", "gradient_flossing"),
+    *("finite_time_exponents",),
+)
 
 
 @pytest.fixture
