@@ -25,6 +25,8 @@ function                        what it returns                                 
 ``lyapunov_spectrum``           the k largest Lyapunov exponents, with standard errors                O(T n² k) [2]_
 ``lyapunov_of_matrices``        the same for given matrices                                           O(T n² k)
 ``finite_time_exponents``       the exponents of each window of time                                  O(T n² k) [2]_
+``covariant_vectors``           covariant Lyapunov vectors and their growth                           O(T n² k)
+``covariant_vectors_of_matrices`` the same for given matrices                                         O(T n² k)
 ``kaplan_yorke_dimension``      the dimension of the attractor, from Lyapunov exponents
 ``gradient_flossing``           sum of squared Lyapunov exponents, a regulariser                      O(T n² k)
 ``gradient_by_lag``             log norms of ``∂E_i/∂s_{i-ℓ}`` and ``∂E_i/∂x_{i-ℓ}``                  O(T H²)
@@ -32,6 +34,7 @@ function                        what it returns                                 
 ``pascanu_omega``               the regulariser of Pascanu et al. (2013)                              O(T H²)
 ``decay_rates``                 bounds on gradients that follow from the weights alone                O(H³) once
 ``fixed_points``, ``distinct``  solutions of ``s = step(s, x)``, by Newton's method                   O(n³) a step
+``slow_points``                 local minima of the speed ``‖step(s, x) - s‖``, by L-BFGS              O(H²) a step
 ``fixed_point_eigenvalues``     eigenvalues of ``J`` at them                                          O(n³)
 ``eigenbasis``, ``power``,      powers of the constant Jacobian of a linear recurrence                O(n³)
 ``log_component_moduli``
@@ -55,6 +58,11 @@ from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
 from rnnlm_jax.jacobians.certificate.certified_spectrum import ProductSpectrum
 from rnnlm_jax.jacobians.controlled import Controlled, controlled
+from rnnlm_jax.jacobians.covariant_vectors import (
+    CovariantVectors,
+    covariant_vectors,
+    covariant_vectors_of_matrices,
+)
 from rnnlm_jax.jacobians.eigenvalues import EigenvalueModuli, eigenvalue_moduli, log_eigenvalue_moduli
 from rnnlm_jax.jacobians.finite_time_exponents import finite_time_exponents
 from rnnlm_jax.jacobians.fixed_points import FixedPoints, distinct, fixed_point_eigenvalues, fixed_points
@@ -71,6 +79,7 @@ from rnnlm_jax.jacobians.lyapunov import (
 from rnnlm_jax.jacobians.pascanu_regularizer import pascanu_omega
 from rnnlm_jax.jacobians.product_spectrum import product_spectrum
 from rnnlm_jax.jacobians.products import ScaledMatrix, part_of, products, products_to_end, select, state_product
+from rnnlm_jax.jacobians.slow_points import SlowPoints, slow_points
 from rnnlm_jax.jacobians.spectrum import spectrum
 from rnnlm_jax.jacobians.state_cotangents import state_cotangents
 from rnnlm_jax.jacobians.step_jacobian import StepOperator, step_jacobian, step_operator
@@ -78,6 +87,7 @@ from rnnlm_jax.jacobians.top_singular import TopSingular, top_singular
 
 __all__ = [
     "Controlled",
+    "CovariantVectors",
     "DecayRates",
     "Eigenbasis",
     "EigenvalueModuli",
@@ -86,9 +96,12 @@ __all__ = [
     "LyapunovSpectrum",
     "ProductSpectrum",
     "ScaledMatrix",
+    "SlowPoints",
     "StepOperator",
     "TopSingular",
     "controlled",
+    "covariant_vectors",
+    "covariant_vectors_of_matrices",
     "decay_rates",
     "distinct",
     "eigenbasis",
@@ -110,6 +123,7 @@ __all__ = [
     "products",
     "products_to_end",
     "select",
+    "slow_points",
     "spectrum",
     "state_cotangents",
     "state_product",

@@ -143,7 +143,13 @@ def frames_of_slopes(slopes: LogSlopes, qr_interval: int) -> FrameLog:
 
 
 def orthonormalise(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], FrameLog]:
-    """Return Q of the QR decomposition of a frame, and the diagonal of R.
+    """Return Q of the QR decomposition of a frame, and the diagonal of R (see ``decompose``)."""
+    q, r, rounded = decompose(frame)
+    return q, FrameLog(jnp.log(jnp.abs(jnp.diagonal(r))), rounded)
+
+
+def decompose(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Float[Array, "k k"], Bool[Array, " k"]]:
+    """Return Q and R of the QR decomposition of a frame, and whether ``r_kk`` is not above its rounding error.
 
     Rows are sorted by size, the largest first, which keeps the relative accuracy of small rows (Cox & Higham 1998): a
     saturated gate makes its row very small. A row of zeros gives an ``r_kk`` of zero.
@@ -152,9 +158,8 @@ def orthonormalise(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Fra
     sizes = jnp.abs(frame).max(axis=1)
     order = jnp.argsort(-sizes)
     q, r = jnp.linalg.qr(frame[order])
-    pivots = jnp.abs(jnp.diagonal(r))
-    rounded = pivots <= n * jnp.finfo(frame.dtype).eps * sizes[order][:count]
-    return q[jnp.argsort(order)], FrameLog(jnp.log(pivots), rounded)
+    rounded = jnp.abs(jnp.diagonal(r)) <= n * jnp.finfo(frame.dtype).eps * sizes[order][:count]
+    return q[jnp.argsort(order)], r, rounded
 
 
 def mean_exponents(log: FrameLog, qr_interval: int) -> Float[Array, " k"]:

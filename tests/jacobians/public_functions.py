@@ -52,6 +52,9 @@ def calls_with_inputs(params, state, xs):
         "eigenvalue_moduli": lambda: jacobians.eigenvalue_moduli(CELL, params, state, xs),
         "top_singular": lambda: jacobians.top_singular(CELL, params, state, xs, k=2, key=KEY),
         "lyapunov_spectrum": lambda: jacobians.lyapunov_spectrum(CELL, params, state, xs, key=KEY),
+        "covariant_vectors": lambda: jacobians.covariant_vectors(
+            CELL, params, state, xs, key=KEY, burn_in=2, burn_out=1, count=3
+        ),
         "finite_time_exponents": lambda: jacobians.finite_time_exponents(CELL, params, state, xs, window=2, key=KEY),
         "gradient_by_lag": lambda: jacobians.gradient_by_lag(CELL, params, state, xs, loss_of_output=loss_of_output),
         "gradient_flossing": lambda: jacobians.gradient_flossing(CELL, params, state, xs, count=2, key=KEY),
@@ -69,6 +72,9 @@ def calls_with_matrices(matrices):
     """Return a call of each function that takes a stack of matrices, by the function's name."""
     return {
         "product_spectrum": lambda: jacobians.product_spectrum(matrices),
+        "covariant_vectors_of_matrices": lambda: jacobians.covariant_vectors_of_matrices(
+            matrices, key=KEY, burn_in=0, burn_out=1
+        ),
         "log_eigenvalue_moduli": lambda: jacobians.log_eigenvalue_moduli(matrices),
         "lyapunov_of_matrices": lambda: jacobians.lyapunov_of_matrices(matrices, key=KEY),
     }
@@ -79,6 +85,7 @@ def calls_with_one_input(params, state, states, x):
     return {
         "step_jacobian": lambda: jacobians.step_jacobian(CELL, params, state, x),
         "fixed_points": lambda: jacobians.fixed_points(CELL, params, x, starts=states),
+        "slow_points": lambda: jacobians.slow_points(CELL, params, x, starts=states, max_steps=20),
         "fixed_point_eigenvalues": lambda: jacobians.fixed_point_eigenvalues(CELL, params, x, states=states),
     }
 

@@ -32,6 +32,7 @@ DIFFERENTIABLE = {
     "state_product": lambda p, s, xs: jacobians.state_product(CELL, p, s, xs, i=3, j=1),
     "top_singular": lambda p, s, xs: jacobians.top_singular(CELL, p, s, xs, k=1, key=KEY).log_singular_values,
     "lyapunov_spectrum": lambda p, s, xs: jacobians.lyapunov_spectrum(CELL, p, s, xs, key=KEY).exponents,
+    "covariant_vectors": lambda p, s, xs: jacobians.covariant_vectors(CELL, p, s, xs, key=KEY, burn_in=0, burn_out=1),
     "finite_time_exponents": lambda p, s, xs: jacobians.finite_time_exponents(CELL, p, s, xs, window=2, key=KEY)[0],
     "gradient_flossing": lambda p, s, xs: jacobians.gradient_flossing(CELL, p, s, xs, count=1, key=KEY),
     "gradient_by_lag": lambda p, s, xs: jacobians.gradient_by_lag(
