@@ -129,7 +129,7 @@ def points_of(
                 "unstable_directions": int((np.abs(values[k]) > 1).sum()),
                 "outlier": bool(points.outlier[k]),
                 "q": float(points.q[k]),
-                "fixed": bool(refined.converged[k]) and moved[k] < recipe.unique,
+                "fixed": bool(refined.converged[k] and moved[k] < recipe.unique),
                 "outputs": rounded(outputs[k]),
                 "moduli": rounded(np.abs(values[k, :4])),
                 "components": rounded((rows[k] - centre) @ axes.T),
