@@ -115,7 +115,7 @@ def _covariant_vectors(
     return _both_passes(cell_push(cell, params), state, frame, inputs=zs, key=k_coefficients, sizes=sizes)
 
 
-def covariant_vectors_of_matrices(
+def covariant_of_matrices(
     matrices: ArrayLike, *, key: Key, burn_in: int, burn_out: int, count: int | None = None
 ) -> CovariantVectors:
     """Return the covariant Lyapunov vectors of a product ``… J_1 J_0`` of given matrices, see ``covariant_vectors``.

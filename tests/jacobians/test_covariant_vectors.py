@@ -12,7 +12,7 @@ from tests.unroll.programs import jit
 
 KEY, D = jax.random.key(11), 2
 STATIC = ("count", "burn_in", "burn_out")
-OF_MATRICES = jit(jacobians.covariant_vectors_of_matrices, static_argnames=STATIC)
+OF_MATRICES = jit(jacobians.covariant_of_matrices, static_argnames=STATIC)
 STEP_JACOBIANS = jit(step_jacobians, static_argnums=0)
 OF_CELL = jit(jacobians.covariant_vectors, static_argnums=0, static_argnames=STATIC)
 
@@ -132,7 +132,7 @@ def test_small_angles_keep_their_digits():
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(UserError, match=message):
-        jacobians.covariant_vectors_of_matrices(np.ones((8, 3, 3)), key=KEY, **options)
+        jacobians.covariant_of_matrices(np.ones((8, 3, 3)), key=KEY, **options)
     cell = cells.elman(3)
     with pytest.raises(UserError, match=message):
         jacobians.covariant_vectors(cell, None, cell.initial_state(()), jnp.zeros((8, 1)), key=KEY, **options)

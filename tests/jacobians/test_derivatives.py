@@ -27,6 +27,11 @@ def states(count):
 
 DIFFERENTIABLE = {
     "step_jacobian": lambda p, s, xs: jacobians.step_jacobian(CELL, p, s, xs[0]),
+    "input_jacobian": lambda p, s, xs: jacobians.input_jacobian(CELL, p, s, xs[0]),
+    "output_jacobian": lambda p, s, xs: jacobians.output_jacobian(CELL, p, s, xs[0], output=lambda h: h @ p.w_h),
+    "input_to_state": lambda p, s, xs: jacobians.input_to_state(CELL, p, s, xs, i=3, j=1),
+    "input_to_output": lambda p, s, xs: jacobians.input_to_output(CELL, p, s, xs, i=3, j=1),
+    "state_to_output": lambda p, s, xs: jacobians.state_to_output(CELL, p, s, xs, i=3, j=1),
     "products": lambda p, s, xs: jacobians.products(CELL, p, s, xs),
     "products_to_end": lambda p, s, xs: jacobians.products_to_end(CELL, p, s, xs),
     "state_product": lambda p, s, xs: jacobians.state_product(CELL, p, s, xs, i=3, j=1),

@@ -28,7 +28,7 @@ WITH_ONE_INPUT = sorted(calls_with_one_input(None, None, None, None))
 #: Functions of one sequence; the other ones take batches.
 UNBATCHED = (
     *("spectrum", "eigenvalue_moduli", "top_singular", "lyapunov_spectrum", "gradient_flossing"),
-    *("covariant_vectors", "finite_time_exponents"),
+    *("covariant_vectors", "finite_time_exponents", "singular_vectors"),
 )
 
 
