@@ -88,9 +88,10 @@ def draw_points(results: Sequence[Result]) -> "Figure":
             getattr(axes, f"set_{axis}ticklabels")([])
         axes.view_init(elev=22, azim=-63)
     labels = ("stable", "1 unstable direction", "2 unstable directions", "3 or more")
+    numbers = {min(point["unstable_directions"], 3) for result in results for point in inliers(result)}
     handles = [
-        Line2D([], [], color=colour, marker=marker, ls="", label=label)
-        for (colour, marker), label in zip(STYLES, labels, strict=True)
+        Line2D([], [], color=STYLES[number][0], marker=STYLES[number][1], ls="", label=labels[number])
+        for number in sorted(numbers)
     ]
     legend_below(figure, [*handles, Line2D([], [], color=GREY, lw=0.8, label="trajectories")])
     return figure
