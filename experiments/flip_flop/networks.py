@@ -120,7 +120,8 @@ def points_of(
     centre, axes = principal_components(all_rows)
     shown = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :SHOWN], states)
     lines = np.concatenate(jax.tree.leaves(shown), axis=-1)
-    outputs = np.asarray(cell.readout(params, points.states)) @ readout[0] + readout[1]
+    zs = cell.input_projection(params, jnp.zeros((len(rows), *x.shape)))
+    outputs = np.asarray(cell.output(params, points.states, zs)) @ readout[0] + readout[1]
     return {
         "converged": int(found.converged.sum()),
         "largest_iterations": int(found.iterations.max()),

@@ -72,7 +72,7 @@ def finite_time_exponents(
         raise ArgumentError(f"`stride` must be at least 1 step, not {stride}")
     if window % qr_interval or stride % qr_interval:
         raise ArgumentError(f"`qr_interval` {qr_interval} must divide both `window` {window} and `stride` {stride}")
-    sizes = tuple(size // qr_interval for size in (burn_in, window, stride))
+    sizes = burn_in // qr_interval, window // qr_interval, stride // qr_interval
     return _finite_time_exponents(cell, params, state, xs, key=key, count=count, sizes=sizes, qr_interval=qr_interval)
 
 

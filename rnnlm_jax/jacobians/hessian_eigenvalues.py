@@ -89,12 +89,12 @@ def hessian_eigenvalues(
     start = np.asarray(jax.random.normal(key, (size,), dtype))
     try:
         values, vectors = linalg.eigsh(
-            linalg.LinearOperator((size, size), matvec=product, dtype=dtype),
+            linalg.LinearOperator((size, size), matvec=product, dtype=dtype),  # pyright: ignore
             k,
             which=ENDS[which],
             v0=start,
             maxiter=max_steps,
-            tol=tolerance,
+            tol=tolerance,  # pyright: ignore
         )
     except linalg.ArpackNoConvergence as error:
         raise ArgumentError(
