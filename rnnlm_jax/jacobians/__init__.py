@@ -65,11 +65,7 @@ from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.jacobians.bounds import DecayRates, decay_rates
 from rnnlm_jax.jacobians.certificate.certified_spectrum import ProductSpectrum
 from rnnlm_jax.jacobians.controlled import Controlled, controlled
-from rnnlm_jax.jacobians.covariant_vectors import (
-    CovariantVectors,
-    covariant_of_matrices,
-    covariant_vectors,
-)
+from rnnlm_jax.jacobians.covariant_vectors import CovariantVectors, covariant_of_matrices, covariant_vectors
 from rnnlm_jax.jacobians.eigenvalues import EigenvalueModuli, eigenvalue_moduli, log_eigenvalue_moduli
 from rnnlm_jax.jacobians.finite_time_exponents import finite_time_exponents
 from rnnlm_jax.jacobians.fixed_points import FixedPoints, distinct, fixed_point_eigenvalues, fixed_points
@@ -118,8 +114,8 @@ __all__ = [
     "StepOperator",
     "TopSingular",
     "controlled",
-    "covariant_vectors",
     "covariant_of_matrices",
+    "covariant_vectors",
     "decay_rates",
     "distinct",
     "eigenbasis",
