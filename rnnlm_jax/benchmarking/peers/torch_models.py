@@ -9,9 +9,7 @@ from torch.nn import functional  # pyright: ignore[reportMissingImports]
 from rnnlm_jax.benchmarking.measure.candidate import Candidate
 from rnnlm_jax.benchmarking.measure.lm_weights import LMWeights, changes
 from rnnlm_jax.benchmarking.peers.torch_device import autocast, blocking, device, to_numpy, to_torch, tokens_to_torch
-from rnnlm_jax.benchmarking.peers.torch_regularized import regularized_training_step
-
-__all__ = ["regularized_training_step", "sampling", "scoring", "training_step"]
+from rnnlm_jax.benchmarking.peers.torch_regularized import regularized_training_step as regularized_training_step
 
 
 class Model(torch.nn.Module):
