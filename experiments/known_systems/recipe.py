@@ -46,5 +46,5 @@ class Recipe:
         return asdict(self)
 
 
-#: A trial of two minutes: the exponents of the systems to two digits, one small network that has hardly learned.
+#: A short trial: the exponents of the systems to two digits, one small network that has hardly learned.
 QUICK = Recipe(starts=32, rounds=1, henon_steps=1000, lorenz_time=20.0, hidden_size=16, steps=300, network_time=50.0)

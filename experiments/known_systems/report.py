@@ -41,7 +41,7 @@ def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
         measured = zip(found["mean"], found["between_starts"], found["within_starts"], strict=True)
         for k, (mean, between, within) in enumerate(measured):
             wanted = f"{known[k]:.4f}".rstrip("0").rstrip(".") if k < len(known) else ""
-            rows.append([name, f"λ{k + 1}", f"{mean:.5f}", f"{between:.5f}", f"{within:.5f}", wanted])
+            rows.append([name, f"λ{k + 1}", f"{round(mean, 5) + 0.0:.5f}", f"{between:.5f}", f"{within:.5f}", wanted])
         if found["sum_of_determinants"] is not None:
             exact = f"{result['sum_of_exponents']:.8f}"
             rows.append([name, "sum of all", f"{sum(found['mean']):.8f}", "", "", exact])

@@ -93,7 +93,7 @@ class _StartState:
         if len(dtypes) > 1:
             raise ArgumentError(f"`state` has leaves of {' and '.join(dtypes)}: convert them to one dtype")
         self.leaves, self.structure = leaves, jax.tree.structure(state)
-        self.dtype, self.x64 = leaves[0].dtype, bool(jax.config.jax_enable_x64)
+        self.dtype, self.x64 = leaves[0].dtype, jax.dtypes.canonicalize_dtype(np.float64) == np.float64
         self._numbers = tuple((leaf.shape, leaf.tobytes()) for leaf in leaves)
 
     def with_batch(self, batch_shape: tuple[int, ...]) -> Tree:

@@ -69,7 +69,7 @@ def test_the_closed_loop_is_the_trained_model_on_its_own_predictions():
 def test_errors_of_rounds_are_put_together():
     rounds = [Exponents(np.asarray([m]), np.asarray([0.3]), np.asarray([0.4]), m, 10.0) for m in (1.0, 2.0)]
     found = study.together(rounds)
-    np.testing.assert_allclose([found.mean[0], found.sum_of_determinants, found.time], [1.5, 1.5, 20.0])
+    assert (found.mean[0], found.sum_of_determinants, found.time) == (1.5, 1.5, 20.0)
     np.testing.assert_allclose([found.between_starts[0], found.within_starts[0]], np.asarray([0.3, 0.4]) / np.sqrt(2))
 
 

@@ -311,11 +311,11 @@ def test_other_functions_and_traced_states_are_refused():
     with pytest.raises(UserError, match="`step` is a Unhashable that holds arrays: .* and the Unhashable as `params`"):
         jacobians.from_step(Unhashable(), ARRAY)
     with pytest.raises(UserError, match=r"`readout` must be a function \(state\) -> h, not a int"):
-        jacobians.from_step(henon, ARRAY, readout=3)
+        jacobians.from_step(henon, ARRAY, readout=3)  # pyright: ignore
     with pytest.raises(UserError, match=r"`readout` must return one vector \[K\], not \(\)"):
         jacobians.from_step(henon, ARRAY, readout=lambda s: s[0])
     with pytest.raises(UserError, match=r"`readout` must return one vector \[K\], not tuple"):
-        jacobians.from_step(henon, ARRAY, readout=lambda s: (s, s))
+        jacobians.from_step(henon, ARRAY, readout=lambda s: (s, s))  # pyright: ignore
     with pytest.raises(UserError, match="`state` is traced: call from_step outside of jit"):
         jax.jit(lambda state: jacobians.from_step(henon, state).initial_state(()))(ARRAY)
 
