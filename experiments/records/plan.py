@@ -71,7 +71,9 @@ class Ladder:
         found = []
         for step in STEPS:
             model, optimizer = model | step.model, optimizer | step.optimizer
-            averaged = {"average_options": (("decay", self.average_decay),)} if "average" in optimizer else {}
+            average: dict[str, Any] = {}
+            if "average" in optimizer:
+                average = {"average_options": (("decay", self.average_decay),)}
             found.append(
                 (
                     step,
@@ -83,7 +85,7 @@ class Ladder:
                             learning_rate=self.learning_rate,
                             clip_norm=1.0,
                             **optimizer,
-                            **averaged,
+                            **average,
                         ),
                         training=TrainingConfig(epochs=self.epochs, valid_streams=self.valid_streams, keep_last=1),
                     ),

@@ -62,7 +62,7 @@ class RegularizedCase:
         return float(3 * forward * self.steps * self.batch)
 
 
-_HALF = {"dropout_input": 0.5, "dropout_hidden": 0.5, "dropout_output": 0.5}
+_HALF: dict[str, Any] = {"dropout_input": 0.5, "dropout_hidden": 0.5, "dropout_output": 0.5}
 #: Two layers of 650 units, as wide as their embedding; and the layer of 1194 units of Melis et al. (2018).
 CASES = (
     RegularizedCase(
@@ -134,7 +134,7 @@ def loss_and_gradient(model: LanguageModel, params: LanguageModelParams, tokens:
 
     def loss(params: LanguageModelParams) -> jax.Array:
         start = model.initial_state((tokens.shape[1],))
-        return model.token_nll(params, start, tokens[:-1], tokens[1:])[1].mean()
+        return model.token_nll(params, start, jnp.asarray(tokens[:-1]), jnp.asarray(tokens[1:]))[1].mean()
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(jax.tree.map(jnp.asarray, params))
     layers = (gradient.cell,) if hasattr(gradient.cell, "_fields") else gradient.cell

@@ -72,7 +72,20 @@ FUNCTIONS = {
         jacobians.fixed_point_eigenvalues(c, p, xs[0], states=states_of(s, 3))
     ),
     "controlled": lambda c, p, s, xs: controlled_products(c, p, s, xs),
+    "finite_time_exponents": lambda c, p, s, xs: jacobians.finite_time_exponents(c, p, s, xs, window=3, key=KEY),
+    "covariant_vectors": lambda c, p, s, xs: (
+        jacobians.covariant_vectors(c, p, s, xs, key=KEY, burn_in=2, burn_out=2, count=2).log_growth
+    ),
+    "singular_vectors": lambda c, p, s, xs: jacobians.singular_vectors(c, p, s, xs, lags=[2], k=1).log_singular_values,
+    "slow_points": lambda c, p, s, xs: jacobians.slow_points(c, p, xs[0], starts=states_of(s, 3)).speed < 1e-5,
+    "output_jacobian": lambda c, p, s, xs: jacobians.output_jacobian(c, p, s, xs[0]),
+    "state_to_output": lambda c, p, s, xs: jacobians.state_to_output(c, p, s, xs, i=5, j=2).plain(),
+    "input_jacobian": lambda c, p, s, xs: jacobians.input_jacobian(c, p, s, xs[0]),
+    "input_to_state": lambda c, p, s, xs: jacobians.input_to_state(c, p, s, xs, i=5, j=2).plain(),
+    "input_to_output": lambda c, p, s, xs: jacobians.input_to_output(c, p, s, xs, i=5, j=2).plain(),
 }
+#: Those whose results have an axis of the inputs.
+BY_INPUT = {"input_jacobian", "input_to_state", "input_to_output"}
 
 
 def controlled_products(cell, params, state, xs):
@@ -97,7 +110,8 @@ def test_a_plain_step_has_the_numbers_of_the_zoos_cell(name, function):
 def test_every_function_of_a_cell_is_compared():
     taking_cells = {"decay_rates", "part_of", "state_size", "controlled"} | set(FUNCTIONS)
     of_matrices_or_results = {
-        *("distinct", "eigenbasis", "from_step", "kaplan_yorke_dimension", "log_component_moduli"),
+        *("covariant_of_matrices", "distinct", "eigenbasis", "from_step", "hessian_eigenvalues"),
+        *("kaplan_yorke_dimension", "log_component_moduli"),
         *("log_eigenvalue_moduli", "lyapunov_of_matrices", "power", "product_spectrum", "select"),
     }
     functions = {name for name in jacobians.__all__ if name[0].islower()}
@@ -185,7 +199,7 @@ def test_unroll_runs_a_plain_step_that_has_initial_parameters():
 # systems without inputs
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "products_to_end"])
+@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - BY_INPUT - {"products_to_end"}))
 def test_every_function_takes_a_system_without_inputs(function):
     """Equal to the system with an input that it does not read."""
     cell, state = jacobians.from_step(lorenz_step, jnp.ones(3)), jnp.asarray([1.0, -2.0, 20.0])
