@@ -75,7 +75,8 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
 
     Raises:
         WeightsError: if the example has no such model (another cell, input or output layer, zoneout, residual or summed
-            layers, a last layer of another size, or tied embeddings behind a projection), or the parameters are not those of the configuration.
+            layers, a last layer of another size, or tied embeddings behind a projection), or the parameters are not
+            those of the configuration.
     """
     if not (isinstance(config, ModelConfig) and isinstance(params, LanguageModelParams)):
         given = f"a {type(config).__name__} and a {type(params).__name__}"
