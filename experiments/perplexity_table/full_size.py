@@ -55,10 +55,15 @@ def parameters(name: str) -> int:
     return parameter_count(jax.eval_shape(model.init, jax.random.key(0)))
 
 
-def measure(name: str) -> FullSize:
-    """Compile the training step of a preset for abstract arrays, and return its memory and FLOPs."""
+def measure(name: str, published: float | None, vocabulary: int) -> FullSize:
+    """Compile the training step of a preset for abstract arrays, and return its memory and FLOPs.
+
+    Args:
+        name: the preset.
+        published: millions of parameters in its paper, None if it does not say.
+        vocabulary: number of words.
+    """
     config = preset(name)
-    published, vocabulary = PUBLISHED[name]
     words = zipf_words(vocabulary)
     model = build_model(config.model, vocabulary, words=words)
     shape = (config.data.bptt, config.data.batch_size)
@@ -69,7 +74,7 @@ def measure(name: str) -> FullSize:
     step: Any = program.step
     memory = step.lower(state, Batch(*abstract)).compile().memory_analysis()
     return FullSize(
-        parameters=parameters(name),
+        parameters=parameter_count(state.params),
         published_parameters=None if published is None else published * 1e6,
         vocabulary=vocabulary,
         arguments_gib=memory.argument_size_in_bytes / 2**30,
@@ -89,7 +94,7 @@ def main(arguments: list[str]) -> int:
     print(f"{'model':<26} {'words':>9} {'parameters':>14} {heads}")
     found = {}
     for name in arguments or PUBLISHED:
-        found[name] = each = measure(name)
+        found[name] = each = measure(name, *PUBLISHED[name])
         published = "" if each.published_parameters is None else f"{each.published_parameters / 1e9:.2f} B"
         print(
             f"{name:<26} {each.vocabulary:9,d} {each.parameters:14,d} {published:>10} "

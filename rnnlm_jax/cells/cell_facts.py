@@ -81,3 +81,6 @@ class CellFacts:
     """Parameters, or their shapes, to floating-point operations of one step forward; None: 2 · size of all matrices."""
     recurrent_matrices: tuple[str, ...] | None = None
     """Fields of the parameters with the matrices that only the recurrence reads; (): none; None: not declared."""
+    read_by_products: tuple[str, ...] = ()
+    """Fields of the state that a step which does not split reads by recurrent products alone: a mask on such a field
+    is one on what the products read. Of a cell that splits, ``recurrent_projection`` says it."""

@@ -17,12 +17,38 @@ from rnnlm_jax.errors import ArgumentError
 NO_INPUT: Any = None
 
 
+class Passed(NamedTuple):
+    """What the layers of a stack up to one pass on upwards."""
+
+    below: Array
+    """The input of the next layer."""
+    total: Array | None = None
+    """The sum of their outputs, in a stack that sums them."""
+
+    @property
+    def output(self) -> Array:
+        """The output of the stack if it ends here."""
+        return self.below if self.total is None else self.total
+
+
 @dataclass(frozen=True)
 class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
     """A cell made of layers; ``unroll`` runs it layer by layer, ``step`` through all layers at once."""
 
     layers: tuple[Cell, ...] = field(kw_only=True)
     residual: bool = field(kw_only=True)
+    sum_outputs: bool = field(kw_only=True)
+
+    def passed(self, h: Array, before: Passed | None) -> Passed:
+        """Return what the layers up to one pass on.
+
+        Args:
+            h: the output of that layer alone.
+            before: what the layers below it pass on; None for the lowest.
+        """
+        if self.sum_outputs:
+            return Passed(h, h if before is None or before.total is None else h + before.total)
+        return Passed(h + before.below if self.residual and before is not None else h)
 
     def token_flops(self, params: tuple[Tree, ...]) -> float:
         """Return the operations of one step forward through all layers."""
@@ -50,7 +76,7 @@ class Directions(NamedTuple):
 
 
 @cell_factory
-def stack(*layers: Cell, residual: bool = False) -> Stack:
+def stack(*layers: Cell, residual: bool = False, sum_outputs: bool = False) -> Stack:
     """Return layers one above the other, ``h^k_t = cell_k(h^{k-1}_t)`` with ``h^0 = x`` (Graves 2013, section 2).
 
     Parameters and state are tuples with one entry a layer.
@@ -59,17 +85,22 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
         *layers: the cells, lowest first.
         residual: whether each layer from the second on adds its input to its output, ``h^k_t = cell_k(h^{k-1}_t) +
             h^{k-1}_t`` (He et al. 2016).
+        sum_outputs: whether the output is the sum of all layers' outputs, ``Σ_k h^k_t``, in place of the highest one's
+            (Melis et al. 2018). Layers still read the one below them alone.
 
     Raises:
-        ArgumentError: without layers, or if residual layers differ in size.
+        ArgumentError: without layers, if layers that are added differ in size, or if both options are chosen.
     """
     if not layers:
         raise ArgumentError("a stack needs at least one layer")
+    if residual and sum_outputs:
+        raise ArgumentError("`residual` and `sum_outputs` are two ways to pass lower layers on: choose one")
     sizes = [layer.spec.output_size for layer in layers]
-    if residual and len(set(sizes)) > 1:
-        raise ArgumentError(
-            f"residual layers must have one output size, not {sizes}: leave `residual` out or make them equal"
-        )
+    for added, option, which in ((residual, "residual", "residual"), (sum_outputs, "sum_outputs", "summed")):
+        if added and len(set(sizes)) > 1:
+            raise ArgumentError(
+                f"{which} layers must have one output size, not {sizes}: leave `{option}` out or make them equal"
+            )
 
     def init(key: Key, input_size: int) -> tuple[Tree, ...]:
         keys = jax.random.split(key, len(layers))
@@ -85,7 +116,7 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
     def climb(
         params: tuple[Tree, ...], z: Array, state_of: Callable[[int, Array], Tree]
     ) -> tuple[tuple[Tree, ...], Array]:
-        """Return the states of all layers, and the output of the highest, residual connections included.
+        """Return the states of all layers, and the output of the stack.
 
         Args:
             params: parameters of the layers.
@@ -93,21 +124,20 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
             state_of: a layer's index and projected input to its state after the step.
         """
         states: list[Tree] = []
-        below: Array | None = None
+        passed: Passed | None = None
         for k, layer in enumerate(layers):
-            if below is not None:
-                z = layer.input_projection(params[k], below)
+            if passed is not None:
+                z = layer.input_projection(params[k], passed.below)
             states.append(state_of(k, z))
-            h = layer.output(params[k], states[k], z)
-            below = h + below if residual and below is not None else h
-        assert below is not None
-        return tuple(states), below
+            passed = made.passed(layer.output(params[k], states[k], z), passed)
+        assert passed is not None
+        return tuple(states), passed.output
 
     def whole_step(params: tuple[Tree, ...], state: tuple[Tree, ...], z: Array) -> tuple[Tree, ...]:
         return climb(params, z, lambda k, z: layers[k].step(params[k], state[k], z))[0]
 
     def readout(params: tuple[Tree, ...], state: tuple[Tree, ...]) -> Array:
-        lowest = 0 if residual else len(layers) - 1
+        lowest = 0 if residual or sum_outputs else len(layers) - 1  # residual outputs are sums of the layers' own, too
         hs = (layers[k].output(params[k], state[k], NO_INPUT) for k in range(lowest, len(layers)))
         return functools.reduce(operator.add, hs)
 
@@ -120,7 +150,7 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
     gated = any(layer.gated_readout is not None for layer in layers)
     top = layers[-1].spec
     spec = CellSpec("stack", top.hidden_size, top.output_size, top.dtype, top.param_dtype, (("layers", len(layers)),))
-    return Stack(
+    made = Stack(
         spec,
         init,
         initial_state,
@@ -131,7 +161,9 @@ def stack(*layers: Cell, residual: bool = False) -> Stack:
         prepare_params=prepare if any(layer.prepare_params for layer in layers) else None,
         layers=layers,
         residual=residual,
+        sum_outputs=sum_outputs,
     )
+    return made
 
 
 @cell_factory

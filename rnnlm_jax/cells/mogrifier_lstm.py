@@ -135,7 +135,7 @@ def mogrifier_lstm(
         input_projection=input_projection,
         whole_step=whole_step,
         readout=linear_maps.read_hidden,
-    ).with_facts(CellFacts(recurrent_matrices=("w_h",)))
+    ).with_facts(CellFacts(recurrent_matrices=("w_h",), read_by_products=("hidden",)))
 
 
 def _initial_scaling(

@@ -89,4 +89,4 @@ def multiplicative_lstm(
         input_projection=input_projection,
         whole_step=whole_step,
         readout=linear_maps.read_hidden,
-    ).with_facts(CellFacts(recurrent_matrices=("w_m", "w_mh")))
+    ).with_facts(CellFacts(recurrent_matrices=("w_m", "w_mh"), read_by_products=("hidden",)))

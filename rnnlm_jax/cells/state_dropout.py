@@ -23,15 +23,15 @@ class StateDropoutParams(NamedTuple):
 
 
 def check_state_dropout(cell: Cell) -> None:
-    """Check that a cell, not a stack or a pair, has a recurrent product whose state can be masked.
+    """Check that a cell, not a stack or a pair, has recurrent products whose state can be masked.
 
     Raises:
-        ArgumentError: if it has none, or it is not separate from the rest of the step.
+        ArgumentError: if it has none, or the rest of the step reads that state, too.
     """
     kind = cell.spec.kind
     if cell.facts.recurrent_matrices == ():
         raise ArgumentError(f"a {kind} cell has no recurrent product, so its state cannot be dropped: use another cell")
-    if not cell.splits:
+    if not cell.splits and not cell.facts.read_by_products:
         raise ArgumentError(
             f"a {kind} cell does not split into a recurrent product and an update, so its state cannot be dropped "
             "there: use another cell, or drop recurrent weights"
@@ -45,21 +45,23 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         r_t = recurrent_projection(m ⊙ s_{t-1}),    s_t = update(s_{t-1}, z_t, r_t)
 
     The mask m is the same for all steps, and each sequence has its own. The update reads the state without the mask:
-    the cell state of an LSTM, or ``u h_{t-1}`` of a GRU, is not dropped. Masks are part of the parameters, not of the
-    state: the product stays linear in the state, and no step copies them. They have no gradient. For evaluation use the
-    cell itself.
+    the cell state of an LSTM, or ``u h_{t-1}`` of a GRU, is not dropped. Of a cell that does not split, the parts of
+    the state in ``facts.read_by_products`` are masked before the step, ``s_t = step(m ⊙ s_{t-1}, z_t)``: the rounds of
+    a Mogrifier LSTM read and scale the masked h, as in the program of Melis et al. 2020.
+
+    Masks are part of the parameters, not of the state: the product stays linear in the state, and no step copies them.
+    They have no gradient. For evaluation use the cell itself.
 
     Args:
-        cell: one layer that splits.
+        cell: one layer that splits, or declares what its recurrent products alone read.
         batch_shape: ``*B`` of the states that will be given.
 
     Raises:
-        ArgumentError: if the cell has no separate recurrent product.
+        ArgumentError: if the cell has no recurrent products, or no others than those of which the rest of the step
+            reads the state, too.
     """
     check_state_dropout(cell)
-    assert cell.recurrent_projection is not None
-    assert cell.update is not None
-    project, update_cell = cell.recurrent_projection, cell.update
+    fields = cell.facts.read_by_products
 
     of_one_sequence = jax.eval_shape(lambda: cell.initial_state(()))
 
@@ -71,8 +73,20 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         masks = jax.lax.stop_gradient(params.masks)
         return jax.tree.map(lambda s, m, one: _over_time(m, s, one.ndim), state, masks, of_one_sequence)
 
+    def masked(params: StateDropoutParams, state: Tree) -> Tree:
+        return jax.tree.map(jnp.multiply, state, masks_of(params, state))
+
     def recurrent_projection(params: StateDropoutParams, state: Tree) -> Array:
-        return project(params.cell, jax.tree.map(jnp.multiply, state, masks_of(params, state)))
+        assert cell.recurrent_projection is not None
+        return cell.recurrent_projection(params.cell, masked(params, state))
+
+    def update(params: StateDropoutParams, state: Tree, z: Array, r: Array) -> Tree:
+        assert cell.update is not None
+        return cell.update(params.cell, state, z, r)
+
+    def whole_step(params: StateDropoutParams, state: Tree, z: Array) -> Tree:
+        dropped = masked(params, state)
+        return cell.step(params.cell, state._replace(**{name: getattr(dropped, name) for name in fields}), z)
 
     run_masked = None if cell.facts.kernel is None else cell.facts.kernel.run_masked
 
@@ -99,8 +113,9 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         readout=None if gated else lambda params, state: cell.output(params.cell, state, NO_INPUT),
         gated_readout=(lambda params, state, z: cell.output(params.cell, state, z)) if gated else None,
         prepare_params=lambda params: params._replace(cell=cell.prepare(params.cell)),
-        recurrent_projection=recurrent_projection,
-        update=lambda params, state, z, r: update_cell(params.cell, state, z, r),
+        recurrent_projection=recurrent_projection if cell.splits else None,
+        update=update if cell.splits else None,
+        whole_step=None if cell.splits else whole_step,
         additive=cell.additive,
     ).with_facts(
         CellFacts(

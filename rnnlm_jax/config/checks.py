@@ -13,7 +13,7 @@ from rnnlm_jax.errors import ConfigError
 #: Fields whose numbers must be above zero, and those that may also be zero, by group.
 _POSITIVE = (
     ("data", ("min_count", "max_vocabulary", "batch_size", "bptt")),
-    ("model", ("hidden_size", "layers", "embedding_size", "init_scale")),
+    ("model", ("hidden_size", "last_hidden_size", "layers", "embedding_size", "init_scale")),
     ("optimizer", ("learning_rate", "clip_norm", "accumulate")),
     ("training", ("epochs", "steps", "valid_streams", "early_stop", "log_every", "keep_last", "max_bad_steps")),
 )
@@ -23,7 +23,7 @@ _NOT_NEGATIVE = (
     ("data", ("input_workers",)),
 )
 #: Fields that are lengths of array axes, which XLA counts in 32 bits.
-_SIZES = (("data", ("batch_size", "bptt")), ("model", ("hidden_size", "layers", "embedding_size")))
+_SIZES = (("data", ("batch_size", "bptt")), ("model", ("hidden_size", "last_hidden_size", "layers", "embedding_size")))
 
 
 def check_config(config: Config) -> Config:

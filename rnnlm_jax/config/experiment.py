@@ -113,8 +113,12 @@ class ModelConfig:
     )
     cell_options: tuple[tuple[str, Any], ...] = option((), "options of the cell: forget_bias=0,projection_size=64")
     hidden_size: int = option(200, "units in each layer (H)", advanced=False)
+    last_hidden_size: int | None = option(
+        None, "units in the highest layer, if they are not as many as in the others, of which there must be some"
+    )
     layers: int = option(1, "number of layers", advanced=False)
     residual: bool = option(False, "add each layer's input to its output, from the second layer on")
+    sum_outputs: bool = option(False, "pass the sum of all layers' outputs on, in place of the highest one's")
     input: str = option("embedding", "input layer by name: how a token becomes a vector")
     input_options: tuple[tuple[str, Any], ...] = option((), "options of the input layer: name=value,name=value")
     output: str = option(
@@ -225,11 +229,14 @@ class OptimizerConfig:
     average: str = option(
         "none",
         "average of the parameters that validations evaluate and the best checkpoint holds: ema: exponential; nt-asgd: "
-        "mean from the first validation on that is worse than earlier ones (Merity et al. 2018)",
-        choices=("none", "ema", "nt-asgd"),
+        "mean from the first validation on that is worse than earlier ones (Merity et al. 2018); plateau: mean from a "
+        "plateau of the validation loss on (Melis et al. 2020)",
+        choices=("none", "ema", "nt-asgd", "plateau"),
     )
     average_options: tuple[tuple[str, Any], ...] = option(
-        (), "options of the average: decay=0.999 of ema; interval=5 (validations) of nt-asgd"
+        (),
+        "options of the average: decay=0.999 of ema; interval=5 (validations) of nt-asgd; patience=50,latest=0 "
+        "(validations) of plateau",
     )
     label_smoothing: float = option(
         0.0, "probability that the targets of training give to the uniform distribution, from 0 to below 1"

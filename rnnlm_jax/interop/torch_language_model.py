@@ -74,8 +74,9 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
         params: its parameters.
 
     Raises:
-        WeightsError: if the example has no such model (another cell, input or output layer, zoneout, residual layers,
-            or tied embeddings behind a projection), or the parameters are not those of the configuration.
+        WeightsError: if the example has no such model (another cell, input or output layer, zoneout, residual or summed
+            layers, a last layer of another size, or tied embeddings behind a projection), or the parameters are not
+            those of the configuration.
     """
     if not (isinstance(config, ModelConfig) and isinstance(params, LanguageModelParams)):
         given = f"a {type(config).__name__} and a {type(params).__name__}"
@@ -87,9 +88,13 @@ def dump(config: ModelConfig, params: LanguageModelParams) -> dict[str, np.ndarr
         raise WeightsError(
             "torch's word_language_model has no zoneout, which also acts in evaluation: cannot be written"
         )
+    if config.last_hidden_size not in (None, config.hidden_size):
+        raise WeightsError(
+            "torch's word_language_model gives all layers one size: `last_hidden_size` cannot be written"
+        )
     cell = cells.make(config.cell, config.hidden_size, param_dtype=config.param_dtype, **dict(config.cell_options))
     if config.layers > 1:
-        cell = cells.stack(*[cell] * config.layers, residual=config.residual)
+        cell = cells.stack(*[cell] * config.layers, residual=config.residual, sum_outputs=config.sum_outputs)
     if isinstance(params.output, ProjectedSoftmaxParams):
         raise WeightsError("torch's word_language_model has no projection between hidden states and tied embeddings")
     inputs, words = input_size_of(cell, params.cell), np.shape(params.embedding)[:1]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Float, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.cells.combinators import Passed, Stack
 
 
 def direct_path(cell: Cell, params: Tree, states_before: Tree, zs: Float[Array, "*B GH"]) -> Tree:
@@ -46,10 +46,11 @@ def direct_path(cell: Cell, params: Tree, states_before: Tree, zs: Float[Array, 
 
 def _direct_path_of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> Tree:
     """Return the direct path of each layer, computed upwards, since a layer reads the outputs of the one below."""
-    layers, below = [], None
+    layers: list[Tree] = []
+    passed: Passed | None = None
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
-        zs = zs if below is None else layer.input_projection(layer_params, below)
+        zs = zs if passed is None else layer.input_projection(layer_params, passed.below)
         layers.append(direct_path(layer, layer_params, state, zs))
         h = layer.output(layer_params, layer.step(layer_params, state, zs), zs)
-        below = h if below is None or not stack.residual else h + below
+        passed = stack.passed(h, passed)
     return tuple(layers)

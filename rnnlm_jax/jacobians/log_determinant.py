@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.cells.cell import Cell, state_size
-from rnnlm_jax.cells.combinators import Stack
+from rnnlm_jax.cells.combinators import Passed, Stack
 from rnnlm_jax.cells.state_jacobian import (
     autodiff_jacobian,
     jacobian_blocks,
@@ -155,14 +155,14 @@ def _of_stack(stack: Stack, params: Tree, states: Tree, zs: Array) -> StepDeterm
     Null directions of one layer may lie in the range of another, so that only those of the worst layer are certain.
     """
     total, null = jnp.zeros((), result_dtype(stack.spec.param_dtype)), jnp.zeros((), jnp.int32)
-    below = None
+    passed: Passed | None = None
     for layer, layer_params, state in zip(stack.layers, params, states, strict=True):
-        zs = zs if below is None else layer.input_projection(layer_params, below)
+        zs = zs if passed is None else layer.input_projection(layer_params, passed.below)
         found = step_determinant(layer, layer_params, state, zs)
         total = total + found.log_abs_det.astype(total.dtype)
         null = jnp.maximum(null, found.null)
         h = layer.output(layer_params, layer.step(layer_params, state, zs), zs)
-        below = h if below is None or not stack.residual else h + below
+        passed = stack.passed(h, passed)
     return StepDeterminant(total, null)
 
 

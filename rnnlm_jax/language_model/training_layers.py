@@ -66,7 +66,8 @@ def trained_cell(cell: Cell, dropout: Dropout) -> Cell:
     if not dropout.state:
         return cell
     if isinstance(cell, Stack):
-        return stack(*(trained_cell(layer, dropout) for layer in cell.layers), residual=cell.residual)
+        layers = (trained_cell(layer, dropout) for layer in cell.layers)
+        return stack(*layers, residual=cell.residual, sum_outputs=cell.sum_outputs)
     return state_dropout(cell)
 
 
@@ -109,11 +110,13 @@ def unroll_training_layers(
         nonlocal count
         if isinstance(cell, Stack):
             last: list[Tree] = []
+            passed = None
             for k, layer in enumerate(cell.layers):
-                after, hs = run(layer, params[k], state[k], xs)
+                after, hs = run(layer, params[k], state[k], xs if passed is None else passed.below)
                 last.append(after)
-                xs = hs + xs if cell.residual and k > 0 else hs
-            return tuple(last), xs
+                passed = cell.passed(hs, passed)
+            assert passed is not None
+            return tuple(last), passed.output
         if isinstance(cell, Bidirectional):
             raise ArgumentError("state dropout and zoneout are for cells in one direction of time: leave them out")
         layer = training_layer(dropout, count, key, cell, params, xs)

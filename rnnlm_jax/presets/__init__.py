@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rnnlm_jax.config import Config
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.presets import (
+    awd,
     demo,
     dropout,
     feed_forward,
@@ -13,6 +14,7 @@ from rnnlm_jax.presets import (
     lm1b,
     melis,
     mikolov,
+    mogrifier,
     rnnme,
     sampled,
     vanishing,
@@ -20,6 +22,7 @@ from rnnlm_jax.presets import (
 )
 
 PRESETS: dict[str, Callable[[], Config]] = {
+    "awd/lstm": awd.lstm,
     "demo": demo.demo,
     "demo/elman": demo.elman,
     "dropout/softmax": dropout.softmax,
@@ -42,8 +45,10 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "lm1b/adaptive-large": lm1b.adaptive_large,
     "melis/lstm-10m": melis.lstm_10m,
     "melis/lstm-10m-60": melis.lstm_10m_60,
+    "melis/lstm-24m": melis.lstm_24m,
     "mikolov/rnn": mikolov.rnn,
     "mikolov/blackout": mikolov.blackout,
+    "mogrifier/lstm": mogrifier.lstm,
     "rnnme/alone": rnnme.alone,
     "rnnme/maxent": rnnme.maxent,
     "sampled/importance": sampled.importance,

@@ -23,6 +23,7 @@ class ModelOptions:
     hidden_size: int = option(64, "units in each layer (H)", advanced=False)
     layers: int = option(1, "number of layers", advanced=False)
     residual: bool = option(False, "add each layer's input to its output, from the second layer on")
+    sum_outputs: bool = option(False, "pass the sum of all layers' outputs on, in place of the highest one's")
     init_scale: float | None = option(
         None, "draw all initial parameters uniformly from [-x, x]; none: each part's own initial values"
     )
@@ -37,5 +38,5 @@ def build_sequence_model(options: ModelOptions, objective: Objective) -> Sequenc
     """
     cell = cells.make(options.cell, options.hidden_size, **dict(options.cell_options))
     if check_size("layers", options.layers) > 1:
-        cell = cells.stack(*[cell] * options.layers, residual=options.residual)
+        cell = cells.stack(*[cell] * options.layers, residual=options.residual, sum_outputs=options.sum_outputs)
     return model_for(objective, cell, init_scale=options.init_scale, executor=options.executor)

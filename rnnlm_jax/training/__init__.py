@@ -4,13 +4,14 @@
 validation, checkpoints, resuming. ``docs/training-loop.md`` shows both.
 """
 
-from rnnlm_jax.training.averaging import ExponentialAverage, TriggeredAverage
+from rnnlm_jax.training.averaging import ExponentialAverage, PlateauAverage, TriggeredAverage
 from rnnlm_jax.training.row_updates import by_rows
 from rnnlm_jax.training.step import StepInfo, TrainStep, make_train_step
 from rnnlm_jax.training.train_state import TrainState, initial_train_state
 
 __all__ = [
     "ExponentialAverage",
+    "PlateauAverage",
     "StepInfo",
     "TrainState",
     "TrainStep",

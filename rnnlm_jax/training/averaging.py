@@ -1,6 +1,7 @@
-"""Averages of the parameters over training: exponential, or arithmetic from a trigger on (NT-ASGD)."""
+"""Averages of the parameters over training: exponential, or arithmetic from a trigger on (NT-ASGD, a plateau)."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -70,19 +71,8 @@ class ExponentialAverage:
         return False
 
 
-class TriggeredAverage:
-    """The mean of the parameters after each update since a trigger, ``a ← a + (p - a) / n`` (NT-ASGD).
-
-    Averaging begins after the first validation whose loss is above the best of all but the last ``interval`` before it:
-    ``v_t > min(v_1 … v_{t - interval - 1})``. The authors' program counts so; algorithm 1 of Merity et al. 2018 has a
-    misprint in the index.
-    """
-
-    def __init__(self, interval: int = 5):
-        """Check the interval, a number of validations."""
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise ConfigError(f"`interval` of the average must be a number of validations, not {interval!r}")
-        self.interval = interval
+class MeanSinceTrigger:
+    """The mean of the parameters after each update since a trigger, ``a ← a + (p - a) / n``."""
 
     def start(self, params: Tree) -> AverageState:
         """Return the state before the first update."""
@@ -94,17 +84,59 @@ class TriggeredAverage:
         share = 1 / jnp.maximum(count, 1).astype(jnp.float32)
         return state._replace(params=_moved(state.params, params, share), num_updates=count)
 
+
+class TriggeredAverage(MeanSinceTrigger):
+    """The mean since a validation that is worse than earlier ones (NT-ASGD).
+
+    Averaging begins after the first validation whose loss is above the best of all but the last ``interval`` before it:
+    ``v_t > min(v_1 … v_{t - interval - 1})``. The authors' program counts so; algorithm 1 of Merity et al. 2018 has a
+    misprint in the index.
+    """
+
+    def __init__(self, interval: int = 5):
+        """Check the interval, a number of validations."""
+        self.interval = _validations("interval", interval, least=1)
+
     def begins(self, losses: Sequence[float]) -> bool:
         """Return whether the newest loss pulls the trigger."""
         *before, newest = losses
         return len(before) > self.interval and newest > min(before[: -self.interval])
 
 
+class PlateauAverage(MeanSinceTrigger):
+    """The mean since a plateau of the validation loss (Melis, Kočiský & Blunsom 2020, in the authors' program).
+
+    Averaging begins after the first validation that is the last of ``patience`` in a row without a new best one, or at
+    validation number ``latest`` in any case. A single bad validation does not trigger it.
+    """
+
+    def __init__(self, patience: int = 50, latest: int = 0):
+        """Check the numbers of validations; ``latest`` 0: only on a plateau."""
+        self.patience = _validations("patience", patience, least=1)
+        self.latest = _validations("latest", latest, least=0)
+
+    def begins(self, losses: Sequence[float]) -> bool:
+        """Return whether the newest loss pulls the trigger."""
+        best = min(range(len(losses)), key=lambda k: losses[k] if math.isfinite(losses[k]) else math.inf)
+        return len(losses) - 1 - best >= self.patience or 0 < self.latest <= len(losses)
+
+
+def _validations(name: str, value: int, least: int) -> int:
+    """Return an option that is a number of validations.
+
+    Raises:
+        ConfigError: if it is not, or below ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"`{name}` of the average must be a number of validations, not {value!r}")
+    return value
+
+
 def _moved(average: Tree, params: Tree, share: Float[Array, ""]) -> Tree:
     return jax.tree.map(lambda a, p: a + share.astype(a.dtype) * (p - a), average, params)
 
 
-AVERAGES: dict[str, Any] = {"ema": ExponentialAverage, "nt-asgd": TriggeredAverage}
+AVERAGES: dict[str, Any] = {"ema": ExponentialAverage, "nt-asgd": TriggeredAverage, "plateau": PlateauAverage}
 
 
 def make_average(name: str, **options: Any) -> Average | None:

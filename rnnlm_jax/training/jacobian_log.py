@@ -122,10 +122,12 @@ def layer_runs(
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> Array:
         if isinstance(cell, Stack):
+            passed = None
             for k, layer in enumerate(cell.layers):
-                hs = run(layer, params[k], state[k], xs)
-                xs = hs + xs if cell.residual and k > 0 else hs
-            return xs
+                hs = run(layer, params[k], state[k], xs if passed is None else passed.below)
+                passed = cell.passed(hs, passed)
+            assert passed is not None
+            return passed.output
         cell, params, xs = training_layer(model.dropout, len(runs), key, cell, params, xs)
         zs = cell.input_projection(params, xs)
         runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))

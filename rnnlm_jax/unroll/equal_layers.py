@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnlm_jax.array_types import Array, Tree
-from rnnlm_jax.cells.combinators import Bidirectional, Stack
+from rnnlm_jax.cells.combinators import Bidirectional, Passed, Stack
 
 #: Fewer equal layers than this are compiled one by one. On two CPU cores the loop makes a training step 10 to 30 %
 #: longer, since its residuals are stacked; forward and backward of 16, 32, 64 LSTM layers (structured) compile in
@@ -41,33 +41,33 @@ def takes_traced_layer(layer_input: Callable[[Any, Array], Array], xs: Array) ->
 
 
 def scan_layers(
-    run: Callable[[Tree, Tree, Array, Array], tuple[Tree, Array]],
+    run: Callable[[Tree, Tree, Passed, Array], tuple[Tree, Passed]],
     params: list[Tree],
     state: list[Tree],
-    xs: Array,
+    passed: Passed,
     *,
     lowest: int,
-) -> tuple[list[Tree], Array]:
+) -> tuple[list[Tree], Passed]:
     """Run equal layers one above the other as one loop.
 
     Args:
-        run: ``(params, state, xs, layer) -> (last state, xs)`` of one layer.
+        run: ``(params, state, passed, layer) -> (last state, passed)`` of one layer.
         params: parameters of each layer.
         state: state of each layer.
-        xs: input of the lowest layer, ``[T, B, D]``.
+        passed: what the layers below them pass on, ``[T, B, D]``.
         lowest: index of the lowest layer.
 
     Returns:
-        the last state of each layer, and the output of the highest.
+        the last state of each layer, and what the highest passes on.
     """
 
     def stacked(trees: list[Tree]) -> Tree:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
-    def body(xs: Array, layer: tuple[Tree, Tree, Array]) -> tuple[Array, Tree]:
-        last, xs = run(layer[0], layer[1], xs, layer[2])
-        return xs, last
+    def body(passed: Passed, layer: tuple[Tree, Tree, Array]) -> tuple[Passed, Tree]:
+        last, passed = run(layer[0], layer[1], passed, layer[2])
+        return passed, last
 
     indices = jnp.arange(lowest, lowest + len(params), dtype=jnp.int32)
-    xs, last = jax.lax.scan(body, xs, (stacked(params), stacked(state), indices))
-    return [jax.tree.map(lambda a, k=k: a[k], last) for k in range(len(params))], xs
+    passed, last = jax.lax.scan(body, passed, (stacked(params), stacked(state), indices))
+    return [jax.tree.map(lambda a, k=k: a[k], last) for k in range(len(params))], passed

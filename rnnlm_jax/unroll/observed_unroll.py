@@ -72,12 +72,13 @@ def observed_unroll(
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> tuple[Tree, Array]:
         if isinstance(cell, Stack):
-            last = []
+            last, passed = [], None
             for k, layer in enumerate(cell.layers):
-                final, hs = run(layer, params[k], state[k], xs)
+                final, hs = run(layer, params[k], state[k], xs if passed is None else passed.below)
                 last.append(final)
-                xs = hs + xs if cell.residual and k > 0 else hs
-            return tuple(last), xs
+                passed = cell.passed(hs, passed)
+            assert passed is not None
+            return tuple(last), passed.output
         inputs = layer_input(len(observed), xs)
         shift = zero_shift(cell, inputs) if shifts is None else shifts[len(observed)]
         with_shifts = jnp.concatenate([inputs.astype(shift.dtype), shift], axis=-1)

@@ -13,7 +13,7 @@ from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.arrays.array_arguments import as_floats
 from rnnlm_jax.arrays.mesh_axes import explicit_spec, vary_together, without_explicit_axes
 from rnnlm_jax.cells.cell import Cell, Params, State, check_cell, check_size
-from rnnlm_jax.cells.combinators import Bidirectional, Directions, Stack
+from rnnlm_jax.cells.combinators import Bidirectional, Directions, Passed, Stack
 from rnnlm_jax.compilation import warn_of_float64
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.unroll.batch_axes import merge_batch_axes, split_batch_axis
@@ -255,33 +255,37 @@ class _Runner:
         """Run the layers of a stack, one after the other."""
         last: list[Tree] = []
         certificates: tuple[Certificate, ...] = ()
+        passed: Passed | None = None
         for run in runs_of_layers(stack, params, state):
             looped = len(run) >= FEWEST_LOOPED and not self.certified
-            if looped and takes_traced_layer(self.options.layer_input, xs):
-                finals, xs = self.run_equal(stack, params, state, xs, reverse=reverse, layer=layer, run=run)
+            if looped and passed is not None and takes_traced_layer(self.options.layer_input, passed.below):
+                finals, passed = self.run_equal(stack, params, state, passed, reverse=reverse, layer=layer, run=run)
                 last += finals
                 layer += len(run)
                 continue
             for k in run:
-                final, hs, more = self.run(stack.layers[k], params[k], state[k], xs, reverse=reverse, layer=layer)
+                below = xs if passed is None else passed.below
+                final, hs, more = self.run(stack.layers[k], params[k], state[k], below, reverse=reverse, layer=layer)
                 layer += count_layers(stack.layers[k])
                 last.append(final)
                 certificates += more
-                xs = hs + xs if stack.residual and k > 0 else hs
-        return tuple(last), xs, certificates
+                passed = stack.passed(hs, passed)
+        assert passed is not None
+        return tuple(last), passed.output, certificates
 
     def run_equal(
-        self, stack: Stack, params: Tree, state: Tree, xs: Array, *, reverse: bool, layer: int, run: list[int]
-    ) -> tuple[list[Tree], Array]:
+        self, stack: Stack, params: Tree, state: Tree, passed: Passed, *, reverse: bool, layer: int, run: list[int]
+    ) -> tuple[list[Tree], Passed]:
         """Run equal layers of a stack, those at the positions ``run``, the lowest of which has index ``layer``."""
         cell = stack.layers[run[0]]
 
-        def run_one(params: Tree, state: Tree, xs: Array, layer: Array) -> tuple[Tree, Array]:
-            last, hs, _ = self.run_single(cell, params, state, self.options.layer_input(layer, xs), reverse=reverse)
-            return last, hs + xs if stack.residual else hs
+        def run_one(params: Tree, state: Tree, passed: Passed, layer: Array) -> tuple[Tree, Passed]:
+            xs = self.options.layer_input(layer, passed.below)
+            last, hs, _ = self.run_single(cell, params, state, xs, reverse=reverse)
+            return last, stack.passed(hs, passed)
 
-        params, state, xs = vary_together(([params[k] for k in run], [state[k] for k in run], xs))
-        return scan_layers(run_one, params, state, xs, lowest=layer)
+        params, state, passed = vary_together(([params[k] for k in run], [state[k] for k in run], passed))
+        return scan_layers(run_one, params, state, passed, lowest=layer)
 
     def run_single(self, cell: Cell, params: Tree, state: Tree, xs: Array, *, reverse: bool) -> _Found:
         """Run a single cell; masked outputs are zero."""

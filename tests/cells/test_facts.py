@@ -54,6 +54,17 @@ def allowed(cell, structure):
     return np.equal.outer(numbers, numbers)
 
 
+@pytest.mark.parametrize("name", [*(name for name in CASES if CASES[name].facts.read_by_products), "gru"])
+def test_without_its_recurrent_matrices_a_step_does_not_read_what_products_alone_read(name):
+    cell = CASES[name]
+    params, state, xs = random_arrays(cell, name)
+    z = cell.input_projection(params, xs[0, 0])
+    zeros = {field: 0 * a for field, a in params._asdict().items() if field != "w_x" and a is not None and a.ndim == 2}
+    of_hidden = np.asarray(JACOBIAN(cell, params._replace(**zeros), example(state, 0), z))[:, :H]
+    assert of_hidden.any() == (name == "gru")  # which adds u h, so that it could not declare h
+    assert cell.facts.read_by_products == (() if name == "gru" else ("hidden",))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_step_jacobian_has_the_declared_structure(name):
     cell = CASES[name]

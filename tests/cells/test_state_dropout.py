@@ -108,6 +108,29 @@ def test_hidden_units_in_heads_are_dropped_one_by_one(executor):
         assert_close(jax.tree.map(lambda a, b=b: a[b], final), wanted_final, 1e-12)
 
 
+@pytest.mark.parametrize("name", ["mogrifier-lstm", "lstm-layer-norm", "multiplicative-lstm"])
+def test_products_of_a_step_that_does_not_split_read_the_masked_state(name):
+    """One step from a masked h by the reference, and the unmasked h and c go on: c is not dropped."""
+    cell, masked, arrays, mask = dropped(name)
+    params, state, xs = arrays
+    found = run(cell, *masked, executor="scan")
+    finals, outputs = [], np.zeros((T, B, H))
+    for b in range(B):
+        h, c = (np.asarray(part)[b] for part in state)
+        for t in range(T):
+            one = type(state)((mask[b] * h)[None], c[None])
+            h, c = (part[0] for part in reference.run(name, params, one, xs[t : t + 1, b : b + 1])[0])
+            outputs[t, b] = h
+        finals.append((h, c))
+    assert_close(found, (type(state)(*map(np.array, zip(*finals, strict=True))), outputs), 1e-12)
+    _, gradients = run_both(cell, *masked, random_weights(CELLS[name], name), executor="scan")
+    assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(gradients[0].masks))
+    of_hidden = np.asarray(gradients[1].hidden)  # the first state's h is read through the mask alone
+    assert not of_hidden[mask == 0].any()
+    assert of_hidden[mask != 0].all()
+    assert np.asarray(gradients[1].cell).all()
+
+
 def test_the_mean_of_masks_is_one():
     masks = np.asarray(cells.draw_state_masks(CELLS["lstm"], 0.4, jax.random.key(0), (5000,)).hidden)
     assert set(np.unique(masks)) == {0.0, 1 / 0.6}
@@ -119,8 +142,8 @@ def test_the_mean_of_masks_is_one():
     [
         ("mingru", "has no recurrent product"),
         ("feed-forward", "has no recurrent product"),
-        ("lstm-layer-norm", "does not split into a recurrent product and an update"),
-        ("gru-reset-before", "does not split"),
+        ("gru-reset-before", "does not split into a recurrent product and an update"),
+        ("mgu", "does not split"),
         ("stack", "does not split"),
     ],
 )

@@ -144,6 +144,8 @@ UNKNOWN = {
     "cell": (ModelConfig("lstm-peephole", hidden_size=H), "torch cannot express lstm-peephole"),
     "reset": (ModelConfig("gru-reset-before", hidden_size=H), "haiku GRU, keras GRU\\(reset_after=False\\) can"),
     "residual": (ModelConfig("lstm", hidden_size=H, layers=2, residual=True), "no residual layers"),
+    "summed": (ModelConfig("lstm", hidden_size=H, layers=2, sum_outputs=True), "whose outputs are summed"),
+    "sizes": (ModelConfig("lstm", hidden_size=H, last_hidden_size=3, layers=2), "gives all layers one size"),
     "zoneout": (ModelConfig("lstm", hidden_size=H, zoneout_cell=0.1), "has no zoneout"),
     "capped": (ModelConfig("lstm", (("input_gate", "capped"),), hidden_size=H), "torch cannot express lstm-capped"),
     "output": (ModelConfig("lstm", hidden_size=H, output="hierarchical"), "has no output 'hierarchical'"),

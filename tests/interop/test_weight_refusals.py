@@ -163,6 +163,7 @@ DUMPS = {
     "two directions, equinox": ("equinox", BOTH, {}, "equinox holds one direction"),
     "layers": ("keras", cells.stack(cells.lstm(H), cells.lstm(H)), {}, "keras holds one layer at a time"),
     "residual": ("torch", cells.stack(cells.lstm(H), cells.lstm(H), residual=True), {}, "no residual layers"),
+    "summed": ("torch", cells.stack(cells.lstm(H), cells.lstm(H), sum_outputs=True), {}, "whose outputs are summed"),
     "sizes": ("torch", cells.stack(cells.lstm(H), cells.lstm(H + 1)), {}, "torch gives all layers and directions one"),
     "kinds": ("torch", cells.stack(cells.lstm(H), cells.gru(H)), {}, "torch gives all layers one kind"),
     "stack in stack": ("torch", cells.stack(cells.stack(cells.lstm(H))), {}, "take this one apart"),

@@ -17,6 +17,7 @@ CELLS = {
     "lstm": cells.lstm(H, param_dtype="float64"),
     "gru": cells.gru(H, param_dtype="float64"),
     "layer_norm": cells.layer_norm_lstm(H, param_dtype="float64"),
+    "summed": cells.stack(*[cells.elman(H, param_dtype="float64")] * 3, sum_outputs=True),
     "stack": cells.stack(cells.lstm(H, param_dtype="float64"), cells.gru(H, param_dtype="float64"), residual=True),
 }
 

@@ -13,6 +13,7 @@ T, B, D, H = 5, 2, 3, 4
 MAKERS = {
     "lstm": lambda: cells.lstm(H, param_dtype="float64"),
     "projected": lambda: cells.projected_lstm(H, projection_size=2, param_dtype="float64"),
+    "summed": lambda: cells.stack(*[cells.elman(H, param_dtype="float64")] * 3, sum_outputs=True),
     "stack": lambda: cells.stack(
         cells.gru(H, reset="before", param_dtype="float64"), cells.elman(H, param_dtype="float64"), residual=True
     ),

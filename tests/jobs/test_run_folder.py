@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 import errno
+import json
 import os
 import shutil
 
@@ -17,7 +18,7 @@ from rnnlm_jax import UserError
 from rnnlm_jax.cells.cell_registry import CELLS
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cli.error_messages import describe
-from rnnlm_jax.config import Config, ModelConfig, replace
+from rnnlm_jax.config import Config, ModelConfig, from_json, replace, to_json
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.jobs.checkpoints import CheckpointFolder
 from rnnlm_jax.jobs.run_folder import (
@@ -35,9 +36,13 @@ from rnnlm_jax.jobs.run_folder import (
     write_text,
 )
 from rnnlm_jax.language_model.model import LanguageModel
+from rnnlm_jax.outputs.softmax import SoftmaxParams
+from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.system.atomic_write import atomic_write
 from rnnlm_jax.training.train_state import initial_train_state
 from tests.training.tiny import assert_same_bits, identity_of, random_params, vocabulary
+
+COUNTS = WordCounts(list("abcdefghijk"), range(11, 0, -1))
 
 
 def test_the_packages_example_runs():
@@ -177,6 +182,37 @@ def test_initial_parameters_depend_on_the_seed_alone_and_need_no_checkpoint(kept
             open_run(folder.path, which)
     with pytest.raises(UserError, match="holds no checkpoint yet"):
         checkpoint_steps(folder.path)
+
+
+def test_the_highest_layer_may_have_units_of_its_own():
+    config = ModelConfig(hidden_size=6, last_hidden_size=4, layers=3, tie_embeddings=True, embedding_size=4)
+    model = build_model(config, 11)
+    assert isinstance(model.cell, Stack)
+    assert [layer.spec.hidden_size for layer in model.cell.layers] == [6, 6, 4]
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    assert params.cell[2].w_x.shape == (6, 16)
+    assert isinstance(params.output, SoftmaxParams)  # the embedding has the width of the output: no projection
+    same = build_model(dataclasses.replace(config, last_hidden_size=6), 11)
+    assert same.cell == build_model(dataclasses.replace(config, last_hidden_size=None), 11).cell
+    for changes, message in (
+        ({"layers": 1}, "`last_hidden_size` is of the highest of several layers, and `layers` is 1: leave it out"),
+        ({"residual": True}, r"residual layers must have one output size, not \[6, 6, 4\]"),
+        ({"sum_outputs": True}, "summed layers must have one output size"),
+        ({"cell": "none", "output": "maxent", "tie_embeddings": False}, "leave `last_hidden_size` out"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build_model(dataclasses.replace(config, **changes), 11, words=COUNTS)
+
+
+def test_a_configuration_written_before_the_option_has_layers_of_one_size():
+    written = json.loads(to_json(Config()))
+    for name in ("last_hidden_size", "sum_outputs"):
+        del written["model"][name]
+    del written["data"]["state_reset_probability"]
+    assert from_json(json.dumps(written)) == Config()
+    assert Config().model.last_hidden_size is None
+    assert not Config().model.sum_outputs
+    assert Config().data.state_reset_probability == 0
 
 
 @pytest.mark.parametrize("cell", CELLS)

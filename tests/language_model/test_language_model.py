@@ -116,10 +116,11 @@ def test_state_carried_over_windows_is_one_long_window():
         np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_one_step_at_a_time_gives_the_same_nats_and_sums_to_one(residual):
+@pytest.mark.parametrize("added", [None, "residual", "sum_outputs"])
+def test_one_step_at_a_time_gives_the_same_nats_and_sums_to_one(added):
     layer = cells.gru(HIDDEN, param_dtype=jnp.float64)
-    model = language_model(cells.stack(layer, layer, residual=residual), VOCABULARY, EMBEDDING)
+    stack = cells.stack(layer, layer, layer, **({} if added is None else {added: True}))
+    model = language_model(stack, VOCABULARY, EMBEDDING)
     params = random_params(model)
     step = jax.jit(model.log_probs)
     batch = make_batch()

@@ -1,6 +1,7 @@
 """Word, embedding, state and weight dropout and zoneout in a whole model: what is masked together, and gradients."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from rnnlm_jax.data import Batch
 from rnnlm_jax.language_model.dropout import Dropout
 from rnnlm_jax.language_model.loss_gradient import loss_and_gradient, training_loss
 from rnnlm_jax.language_model.model import language_model
-from rnnlm_jax.language_model.training_layers import training_layer
+from rnnlm_jax.language_model.training_layers import trained_cell, training_layer, unroll_training_layers
 from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.unroll import describe_executor
 from tests.training.tiny import random_params
@@ -88,6 +89,24 @@ def test_without_a_key_and_with_rates_of_zero_nothing_changes(everything):
     assert plain.draws  # for zoneout
     loss = [jax.jit(off.loss_fn)(params, state, BATCH, key) for key in (None, KEY)]
     jax.tree.map(np.testing.assert_array_equal, *loss)
+
+
+def test_the_outputs_of_layers_with_masks_are_summed():
+    """The layers above read what they read in a plain stack, and the sum has the lowest layer's outputs besides."""
+    rates, xs = Dropout(hidden=0.3, state=0.4), jnp.asarray(np.random.default_rng(3).standard_normal((T, B, H)))
+    plain, summed = (cells.stack(layer(), layer(), sum_outputs=added) for added in (False, True))
+    params = random_params(stack_model(None, make=layer)).cell
+    state = plain.initial_state((B,))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(cell, params, state):
+        return unroll_training_layers(rates, cell, params, state, xs, key=KEY)
+
+    (last, hs), (after, total) = run(plain, params, state), run(summed, params, state)
+    _, lower = run(layer(), params[0], state[0])
+    jax.tree.map(np.testing.assert_array_equal, after, last)
+    np.testing.assert_allclose(total, hs + lower, rtol=1e-12)
+    assert trained_cell(summed, rates).sum_outputs
 
 
 def test_layers_draw_their_own_masks_once_for_all_steps():
@@ -174,8 +193,8 @@ def test_masks_in_bfloat16():
 def test_cells_are_described_as_trained_and_refused_without_what_a_rate_refers_to():
     with pytest.raises(UserError, match="a mingru cell has no recurrent matrix"):
         language_model(cells.stack(cells.lstm(H), cells.mingru(H)), V, dropout=Dropout(weight=0.1))
-    with pytest.raises(UserError, match="a lstm-layer-norm cell does not split"):
-        language_model(cells.layer_norm_lstm(H), V, dropout=Dropout(state=0.1))
+    with pytest.raises(UserError, match="a gru cell does not split"):
+        language_model(cells.gru(H, reset="before"), V, dropout=Dropout(state=0.1))
     assert describe_executor(stack_model().trained_cell, H) == "lstm+zoneout+state-dropout: structured"
     pair = language_model(cells.bidirectional(zoned(), zoned()), V)
     with pytest.raises(UserError, match="for cells in one direction of time"):

@@ -143,11 +143,12 @@ def test_state_dropout_is_refused():
         make_jacobian_log(model, 0, carries_state=True)
 
 
-def test_the_layers_states_are_those_of_the_step():
+@pytest.mark.parametrize("added", ["residual", "sum_outputs"])
+def test_the_layers_states_are_those_of_the_step(added):
     """With dropout: the final states are those of the model with the same key."""
     recurrent = {"weight_drop": 0.3, "zoneout": 0.2, "zoneout_cell": 0.2, "dropout_embedding": 0.2}
     inputs = {"dropout_input": 0.3, "dropout_hidden": 0.4}
-    model, state, batch = small_problem(cell="lstm", layers=3, residual=True, **inputs, **recurrent)
+    model, state, batch = small_problem(cell="lstm", layers=3, **{added: True}, **inputs, **recurrent)
     step, before = jnp.asarray(7, jnp.int32), state.model_state
 
     @jax.jit

@@ -37,9 +37,10 @@ def test_a_step_starts_from_the_initial_state_where_it_is_forgotten():
     for number in range(6):
         given = jax.tree.map(jnp.copy, state._replace(model_state=carried, step=jnp.asarray(number, jnp.int32)))
         after, info = step(given, batch)
-        key = jax.random.fold_in(step_key(model, SEED, jnp.asarray(number, jnp.int32), draws=True), STATE_RESET)
-        forgotten = np.asarray(jax.random.bernoulli(key, jnp.float32(0.5), (BATCH,)))
-        seen |= set(forgotten.tolist())
+        key = step_key(model, SEED, jnp.asarray(number, jnp.int32), draws=True)
+        assert key is not None
+        forgotten = jax.random.bernoulli(jax.random.fold_in(key, STATE_RESET), jnp.float32(0.5), (BATCH,))
+        seen |= set(np.asarray(forgotten).tolist())
         before = jax.tree.map(lambda s, lost=forgotten: jnp.where(lost[:, None], 0.0, s), carried)
         expected, scored = jax.jit(model.loss_fn)(params, before, batch, None)
         np.testing.assert_allclose(info.nats, expected, rtol=1e-12)

@@ -28,12 +28,14 @@ for _found in pkgutil.iter_modules(references.__path__):
 
 
 def make(name, **options):
-    """A zoo member of H units, or one of the two stacks; float64 unless asked otherwise."""
+    """A zoo member of H units, or one of the stacks; float64 unless asked otherwise."""
     options = {"param_dtype": "float64", **options}
     if name == "stack":
         return cells.stack(cells.lstm(H, **options), cells.gru(H - 1, **options))
     if name == "residual-stack":
         return cells.stack(*(make(part, **options) for part in ("elman-tanh", "lstm", "gru")), residual=True)
+    if name == "summed-stack":
+        return cells.stack(*(make(part, **options) for part in ("elman-tanh", "lstm", "gru")), sum_outputs=True)
     if name == "lstm-capped":
         return cells.lstm(H, input_gate="capped", **options)
     if name == "lstm-projected":
@@ -46,7 +48,7 @@ def make(name, **options):
 
 ZOO = cells.names()
 NAMES = (*ZOO, "stack", "residual-stack")
-CELLS = {name: make(name) for name in (*NAMES, "lstm-capped", *OPTIONS)}
+CELLS = {name: make(name) for name in (*NAMES, "summed-stack", "lstm-capped", *OPTIONS)}
 
 
 def seed_of(name):

@@ -1,29 +1,32 @@
-"""Stacks, residual stacks and bidirectional pairs against their parts run one by one."""
+"""Stacks, residual and summed stacks and bidirectional pairs against their parts run one by one."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rnnlm_jax import cells, unroll
+from rnnlm_jax.errors import ArgumentError
 from tests.unroll.programs import CELLS, B, D, T, assert_close, make, random_arrays, run, run_with_gradients, walk
 
 LENGTHS = jnp.array([T, 5, 0, 1], jnp.int32)
 
 
-@pytest.mark.parametrize("name", ["stack", "residual-stack"])
+@pytest.mark.parametrize("name", ["stack", "residual-stack", "summed-stack"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_stack_is_its_layers_one_after_the_other(name, reverse):
     cell = CELLS[name]
     params, state, xs = random_arrays(cell, name)
-    finals, below = [], xs
+    finals, outputs, below = [], [], xs
     for k, layer in enumerate(cell.layers):
         final, hs = run(layer, params[k], state[k], below, lengths=LENGTHS, reverse=reverse)
         finals.append(final)
         below = hs + below if name == "residual-stack" and k > 0 else hs
-    assert_close(run(cell, params, state, xs, lengths=LENGTHS, reverse=reverse), (tuple(finals), below), 1e-14)
+        outputs.append(hs)
+    wanted = sum(outputs[1:], outputs[0]) if name == "summed-stack" else below
+    assert_close(run(cell, params, state, xs, lengths=LENGTHS, reverse=reverse), (tuple(finals), wanted), 1e-14)
 
 
-@pytest.mark.parametrize("name", ["stack", "residual-stack"])
+@pytest.mark.parametrize("name", ["stack", "residual-stack", "summed-stack"])
 def test_a_stack_steps_as_one(name):
     """Layer by layer over time, or time by time over layers: the same."""
     cell = CELLS[name]
@@ -39,6 +42,15 @@ def test_residual_adds_from_the_second_layer_on():
     params, state, xs = random_arrays(plain)
     _, lower = run(layer, params[0], state[0], xs)
     assert_close(run(residual, params, state, xs)[1] - lower, run(plain, params, state, xs)[1])
+
+
+def test_layers_that_are_added_have_one_size_and_one_way():
+    wide = cells.elman(6, param_dtype="float64")
+    for option, said in (("residual", "residual layers"), ("sum_outputs", "summed layers")):
+        with pytest.raises(ArgumentError, match=f"{said} must have one output size, not .*leave `{option}` out"):
+            cells.stack(make("elman-tanh"), wide, **{option: True})
+    with pytest.raises(ArgumentError, match="`residual` and `sum_outputs` are two ways"):
+        cells.stack(wide, wide, residual=True, sum_outputs=True)
 
 
 def test_stacks_nest():

@@ -59,13 +59,13 @@ def both(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("residual", "reverse", "remat_chunk", "layer_input"),
-    [(False, True, None, None), (True, False, 3, dropped)],
+    ("added", "reverse", "remat_chunk", "layer_input"),
+    [({}, True, None, None), ({"residual": True}, False, 3, dropped), ({"sum_outputs": True}, False, None, dropped)],
 )
-def test_the_loop_is_the_layers_one_by_one(both, residual, reverse, remat_chunk, layer_input):
+def test_the_loop_is_the_layers_one_by_one(both, added, reverse, remat_chunk, layer_input):
     """Another cell below, and one above; the equal ones in between are one loop."""
     middle = [make("gru")] * 3
-    cell = cells.stack(make("lstm"), *middle, make("elman-tanh"), residual=residual)
+    cell = cells.stack(make("lstm"), *middle, make("elman-tanh"), **added)
     options = {"reverse": reverse, "remat_chunk": remat_chunk, "layer_input": layer_input, "lengths": LENGTHS}
     (wanted, one_by_one), (found, looped) = both(cell, **options)
     assert_close(found, wanted)

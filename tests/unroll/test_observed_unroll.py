@@ -26,6 +26,9 @@ MAKERS = {
     "stack": lambda: cells.stack(
         cells.elman(H, **WIDE), cells.stack(cells.gru(H, **WIDE), cells.lstm(H, **WIDE), residual=True), residual=True
     ),
+    "summed": lambda: cells.stack(
+        cells.elman(H, **WIDE), cells.gru(H, **WIDE), cells.lstm(H, **WIDE), sum_outputs=True
+    ),
 }
 
 

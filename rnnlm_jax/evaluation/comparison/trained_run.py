@@ -133,7 +133,8 @@ def text_of_run(
 def model_kind(config: ModelConfig) -> str:
     """Return a short description of a model: layers, cell, units, and an unusual input or output."""
     layers = f"{config.layers} x " if config.layers > 1 else ""
-    parts = [f"{layers}{shown(config.cell)} {config.hidden_size}"]
+    last = "" if config.last_hidden_size is None else f" (last {config.last_hidden_size})"
+    parts = [f"{layers}{shown(config.cell)} {config.hidden_size}{last}"]
     if config.input != "embedding":
         parts.append(config.input)
     if config.output != "softmax":

@@ -42,7 +42,8 @@ def rows_of_cell(system: str, cell: Cell) -> list[Convention]:
 
     Raises:
         WeightsError: for something that is not a cell; if no row fits, naming what the library has and which libraries
-            have the cell; for residual layers, layers or directions in a library of single cells, and mixed kinds.
+            have the cell; for residual or summed layers, layers or directions in a library of single cells, and mixed
+            kinds.
     """
     has = system_of(system)
     if not isinstance(cell, Cell):
@@ -52,6 +53,8 @@ def rows_of_cell(system: str, cell: Cell) -> list[Convention]:
     layers = layers_of(cell)
     if isinstance(cell, Stack) and cell.residual:
         raise WeightsError(f"{system} has no residual layers: take the layers of this stack one by one")
+    if isinstance(cell, Stack) and cell.sum_outputs:
+        raise WeightsError(f"{system} has no layers whose outputs are summed: take the layers of this stack one by one")
     if len(layers) > 1 and has.layer is None:
         raise WeightsError(f"{system} holds one layer at a time, not a stack of {len(layers)}: take them one by one")
     if any(len(layer) > 1 for layer in layers) and has.direction is None:

@@ -1,6 +1,7 @@
 """Build the language model that a configuration describes."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,9 +54,7 @@ def build_model(
         cell = _no_cell(config, output)
         input_layer = inputs.no_input(param_dtype=config.param_dtype)
     else:
-        cell = cells.make(config.cell, config.hidden_size, **types, **dict(config.cell_options))
-        cell = _with_zoneout(config, cell)
-        cell = cell if config.layers == 1 else cells.stack(*[cell] * config.layers, residual=config.residual)
+        cell = _layers(config)
         input_layer = inputs.make(config.input, words and words.tokens, **types, **dict(config.input_options))
     model = language_model(
         cell,
@@ -71,6 +70,20 @@ def build_model(
     )
     jax.eval_shape(functools.partial(_first_token_nll, model), jax.random.key(0))
     return model
+
+
+def _layers(config: ModelConfig) -> cells.Cell:
+    """Return the cell of one layer, or the stack of several."""
+    sizes = [config.hidden_size] * config.layers
+    if config.last_hidden_size is not None:
+        if config.layers == 1:
+            raise ConfigError("`last_hidden_size` is of the highest of several layers, and `layers` is 1: leave it out")
+        sizes[-1] = config.last_hidden_size
+    options: Any = {"dtype": config.dtype, "param_dtype": config.param_dtype, **dict(config.cell_options)}
+    layers = [_with_zoneout(config, cells.make(config.cell, size, **options)) for size in sizes]
+    if len(layers) == 1:
+        return layers[0]
+    return cells.stack(*layers, residual=config.residual, sum_outputs=config.sum_outputs)
 
 
 def _dropout(config: ModelConfig, unknown_id: int | None) -> Dropout:
@@ -108,9 +121,11 @@ def _no_cell(config: ModelConfig, output: outputs.OutputLayer) -> cells.Cell:
     """Return the cell of a model without a recurrent part, after checking that no option needs one."""
     if not output.context_size:
         raise ConfigError(f"`cell` {NO_CELL} predicts from n-gram features alone: use `output` maxent with it")
-    for name in ("cell_options", "input_options", "tie_embeddings", "residual", *_OF_UNITS):
+    for name in ("cell_options", "input_options", "tie_embeddings", "residual", "sum_outputs", *_OF_UNITS):
         if getattr(config, name):
             raise ConfigError(f"`cell` {NO_CELL} has no units and no input: leave `{name}` out")
+    if config.last_hidden_size is not None:
+        raise ConfigError(f"`cell` {NO_CELL} has no units: leave `last_hidden_size` out")
     if config.layers != 1 or config.input != "embedding":
         raise ConfigError(f"`cell` {NO_CELL} has no units and no input: leave `layers` and `input` out")
     return cells.no_cell(dtype=config.dtype, param_dtype=config.param_dtype)
