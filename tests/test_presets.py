@@ -162,6 +162,6 @@ def test_the_demo_needs_no_download():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="unknown preset 'zaremba/huge': choose one of demo, ") as raised:
+    with pytest.raises(ConfigError, match="unknown preset 'zaremba/huge': choose one of awd/lstm, demo, ") as raised:
         preset("zaremba/huge")
     assert all(name in str(raised.value) for name in PRESETS)
