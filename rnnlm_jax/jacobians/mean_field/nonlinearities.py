@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.jacobians.mean_field.gaussian_averages import Elementwise
+from rnnlm_jax.arrays.gaussian_averages import Elementwise
 
 
 class Nonlinearity(NamedTuple):

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.cells.cell import check_choice, check_positive
-from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.mean_field.gaussian_averages import (
+from rnnlm_jax.arrays.gaussian_averages import (
     LEAST,
     gaussian_mean,
     gaussian_product_mean,
     normal_rule,
 )
+from rnnlm_jax.cells.cell import check_choice, check_positive
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.mean_field.nonlinearities import NONLINEARITIES, Nonlinearity
 
 

@@ -23,8 +23,8 @@ from rnnlm_jax.jacobians.mean_field.simple_network import SimpleNetwork
 
 MATRICES = ("gaussian", "orthogonal")
 #: Steps of the angle from the negative to the positive real axis.
-_ANGLES = 120
-_NEWTON_STEPS = 4
+_ANGLES = 90
+_NEWTON_STEPS = 3
 
 
 class SingularMoments(NamedTuple):
@@ -86,7 +86,7 @@ def singular_density(
         network: the theory of the network, from ``elman``.
         depth: ℓ, the number of steps.
         matrix: W: "gaussian", or "orthogonal" times g.
-        log_singular_values: points ``ln σ``; unless given, 400 up to the largest one, which lie closest there.
+        log_singular_values: points ``ln σ``; unless given, 250 up to the largest one, which lie closest there.
 
     Raises:
         ArgumentError: for another matrix, a depth that is not positive, a gain of 0, one step of an orthogonal W, whose
@@ -108,7 +108,7 @@ def singular_density(
     scale = 0.5 * depth * np.log(network.gain**2 * largest)
     edge = family.upper_edge()
     if log_singular_values is None:
-        below = np.linspace(0, 1, 400)[::-1] ** 2 * (4.0 + 3.0 * depth)
+        below = np.linspace(0, 1, 250)[::-1] ** 2 * (4.0 + 3.0 * depth)
         logs = 0.5 * np.log(edge) - below
     else:
         logs = np.sort(np.asarray(log_singular_values, float)) - scale

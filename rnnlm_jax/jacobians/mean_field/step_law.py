@@ -2,8 +2,8 @@
 
 A unit has P numbers of state (1; 2 for an LSTM: hidden, then cell). ``A_i``, P × P, is its Jacobian at fixed products
 with the recurrent matrices. X is Gaussian given the states: row p of unit i depends on the hidden number of every unit
-j with coefficients of mean 0 and covariance ``Σ_i/N`` over p, the sum over gates of squared slopes times g². As N grows,
-spectra depend on the joint law of (A_i, Σ_i) over units only.
+j with coefficients of mean 0 and covariance ``Σ_i/N`` over p, the sum over gates of squared slopes times g². As N
+grows, spectra depend on the joint law of (A_i, Σ_i) over units only.
 """
 
 import math
@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.mean_field.singular_values import SingularDensity, SingularMoments
 
-_ANGLES, _NEWTON_STEPS = 60, 4
+_ANGLES, _NEWTON_STEPS = 40, 2
+#: Values of the law that densities are computed with; any number in a row of a quasi-random law are spread evenly.
+_VALUES = 400
 
 
 class StepLaw(NamedTuple):
@@ -60,8 +62,8 @@ class StepLaw(NamedTuple):
     def spectral_radius(self) -> float:
         """Return the largest modulus of the eigenvalues of J for N → ∞, for A with real eigenvalues of 0 or more.
 
-        They fill the z at which the feedback exceeds 1 (Ahmadian, Fumarola & Miller 2015), and those of A. At a fixed
-        point of the network, its log is the largest Lyapunov exponent.
+        They fill the z at which the feedback exceeds 1 (Ahmadian, Fumarola & Miller 2015), and those of A. Where A has
+        a long tail over units, that depends on the K values of the law as the radius of a finite network does on its N.
         """
         own = float(np.max(np.linalg.eigvals(self.within).real))
         low = max(own, 0.0) * (1 + 1e-12) + 1e-300
@@ -79,16 +81,15 @@ class StepLaw(NamedTuple):
     def singular_density(self, log_singular_values: ArrayLike | None = None) -> SingularDensity:
         """Return the density of the singular values of J for N → ∞.
 
-        With ``γ = (1/N) Σ_j (J Jᵀ - resolvent of the hidden columns)`` and ``δ = E tr Σ G`` of the rows, the resolvent
-        of ``[[0, J], [Jᵀ, 0]]`` at z has for each unit the block
+        The resolvent of ``[[0, J], [Jᵀ, 0]]`` at z has for each unit the diagonal block
 
-            [[z - γ Σ, -A], [-Aᵀ, z - δ e₀e₀ᵀ]]⁻¹,
+            [[z - γ Σ, -A], [-Aᵀ, z - δ e₀e₀ᵀ]]⁻¹,    γ = E[columns₀₀],    δ = E[tr(Σ rows)],
 
-        whose means are γ and δ again. The two are found on the imaginary axis, where they are unique, and followed at
-        constant |z| down to the real one.
+        where rows and columns are the two diagonal P × P blocks of this inverse. γ and δ are found on the imaginary
+        axis, where they are unique, and followed at constant |z| down to the real one.
 
         Args:
-            log_singular_values: points ``ln σ``; 150 unless given, from e^-6 of the largest possible one on.
+            log_singular_values: points ``ln σ``; 100 unless given, from e^-6 of the largest possible one on.
 
         Raises:
             ArgumentError: if Σ is 0 for all units: the singular values are those of A.
@@ -98,18 +99,20 @@ class StepLaw(NamedTuple):
         trace = self._mean(np.trace(self.noise, axis1=1, axis2=2))
         largest = np.max(np.linalg.norm(self.within, 2, axis=(1, 2)))
         bound = largest + np.sqrt(np.max(np.trace(self.noise, axis1=1, axis2=2))) + math.sqrt(trace)
-        logs = np.linspace(-6, 0, 150) + math.log(bound) if log_singular_values is None else log_singular_values
+        logs = np.linspace(-6, 0, 100) + math.log(bound) if log_singular_values is None else log_singular_values
         logs = np.sort(np.asarray(logs, float))
-        density = np.maximum(-2 / np.pi * np.exp(logs) * self._row_resolvent(np.exp(logs)).imag, 0)
+        law = self._replace(within=self.within[:_VALUES], noise=self.noise[:_VALUES], weights=self.weights[:_VALUES])
+        law = law._replace(weights=law.weights / law.weights.sum())
+        density = np.maximum(-2 / np.pi * np.exp(logs) * law._row_resolvent(np.exp(logs)).imag, 0)
         inside = np.flatnonzero(np.nan_to_num(density, nan=1.0) > 1e-6)
         edge = float(logs[inside[-1]]) if inside.size else -math.inf
         return SingularDensity(logs, density, 0.0, edge)
 
     def _row_resolvent(self, sigma: np.ndarray) -> np.ndarray:
-        """Return the mean of the diagonal of the rows' resolvent just above the real axis at each σ; NaN if unsolved."""
+        """Return the mean diagonal of the rows' resolvent just above the real axis at each σ; NaN if unsolved."""
         trace = self._mean(np.trace(self.noise, axis1=1, axis2=2))
         unknown = np.stack([1 / (1j * sigma), trace / (1j * sigma)])
-        for _ in range(300):
+        for _ in range(60):
             unknown = 0.5 * (unknown + self._means(1j * sigma, unknown)[0])
         angles = np.pi / 2 * (1 - np.linspace(0, 1, _ANGLES) ** 0.5)[1:-1]
         rest = np.full(sigma.shape, np.inf)
@@ -149,9 +152,7 @@ class StepLaw(NamedTuple):
         for n in range(len(z)):  # one point at a time, which keeps memory small
             above = z[n] * identity - gamma[n] * self.noise
             inner = _inverse(above)
-            column = _inverse(
-                z[n] * identity - delta[n] * first - self.within.swapaxes(1, 2) @ inner @ self.within
-            )
+            column = _inverse(z[n] * identity - delta[n] * first - self.within.swapaxes(1, 2) @ inner @ self.within)
             outer = inner @ self.within
             rows = inner + outer @ column @ outer.swapaxes(1, 2)
             found[0, n] = self._mean(column[:, 0, 0])

@@ -52,8 +52,8 @@ def test_densities_have_the_moments(activation, depth, matrix):
     assert np.isfinite(found.density).all()
     moments = singular_moments(network, depth, matrix)
     squared = np.exp(2 * found.log_singular_values)
-    assert np.trapezoid(found.density * squared, points) == pytest.approx(moments.mean, rel=5e-3)
-    assert np.trapezoid(found.density * squared**2, points) == pytest.approx(moments.mean_square, rel=5e-3)
+    assert np.trapezoid(found.density * squared, points) == pytest.approx(moments.mean, rel=0.02)
+    assert np.trapezoid(found.density * squared**2, points) == pytest.approx(moments.mean_square, rel=0.02)
     assert found.mass_at_zero == pytest.approx(0.5 if activation == "relu" else 0.0, abs=1e-12)
     if activation == "relu":
         assert np.trapezoid(found.density, points) == pytest.approx(0.5, abs=5e-3)
@@ -62,10 +62,10 @@ def test_densities_have_the_moments(activation, depth, matrix):
 @pytest.mark.parametrize("matrix", ["gaussian", "orthogonal"])
 @pytest.mark.parametrize(("activation", "depth"), [("tanh", 1), ("tanh", 4), ("relu", 3)])
 def test_the_same_random_matrix_at_every_step_has_the_density(activation, depth, matrix):
-    """Of 400 units: the shares of singular values below each number are within 0.02 of the theory."""
+    """Of 250 units: the shares of singular values below each number are within 0.03 of the theory."""
     if (depth, matrix) == (1, "orthogonal"):
         return
-    network, units, rng = NETWORKS[activation], 400, np.random.default_rng(3)
+    network, units, rng = NETWORKS[activation], 250, np.random.default_rng(3)
     weights = rng.normal(size=(units, units)) / math.sqrt(units)
     if matrix == "orthogonal":
         weights = np.linalg.qr(weights)[0]
@@ -80,8 +80,8 @@ def test_the_same_random_matrix_at_every_step_has_the_density(activation, depth,
     shares = (np.arange(units) + 0.5) / units
     expected = np.interp(np.log(sigma[drawn]), theory.log_singular_values, theory.cumulative())
     assert drawn.sum() > 0.4 * units
-    assert np.abs(expected - shares[drawn]).max() < 0.02
-    assert math.log(sigma[-1]) == pytest.approx(theory.upper_edge, abs=0.12)
+    assert np.abs(expected - shares[drawn]).max() < 0.03
+    assert math.log(sigma[-1]) == pytest.approx(theory.upper_edge, abs=0.15)
 
 
 ERRORS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from rnnlm_jax.jacobians.mean_field import gaussian_mean, gaussian_product_mean, normal_rule
+from rnnlm_jax.arrays.gaussian_averages import gaussian_mean, gaussian_product_mean, normal_rule
 from rnnlm_jax.jacobians.mean_field.nonlinearities import NONLINEARITIES
 
 VARIANCES = (1e-6, 0.3, 4.0, 2500.0)
