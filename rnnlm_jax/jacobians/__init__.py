@@ -48,6 +48,7 @@ tolerance (``trusted``), see ``ProductSpectrum``.
 
 Modules behind them: ``arithmetic`` (float64, separate exponents, integers of any length), ``graded`` (products that
 keep small singular values, and their derivatives), ``certificate`` (error bounds, and which values are trusted).
+``mean_field`` is what theory says of wide random networks.
 """
 
 from rnnlm_jax.cells.state_vector import state_size

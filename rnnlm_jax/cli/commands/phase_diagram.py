@@ -9,7 +9,7 @@ from rnnlm_jax.cli.common_arguments import add_json_file
 from rnnlm_jax.cli.config_options import parse_pairs
 from rnnlm_jax.cli.output_files import check_files, write_json
 from rnnlm_jax.errors import ConfigError
-from rnnlm_jax.jacobians.mean_field.phase_diagram import PhaseDiagram, phase_diagram
+from rnnlm_jax.jacobians.mean_field.phase_diagram import NEAR_EDGE, PhaseDiagram, phase_diagram
 from rnnlm_jax.jacobians.mean_field.random_cells import PARAMETERS, settings_of
 from rnnlm_jax.plotting.phases import FIGURES
 from rnnlm_jax.plotting.phases import phase_diagram as draw
@@ -121,4 +121,7 @@ def print_table(diagram: PhaseDiagram) -> None:
     )
     print(f"edge of chaos by theory: gain {gains or 'not in the range'}")
     known = [point.agrees for point in diagram.points if point.agrees is not None]
-    print(f"theory and simulation have the same sign at {sum(known)} of {len(known)} points")
+    print(
+        f"theory and simulation have the same sign at {sum(known)} of the {len(known)} points where the exponent is "
+        f"{NEAR_EDGE} or more from 0"
+    )

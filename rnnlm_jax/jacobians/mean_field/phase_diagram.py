@@ -11,6 +11,9 @@ from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.lyapunov import lyapunov_spectrum
 from rnnlm_jax.jacobians.mean_field.random_cells import PARAMETERS, random_network, settings_of, stability
 
+#: Exponents nearer to 0 than this are not said to have a sign, nats a step: that of a finite network differs so much.
+NEAR_EDGE = 0.01
+
 
 class PhasePoint(NamedTuple):
     """One network of a phase diagram."""
@@ -27,8 +30,8 @@ class PhasePoint(NamedTuple):
 
     @property
     def agrees(self) -> bool | None:
-        """Whether theory and measurement have the same sign; None where either is not known."""
-        if self.stability is None or self.exponent is None:
+        """Whether theory and measurement have the same sign; None where either is not known or too near the edge."""
+        if self.stability is None or self.exponent is None or abs(self.exponent) < NEAR_EDGE:
             return None
         return (self.stability > 1) == (self.exponent > 0)
 

@@ -98,7 +98,7 @@ def random_network(
     check_positive("gain", gain, or_zero=True)
     units, steps = check_size("units", units), check_size("steps", steps)
     rng = np.random.default_rng(seed)
-    made = cells.make(cell, units)
+    made = cells.make(cell, units, **({"candidate_bias": False} if cell == "gru" else {}))
     means = [settings.get(name, 0.0) if name else 0.0 for name in _GATES.get(cell, (None,))]
     width = len(means) * units
 

@@ -117,7 +117,7 @@ def singular_density(
     squared = np.exp(2 * logs[inside])
     density[inside] = np.maximum(-2 / np.pi * family.shifted(squared).imag, 0)  # dλ/dlnσ = 2 λ
     zero = float(weights[values == 0].sum())
-    return SingularDensity(logs + scale, density, zero, 0.5 * float(np.log(edge)) + scale)
+    return SingularDensity(logs + scale, density, zero, float(0.5 * np.log(edge) + scale))
 
 
 class _Family(NamedTuple):
@@ -128,17 +128,21 @@ class _Family(NamedTuple):
     depth: int
     gaussian: bool
 
-    def moments(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``m(s)`` and ``dm/ds``."""
+    def moments(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ``m(s)``, ``1 + m`` without cancellation, and ``dm/ds``."""
         share = 1 / (s[:, None] - self.values)
-        return share @ (self.weights * self.values), -(share**2) @ (self.weights * self.values)
+        return (
+            share @ (self.weights * self.values),
+            s * (share @ self.weights),
+            -(share**2) @ (self.weights * self.values),
+        )
 
     def log_eigenvalue(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return ``ln λ`` up to multiples of 2πi, and its derivative along ``ln s``."""
-        m, slope = self.moments(s)
+        m, more, slope = self.moments(s)
         own = 1 if self.gaussian else 1 - self.depth  # power of 1 + m
-        logs = own * np.log(1 + m) + (self.depth - 1) * np.log(m) + self.depth * np.log(s)
-        return logs, self.depth + s * slope * (own / (1 + m) + (self.depth - 1) / m)
+        logs = own * np.log(more) + (self.depth - 1) * np.log(m) + self.depth * np.log(s)
+        return logs, self.depth + s * slope * (own / more + (self.depth - 1) / m)
 
     def upper_edge(self) -> float:
         """Return the largest λ of the support: the least value of the map right of all slopes."""
@@ -174,6 +178,6 @@ class _Family(NamedTuple):
 
     def _modulus(self, s: np.ndarray) -> np.ndarray:
         """Return ``ln|λ|`` on the negative real axis."""
-        m, _ = self.moments(s)
-        own = np.log(1 + m) if self.gaussian else (1 - self.depth) * np.log(1 + m)
-        return own + (self.depth - 1) * np.log(-m) + self.depth * np.log(-s)
+        m, more, _ = self.moments(s)
+        own = 1 if self.gaussian else 1 - self.depth
+        return own * np.log(more) + (self.depth - 1) * np.log(-m) + self.depth * np.log(-s)
