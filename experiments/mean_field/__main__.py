@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from experiments import readme_table
 from experiments.mean_field import measure
-from experiments.mean_field.report import record, tables
+from experiments.mean_field.report import Rows, record, tables
 from experiments.shared_work import Job, results, run_jobs
 from rnnlm_jax.system.progress import token_bar
 
@@ -45,6 +45,8 @@ GATED: tuple[tuple[str, float, dict[str, float]], ...] = (
         for gain, bias in ((3.0, -2.0), (1.5, 0.0), (0.6, 2.0), (0.3, 4.0), (0.1, 6.0))
     ),
 )
+#: Folders of results, one for each table.
+KINDS = ("exponents", "densities", "gated", "minimal", "critical")
 GATE_BIASES = (-2.0, 0.0, 1.0, 2.0, 3.0)
 
 
@@ -57,6 +59,10 @@ class Sizes(NamedTuple):
     steps: int = 1200
     settle: int = 1500
     """Steps of gated networks to their fixed point; four times as many for wide open gates."""
+    networks: int = 5
+    """Networks of sigmoid and relu units."""
+    times: int = 6
+    """Times at which products of Jacobians are formed."""
 
 
 def jobs_of(sizes: Sizes, folder: Path) -> list[Job]:
@@ -64,11 +70,27 @@ def jobs_of(sizes: Sizes, folder: Path) -> list[Job]:
     parts: list[tuple[str, Any]] = []
     for units in dict.fromkeys((sizes.small, sizes.units)):
         for phi, gain, variance in ELMAN:
-            run = functools.partial(measure.elman_exponent, phi, gain, variance, units=units, steps=sizes.steps)
+            one = phi == "tanh"  # units with a mean activity have more scatter from network to network
+            run = functools.partial(
+                measure.elman_exponent,
+                phi,
+                gain,
+                variance,
+                units=units,
+                steps=sizes.steps if one else sizes.steps // 3,
+                networks=1 if one else sizes.networks,
+            )
             parts.append((f"exponents/{units:05d}-{phi}-{variance}-{gain:04.1f}", run))
     for k, (phi, gain, variance, depth) in enumerate(DENSITIES):
         run = functools.partial(
-            measure.elman_density, phi, gain, variance, depth, units=sizes.units, steps=sizes.steps // 4
+            measure.elman_density,
+            phi,
+            gain,
+            variance,
+            depth,
+            units=sizes.units,
+            steps=sizes.steps // 4,
+            times=sizes.times,
         )
         parts.append((f"densities/{k}-{phi}", run))
     for k, (cell, gain, parameters) in enumerate(GATED):
@@ -91,7 +113,7 @@ def main(arguments: Sequence[str], study: Path = STUDY, *, sizes: Sizes | None =
     parser.add_argument("--quick", action="store_true", help="100 units and few steps, without a record")
     parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args(arguments)
-    sizes = sizes or (Sizes(100, 50, 200, 300) if options.quick else Sizes())
+    sizes = sizes or (Sizes(100, 50, 200, 300, 2, 2) if options.quick else Sizes())
     folder = Path(options.runs) / f"{sizes.units}-units-{sizes.steps}-steps"
     jobs = jobs_of(sizes, folder)
     without = 0
@@ -103,7 +125,9 @@ def main(arguments: Sequence[str], study: Path = STUDY, *, sizes: Sizes | None =
     if without:
         print(f"{without} of {len(jobs)} networks have no result: run the command again", file=sys.stderr)
         return 1
-    found = {kind: results(folder / kind) for kind in ("exponents", "densities", "gated", "minimal", "critical")}
+    found: dict[str, Rows] = {
+        kind: results(folder / kind) for kind in ("exponents", "densities", "gated", "minimal", "critical")
+    }
     for name, table in tables(found).items():
         print(f"\n{name}\n{readme_table.plain(*table)}")
     if not (options.quick or options.no_record):

@@ -1,6 +1,7 @@
 """Measurements of random networks beside their mean-field theory; each returns one row as JSON has it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,35 +12,47 @@ from rnnlm_jax import cells
 from rnnlm_jax.cells.initializers import scaled_orthogonal
 from rnnlm_jax.cells.minimalrnn import critical_gain
 from rnnlm_jax.compilation import jit
+from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians import lyapunov_spectrum, mean_field, step_jacobian
 from rnnlm_jax.jacobians.mean_field.random_cells import RandomNetwork, random_network
 from rnnlm_jax.unroll import unroll
 
 Row = dict[str, Any]
-#: Shares of the singular values at which measured and theoretical ones are recorded for the figure.
-SHARES = 60
 
 
-def elman_exponent(activation: str, gain: float, input_variance: float, *, units: int, steps: int) -> Row:
-    """Return the largest exponent, E[h²] and χ of an Elman network over time, with the theory."""
+def elman_exponent(
+    activation: str, gain: float, input_variance: float, *, units: int, steps: int, networks: int
+) -> Row:
+    """Return the largest exponent, E[h²] and χ of Elman networks, means over time and networks, with the theory.
+
+    The standard error of the exponent is that over time for one network, and over networks for several.
+    """
     theory = mean_field.elman(gain, activation, input_variance=input_variance)
     burn_in = steps // 4
-    network = _elman(activation, gain, input_variance, units, steps + burn_in)
-    found = jax.device_get(
-        lyapunov_spectrum(
-            network.cell, network.params, network.state, network.xs, key=jax.random.key(0), count=1, burn_in=burn_in
+    exponents, errors, squares, chis = [], [], [], []
+    for seed in range(networks):
+        network = _elman(activation, gain, input_variance, units, steps + burn_in, seed)
+        found = jax.device_get(
+            lyapunov_spectrum(
+                network.cell, network.params, network.state, network.xs, key=jax.random.key(0), count=1, burn_in=burn_in
+            )
         )
-    )
-    hs = _states(network)[burn_in:]
+        exponents.append(float(found.exponents[0]))
+        errors.append(float(found.standard_errors[0]))
+        hs = _states(network)[burn_in:]
+        squares.append(float(np.mean(hs**2)))
+        chis.append(float(gain**2 * np.mean(_slopes(activation, hs) ** 2)))
+    scatter = float(np.std(exponents, ddof=1)) / math.sqrt(networks) if networks > 1 else errors[0]
     return {
         "activation": activation,
         "gain": gain,
         "input_variance": input_variance,
         "units": units,
-        "exponent": float(found.exponents[0]),
-        "standard_error": float(found.standard_errors[0]),
-        "square": float(np.mean(hs**2)),
-        "chi": float(gain**2 * np.mean(_slopes(activation, hs) ** 2)),
+        "networks": networks,
+        "exponent": float(np.mean(exponents)),
+        "standard_error": scatter,
+        "square": float(np.mean(squares)),
+        "chi": float(np.mean(chis)),
         "theory": {
             "exponent": theory.largest_exponent,
             "square": (theory.variance - input_variance) / gain**2,
@@ -48,17 +61,22 @@ def elman_exponent(activation: str, gain: float, input_variance: float, *, units
     }
 
 
-def elman_density(activation: str, gain: float, input_variance: float, depth: int, *, units: int, steps: int) -> Row:
-    """Return singular values of the product of ``depth`` Jacobians of one network, beside the density."""
+def elman_density(
+    activation: str, gain: float, input_variance: float, depth: int, *, units: int, steps: int, times: int
+) -> Row:
+    """Return singular values of products of ``depth`` Jacobians of one network at several times, and the density."""
     theory = mean_field.elman(gain, activation, input_variance=input_variance)
     network = _elman(activation, gain, input_variance, units, steps)
-    hs, product = _states(network)[-depth:], np.eye(units)
+    hs, products = _states(network), []
     weights = np.asarray(network.params.w_h, np.float64).T
-    for h in hs:
-        product = _slopes(activation, h)[:, None] * (weights @ product)
+    for end in np.linspace(steps // 2, steps, times).astype(int):
+        product = np.eye(units)
+        for h in hs[end - depth : end]:
+            product = _slopes(activation, h)[:, None] * (weights @ product)
+        products.append(product)
     named = {"activation": activation, "gain": gain, "input_variance": input_variance, "depth": depth, "units": units}
     density, moments = mean_field.singular_density(theory, depth), mean_field.singular_moments(theory, depth)
-    return named | _compared(product, density, moments)
+    return named | {"times": times} | _compared(products, density, moments)
 
 
 def gated(cell: str, gain: float, parameters: dict[str, float], *, units: int, steps: int) -> Row:
@@ -78,7 +96,11 @@ def gated(cell: str, gain: float, parameters: dict[str, float], *, units: int, s
         "theory_square": theory.square,
         "theory_feedback": theory.feedback,
     }
-    return row | _compared(jacobian, theory.law.singular_density(), theory.law.singular_moments())
+    try:
+        density = theory.law.singular_density()
+    except ArgumentError:  # peaks too narrow to be resolved; the moments are compared all the same
+        density = None
+    return row | _compared([jacobian], density, theory.law.singular_moments())
 
 
 def minimal(gate_bias: float, *, units: int, steps: int) -> Row:
@@ -107,7 +129,7 @@ def critical(matrix: str, input_variance: float, *, units: int, steps: int, grad
     """Return the mean squared norm of unit gradients after ``steps`` steps back from a critical tanh network's end."""
     init = mean_field.critical_init("tanh", matrix, input_variance=input_variance)
     gain = mean_field.critical_gain("tanh", input_variance=input_variance)
-    weights = np.asarray(init(jax.random.key(3), (units, units)), np.float64)
+    weights = np.asarray(init(jax.random.key(3), (units, units), np.float32), np.float64)
     rng = np.random.default_rng(0)
     h, slopes = np.zeros(units), []
     for _ in range(steps + 30):
@@ -128,9 +150,9 @@ def critical(matrix: str, input_variance: float, *, units: int, steps: int, grad
     }
 
 
-def _elman(activation: str, gain: float, input_variance: float, units: int, steps: int) -> RandomNetwork:
+def _elman(activation: str, gain: float, input_variance: float, units: int, steps: int, seed: int = 0) -> RandomNetwork:
     parameters = {"input_variance": input_variance}
-    return random_network(f"elman-{activation}", gain, parameters, units=units, steps=steps)
+    return random_network(f"elman-{activation}", gain, parameters, units=units, steps=steps, seed=seed)
 
 
 def _unrolled(network: RandomNetwork) -> tuple[Any, np.ndarray]:
@@ -149,21 +171,26 @@ def _slopes(activation: str, h: np.ndarray) -> np.ndarray:
     return {"tanh": 1 - h**2, "sigmoid": h * (1 - h), "relu": (h > 0).astype(float)}[activation]
 
 
-def _compared(matrix: np.ndarray, density: mean_field.SingularDensity, moments: mean_field.SingularMoments) -> Row:
+def _compared(
+    matrices: Sequence[np.ndarray], density: mean_field.SingularDensity | None, moments: mean_field.SingularMoments
+) -> Row:
     """Return moments and the largest difference of the shares of singular values below each number."""
-    sigma = np.sort(np.linalg.svd(matrix.astype(np.float32), compute_uv=False)).astype(float)
+    each = [np.linalg.svd(matrix.astype(np.float32), compute_uv=False) for matrix in matrices]
+    sigma = np.sort(np.concatenate(each)).astype(float)
+    of_moments: Row = {
+        "moments": [float(np.mean(sigma**2)), float(np.mean(sigma**4))],
+        "theory_moments": list(moments),
+    }
+    if density is None:
+        return of_moments
     logs, shares = np.log(np.maximum(sigma, 1e-30)), (np.arange(len(sigma)) + 0.5) / len(sigma)
     points = density.log_singular_values
     drawn = logs > points[0]
     below = np.interp(logs, points, density.cumulative())
-    chosen = np.unique(np.linspace(0, drawn.sum() - 1, SHARES).astype(int))
     counts, edges = np.histogram(logs[drawn], bins=40)
-    return {
-        "moments": [float(np.mean(sigma**2)), float(np.mean(sigma**4))],
-        "theory_moments": list(moments),
+    return of_moments | {
         "largest_difference_of_shares": float(np.abs(below - shares)[drawn].max()),
         "log_largest": float(logs[-1]),
-        "log_singular_values": logs[drawn][chosen].tolist(),
         "histogram": {"edges": edges.tolist(), "share_per_nat": (counts / len(sigma) / np.diff(edges)).tolist()},
         "density": {"log_singular_values": points.tolist(), "share_per_nat": density.density.tolist()},
     }

@@ -43,13 +43,14 @@ def tables(found: dict[str, Rows]) -> dict[str, Table]:
 def exponents_table(rows: Rows) -> Table:
     """Return exponents, E[h²] and χ beside the theory."""
     return (
-        ["φ", "g", "σ_x²", "N", "λ₁", "± (time)", "theory", "E[h²]", "theory", "χ", "theory"],
+        ["φ", "g", "σ_x²", "N", "networks", "λ₁", "±", "theory", "E[h²]", "theory", "χ", "theory"],
         [
             [
                 row["activation"],
                 f"{row['gain']:g}",
                 f"{row['input_variance']:g}",
                 f"{row['units']}",
+                f"{row['networks']}",
                 f"{row['exponent']:.4f}",
                 f"{row['standard_error']:.4f}",
                 f"{row['theory']['exponent']:.4f}",
@@ -74,7 +75,7 @@ def densities_table(rows: Rows) -> Table:
                 f"{row['input_variance']:g}",
                 f"{row['depth']}",
                 *_moments(row),
-                f"{row['largest_difference_of_shares']:.4f}",
+                f"{row['largest_difference_of_shares']:.4f}" if "density" in row else "–",
             ]
             for row in rows
         ],
@@ -97,7 +98,7 @@ def gated_table(rows: Rows) -> Table:
                 f"{row['square']:.4f}",
                 f"{row['theory_square']:.4f}",
                 *_moments(row),
-                f"{row['largest_difference_of_shares']:.4f}",
+                f"{row['largest_difference_of_shares']:.4f}" if "density" in row else "–",
             ]
             for row in rows
         ],
@@ -175,6 +176,7 @@ def draw_exponents(rows: Rows) -> "Figure":
 @paper_style()
 def draw_densities(rows: Rows) -> "Figure":
     """Return a histogram of log singular values with the density of the theory for each row."""
+    rows = [row for row in rows if "density" in row]
     columns = 4
     count = -(-len(rows) // columns)
     figure = new_figure(7.5, 1.6 * count + 0.4)

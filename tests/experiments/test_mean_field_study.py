@@ -7,7 +7,7 @@ import pytest
 from experiments.mean_field import __main__ as study
 from experiments.readme_table import BEGIN, END
 
-SIZES = study.Sizes(units=40, small=30, steps=40, settle=60)
+SIZES = study.Sizes(units=40, small=30, steps=40, settle=60, networks=2, times=2)
 
 
 @pytest.fixture

@@ -72,6 +72,11 @@ def _range(words: str) -> tuple[float, float, int]:
     return found
 
 
+def _points(found: tuple[float, float, int]) -> list[float]:
+    low, high, count = found
+    return np.linspace(low, high, count).tolist()
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Compute theory and simulation on the grid, print the exponents, and write the figure."""
     check_files([arguments.out], arguments.json, [])
@@ -86,12 +91,12 @@ def main(arguments: argparse.Namespace) -> int:
         raise ConfigError("--units must be 2 or more, --steps 4 or more, and --seed 0 or more")
     if arguments.gains[0] < 0 or (axis.endswith("variance") and (arguments.values or RANGES[axis])[0] < 0):
         raise ConfigError("--gains and variances must be 0 or more")
-    gains, values = np.linspace(*arguments.gains), np.linspace(*(arguments.values or RANGES[axis]))
+    gains, values = _points(arguments.gains), _points(arguments.values or RANGES[axis])
     with token_bar(arguments.cell, len(gains) * len(values), unit="network") as bar:
         found = phase_diagram(
             arguments.cell,
-            gains.tolist(),
-            values.tolist(),
+            gains,
+            values,
             axis=axis,
             settings=settings,
             units=arguments.units,

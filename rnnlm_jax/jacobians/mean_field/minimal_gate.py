@@ -47,7 +47,8 @@ def minimalrnn(
         Q' = E[u²] Q + E[(1 - u)²] R,    χ = E[u²] + σ_w² E[u'²] (Q + R).
 
     The gate is taken to be independent of the state that it multiplies, as if weights were drawn anew at every step;
-    with the same weights at all steps it is correlated with that state, and Q and χ differ by a few per cent.
+    with the same weights at all steps it is correlated with that state: χ differs by up to 8 % along the critical line
+    for biases from -2 to 3, and Q by more where gates are open.
 
     ``cells.minimalrnn.critical_gain`` is the gain at which χ is 1 at a fixed point. With R = 0.4 and a bias of 4 or
     more that one is unstable, between two stable ones: states that start at 0 come to the lower, where χ is a little

@@ -115,7 +115,7 @@ def singular_density(
     inside = np.exp(2 * logs) < edge
     density = np.zeros(logs.shape)
     squared = np.exp(2 * logs[inside])
-    density[inside] = np.maximum(-2 / np.pi * family.shifted(squared).imag, 0)  # dλ/dlnσ = 2 λ
+    density[inside] = np.maximum(-2 / np.pi * np.imag(family.shifted(squared)), 0)  # dλ/dlnσ = 2 λ
     zero = float(weights[values == 0].sum())
     return SingularDensity(logs + scale, density, zero, float(0.5 * np.log(edge) + scale))
 
@@ -146,12 +146,13 @@ class _Family(NamedTuple):
 
     def upper_edge(self) -> float:
         """Return the largest λ of the support: the least value of the map right of all slopes."""
-        logs = np.linspace(-30, 12, 4000)
+        logs, least = np.linspace(-30, 12, 4000), 0.0
         for _ in range(6):
-            found = self.log_eigenvalue(1 + np.exp(logs))[0].real
+            found = np.real(self.log_eigenvalue(1 + np.exp(logs))[0])
             best = int(np.argmin(found))
+            least = float(found[best])
             logs = np.linspace(logs[max(best - 1, 0)], logs[min(best + 1, len(logs) - 1)], 60)
-        return float(np.exp(found[best]))
+        return float(np.exp(least))
 
     def shifted(self, squared: np.ndarray) -> np.ndarray:
         """Return ``m = λ G(λ) - 1`` above the real axis at each λ.

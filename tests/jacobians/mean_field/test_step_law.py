@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm_jax import UserError
-from rnnlm_jax.jacobians.mean_field import StepLaw, elman, singular_density, singular_moments
+from rnnlm_jax.jacobians.mean_field import StepLaw, elman, gru, singular_density, singular_moments
 
 
 def law_of(within, noise):
@@ -64,6 +64,11 @@ def test_random_matrices_have_the_moments_density_and_radius(parts):
     expected = np.interp(np.log(sigma), found.log_singular_values, found.cumulative())
     assert np.abs(expected - shares)[drawn].max() < 0.04
     assert np.abs(np.linalg.eigvals(jacobian)).max() == pytest.approx(law.spectral_radius(), rel=0.12)
+
+
+def test_a_density_that_cannot_be_resolved_is_an_error():
+    with pytest.raises(UserError, match="peaks as narrow as the spacing"):
+        gru(1.0, update_bias=5.0, bias_variance=0.3).law.singular_density()
 
 
 def test_a_law_without_noise_has_no_density():
