@@ -168,7 +168,7 @@ def draw_exponents(rows: Rows) -> "Figure":
             )
     for axes in panels:
         axes.axhline(0, color="black", lw=0.5)
-        axes.set(xlabel="gain $g$", ylabel="largest Lyapunov exponent (nats a step)")
+        axes.set(xlabel="gain $g$", ylabel=r"largest exponent $\lambda_1$ (nats a step)")
     legend_below(figure, handles)
     return figure
 

@@ -20,12 +20,18 @@ LEAST = 1e-200
 _POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-def normal_rule(variance: float, mean: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes x and weights of ``N(mean, variance)``; the weights sum to 1."""
+def normal_rule(variance: float, mean: float = 0.0, *, refine: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes x and weights of ``N(mean, variance)``; the weights sum to 1.
+
+    Args:
+        variance: of the variable.
+        mean: of the variable.
+        refine: how many times shorter intervals are than smooth functions need.
+    """
     deviation = math.sqrt(max(variance, LEAST))
     zero = -mean / deviation
     ends = [-REACH, zero, REACH] if -REACH < zero < REACH else [-REACH, REACH]
-    longest = min(1.0, 2.0 / deviation)
+    longest = min(1.0, 2.0 / deviation) / refine
     edges = np.concatenate(
         [
             np.linspace(left, right, math.ceil((right - left) / longest), endpoint=False)

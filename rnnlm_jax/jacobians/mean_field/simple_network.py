@@ -75,7 +75,7 @@ class SimpleNetwork(NamedTuple):
 
     def slopes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return values φ'² and their weights: the law of the squared slopes."""
-        x, weights = normal_rule(self.variance)
+        x, weights = normal_rule(self.variance, refine=2)  # densities see single values, means do not
         return self.phi.slope(x) ** 2, weights
 
 

@@ -9,7 +9,7 @@ from rnnlm_jax import UserError
 from rnnlm_jax.jacobians import mean_field
 from rnnlm_jax.jacobians.mean_field import correlation_map, elman, variance_map
 
-#: g -> λ_1 of x ← J tanh x (Engelken, Wolf & Abbott 2020, by another program), five digits.
+#: g -> λ_1 of x ← J tanh x to five digits, as experiments/random_networks has it by another quadrature.
 EXPONENTS = {1.2: 0.01648, 1.5: 0.06522, 2.0: 0.15472, 3.0: 0.31025, 5.0: 0.53243, 10.0: 0.85644}
 
 

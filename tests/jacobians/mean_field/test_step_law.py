@@ -29,6 +29,15 @@ def test_a_law_without_gates_is_that_of_an_elman_network():
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3)
 
 
+def test_units_without_slope_have_singular_values_of_zero():
+    law = law_of(np.zeros((2, 1, 1)), [[[0.0]], [[1.0]]])
+    points = np.linspace(-3, 1, 40)
+    found = law.singular_density(points)
+    assert found.mass_at_zero == pytest.approx(0.5, rel=1e-12)
+    expected = singular_density(elman(1.0, "relu"), log_singular_values=points)
+    np.testing.assert_allclose(found.density, expected.density, rtol=0, atol=2e-3)
+
+
 def test_equal_gates_shift_the_disc_of_eigenvalues():
     """``a I + s G`` has eigenvalues in the disc of radius s about a."""
     law = law_of(np.full((1, 1, 1), 0.6), np.full((1, 1, 1), 0.09))
