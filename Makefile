@@ -9,7 +9,7 @@ INSTALL := $(PIP) install --quiet --no-compile --editable
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers lint bench clean
+.PHONY: help install demo test test-peers lint docs bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -26,6 +26,10 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 $(VENV)/installed-peers: $(VENV)/installed
 	$(INSTALL) '.[dev,peers]'
 	$(PIP) install --quiet --no-compile --no-deps recurrentgemma xlstm
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) '.[dev,docs]'
 	touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed
@@ -53,6 +57,9 @@ lint: install ## run ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: $(VENV)/installed-docs ## build the documentation site in build/docs/html; a warning or a broken link is an error
+	$(BIN)/python -m website
 
 bench: $(VENV)/installed-bench ## install the other libraries, time everything beside them, record it in benchmarks/results
 	$(BIN)/python -m benchmarks

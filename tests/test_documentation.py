@@ -35,6 +35,7 @@ DOCUMENTS = [
 SESSIONS = {
     "README.md": 10,
     "docs/course.md": 90,
+    "docs/start.md": 4,
     "docs/unroll.md": 8,
     "docs/jacobians.md": 14,
     "docs/mean-field.md": 9,
@@ -42,8 +43,13 @@ SESSIONS = {
     "docs/sequence-models.md": 20,
     "docs/tasks.md": 6,
 }
-#: Documents with a session that another test runs: on several devices, or beside other libraries.
-SESSIONS_ELSEWHERE = {"docs/inside-jax-programs.md", "docs/training-loop.md", "docs/coming-from.md"}
+#: Documents with a session that another test runs: on several devices, beside other libraries, or section by section.
+SESSIONS_ELSEWHERE = {
+    "docs/inside-jax-programs.md",
+    "docs/training-loop.md",
+    "docs/coming-from.md",
+    "docs/any-network.md",
+}
 
 
 @pytest.mark.parametrize("name", SESSIONS)

@@ -32,7 +32,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # recurrence: cells know nothing of time, executors nothing of language, jacobians nothing of training
     "cells": ({"array_types", "arrays", "errors", "kernels", "registry"}, JAX),
     "unroll": ({"array_types", "arrays", "cells", "compilation", "errors", "kernels"}, JAX),
-    "jacobians": ({"array_types", "arrays", "cells", "compilation", "errors", "unroll"}, JAX | {"mpmath"}),
+    "jacobians": (
+        {"array_types", "arrays", "cells", "compilation", "errors", "unroll"},
+        JAX | {"mpmath", "optax", "scipy"},
+    ),
     # terms of any loss of a cell's outputs, for language models and other tasks
     "regularizers": ({"array_types", "arrays", "cells", "errors", "jacobians", "registry", "unroll"}, JAX),
     # tasks know arrays, not models

@@ -46,6 +46,11 @@ def explicit_spec(array: Any) -> list[Any]:
     return spec + [None] * (jnp.ndim(array) - len(spec))
 
 
+def has_explicit_axes(tree: Tree) -> bool:
+    """Return whether any array of a tree lies on a mesh of explicit axes."""
+    return _explicit_mesh(tree)[0] is not None
+
+
 def without_explicit_axes(run: Callable[..., Tree], arguments: tuple[Tree, ...], specs: Tree) -> Tree:
     """Return ``run(*arguments)``, computed with the sharding inside left to the compiler.
 

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from rnnlm_jax import cells
-from rnnlm_jax.benchmarking import inference, layers, lm_cases, peers, scaling, training_steps
+from rnnlm_jax.benchmarking import inference, layers, lm_cases, peers, regularized_steps, scaling, training_steps
 from rnnlm_jax.benchmarking import results_table as table
 from rnnlm_jax.benchmarking.measure.agreement import check_equal
 from rnnlm_jax.benchmarking.measure.candidate import Candidate, Comparison, WriteLine
@@ -21,11 +21,16 @@ from rnnlm_jax.benchmarking.result_rows import Row, means, rows_of
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jobs.run_folder import write_json
 
-LAYERS, ZOO, STEPS, SCORING, SAMPLING, GROWTH = (
-    *("layers", "zoo", "steps"),
+LAYERS, ZOO, STEPS, REGULARIZED, SCORING, SAMPLING, GROWTH = (
+    *("layers", "zoo", "steps", "regularized-steps"),
     *(inference.SCORING, inference.SAMPLING, "growth"),
 )
-GROUPS = (LAYERS, ZOO, STEPS, SCORING, SAMPLING, GROWTH)
+GROUPS = (LAYERS, ZOO, STEPS, REGULARIZED, SCORING, SAMPLING, GROWTH)
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names of the models of training steps."""
+    return tuple(case.name for case in (*lm_cases.STEPS, *regularized_steps.CASES))
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,17 @@ class Options:
             ("group", self.what, GROUPS),
             ("peer", self.peers, tuple(peers.PEERS)),
             ("cell", self.cells or (), cells.names()),
-            ("model", self.models or (), tuple(case.name for case in lm_cases.STEPS)),
+            ("model", self.models or (), model_names()),
         ):
             for name in given:
                 if name not in known:
                     raise ArgumentError(f"unknown {what} {name!r}: choose among {', '.join(known)}")
         if self.repeats < 1:
             raise ArgumentError(f"`repeats` must be 1 or more, not {self.repeats}")
+
+    def has_model(self, name: str) -> bool:
+        """Return whether the training steps of a model are measured."""
+        return self.models is None or name in self.models
 
 
 def run(options: Options, out: Path, write_line: WriteLine = tqdm.write) -> dict[str, Any]:
@@ -120,8 +129,13 @@ def comparisons(options: Options, names: Sequence[str]) -> Iterator[Comparison]:
             ZOO, options.cells or cells.names(), shapes or layers.ZOO_SHAPES, dtype=dtype, names=()
         )
     if STEPS in options.what:
-        cases = [case for case in lm_cases.STEPS if options.models is None or case.name in options.models]
+        cases = [case for case in lm_cases.STEPS if options.has_model(case.name)]
         yield from training_steps.comparisons(cases, dtype, with_model_part(names, "training_step"))
+    if REGULARIZED in options.what:
+        regularized = [case for case in regularized_steps.CASES if options.has_model(case.name)]
+        yield from regularized_steps.comparisons(
+            regularized, dtype, with_model_part(names, "regularized_training_step")
+        )
     for group in (SCORING, SAMPLING):
         if group in options.what:
             yield from inference.comparisons(group, lm_cases.INFERENCE, dtype, names=with_model_part(names, group))

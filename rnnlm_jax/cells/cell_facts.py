@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnnlm_jax.array_types import Array, Float, Tree
-from rnnlm_jax.cells.cell_functions import KernelFn, LogSlopesFn
+from rnnlm_jax.cells.cell_functions import KernelFn, LogSlopesFn, MaskedKernelFn
 
 
 class Recurrence(enum.Enum):
@@ -37,6 +37,8 @@ class Kernel:
     params_type: type
     """The NamedTuple of parameters that ``run`` takes."""
     run: KernelFn
+    run_masked: MaskedKernelFn | None = None
+    """The same with factors of the state that the recurrent product reads; None: it has no such kernel."""
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,36 @@ class KernelFn(Protocol[_Params, State]):
 
 
 @runtime_checkable
+class MaskedKernelFn(Protocol[_Params, State]):
+    """A ``KernelFn`` whose recurrent product reads a masked state."""
+
+    def __call__(
+        self,
+        params: _Params,
+        state: State,
+        xs: Array,
+        step_mask: Array,
+        keep_state: Array,
+        state_masks: State,
+        /,
+        *,
+        reverse: bool,
+    ) -> tuple[State, State]:
+        """Return what a ``KernelFn`` returns.
+
+        Args:
+            params: the parameters.
+            state: the state before the first step, ``[B, ·]``.
+            xs: see ``KernelFn``.
+            step_mask: see ``KernelFn``.
+            keep_state: see ``KernelFn``.
+            state_masks: the factors of the state in the recurrent product, ``[B, ·]``; they have no derivative.
+            reverse: run from the last step to the first.
+        """
+        ...
+
+
+@runtime_checkable
 class LogSlopesFn(Protocol[_Params, _State]):
     """Logarithms of a unit's part in the determinant of the step Jacobian."""
 

@@ -29,14 +29,23 @@ def product(x: Float[Array, "*B K"], w: Float[Array, "_ N"], dtype: np.dtype) ->
     Raises:
         ArgumentError: if ``x`` does not have as many features as ``w`` has rows.
     """
-    if x.shape[-1] != w.shape[0]:
-        raise ArgumentError(f"{x.shape[-1]} features do not fit parameters made for {w.shape[0]}: check `input_size`")
+    check_features(x, w)
 
     def by_rows(x: Array, w: Array) -> Array:
         rows = matmul(x.astype(dtype).reshape(-1, x.shape[-1]), w.astype(dtype))
         return rows.reshape(*x.shape[:-1], w.shape[1])
 
     return without_explicit_axes(by_rows, (x, w), PartitionSpec(*explicit_spec(x)[:-1], None))
+
+
+def check_features(x: Float[Array, "*B K"], w: Float[Array, "_ N"]) -> None:
+    """Check that inputs have as many features as a matrix has rows.
+
+    Raises:
+        ArgumentError: if they do not.
+    """
+    if x.shape[-1] != w.shape[0]:
+        raise ArgumentError(f"{x.shape[-1]} features do not fit parameters made for {w.shape[0]}: check `input_size`")
 
 
 def input_projection(dtype: np.dtype) -> InputProjectionFn[Any]:

@@ -8,6 +8,7 @@ from jax.nn import log_sigmoid
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.arrays.activations import tanh
 from rnnlm_jax.arrays.log_slopes import log_abs_tanh, log_sigmoid_slope
+from rnnlm_jax.arrays.mesh_axes import has_explicit_axes
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_choice, check_size
@@ -66,7 +67,7 @@ def log_slopes(params: Any, before: LSTMState, after: LSTMState, z: Array, r: Ar
 def cap_input_gate(a: Array) -> Array:
     """Return pre-activations of gates i, f, g, o with ``min(i, -f)`` in place of i: ``σ(-f)`` is ``1 - σ(f)``."""
     i, f, g, o = linear_maps.split_gates(a, 4)
-    return jnp.concatenate([jnp.minimum(i, -f), f, g, o], axis=-1)
+    return jnp.concatenate([jnp.where(-f <= i, -f, i), f, g, o], axis=-1)  # of equal ones, -f has the gradient
 
 
 @cell_factory
@@ -92,7 +93,7 @@ def lstm(
         hidden_size: H.
         forget_bias: initial value of the forget gate's block of ``b``; nothing is added to it later.
         recurrent_init: initialiser of each gate's block of ``w_h``, see ``elman``.
-        input_gate: "free", or "capped" by one minus the forget gate; kernels run the free one only.
+        input_gate: "free", or "capped" by one minus the forget gate.
         dtype: dtype of the matrix products; ``param_dtype`` unless given.
         param_dtype: dtype of parameters and state.
 
@@ -111,14 +112,32 @@ def lstm(
         cell = f * state.cell + i * g
         return LSTMState(o * tanh(cell), cell)
 
+    def run_masked_kernel(
+        params: LSTMParams,
+        state: LSTMState,
+        xs: Array,
+        step_mask: Array,
+        keep_state: Array,
+        state_masks: LSTMState,
+        *,
+        reverse: bool,
+    ) -> tuple[LSTMState, LSTMState]:
+        rest = (params.b, *state, step_mask, keep_state, state_masks.hidden)
+        if has_explicit_axes((params, xs)):
+            zs, _ = linear_maps.without_bias(input_projection, params, xs)
+            hs, hidden, cell = lstm_kernel.lstm(zs, params.w_h, *rest, reverse=reverse, capped=capped)
+        else:
+            linear_maps.check_features(xs, params.w_x)
+            matrices = (params.w_x, params.w_h)
+            hs, hidden, cell = lstm_kernel.lstm_of_inputs(xs, *matrices, *rest, reverse=reverse, capped=capped)
+        return LSTMState(hidden, cell), LSTMState(hs, hs)  # readout reads the hidden part only
+
     def run_kernel(
         params: LSTMParams, state: LSTMState, xs: Array, step_mask: Array, keep_state: Array, *, reverse: bool
     ) -> tuple[LSTMState, LSTMState]:
-        zs, b = linear_maps.without_bias(input_projection, params, xs)
-        hs, hidden, cell = lstm_kernel.lstm(
-            zs, params.w_h, b, state.hidden, state.cell, step_mask, keep_state, reverse=reverse
-        )
-        return LSTMState(hidden, cell), LSTMState(hs, hs)  # readout reads the hidden part only
+        no_mask = jnp.zeros((0, 0), param_dtype)
+        masks = LSTMState(no_mask, no_mask)
+        return run_masked_kernel(params, state, xs, step_mask, keep_state, masks, reverse=reverse)
 
     # Another kind: weights of an LSTM of other libraries do not compute the same with a capped gate.
     kind = "lstm-capped" if capped else "lstm"
@@ -133,7 +152,7 @@ def lstm(
         readout=linear_maps.read_hidden,
     ).with_facts(
         CellFacts(
-            kernel=None if capped else Kernel(LSTMParams, run_kernel),
+            kernel=Kernel(LSTMParams, run_kernel, run_masked_kernel),
             is_cudnn_lstm=not capped,
             # Neither input gate reads c_{t-1}, so that ∂c_t/∂c_{t-1} is σ(f) for both.
             log_determinant=LogDeterminant(log_slopes, linear_maps.last_block(hidden_size, dtype)),

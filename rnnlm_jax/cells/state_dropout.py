@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Key, Tree
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_rate
-from rnnlm_jax.cells.cell_facts import CellFacts
+from rnnlm_jax.cells.cell_facts import CellFacts, Kernel
 from rnnlm_jax.cells.combinators import NO_INPUT
 from rnnlm_jax.errors import ArgumentError
 
@@ -67,10 +67,21 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
         masks = jax.tree.map(jnp.ones_like, cell.initial_state(batch_shape))
         return StateDropoutParams(cell.init(key, input_size), masks)
 
-    def recurrent_projection(params: StateDropoutParams, state: Tree) -> Array:
+    def masks_of(params: StateDropoutParams, state: Tree) -> Tree:
         masks = jax.lax.stop_gradient(params.masks)
-        masked = jax.tree.map(lambda s, m, one: s * _over_time(m, s, one.ndim), state, masks, of_one_sequence)
-        return project(params.cell, masked)
+        return jax.tree.map(lambda s, m, one: _over_time(m, s, one.ndim), state, masks, of_one_sequence)
+
+    def recurrent_projection(params: StateDropoutParams, state: Tree) -> Array:
+        return project(params.cell, jax.tree.map(jnp.multiply, state, masks_of(params, state)))
+
+    run_masked = None if cell.facts.kernel is None else cell.facts.kernel.run_masked
+
+    def run_kernel(
+        params: StateDropoutParams, state: Tree, xs: Array, step_mask: Array, keep_state: Array, *, reverse: bool
+    ) -> tuple[Tree, Tree]:
+        assert run_masked is not None
+        masks = masks_of(params, state)
+        return run_masked(params.cell, state, xs, step_mask, keep_state, masks, reverse=reverse)
 
     spec, facts, gated = cell.spec, cell.facts, cell.gated_readout is not None
     return Cell(
@@ -96,6 +107,7 @@ def state_dropout(cell: Cell, batch_shape: tuple[int, ...] = ()) -> Cell[StateDr
             is_linear=facts.is_linear,
             jacobian=facts.jacobian,
             blocks=facts.blocks,
+            kernel=Kernel(StateDropoutParams, run_kernel) if run_masked is not None else None,
             token_flops=lambda params: cell.token_flops(params.cell),
         )
     )

@@ -88,6 +88,11 @@ class DataConfig:
         "--bptt; give at least one of probability=0.95 (of the full --bptt as mean, else half of it), deviation=5 "
         "(steps), minimum=5 (steps), shapes=6 (padded lengths, each compiled); these are the defaults",
     )
+    state_reset_probability: float = option(
+        0.0,
+        "probability that a stream forgets its state before a window of training, from 0 to 1: as evaluation starts "
+        "from the initial state (Melis et al. 2018)",
+    )
     input_workers: int | None = option(
         None,
         "read training text from disk during training, with this many processes (0: a thread of this process); needs "

@@ -11,6 +11,7 @@ from rnnlm_jax.inputs.embedding import embedding
 from rnnlm_jax.inputs.input_layer import InputLayer
 from rnnlm_jax.registry.registry import Entry, Registry
 
+#: Every input layer by name, with its source; options of a factory are options of the command line.
 INPUTS: Registry[InputLayer] = Registry(
     "input",
     InputLayer,

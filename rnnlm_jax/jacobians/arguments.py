@@ -143,6 +143,20 @@ def check_state_batch(cell: Cell, states: Tree) -> Tree:
     return jax.tree.map(jnp.asarray, states)
 
 
+def inputs_of_states(cell: Cell, x: ArrayLike, states: Tree) -> Float[Array, "P D"]:
+    """Return an input for each of P states (see ``check_state_batch``), from one for all or one for each.
+
+    Raises:
+        ArgumentError: unless it is ``[D]`` or ``[P, D]``, of real numbers.
+    """
+    x = real_array(x, "x")
+    count = jax.tree.leaves(states)[0].shape[0]
+    if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] != count):
+        raise ArgumentError(f"the input must be one vector [D], or one for each of the {count} states, not {x.shape}")
+    x = floating(x, cell.spec.param_dtype)
+    return jnp.broadcast_to(x, (count, x.shape[-1]))
+
+
 def floating(array: Array | np.ndarray, default: DTypeLike) -> Array:
     """Return a jax array in its own dtype if that is floating, else in the dtype ``default``."""
     dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else default

@@ -4,7 +4,7 @@ Trained networks keep memories at fixed points and have slow dynamics near them 
 of modulus one belongs to a direction in which a memory neither decays nor grows.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,14 @@ from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.state_jacobian import autodiff_jacobian, recurrent_projection_matrix, structured_jacobian
 from rnnlm_jax.cells.state_vector import from_vector, to_vector
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.arguments import check_at_least_32_bits, check_state_batch, on_host, one_input, result_dtype
+from rnnlm_jax.jacobians.arguments import (
+    check_at_least_32_bits,
+    check_state_batch,
+    inputs_of_states,
+    on_host,
+    one_input,
+    result_dtype,
+)
 from rnnlm_jax.jacobians.arithmetic.norms import norm
 from rnnlm_jax.jacobians.compiled import compiled
 from rnnlm_jax.jacobians.step_jacobian import step_jacobian
@@ -47,6 +54,28 @@ class FixedPoints(NamedTuple):
     right singular vector of ``J - I`` for its least singular value, to a factor of two and at most 2. At a simple fixed
     point it is about ``2 tolerance ‖(J - I)⁻¹‖``; at a multiple one, where ``J - I`` is singular, it is much larger. It
     is inf for a search that did not converge."""
+
+
+class PointsWithDistance(Protocol):
+    """Results of P searches, a NamedTuple of arrays ``[P, ...]``: ``FixedPoints`` or ``SlowPoints``."""
+
+    @property
+    def states(self) -> Tree:
+        """Leaves ``[P, ·]``."""
+        ...
+
+    @property
+    def converged(self) -> Bool[Array, " P"]:
+        """Whether each search has converged."""
+        ...
+
+    @property
+    def distance(self) -> Float[Array, " P"]:
+        """How far each point may be from where the exact one is."""
+        ...
+
+
+Points = TypeVar("Points", bound=PointsWithDistance)
 
 
 class _Search(NamedTuple):
@@ -168,7 +197,9 @@ def _fixed_points(
     return jax.vmap(search)(starts)
 
 
-def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"] | ArrayLike, *, states: Tree) -> np.ndarray:
+def fixed_point_eigenvalues(
+    cell: Cell, params: Tree, x: Float[Array, "*P D"] | ArrayLike, *, states: Tree
+) -> np.ndarray:
     """Return the eigenvalues of the step Jacobian at each of P states, complex ``[P, n]``, by descending modulus.
 
     They are computed on the host, in NumPy, since accelerators do not compute eigenvalues of non-symmetric matrices.
@@ -176,13 +207,14 @@ def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"] | Ar
     Args:
         cell: any cell that can be stepped.
         params: its parameters.
-        x: the constant input.
+        x: the constant input ``[D]`` of all, or one for each, ``[P, D]``.
         states: leaves ``[P, ·]``, such as ``fixed_points(...).states``.
 
     Raises:
         ArgumentError: if x or the states do not fit the cell, or a Jacobian is not finite; under a jax transformation.
     """
-    matrices = _jacobians(cell, params, one_input(cell, x), check_state_batch(cell, states))
+    states = check_state_batch(cell, states)
+    matrices = _jacobians(cell, params, inputs_of_states(cell, x, states), states)
     on_host(matrices, "eigenvalues are computed")
     if not np.isfinite(matrices).all():
         raise ArgumentError("a step Jacobian is not finite: it has no eigenvalues")
@@ -192,15 +224,15 @@ def fixed_point_eigenvalues(cell: Cell, params: Tree, x: Float[Array, " D"] | Ar
 
 
 @compiled("cell")
-def _jacobians(cell: Cell, params: Tree, x: Array, states: Tree) -> Float[Array, "P n n"]:
-    return jax.vmap(lambda state: step_jacobian(cell, params, state, x))(states)
+def _jacobians(cell: Cell, params: Tree, xs: Array, states: Tree) -> Float[Array, "P n n"]:
+    return jax.vmap(lambda state, x: step_jacobian(cell, params, state, x))(states, xs)
 
 
-def distinct(points: FixedPoints, tolerance: float = 1e-6) -> FixedPoints:
-    """Return the converged fixed points without duplicates; computed on the host, since their number is data-dependent.
+def distinct(points: Points, tolerance: float = 1e-6) -> Points:
+    """Return the converged fixed or slow points without duplicates.
 
-    Two points are duplicates if no entry differs by more than the sum of their ``distance``, or ``tolerance`` if that
-    is larger; the first of them is kept.
+    They are counted on the host, since their number is data-dependent. Two points are duplicates if no entry differs
+    by more than the sum of their ``distance``, or ``tolerance`` if that is larger; the first of them is kept.
 
     Raises:
         ArgumentError: under a jax transformation.

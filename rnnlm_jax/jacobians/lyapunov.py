@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.cells.state_jacobian import jacobian_blocks
 from rnnlm_jax.cells.state_vector import state_size
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.arguments import (
@@ -27,18 +26,14 @@ from rnnlm_jax.jacobians.arguments import (
 )
 from rnnlm_jax.jacobians.arithmetic.log_abs_det import log_abs_det
 from rnnlm_jax.jacobians.compiled import compiled
-from rnnlm_jax.jacobians.declared_blocks import declared_blocks
-from rnnlm_jax.jacobians.log_determinant import has_closed_form, log_slopes, step_log_abs_det
+from rnnlm_jax.jacobians.log_determinant import has_closed_form, step_log_abs_det
 from rnnlm_jax.jacobians.tangent_frames import (
     FrameLog,
-    cell_push,
     check_count,
     check_time,
-    frames_of_blocks,
+    frames_of_cell,
     frames_of_matrices,
-    frames_of_slopes,
     mean_exponents,
-    push_frame,
     random_frame,
 )
 from rnnlm_jax.jacobians.trajectory import trajectory
@@ -131,16 +126,7 @@ def _lyapunov_spectrum(
     cell: Cell, params: Tree, state: Tree, xs: Array, *, key: Key, count: int, averaging: _Averaging
 ) -> LyapunovSpectrum:
     n, zs = state_size(cell), cell.input_projection(params, xs)
-    blocks = declared_blocks(cell)
-    if blocks is None:
-        frame = random_frame(key, n, count, cell.spec.param_dtype)
-        frames = push_frame(cell_push(cell, params), state, frame, inputs=zs, qr_interval=averaging.qr_interval)
-    elif blocks.size == 1:
-        slopes = log_slopes(cell, params, trajectory(cell, params, state, zs).before, zs)
-        frames = frames_of_slopes(slopes, averaging.qr_interval)
-    else:
-        matrices = jacobian_blocks(cell, params, trajectory(cell, params, state, zs).before, zs)
-        frames = frames_of_blocks(matrices, key, averaging.qr_interval)
+    frames = frames_of_cell(cell, params, state, zs, key=key, count=count, qr_interval=averaging.qr_interval)
     log_det = None
     if has_closed_form(cell) or count == n:
         kept = jax.tree.map(lambda a: a[averaging.burn_in :], (trajectory(cell, params, state, zs).before, zs))

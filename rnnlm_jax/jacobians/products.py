@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.tree import leaves_with_path
+from jax.tree_util import keystr
 from numpy.typing import ArrayLike
 
 from rnnlm_jax.array_types import Array, Float, Tree
@@ -51,7 +53,7 @@ def keep_product(product: ScaledMatrix) -> ScaledMatrix:
 
 def scaled(matrix: Float[Array, "*B m n"]) -> ScaledMatrix:
     """Return a matrix with entries of any magnitude as a ``ScaledMatrix``."""
-    return _as_scaled_matrix(scale_by_power_of_two(matrix))
+    return as_scaled_matrix(scale_by_power_of_two(matrix))
 
 
 def step_jacobians(
@@ -71,7 +73,7 @@ def _step_jacobians(cell: Cell, params: Tree, state: Tree, xs: Array) -> Float[A
 
         return jax.lax.scan(step, state, cell.input_projection(params, xs))[1]
 
-    return _over_batch(one, state, xs, out_axes=1)
+    return over_batch(one, state, xs, out_axes=1)
 
 
 def state_product(
@@ -104,17 +106,23 @@ def state_product(
 @compiled("cell", "i", "j")
 def _state_product(cell: Cell, params: Tree, state: Tree, xs: Array, *, i: int, j: int) -> ScaledMatrix:
     def one(state: Tree, xs: Array) -> ScaledMatrix:
-        zs, jacobian = cell.input_projection(params, xs), jacobian_function(cell, params)
-        state, _ = jax.lax.scan(lambda s, z: (cell.step(params, s, z), None), state, zs[:j])
+        return as_scaled_matrix(product_of_steps(cell, params, state, cell.input_projection(params, xs[:i]), j=j)[1])
 
-        def step(carry: tuple[Tree, ScaledByPowerOfTwo], z: Array) -> tuple[tuple[Tree, ScaledByPowerOfTwo], None]:
-            state, product = carry
-            return (cell.step(params, state, z), _multiply(scale_by_power_of_two(jacobian(state, z)), product)), None
+    return over_batch(one, state, xs, out_axes=0)
 
-        (_, product), _ = jax.lax.scan(step, (state, _identity(cell)), zs[j:i])
-        return _as_scaled_matrix(product)
 
-    return _over_batch(one, state, xs, out_axes=0)
+def product_of_steps(
+    cell: Cell, params: Tree, state: Tree, zs: Float[Array, "i GH"], *, j: int
+) -> tuple[Tree, ScaledByPowerOfTwo]:
+    """Return ``s_i`` and ``∂s_i / ∂s_j`` of one sequence, for the projected inputs of i steps."""
+    jacobian = jacobian_function(cell, params)
+    state, _ = jax.lax.scan(lambda s, z: (cell.step(params, s, z), None), state, zs[:j])
+
+    def step(carry: tuple[Tree, ScaledByPowerOfTwo], z: Array) -> tuple[tuple[Tree, ScaledByPowerOfTwo], None]:
+        state, product = carry
+        return (cell.step(params, state, z), multiply(scale_by_power_of_two(jacobian(state, z)), product)), None
+
+    return jax.lax.scan(step, (state, _identity(cell)), zs[j:])[0]
 
 
 def products(
@@ -145,12 +153,12 @@ def _products(cell: Cell, params: Tree, state: Tree, xs: Array, *, reduce: Reduc
 
         def step(carry: tuple[Tree, ScaledByPowerOfTwo], z: Array) -> tuple[tuple[Tree, ScaledByPowerOfTwo], Tree]:
             state, product = carry
-            product = _multiply(scale_by_power_of_two(jacobian(state, z)), product)
-            return (cell.step(params, state, z), product), reduce(_as_scaled_matrix(product))
+            product = multiply(scale_by_power_of_two(jacobian(state, z)), product)
+            return (cell.step(params, state, z), product), reduce(as_scaled_matrix(product))
 
         return jax.lax.scan(step, (state, _identity(cell)), cell.input_projection(params, xs))[1]
 
-    return _over_batch(one, state, xs, out_axes=1)
+    return over_batch(one, state, xs, out_axes=1)
 
 
 def products_to_end(
@@ -171,13 +179,13 @@ def _products_to_end(cell: Cell, params: Tree, state: Tree, xs: Array, *, reduce
         states = trajectory(cell, params, state, zs).before
 
         def step(product: ScaledByPowerOfTwo, at: tuple[Tree, Array]) -> tuple[ScaledByPowerOfTwo, Tree]:
-            product = _multiply(product, scale_by_power_of_two(jacobian(*at)))
-            return product, reduce(_as_scaled_matrix(product))
+            product = multiply(product, scale_by_power_of_two(jacobian(*at)))
+            return product, reduce(as_scaled_matrix(product))
 
         backwards = jax.tree.map(lambda each: each[::-1], (states, zs))
         return jax.lax.scan(step, _identity(cell), backwards)[1]
 
-    return _over_batch(one, state, xs, out_axes=1)
+    return over_batch(one, state, xs, out_axes=1)
 
 
 def part_of(cell: Cell, part: str, layer: int | None = None) -> slice:
@@ -185,7 +193,7 @@ def part_of(cell: Cell, part: str, layer: int | None = None) -> slice:
 
     Args:
         cell: a cell, or a stack of them.
-        part: a field of its state: "hidden", or "cell" for an LSTM.
+        part: a field or key of its state: "hidden", or "cell" for an LSTM; "rnn.h" inside another.
         layer: number of a stack's layer, from 0 for the lowest; the layers of stacks inside a stack count singly.
 
     Raises:
@@ -197,12 +205,13 @@ def part_of(cell: Cell, part: str, layer: int | None = None) -> slice:
     number = layer or 0
     if not 0 <= number < len(states):
         raise ArgumentError(f"`layer` must be from 0 to {len(states) - 1}, not {layer}")
-    fields = states[number]._fields
-    if part not in fields:
-        raise ArgumentError(f"`part` must be a part of the state ({', '.join(fields)}), not {part!r}")
-    index = fields.index(part)
-    start = _size((states[:number], states[number][:index]))
-    return slice(start, start + _size(states[number][index]))
+    leaves = [(keystr(path, simple=True, separator="."), leaf.size) for path, leaf in leaves_with_path(states[number])]
+    within = [k for k, (name, _) in enumerate(leaves) if f"{name}.".startswith(f"{part}.")]
+    if not within:
+        names = ", ".join(name for name, _ in leaves)
+        raise ArgumentError(f"`part` must be a part of the state ({names or 'which is one array'}), not {part!r}")
+    start = _size(states[:number]) + sum(size for _, size in leaves[: within[0]])
+    return slice(start, start + sum(leaves[k][1] for k in within))
 
 
 def select(product: ScaledMatrix, rows: slice, columns: slice) -> ScaledMatrix:
@@ -214,7 +223,7 @@ def select(product: ScaledMatrix, rows: slice, columns: slice) -> ScaledMatrix:
     return ScaledMatrix(product.log_scale + block.log_scale, block.matrix)
 
 
-def _over_batch(one: Callable[[Tree, Array], Tree], state: Tree, xs: Array, *, out_axes: int) -> Tree:
+def over_batch(one: Callable[[Tree, Array], Tree], state: Tree, xs: Array, *, out_axes: int) -> Tree:
     """Map ``one(state, xs[T, D])`` over the sequences of ``xs[T, *B, D]``."""
     for _ in range(xs.ndim - 2):
         one = jax.vmap(one, in_axes=(0, 1), out_axes=out_axes)
@@ -237,12 +246,14 @@ def _identity(cell: Cell) -> ScaledByPowerOfTwo:
     return scale_by_power_of_two(jnp.eye(state_size(cell), dtype=cell.spec.param_dtype))
 
 
-def _multiply(left: ScaledByPowerOfTwo, right: ScaledByPowerOfTwo) -> ScaledByPowerOfTwo:
+def multiply(left: ScaledByPowerOfTwo, right: ScaledByPowerOfTwo) -> ScaledByPowerOfTwo:
+    """Return the product of two matrices, scaled again."""
     product = scale_by_power_of_two(left.matrix @ right.matrix)
     return product._replace(exponent=product.exponent + left.exponent + right.exponent)
 
 
-def _as_scaled_matrix(product: ScaledByPowerOfTwo) -> ScaledMatrix:
+def as_scaled_matrix(product: ScaledByPowerOfTwo) -> ScaledMatrix:
+    """Return a matrix with a power of two for a scale as one of norm 1 with a scale in nats."""
     *batch_shape, rows, columns = product.matrix.shape
     size = norm(product.matrix.reshape(*batch_shape, rows * columns))
     zero = size == 0

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from rnnlm_jax.array_types import Array, Bool, Float, Key, Tree
 from rnnlm_jax.arrays.power_of_two import scale_by_power_of_two
 from rnnlm_jax.cells.cell import Cell
-from rnnlm_jax.cells.state_jacobian import recurrent_projection_matrix, structured_jacobian
-from rnnlm_jax.cells.state_vector import from_vector, to_vector
+from rnnlm_jax.cells.state_jacobian import jacobian_blocks, recurrent_projection_matrix, structured_jacobian
+from rnnlm_jax.cells.state_vector import from_vector, state_size, to_vector
 from rnnlm_jax.errors import ArgumentError
-from rnnlm_jax.jacobians.log_determinant import LogSlopes
+from rnnlm_jax.jacobians.declared_blocks import declared_blocks
+from rnnlm_jax.jacobians.log_determinant import LogSlopes, log_slopes
+from rnnlm_jax.jacobians.trajectory import trajectory
 
 
 class Push(Protocol):
@@ -78,7 +80,7 @@ def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], *, inputs: A
 
     In between, the frame is divided by powers of two, so that it neither overflows nor underflows.
     """
-    intervals = inputs.reshape(-1, qr_interval, *inputs.shape[1:])
+    intervals = inputs.reshape(inputs.shape[0] // qr_interval, qr_interval, *inputs.shape[1:])  # of any size, 0 too
 
     def interval(carry: tuple[Tree, Array], inputs: Array) -> tuple[tuple[Tree, Array], FrameLog]:
         def step(carry: tuple[Tree, Array, Array], each: Array) -> tuple[tuple[Tree, Array, Array], None]:
@@ -93,6 +95,24 @@ def push_frame(push: Push, state: Tree, frame: Float[Array, "n k"], *, inputs: A
         return (state, frame), log._replace(log_r=log.log_r + log_scale)
 
     return jax.lax.scan(interval, (state, frame), intervals)[1]
+
+
+def frames_of_cell(
+    cell: Cell, params: Tree, state: Tree, zs: Float[Array, "T GH"], *, key: Key, count: int, qr_interval: int
+) -> FrameLog:
+    """Push a random frame along a cell's steps, by the structure of its Jacobian (see ``lyapunov_spectrum``).
+
+    Returns:
+        ``count`` columns; all n for a cell that declares a diagonal Jacobian or blocks, in no particular order.
+    """
+    blocks = declared_blocks(cell)
+    if blocks is None:
+        frame = random_frame(key, state_size(cell), count, cell.spec.param_dtype)
+        return push_frame(cell_push(cell, params), state, frame, inputs=zs, qr_interval=qr_interval)
+    before = trajectory(cell, params, state, zs).before
+    if blocks.size == 1:
+        return frames_of_slopes(log_slopes(cell, params, before, zs), qr_interval)
+    return frames_of_blocks(jacobian_blocks(cell, params, before, zs), key, qr_interval)
 
 
 def frames_of_matrices(matrices: Float[Array, "T n n"], frame: Float[Array, "n k"], qr_interval: int) -> FrameLog:
@@ -123,7 +143,13 @@ def frames_of_slopes(slopes: LogSlopes, qr_interval: int) -> FrameLog:
 
 
 def orthonormalise(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], FrameLog]:
-    """Return Q of the QR decomposition of a frame, and the diagonal of R.
+    """Return Q of the QR decomposition of a frame, and the diagonal of R (see ``decompose``)."""
+    q, r, rounded = decompose(frame)
+    return q, FrameLog(jnp.log(jnp.abs(jnp.diagonal(r))), rounded)
+
+
+def decompose(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Float[Array, "k k"], Bool[Array, " k"]]:
+    """Return Q and R of the QR decomposition of a frame, and whether ``r_kk`` is not above its rounding error.
 
     Rows are sorted by size, the largest first, which keeps the relative accuracy of small rows (Cox & Higham 1998): a
     saturated gate makes its row very small. A row of zeros gives an ``r_kk`` of zero.
@@ -132,9 +158,8 @@ def orthonormalise(frame: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Fra
     sizes = jnp.abs(frame).max(axis=1)
     order = jnp.argsort(-sizes)
     q, r = jnp.linalg.qr(frame[order])
-    pivots = jnp.abs(jnp.diagonal(r))
-    rounded = pivots <= n * jnp.finfo(frame.dtype).eps * sizes[order][:count]
-    return q[jnp.argsort(order)], FrameLog(jnp.log(pivots), rounded)
+    rounded = jnp.abs(jnp.diagonal(r)) <= n * jnp.finfo(frame.dtype).eps * sizes[order][:count]
+    return q[jnp.argsort(order)], r, rounded
 
 
 def mean_exponents(log: FrameLog, qr_interval: int) -> Float[Array, " k"]:

@@ -17,6 +17,7 @@ from rnnlm_jax.outputs.word_counts import WordCounts
 from rnnlm_jax.registry.registry import Entry, Registry
 from rnnlm_jax.registry.user_source import shown
 
+#: Every output layer by name, with its source; options of a factory are options of the command line.
 OUTPUTS: Registry[OutputLayer] = Registry(
     "output",
     OutputLayer,

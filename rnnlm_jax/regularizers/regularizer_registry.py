@@ -10,6 +10,7 @@ from rnnlm_jax.regularizers.activation import activation, temporal_activation
 from rnnlm_jax.regularizers.recurrence import flossing, omega
 from rnnlm_jax.regularizers.regularizer import Regularizer
 
+#: Every regulariser by name, with its source; options of a factory are options of the command line.
 REGULARIZERS: Registry[Regularizer] = Registry(
     "regulariser",
     Regularizer,

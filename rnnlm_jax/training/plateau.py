@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import reduce_on_plateau
 
-from rnnlm_jax.array_types import Array, Bool, Float, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
 from rnnlm_jax.errors import ConfigError
 from rnnlm_jax.training.row_updates import with_promotion
 
@@ -25,6 +25,15 @@ class PlateauState(NamedTuple):
     """Whether the rule ends training."""
     rule: Tree
     """State of the rule itself."""
+
+
+class LatestState(NamedTuple):
+    """State of ``on_plateau`` with a latest decay."""
+
+    rule: Tree
+    """State without it."""
+    validations: Int[Array, ""]
+    """Validations up to now."""
 
 
 class NewBobState(NamedTuple):
@@ -50,11 +59,12 @@ def on_plateau(
     atol: float = 0.0,
     cooldown: int = 0,
     min_scale: float = 0.0,
+    latest: int = 0,
 ) -> Plateau:
     """Multiply the rate by ``factor`` after ``patience`` validations in a row without improvement.
 
     A validation improves if its loss is below ``best (1 - rtol) - atol``. This is ``optax.contrib.reduce_on_plateau``;
-    Melis et al. 2018 decay so, with factor 0.1 and 26 to 30 validations, 100 steps apart.
+    Melis et al. 2018 decay so, with factor 0.1 and a patience of 27 validations, 100 steps apart.
 
     Args:
         factor: factor of the rate, between 0 and 1.
@@ -63,6 +73,7 @@ def on_plateau(
         atol: improvement that counts, in nats per token.
         cooldown: validations after a decay that are not counted.
         min_scale: least product of all factors.
+        latest: number of the validation at which the rate decays in any case if it never did before; 0: none.
 
     Raises:
         ConfigError: for a value that is not possible.
@@ -75,6 +86,8 @@ def on_plateau(
         raise ConfigError(f"`cooldown` of the plateau schedule must be 0 or more validations, not {cooldown}")
     if not 0 <= min_scale <= 1:
         raise ConfigError(f"`min_scale` of the plateau schedule must be between 0 and 1, not {min_scale}")
+    if latest < 0:
+        raise ConfigError(f"`latest` of the plateau schedule must be a number of validations, or 0, not {latest}")
     # optax wants a tolerance; with the least positive one a tie is not an improvement.
     tolerance = {"rtol": rtol, "atol": atol} if rtol or atol else {"rtol": 0.0, "atol": 1e-38}
     try:
@@ -83,10 +96,25 @@ def on_plateau(
         raise ConfigError(f"the plateau schedule cannot be made with these options: {error}") from error
 
     def after(state: PlateauState, nll: Any) -> PlateauState:
-        found: Any = with_promotion(rule).update((), state.rule, value=nll)[1]
-        return PlateauState(jnp.asarray(found.scale, jnp.float32), state.has_ended, found)
+        before: Any = state.rule.rule if latest else state.rule
+        found: Any = with_promotion(rule).update((), before, value=nll)[1]
+        own = found
+        if latest:
+            validations = state.rule.validations + 1
+            is_late = (validations >= latest) & (found.scale == 1)
+            found = found._replace(
+                scale=jnp.where(is_late, jnp.maximum(found.scale * factor, min_scale), found.scale),
+                plateau_count=jnp.where(is_late, 0, found.plateau_count),
+                cooldown_count=jnp.where(is_late, cooldown, found.cooldown_count),
+            )
+            own = LatestState(found, validations)
+        return PlateauState(jnp.asarray(found.scale, jnp.float32), state.has_ended, own)
 
-    return Plateau(_scaled(lambda: rule.init(jnp.zeros((), jnp.float32))), after)
+    def start() -> Tree:
+        own = rule.init(jnp.zeros((), jnp.float32))
+        return LatestState(own, jnp.zeros((), jnp.int32)) if latest else own
+
+    return Plateau(_scaled(start), after)
 
 
 def new_bob(factor: float = 0.5, threshold: float = 0.003) -> Plateau:

@@ -25,6 +25,7 @@ from rnnlm_jax.training.frozen_parameters import patterns_of, without_frozen
 from rnnlm_jax.training.guard import where_finite
 from rnnlm_jax.training.relative_length import relative_length
 from rnnlm_jax.training.row_updates import by_rows, global_norm, scaled_updates, updates_by_row
+from rnnlm_jax.training.state_reset import check_state_reset, with_resets
 from rnnlm_jax.training.train_state import TrainState, state_shardings
 
 
@@ -81,6 +82,7 @@ def make_train_step(
     accumulate: int = 1,
     average: Average | None = None,
     random_bptt: int | None = None,
+    state_reset_probability: float = 0.0,
     regularizers: Sequence[Regularizer] = (),
     label_smoothing: float = 0.0,
     mesh: Mesh | None = None,
@@ -104,17 +106,20 @@ def make_train_step(
         average: the average of the parameters that the state has; None for none.
         random_bptt: base length of windows of random length, padded at their end: the padding keeps the state, and
             updates are multiplied by ``relative_length``. None: windows of one length.
+        state_reset_probability: probability that a sequence starts a batch from the model's initial state although
+            batches carry states on; drawn for each sequence and batch.
         regularizers: terms to add to the loss.
         label_smoothing: probability that targets give to the uniform distribution.
         mesh: devices to divide the step over, with state and batch sharded already; None for one device.
 
     Raises:
-        ArgumentError: if ``loss_normalization`` is something else, or the model or its output layer does not have what
-            a regulariser or label smoothing needs.
+        ArgumentError: if ``loss_normalization`` is something else, the model or its output layer does not have what a
+            regulariser or label smoothing needs, or states that no batch carries on are to be reset.
     """
     if loss_normalization not in ("token", "sequence"):
         raise ArgumentError(f"`loss_normalization` must be token or sequence, not {loss_normalization!r}")
     check_label_smoothing(model.output, label_smoothing)
+    check_state_reset(state_reset_probability, carries_state=carries_state)
     if reads(regularizers) > Reads.OUTPUTS:
         model.check_observable()
         if random_bptt is not None:
@@ -125,7 +130,7 @@ def make_train_step(
     guarded = by_rows(where_finite(optimizer))
     compute = accumulated_loss_and_gradient if mesh is None else functools.partial(sharded_loss_and_gradient, mesh)
     freeze = patterns_of(optimizer)
-    draws = any(each.needs_key for each in regularizers)
+    draws = state_reset_probability > 0 or any(each.needs_key for each in regularizers)
 
     @functools.cache
     def moves_rows_alone() -> bool:
@@ -135,8 +140,9 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepInfo]:
         sequences = batch.inputs.shape[1]
-        before = state.model_state if carries_state else model.initial_state((sequences,))
+        carried = state.model_state if carries_state else model.initial_state((sequences,))
         key = step_key(model, seed, state.step, draws=draws)
+        before = with_resets(state_reset_probability, key, carried, model.initial_state, sequences)
         count = sequences if loss_normalization == "sequence" else jnp.maximum(jnp.asarray(batch.mask).sum(), 1)
         (mean, scored), gradient = compute(
             model,
@@ -169,7 +175,7 @@ def make_train_step(
         skip = jnp.logical_not(is_finite).astype(jnp.int32)
         skipped, in_row = state.skipped + skip, (state.skipped_in_row + skip) * skip
         info = StepInfo(nats, scored.tokens, norm, skipped, in_row, scored.penalties)
-        after = unless_skipped(scored.state, before)
+        after = unless_skipped(scored.state, carried)
         return TrainState(params, opt_state, after, state.step + 1, skipped, in_row, mean_params), info
 
     if mesh is None:

@@ -84,6 +84,7 @@ def training_program(
         regularizers=regularizers,
         label_smoothing=own.label_smoothing,
         random_bptt=config.data.bptt if config.data.bptt_random else None,
+        state_reset_probability=config.data.state_reset_probability,
         mesh=mesh,
     )
     initial_state = functools.partial(

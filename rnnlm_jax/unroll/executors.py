@@ -14,6 +14,7 @@ from rnnlm_jax.unroll.newton import Newton
 from rnnlm_jax.unroll.scan import scan
 from rnnlm_jax.unroll.structured import structured
 
+#: Every executor by name, with its default options.
 EXECUTORS: dict[str, Executor] = {
     "scan": SimpleExecutor(scan),
     "structured": SimpleExecutor(structured),

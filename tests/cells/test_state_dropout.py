@@ -69,7 +69,7 @@ def test_outputs_and_gradients_are_those_of_numpy_in_both_executors(name):
     assert slope == pytest.approx((loss(step) - loss(-step)) / (2 * step), rel=1e-7)
 
 
-@pytest.mark.parametrize("executor", ["scan", "structured"])
+@pytest.mark.parametrize("executor", ["scan", "structured", "native"])
 def test_any_number_of_batch_axes(executor):
     """Of two batch axes each sequence has its own mask; so has the only sequence of no batch axis."""
     cell, (params, state, xs), _, _ = dropped("lstm", (2, 2))

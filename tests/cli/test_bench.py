@@ -6,17 +6,32 @@ import jax
 import pytest
 
 from rnnlm_jax import cells
-from rnnlm_jax.benchmarking import layers, lm_cases, peers, run, scaling
+from rnnlm_jax.benchmarking import layers, lm_cases, peers, regularized_steps, run, scaling
 from rnnlm_jax.benchmarking.layers import Shape
+from rnnlm_jax.benchmarking.regularized_steps import RegularizedCase
+from rnnlm_jax.config import ModelConfig
 
 TINY = lm_cases.LMCase("tiny", 2, 4, 7, 3, 2)
 TIED = lm_cases.LMCase("tied", 1, 4, 7, 3, 2, tied=True)
+_DROPOUT = {"tie_embeddings": True, "dropout_input": 0.5, "dropout_hidden": 0.3, "dropout_output": 0.4}
+REGULARIZED = (
+    RegularizedCase("two-layers", ModelConfig(hidden_size=4, layers=2, **_DROPOUT), 7, 3, 2),
+    RegularizedCase(
+        "projected",
+        ModelConfig(hidden_size=5, embedding_size=3, **_DROPOUT),
+        vocabulary=7,
+        steps=3,
+        batch=2,
+        more={"state dropout": {"dropout_state": 0.5}},
+    ),
+)
 
 
 @pytest.fixture
 def bench(rnnlm, tmp_path, monkeypatch):
     """Run the command in float32 on tiny models, one timed call each; return its lines and its record."""
     monkeypatch.setattr(lm_cases, "STEPS", (TINY, TIED))
+    monkeypatch.setattr(regularized_steps, "CASES", REGULARIZED)
     monkeypatch.setattr(lm_cases, "INFERENCE", lm_cases.LMCase("tiny", 2, 4, 7, 9, 1))
     monkeypatch.setattr(scaling, "SIZES", scaling.Sizes((2, 4), (1,), (1,), Shape(3, 2, 4)))
     monkeypatch.setattr(layers, "EXECUTORS", ("scan", "cudnn"))
@@ -40,12 +55,13 @@ def names_of(record):
 
 
 def test_without_peers(bench, tmp_path):
-    words = ["--peers", "none", "--cells", "elman-tanh", "--models", "tiny"]
-    lines, record = bench("--what", "layers,steps,scoring,sampling,growth", *words)
+    words = ["--peers", "none", "--cells", "elman-tanh", "--models", "tiny,projected"]
+    lines, record = bench("--what", "layers,steps,regularized-steps,scoring,sampling,growth", *words)
     assert names_of(record) == {
         ("layers", "elman-tanh forward"): ["ours", "ours, scan", "floor"],
         ("layers", "elman-tanh forward+backward"): ["ours", "ours, scan", "floor"],
         ("steps", "lstm training step, tiny"): ["ours", "floor"],
+        ("regularized-steps", "lstm training step, projected"): ["ours", "ours, state dropout"],
         ("scoring", "lstm scoring, tiny"): ["ours", "floor"],
         ("sampling", "lstm sampling, tiny"): ["ours", "floor"],
     }
@@ -78,7 +94,9 @@ def test_beside_every_peer(bench, monkeypatch):
     monkeypatch.setattr(layers, "EXECUTORS", ())
     monkeypatch.setattr(layers, "JOBS", (layers.BACKWARD,))
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):  # keras promotes
-        lines, record = bench("--what", "layers,steps,scoring,sampling", "--models", "tied")
+        lines, record = bench(
+            *("--what", "layers,steps,regularized-steps,scoring,sampling", "--models", "tied,two-layers,projected")
+        )
     found = names_of(record)
     everyone = ["ours", "floor", *peers.PEERS]
     assert found["layers", "lstm forward+backward"] == everyone
@@ -86,6 +104,8 @@ def test_beside_every_peer(bench, monkeypatch):
     without = ("haiku", "equinox")
     assert found["layers", "elman-tanh forward+backward"] == [name for name in everyone if name not in without]
     assert found["steps", "lstm training step, tied"] == ["ours", "floor", "torch", "flax-linen"]
+    assert found["regularized-steps", "lstm training step, two-layers"] == ["ours", "torch"]
+    assert found["regularized-steps", "lstm training step, projected"] == ["ours", "ours, state dropout", "torch"]
     for job in ("scoring", "sampling"):
         assert found[job, f"lstm {job}, tiny"] == ["ours", "floor", "torch", "flax-linen", "equinox"]
     assert "no gru that computes what ours does: haiku" in lines

@@ -35,6 +35,14 @@ def loss_of_outputs(hs):
     return (hs * hs).sum()
 
 
+def squared(h):
+    return h * h
+
+
+def quartic(params):
+    return sum((jnp.arange(1, p.size + 1, dtype=p.dtype) * p.ravel() ** 4).sum() for p in jax.tree.leaves(params))
+
+
 def log_scale(product):
     return product.log_scale
 
@@ -45,16 +53,29 @@ def step_operator(cell, params, state, z):
     return operator.vjp(operator.jvp(jnp.ones(2 * H, jnp.float32)))
 
 
+def plain_step(params, state, x):
+    """Return the state after a step of the cell, as a plain function."""
+    return CELL.step(params, state, CELL.input_projection(params, x))
+
+
 def calls_with_inputs(params, state, xs):
     """Return a call of each function that takes inputs over time, by the function's name."""
     return {
         "spectrum": lambda: jacobians.spectrum(CELL, params, state, xs, lags=[2, T]),
+        "singular_vectors": lambda: jacobians.singular_vectors(CELL, params, state, xs, lags=[2, T]),
         "eigenvalue_moduli": lambda: jacobians.eigenvalue_moduli(CELL, params, state, xs),
         "top_singular": lambda: jacobians.top_singular(CELL, params, state, xs, k=2, key=KEY),
         "lyapunov_spectrum": lambda: jacobians.lyapunov_spectrum(CELL, params, state, xs, key=KEY),
+        "covariant_vectors": lambda: jacobians.covariant_vectors(
+            CELL, params, state, xs, key=KEY, burn_in=2, burn_out=1, count=3
+        ),
+        "finite_time_exponents": lambda: jacobians.finite_time_exponents(CELL, params, state, xs, window=2, key=KEY),
         "gradient_by_lag": lambda: jacobians.gradient_by_lag(CELL, params, state, xs, loss_of_output=loss_of_output),
         "gradient_flossing": lambda: jacobians.gradient_flossing(CELL, params, state, xs, count=2, key=KEY),
         "pascanu_omega": lambda: jacobians.pascanu_omega(CELL, params, state, xs, loss_of_outputs=loss_of_outputs),
+        "input_to_state": lambda: jacobians.input_to_state(CELL, params, state, xs, i=5, j=2),
+        "input_to_output": lambda: jacobians.input_to_output(CELL, params, state, xs, i=5, j=2),
+        "state_to_output": lambda: jacobians.state_to_output(CELL, params, state, xs, i=5, j=2, output=squared),
         "products": lambda: jacobians.products(CELL, params, state, xs, reduce=log_scale),
         "products_to_end": lambda: jacobians.products_to_end(CELL, params, state, xs),
         "state_product": lambda: jacobians.state_product(CELL, params, state, xs, i=5, j=2),
@@ -68,6 +89,7 @@ def calls_with_matrices(matrices):
     """Return a call of each function that takes a stack of matrices, by the function's name."""
     return {
         "product_spectrum": lambda: jacobians.product_spectrum(matrices),
+        "covariant_of_matrices": lambda: jacobians.covariant_of_matrices(matrices, key=KEY, burn_in=0, burn_out=1),
         "log_eigenvalue_moduli": lambda: jacobians.log_eigenvalue_moduli(matrices),
         "lyapunov_of_matrices": lambda: jacobians.lyapunov_of_matrices(matrices, key=KEY),
     }
@@ -77,7 +99,10 @@ def calls_with_one_input(params, state, states, x):
     """Return a call of each function that takes one input, by the function's name."""
     return {
         "step_jacobian": lambda: jacobians.step_jacobian(CELL, params, state, x),
+        "input_jacobian": lambda: jacobians.input_jacobian(CELL, params, state, x),
+        "output_jacobian": lambda: jacobians.output_jacobian(CELL, params, state, x, output=squared),
         "fixed_points": lambda: jacobians.fixed_points(CELL, params, x, starts=states),
+        "slow_points": lambda: jacobians.slow_points(CELL, params, x, starts=states, max_steps=20),
         "fixed_point_eigenvalues": lambda: jacobians.fixed_point_eigenvalues(CELL, params, x, states=states),
     }
 
@@ -95,6 +120,8 @@ def calls():
         "decay_rates": lambda: jacobians.decay_rates(SIMPLE, SIMPLE.init(KEY, D)),
         "distinct": lambda: jacobians.distinct(points),
         "eigenbasis": lambda: jacobians.eigenbasis(matrices[0]),
+        "from_step": lambda: jacobians.from_step(plain_step, state).initial_state((2,)),
+        "hessian_eigenvalues": lambda: jacobians.hessian_eigenvalues(quartic, params, 2, key=KEY),
         "kaplan_yorke_dimension": lambda: jacobians.kaplan_yorke_dimension([1.0, -0.5, -2.0]),
         "log_component_moduli": lambda: jacobians.log_component_moduli(basis, [0, 3]),
         "part_of": lambda: part(CELL, "hidden"),

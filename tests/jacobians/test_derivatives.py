@@ -27,11 +27,18 @@ def states(count):
 
 DIFFERENTIABLE = {
     "step_jacobian": lambda p, s, xs: jacobians.step_jacobian(CELL, p, s, xs[0]),
+    "input_jacobian": lambda p, s, xs: jacobians.input_jacobian(CELL, p, s, xs[0]),
+    "output_jacobian": lambda p, s, xs: jacobians.output_jacobian(CELL, p, s, xs[0], output=lambda h: h @ p.w_h),
+    "input_to_state": lambda p, s, xs: jacobians.input_to_state(CELL, p, s, xs, i=3, j=1),
+    "input_to_output": lambda p, s, xs: jacobians.input_to_output(CELL, p, s, xs, i=3, j=1),
+    "state_to_output": lambda p, s, xs: jacobians.state_to_output(CELL, p, s, xs, i=3, j=1),
     "products": lambda p, s, xs: jacobians.products(CELL, p, s, xs),
     "products_to_end": lambda p, s, xs: jacobians.products_to_end(CELL, p, s, xs),
     "state_product": lambda p, s, xs: jacobians.state_product(CELL, p, s, xs, i=3, j=1),
     "top_singular": lambda p, s, xs: jacobians.top_singular(CELL, p, s, xs, k=1, key=KEY).log_singular_values,
     "lyapunov_spectrum": lambda p, s, xs: jacobians.lyapunov_spectrum(CELL, p, s, xs, key=KEY).exponents,
+    "covariant_vectors": lambda p, s, xs: jacobians.covariant_vectors(CELL, p, s, xs, key=KEY, burn_in=0, burn_out=1),
+    "finite_time_exponents": lambda p, s, xs: jacobians.finite_time_exponents(CELL, p, s, xs, window=2, key=KEY)[0],
     "gradient_flossing": lambda p, s, xs: jacobians.gradient_flossing(CELL, p, s, xs, count=1, key=KEY),
     "gradient_by_lag": lambda p, s, xs: jacobians.gradient_by_lag(
         CELL, p, s, xs, loss_of_output=lambda h: (h * h).sum()

@@ -102,6 +102,7 @@ def test_every_schedule_starts_finite_and_not_negative(name):
         ("piecewise", {"factors": "50:0.5/100:0.1"}, "changes at step 100: the job has only 100"),
         ("plateau", {"factor": 1.5}, "`factor` of the plateau schedule must be between 0 and 1"),
         ("plateau", {"patience": 0}, "number of validations"),
+        ("plateau", {"latest": -1}, "`latest` of the plateau schedule must be a number of validations, or 0"),
         ("new-bob", {"threshold": -1}, "must be 0 or more"),
         ("one-cycle", {"pct_start": 1.5}, "between 0 and 1"),
         ("inverse-sqrt", {"warmup_steps": 0}, "1 or more"),
@@ -136,6 +137,18 @@ def scales(plateau, losses):
 def test_the_rate_falls_after_patience_validations_without_improvement():
     losses = [5.0, 4.0, 4.0, 4.0, 3.0, 3.1, 3.2, 2.0]
     assert scales(on_plateau(factor=0.5, patience=2), losses) == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_the_rate_falls_at_the_latest_validation_if_it_never_fell():
+    falling = [9.0 - k for k in range(8)]
+    assert scales(on_plateau(factor=0.5, patience=2, latest=5), falling) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]
+    # It fell before, so that the latest validation changes nothing.
+    early = [5.0, 5.0, 5.0, 4.0, 3.0, 2.0]
+    assert scales(on_plateau(factor=0.5, patience=2, latest=5), early) == [1, 1, 0.5, 0.5, 0.5, 0.5]
+    # Validations without improvement are counted from there.
+    losses = [5.0, 4.0, 4.0, 4.0, 4.0]
+    assert scales(on_plateau(factor=0.5, patience=2, latest=3), losses) == [1, 1, 0.5, 0.5, 0.25]
+    assert scales(on_plateau(factor=0.5, patience=2), losses) == [1, 1, 1, 0.5, 0.5]
 
 
 def test_new_bob_halves_at_every_validation_once_the_gain_is_small():

@@ -29,6 +29,9 @@ CELL = CELLS["lstm"]
 #: Those that have kernels.
 RUN = {
     "lstm": CELL,
+    "lstm-capped": CELLS["lstm-capped"],
+    "lstm-state-dropout": cells.state_dropout(CELL, (B,)),
+    "lstm-capped-state-dropout": cells.state_dropout(CELLS["lstm-capped"], (B,)),
     "gru": CELLS["gru"],
     "gru-lean": make("gru", candidate_bias=False),
     "elman-sigmoid": CELLS["elman-sigmoid"],
@@ -91,6 +94,7 @@ def test_reasons_why_it_cannot_run():
     assert "empty" in (refusal(CELL, steps=0) or "")
     assert "gpu" in (refusal(CELL, platform="gpu") or "")
     assert "this lstm cell does not" in (refusal(dataclasses.replace(cells.lstm(H))) or "")
+    assert "this gru+state-dropout cell does not" in (refusal(cells.state_dropout(cells.gru(H), (B,))) or "")
     with pytest.raises(UserError, match="this lstm-coupled cell does not"):
         params, state, xs = random_arrays(make("lstm-coupled"))
         native(make("lstm-coupled"), params, state, jnp.asarray(xs), Control(None, None))

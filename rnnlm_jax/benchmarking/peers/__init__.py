@@ -3,9 +3,9 @@
 import functools
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -43,12 +43,34 @@ class LayerModule(Protocol):
 
 
 class ModelModule(Protocol):
-    """A module with a peer's language model; some lack ``training_step``."""
+    """A module with a peer's language model; some lack ``training_step`` or ``regularized_training_step``."""
 
     def training_step(
         self, weights: LMWeights, tokens: np.ndarray, *, rate: float, clip_norm: float, dtype: str
     ) -> Candidate:
         """Return a step of SGD on ``tokens [T + 1, B]`` with gradients clipped by their global norm."""
+        ...
+
+    def regularized_training_step(
+        self,
+        params: Any,
+        rates: Sequence[float],
+        tokens: np.ndarray,
+        *,
+        rate: float,
+        clip_norm: float,
+        dtype: str,
+    ) -> Candidate:
+        """Return a step with dropout; its numbers are the loss and the gradients of the first batch without it.
+
+        Args:
+            params: our parameters: layers of LSTMs, tied embeddings, perhaps projected.
+            rates: dropout rates of the input, between layers, and of the output.
+            tokens: ids ``[T + 1, B]``.
+            rate: the learning rate of SGD.
+            clip_norm: the norm that gradients are clipped to.
+            dtype: dtype of the matrix products.
+        """
         ...
 
     def scoring(self, weights: LMWeights, text: np.ndarray, dtype: str) -> Candidate:

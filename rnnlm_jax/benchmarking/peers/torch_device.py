@@ -47,6 +47,11 @@ def blocking(run: Callable[[], Any]) -> Callable[[], Any]:
     return blocked
 
 
+def autocast(dtype: str) -> Any:
+    """Within, compute products in bfloat16 if that is the dtype; parameters stay float32, as in our models."""
+    return torch.autocast(device().type, torch.bfloat16, enabled=dtype == "bfloat16")
+
+
 def describe() -> dict[str, Any]:
     """Return the number of threads and the device, for a record."""
     where = device()

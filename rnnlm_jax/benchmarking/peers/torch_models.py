@@ -8,7 +8,8 @@ from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from rnnlm_jax.benchmarking.measure.candidate import Candidate
 from rnnlm_jax.benchmarking.measure.lm_weights import LMWeights, changes
-from rnnlm_jax.benchmarking.peers.torch_device import blocking, device, to_numpy, to_torch, tokens_to_torch
+from rnnlm_jax.benchmarking.peers.torch_device import autocast, blocking, device, to_numpy, to_torch, tokens_to_torch
+from rnnlm_jax.benchmarking.peers.torch_regularized import regularized_training_step as regularized_training_step
 
 
 class Model(torch.nn.Module):
@@ -57,11 +58,6 @@ class Model(torch.nn.Module):
         return LMWeights(to_numpy(self.embedding.weight), layers, output, to_numpy(self.output.bias))
 
 
-def _autocast(dtype: str) -> Any:
-    """Within, compute products in bfloat16 if that is the dtype; parameters stay float32, as in our models."""
-    return torch.autocast(device().type, torch.bfloat16, enabled=dtype == "bfloat16")
-
-
 def training_step(weights: LMWeights, tokens: np.ndarray, *, rate: float, clip_norm: float, dtype: str) -> Candidate:
     """Train: forward, backward, clip and update, with the state kept from step to step."""
     model = Model(weights).to(device())
@@ -72,7 +68,7 @@ def training_step(weights: LMWeights, tokens: np.ndarray, *, rate: float, clip_n
 
     def call() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        with _autocast(dtype):
+        with autocast(dtype):
             logits, after = model(inputs, state[0])
             loss = functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets.view(-1))
         loss.backward()
@@ -92,7 +88,7 @@ def scoring(weights: LMWeights, text: np.ndarray, dtype: str) -> Candidate:
     inputs, targets = tokens_to_torch(np.append(0, text[:-1])[:, None]), tokens_to_torch(text)
 
     def call() -> float:
-        with torch.inference_mode(), _autocast(dtype):
+        with torch.inference_mode(), autocast(dtype):
             logits, _ = model(inputs)
             return functional.cross_entropy(logits[:, 0].float(), targets, reduction="sum").item()
 
@@ -106,7 +102,7 @@ def sampling(weights: LMWeights, steps: int, checked: np.ndarray, *, dtype: str)
 
     def call() -> list[int]:
         token, state, drawn = start, None, []
-        with torch.inference_mode(), _autocast(dtype):
+        with torch.inference_mode(), autocast(dtype):
             for _ in range(steps):
                 logits, state = model(token, state)
                 token = torch.multinomial(functional.softmax(logits[0].float(), dim=-1), 1)
@@ -115,7 +111,7 @@ def sampling(weights: LMWeights, steps: int, checked: np.ndarray, *, dtype: str)
 
     def numbers(drawn: list[int]) -> dict[str, np.ndarray]:
         state, rows = None, []
-        with torch.inference_mode(), _autocast(dtype):
+        with torch.inference_mode(), autocast(dtype):
             for token in checked:
                 logits, state = model(start + int(token), state)
                 rows.append(functional.log_softmax(logits[0, 0].float(), dim=-1))

@@ -9,10 +9,9 @@ import jax
 
 from rnnlm_jax import plotting
 from rnnlm_jax.benchmarking.layers import Shape
-from rnnlm_jax.benchmarking.lm_cases import STEPS
 from rnnlm_jax.benchmarking.measure.agreement import TOLERANCES
 from rnnlm_jax.benchmarking.peers import PEERS
-from rnnlm_jax.benchmarking.run import GROUPS, Options, run
+from rnnlm_jax.benchmarking.run import GROUPS, Options, model_names, run
 from rnnlm_jax.cli.output_files import STANDARD_OUTPUT
 from rnnlm_jax.errors import ConfigError
 
@@ -45,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         type=_names,
         metavar="NAME,…",
-        help=f"models of the training steps, from {', '.join(case.name for case in STEPS)} (default: all)",
+        help=f"models of the training steps, from {', '.join(model_names())} (default: all)",
     )
     parser.add_argument(
         "--dtype", choices=tuple(TOLERANCES), default="float32", help="dtype of the matrix products (default: float32)"

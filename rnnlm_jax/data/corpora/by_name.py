@@ -7,6 +7,7 @@ from pathlib import Path
 from rnnlm_jax.data.corpora.corpus import Corpus
 from rnnlm_jax.errors import DataError
 
+#: Description of each name that `load_corpus` accepts besides files, directories and patterns.
 CORPORA = {
     "pydoc": "help topics of this Python's language reference, no download",
     "grammar": "generated sentences of a probabilistic grammar with known entropy",
@@ -14,7 +15,6 @@ CORPORA = {
     "wikitext-2": "WikiText-2, word level, from your copy of the text",
     "tfds:NAME": "a text data set of TensorFlow Datasets, e.g. tfds:tiny_shakespeare",
 }
-"""Description of each name that `load_corpus` accepts besides files, directories and patterns."""
 
 
 def is_path(name: str) -> bool:

@@ -11,8 +11,9 @@ from rnnlm_jax.errors import ArgumentError
 SENTENCE, WORD = "sentence", "word"
 UNITS = (SENTENCE, WORD)
 
-#: Meanings of a pair's distance.
+#: Meaning of a pair's distance where the data mark the dependency.
 DEPENDENCY = "words from the beginning of the dependency to its end"
+#: Meaning of a pair's distance where they do not.
 POSITION = "words before the first difference"
 
 

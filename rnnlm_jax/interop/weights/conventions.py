@@ -96,6 +96,7 @@ class Convention:
         return f"{self.system} {self.kind}"
 
 
+#: What each library's names of layers and directions look like, by the name of the library.
 SYSTEMS: dict[str, System] = {
     "torch": System(("_l0", "_l{}"), ("", "", "_reverse"), one_size=True, state_axis=True),
     "linen": System(nested="all", state="ch"),
@@ -145,6 +146,7 @@ _HAIKU_LSTM: Row = {  # W_x above W_h, in one array
     "b": ("lstm{layer}.linear.b",),
 }
 
+#: The names, shapes and gate orders of the cells of other libraries, a row for each.
 CONVENTIONS: tuple[Convention, ...] = (
     Convention("torch", "RNN_TANH", "elman", ("h",), **_TORCH, variant=(("activation", ("tanh",)),)),
     Convention("torch", "RNN_RELU", "elman", ("h",), **_TORCH, variant=(("activation", ("relu",)),)),

@@ -91,7 +91,7 @@ def sensitivities(steps: GradedStep, lag: Int[Array, ""], product: GradedProduct
         product: their product.
     """
     v, sigma = graded_svd.right_vectors(product)
-    u, u_exponent = _left_vectors(product, v, sigma)
+    u, u_exponent = left_vectors(product, v, sigma)
     n, dtype = v.shape[0], v.dtype
     eye, zeros = jnp.eye(n, dtype=dtype), jnp.zeros(n, jnp.int32)
     start = _Back(eye, zeros, Columns(eye, zeros), Columns(jnp.zeros_like(eye), zeros + ZERO_EXPONENT))
@@ -111,7 +111,7 @@ def sensitivities(steps: GradedStep, lag: Int[Array, ""], product: GradedProduct
     return Sensitivities(*jax.lax.scan(step, start, (steps, numbers), reverse=True)[1])
 
 
-def _left_vectors(
+def left_vectors(
     product: GradedProduct, v: Array, sigma: ExtendedFloats
 ) -> tuple[Float[Array, "n n"], Int[Array, "n n"]]:
     """Return U of ``D T = U Σ Vᵀ`` and an exponent for each entry; columns of zero singular values are zero.

@@ -1,5 +1,6 @@
 // Parameter types of the functions that XLA calls; XLA binds arguments by type.
 #pragma once
+#include "large_pages.h"
 #include "xla/ffi/api/ffi.h"
 
 template <>
@@ -18,5 +19,12 @@ using Row = xla::ffi::Buffer<type, 1>;
 using Numbers = Row<xla::ffi::S32>;
 template <xla::ffi::DataType type>
 using Number = xla::ffi::NativeType<type>;
+
+// The memory of a result that is about to be written, in large pages if it is large.
+template <typename Buffer>
+auto* fresh(xla::ffi::Result<Buffer>& result) {
+  prefer_large_pages(result->untyped_data(), result->size_bytes());
+  return result->typed_data();
+}
 
 }  // namespace rnnlm

@@ -1,7 +1,6 @@
 #include "class_blocks.h"
 
 #include "call.h"
-#include "large_pages.h"
 #include "parallel.h"
 
 namespace ffi = xla::ffi;

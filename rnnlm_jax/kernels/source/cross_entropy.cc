@@ -1,7 +1,6 @@
 #include "cross_entropy.h"
 
 #include "call.h"
-#include "large_pages.h"
 #include "parallel.h"
 
 namespace ffi = xla::ffi;

@@ -48,7 +48,7 @@ template <ffi::DataType type>
 ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Matrix<type> h0,
                    Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Matrix<type>> hs,
                    ffi::Result<Matrix<type>> before, Reverse reverse, Activation activation) {
-  return forward_loop<type>(pool, zs, w_h, b, h0, step_mask, keep_state, *hs, before->typed_data(), reverse,
+  return forward_loop<type>(pool, zs, w_h, b, h0, step_mask, keep_state, *hs, rnnlm::fresh(before), reverse,
   activation);
 }
 

@@ -12,7 +12,7 @@ template <ffi::DataType type>
 ffi::Error infer(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<type> b, Row<type> b_n, Matrix<type> h0,
                  Matrix<type> step_mask, Matrix<type> keep_state, ffi::Result<Sequence<type>> hs, Reverse reverse) {
   rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, step_mask, keep_state, reverse), w_h.typed_data(),
-                                   h0.typed_data(), hs->typed_data()},
+                                   h0.typed_data(), rnnlm::fresh(hs)},
                                   zs.typed_data(), b.typed_data(), b_n.typed_data()}
       .run(rnnlm::Parallel(pool));
   return ffi::Error::Success();
@@ -24,9 +24,9 @@ ffi::Error forward(ffi::ThreadPool pool, Matrix<type> zs, Matrix<type> w_h, Row<
                    ffi::Result<Matrix<type>> gates, ffi::Result<Sequence<type>> products,
                    ffi::Result<Sequence<type>> before, Reverse reverse) {
   rnnlm::GruForward<Number<type>>{{recurrence_shape<type>(zs, h0, step_mask, keep_state, reverse), w_h.typed_data(),
-                                   h0.typed_data(), hs->typed_data(), before->typed_data()},
+                                   h0.typed_data(), rnnlm::fresh(hs), rnnlm::fresh(before)},
                                   zs.typed_data(), b.typed_data(), b_n.typed_data(), gates->typed_data(),
-                                  products->typed_data()}
+                                  rnnlm::fresh(products)}
       .run(rnnlm::Parallel(pool));
   return ffi::Error::Success();
 }

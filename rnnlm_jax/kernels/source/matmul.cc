@@ -15,7 +15,7 @@ ffi::Error multiply(ffi::ThreadPool pool, Matrix<type> a, Matrix<type> b, ffi::R
                     ffi::Attr<bool, kTransposeA> transpose_a, ffi::Attr<bool, kTransposeB> transpose_b) {
   const int64_t depth = a.dimensions()[*transpose_a ? 0 : 1];
   rnnlm::product(c->dimensions()[0], c->dimensions()[1], depth, a.typed_data(), *transpose_a, b.typed_data(),
-                 *transpose_b, c->typed_data(), rnnlm::Parallel(pool));
+                 *transpose_b, rnnlm::fresh(c), rnnlm::Parallel(pool));
   return ffi::Error::Success();
 }
 

@@ -98,7 +98,7 @@ void pack_panel(int64_t depth, int columns, const T* b, int64_t column_stride, i
 template <typename T, typename Parallel>
 void product(int64_t M, int64_t N, int64_t K, const T* a, bool a_transposed, const T* b, bool b_transposed, T* c,
              const Parallel& parallel) {
-  constexpr int64_t block = 256;  // of K: a panel then fits the first-level cache
+  constexpr int64_t block = 512;  // of K: a panel then fits a fraction of the second-level cache
   const int64_t a_row = a_transposed ? 1 : K, a_depth = a_transposed ? M : 1;
   const int64_t b_column = b_transposed ? K : 1, b_depth = b_transposed ? 1 : N;
   const int64_t panels = (N + kColumns<T> - 1) / kColumns<T>, tiles = (M + kRows - 1) / kRows;

@@ -17,22 +17,33 @@ struct RecurrenceShape {
   bool reverse;
   const T* step_mask;   // [T, B], 0 where a step keeps the state, or null
   const T* keep_state;  // [T, B], 0 where the state is zero before a step, or null
+  const T* state_mask = nullptr;  // [B, H], factors of the h that the recurrent product reads, or null
 
   int64_t at(int64_t step) const { return reverse ? steps - 1 - step : step; }
   bool kept(int64_t t, int64_t row) const { return step_mask != nullptr && step_mask[t * batch + row] == 0; }
   bool reset(int64_t t, int64_t row) const { return keep_state != nullptr && keep_state[t * batch + row] == 0; }
+
+  // n units of a row, times their factors.
+  Vector<T> masked(int64_t row, int64_t unit, int64_t n, Vector<T> values) const {
+    return state_mask == nullptr ? values : values * load_some(state_mask + row * units + unit, n);
+  }
 };
 
 // The forward loop of a cell with `gates` gates. A panel has `gates / width` parts, multiplied one after the other. The
 // cell has
 //   begin(row, unit, n)                         sets n units of its state beyond h before the first step
 //   update(step, row, height, unit, n, sums)    calls `show` for `height` rows from `row`, given the products
-template <typename T, int gates, int width>
+// If the loop `projects` its inputs, `update` has their products as a further argument, in the layout of `sums`: in a
+// large batch that saves writing and reading the projected inputs of all steps.
+template <typename T, int gates, int width, bool projects = false>
 struct ForwardLoop {
   RecurrenceShape<T> shape;
   const T *w_h, *h0;    // [H, gates * H], [B, H]
   T* hs;                // [T, B, H]
-  T* before = nullptr;  // [T, B, H], the h that each step reads; or null
+  T* before = nullptr;  // [T, B, H], the h that each product reads; or null
+  // If it projects: [T, B, D], [D, gates * H], D.
+  const T *xs = nullptr, *w_x = nullptr;
+  int64_t inputs = 0;
 
   template <typename Parallel, typename Cell>
   void run(const Parallel& parallel, const Cell& cell) {
@@ -41,13 +52,18 @@ struct ForwardLoop {
     const RowGroups rows(shape.batch, panels, threads, kTileRows<width>);
     static thread_local Scratch<T> memory;
     slots_ = before != nullptr ? shape.steps : std::min<int64_t>(2, shape.steps);
-    packed_ = memory.get(panels * H * gates * kLanes<T> + (before != nullptr ? 0 : slots_ * shape.batch * H));
-    read_ = before != nullptr ? before : packed_ + panels * H * gates * kLanes<T>;
+    const int64_t size = panels * gates * kLanes<T>;
+    packed_ = memory.get(size * (H + inputs) + (before != nullptr ? 0 : slots_ * shape.batch * H));
+    packed_x_ = packed_ + size * H;
+    read_ = before != nullptr ? before : packed_x_ + size * inputs;
     in_steps(shape.steps + 1, panels * rows.groups, threads, parallel, [&](int64_t phase, int64_t task) {
       const int64_t group = task % rows.groups, panel = task / rows.groups, unit = panel * kLanes<T>;
       const int64_t n = std::min<int64_t>(kLanes<T>, H - unit);
       if (phase == 0) {
-        pack(panel, group * H / rows.groups, (group + 1) * H / rows.groups);
+        pack(w_h, panel_at(packed_, panel, 0, H), H, panel, group * H / rows.groups, (group + 1) * H / rows.groups);
+        if constexpr (projects)
+          pack(w_x, panel_at(packed_x_, panel, 0, inputs), inputs, panel, group * inputs / rows.groups,
+               (group + 1) * inputs / rows.groups);
         for (int64_t row = rows.begin(group); row < rows.begin(group + 1); ++row) {
           write_read(0, row, unit, n, load_some(h0 + row * H + unit, n));
           cell.begin(row, unit, n);
@@ -55,11 +71,17 @@ struct ForwardLoop {
       } else {
         rows.tiles(group, [&](int64_t row, int height) {
           alignas(64) T sums[kTileRows<width> * gates * kLanes<T>];
-          cell.prefetch(phase - 1, row, height, unit + n - 1);
-          for (int part = 0; part < gates / width; ++part)
-            panel_sums<T, width>(height, H, read_at(phase - 1) + row * H, H, panel_at(panel, part),
-                                 sums + part * width * kLanes<T>, gates);
-          cell.update(phase - 1, row, height, unit, n, sums);
+          if constexpr (projects) {
+            alignas(64) T projected[kTileRows<width> * gates * kLanes<T>];
+            const T* const x = xs + (shape.at(phase - 1) * shape.batch + row) * inputs;
+            multiply(height, inputs, x, panel_at(packed_x_, panel, 0, inputs), projected);
+            multiply(height, H, read_at(phase - 1) + row * H, panel_at(packed_, panel, 0, H), sums);
+            cell.update(phase - 1, row, height, unit, n, sums, projected);
+          } else {
+            cell.prefetch(phase - 1, row, height, unit + n - 1);
+            multiply(height, H, read_at(phase - 1) + row * H, panel_at(packed_, panel, 0, H), sums);
+            cell.update(phase - 1, row, height, unit, n, sums);
+          }
         });
       }
     });
@@ -73,33 +95,42 @@ struct ForwardLoop {
     if (step + 1 < shape.steps) write_read(step + 1, row, unit, n, hidden);
   }
 
-  // Returns the h that a step reads, [B, H]: zero where the state is reset.
+  // Returns the h that a product reads, [B, H]: masked, and zero where the state is reset.
   T* read_at(int64_t step) const {
     return read_ + (before != nullptr ? shape.at(step) : step % slots_) * shape.batch * shape.units;
   }
 
   // Set by `run`.
   int64_t slots_ = 0;
-  T *packed_ = nullptr, *read_ = nullptr;
+  T *packed_ = nullptr, *packed_x_ = nullptr, *read_ = nullptr;
 
  private:
-  T* panel_at(int64_t panel, int64_t part) const {
-    return packed_ + (panel * gates + part * width) * shape.units * kLanes<T>;
+  // Part of a panel of a packed matrix of `depth` rows.
+  static T* panel_at(T* packed, int64_t panel, int64_t part, int64_t depth) {
+    return packed + (panel * gates + part * width) * depth * kLanes<T>;
   }
 
-  void pack(int64_t panel, int64_t begin, int64_t end) const {
+  // Rows `begin` to `end` of a matrix [depth, gates * H] into a panel.
+  void pack(const T* w, T* out, int64_t depth, int64_t panel, int64_t begin, int64_t end) const {
     const int64_t H = shape.units, unit = panel * kLanes<T>, n = std::min<int64_t>(kLanes<T>, H - unit);
     for (int part = 0; part < gates / width; ++part) {
-      T* out = panel_at(panel, part) + begin * width * kLanes<T>;
+      T* to = panel_at(out, 0, part, depth) + begin * width * kLanes<T>;
       for (int64_t k = begin; k < end; ++k)
-        for (int gate = part * width; gate < (part + 1) * width; ++gate, out += kLanes<T>)
-          store(out, load_some(w_h + (k * gates + gate) * H + unit, n));
+        for (int gate = part * width; gate < (part + 1) * width; ++gate, to += kLanes<T>)
+          store(to, load_some(w + (k * gates + gate) * H + unit, n));
     }
+  }
+
+  // sums = `height` rows of a [., depth] times a panel, all its parts.
+  static void multiply(int height, int64_t depth, const T* a, T* panel, T* sums) {
+    for (int part = 0; part < gates / width; ++part)
+      panel_sums<T, width>(height, depth, a, depth, panel_at(panel, 0, part, depth), sums + part * width * kLanes<T>,
+                           gates);
   }
 
   void write_read(int64_t step, int64_t row, int64_t unit, int64_t n, Vector<T> hidden) const {
     if (shape.reset(shape.at(step), row)) hidden = Vector<T>{};
-    store_some(read_at(step) + row * shape.units + unit, hidden, n);
+    store_some(read_at(step) + row * shape.units + unit, shape.masked(row, unit, n, hidden), n);
   }
 };
 
@@ -183,7 +214,7 @@ struct BackwardLoop {
       cell.begin(row, unit, n);
     } else {
       const int64_t later = shape.at(step + 1);
-      if (!shape.kept(later, row) && !shape.reset(later, row)) dh += load(sum);
+      if (!shape.kept(later, row) && !shape.reset(later, row)) dh += shape.masked(row, unit, n, load(sum));
     }
     if (step >= 0) {
       const int64_t t = shape.at(step);

@@ -1,0 +1,1 @@
+"""Tests of ``website``, the documentation site; the site itself is built by ``make docs``."""
