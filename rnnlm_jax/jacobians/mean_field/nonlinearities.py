@@ -42,6 +42,7 @@ def _log_relu_slope(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, 0.0, -np.inf)
 
 
+#: Name -> activation function.
 NONLINEARITIES = {
     "identity": Nonlinearity(lambda x: x, np.ones_like, np.zeros_like),
     "sigmoid": Nonlinearity(sigmoid, sigmoid_slope, _log_sigmoid_slope),
