@@ -38,6 +38,7 @@ SESSIONS = {
     "docs/start.md": 4,
     "docs/unroll.md": 8,
     "docs/jacobians.md": 14,
+    "docs/mean-field.md": 9,
     "docs/ngrams.md": 9,
     "docs/sequence-models.md": 20,
     "docs/tasks.md": 6,

@@ -102,7 +102,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         MODEL
         | {"benchmarking", "benchmarking.measure", "benchmarking.peers", "data.records", "evaluation", "ngrams"}
         | {"evaluation.comparison", "evaluation.horizons", "evaluation.minimal_pairs", "evaluation.rescoring"}
-        | {"interop.exporting", "kernels"}
+        | {"interop.exporting", "jacobians", "kernels"}
         | {"jobs", "jobs.ahead_of_time", "jobs.checkpoints", "jobs.run_folder", "jobs.sharding", "plotting", "presets"}
         | {"sequence_model", "tasks", "training"},
         JAX,

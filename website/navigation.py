@@ -39,7 +39,7 @@ GUIDES = (
     ),
     Group("Large jobs", documents("training-jobs", "metrics-writers")),
     Group("Other sequences", documents("tasks", "sequence-models")),
-    Group("Gradients through time", documents("jacobians", "any-network")),
+    Group("Gradients through time", documents("jacobians", "any-network", "mean-field")),
     Group("N-grams and rescoring", documents("ngrams", "rescoring")),
     Group("Other libraries", documents("coming-from", "exporting")),
 )

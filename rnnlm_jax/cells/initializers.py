@@ -117,6 +117,34 @@ def scaled_orthogonal(gain: float) -> Initializer:
     return ScaledOrthogonal(gain)
 
 
+@dataclass(frozen=True)
+class ScaledGaussian:
+    """Independent entries ``N(0, g²/fan_in)``: wide square matrices have the spectral radius g and the norm 2g.
+
+    Equal gains give equal initialisers, so that cells made with them are the same object.
+
+    Raises:
+        ArgumentError: if the gain is negative or not finite.
+    """
+
+    gain: float
+
+    def __post_init__(self) -> None:
+        """Check the gain."""
+        check_number("gain", self.gain)
+        if self.gain < 0:
+            raise ArgumentError(f"`gain` of a Gaussian matrix must be at least 0, not {self.gain}")
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        """Draw a matrix."""
+        return jax.random.normal(key, shape, dtype) * float(self.gain / np.sqrt(shape[0]))
+
+
+def scaled_gaussian(gain: float) -> Initializer:
+    """Return the initialiser ``ScaledGaussian(gain)``."""
+    return ScaledGaussian(gain)
+
+
 #: The recurrent initialisers by name.
 RECURRENT: dict[str, Initializer] = {
     "glorot": glorot,

@@ -9,6 +9,7 @@ import numpy as np
 from rnnlm_jax.array_types import Array, Float, Key
 from rnnlm_jax.arrays.activations import interpolate, sigmoid, tanh
 from rnnlm_jax.arrays.broadcasting import over_batch
+from rnnlm_jax.arrays.gaussian_averages import normal_rule
 from rnnlm_jax.arrays.serialized_types import serialized
 from rnnlm_jax.cells import initializers, linear_maps
 from rnnlm_jax.cells.cell import Cell, CellSpec, cell_factory, check_batch_shape, check_number, check_size
@@ -122,15 +123,14 @@ def critical_gain(gate_bias: float, input_variance: float, code_gain: float = 1.
         raise ArgumentError(f"`input_variance` must be above 0 and at most 1, as of a tanh, not {input_variance}")
     if code_gain < 0:
         raise ArgumentError(f"`code_gain` must be at least 0, not {code_gain}")
-    nodes, weights = np.polynomial.hermite_e.hermegauss(100)
     from_code = code_gain**2 * input_variance
 
     def squared_gains(variance: float) -> tuple[float, float]:
         """Return the σ_w² that gives gates this variance, and the one that makes χ equal 1 at this variance."""
-        e = gate_bias + math.sqrt(variance) * nodes
+        e, weights = normal_rule(variance, gate_bias)
         u, rest = 1 / (1 + np.exp(-e)), 1 / (1 + np.exp(e))
         functions = (rest**2, rest * (1 + u), (u * rest) ** 2)  # the second is 1 - u² without cancellation
-        written, lost, slopes = (float(weights @ f / weights.sum()) for f in functions)
+        written, lost, slopes = (float(weights @ f) for f in functions)
         q = input_variance * written / lost
         return (variance - from_code) / q, lost / (slopes * (q + input_variance))
 

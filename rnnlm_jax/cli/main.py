@@ -29,6 +29,7 @@ COMMANDS = {
     "import": "make a run of a safetensors file: an exported run, or a PyTorch word language model",
     "ngram": "train and evaluate n-gram models: Kneser-Ney, maximum entropy, sparse matrices; ARPA files",
     "jacobians": "how far back gradients and context reach in trained models, and spectra of their Jacobians",
+    "phase-diagram": "where random networks become chaotic, by mean-field theory and in simulation",
     "aot": "compile a training step for a TPU without having one: memory, collectives, whether it fits",
     "bench": "time cells, training steps and inference on this machine, beside other libraries",
     "build-kernels": "compile the native kernels for all dtypes into the cache, as for a container image",

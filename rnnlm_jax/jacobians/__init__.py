@@ -60,6 +60,7 @@ tolerance (``trusted``), see ``ProductSpectrum``.
 
 Modules behind them: ``arithmetic`` (float64, separate exponents, integers of any length), ``graded`` (products that
 keep small singular values, and their derivatives), ``certificate`` (error bounds, and which values are trusted).
+``mean_field`` is what theory says of wide random networks.
 """
 
 from rnnlm_jax.cells.from_step import from_step

@@ -1,4 +1,4 @@
-"""Draw figures of schedules and result files: curves, decay, spectra, eigenvalues, horizons, minimal pairs, benchmarks.
+"""Draw figures of result files: curves, decay, spectra, eigenvalues, horizons, minimal pairs, phases, benchmarks.
 
     plotting.learning_curve([Path("runs/lstm/metrics.jsonl")], ["lstm"], Path("curve.png"))
     plotting.spectra(Path("jacobians/lstm"), Path("spectra.pdf"))          # of rnnlm-jax jacobians --out jacobians
@@ -15,6 +15,7 @@ from rnnlm_jax.plotting.learning_curve import draw_learning_curve, learning_curv
 from rnnlm_jax.plotting.learning_rate import draw_learning_rate_schedule, learning_rate_schedule
 from rnnlm_jax.plotting.measurements import Measurement, read_measurement
 from rnnlm_jax.plotting.pair_accuracy import draw_pair_accuracy, pair_accuracy
+from rnnlm_jax.plotting.phases import draw_phase_diagram, phase_diagram
 from rnnlm_jax.plotting.spectra import draw_spectra, spectra
 from rnnlm_jax.plotting.style import save
 
@@ -29,12 +30,14 @@ __all__ = [
     "draw_learning_curve",
     "draw_learning_rate_schedule",
     "draw_pair_accuracy",
+    "draw_phase_diagram",
     "draw_spectra",
     "eigenvalues",
     "horizons",
     "learning_curve",
     "learning_rate_schedule",
     "pair_accuracy",
+    "phase_diagram",
     "read_measurement",
     "read_metrics",
     "save",

@@ -1,0 +1,1 @@
+"""Mean-field theory beside random networks of finite width."""
