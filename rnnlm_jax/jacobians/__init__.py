@@ -46,7 +46,7 @@ function                        what it returns                                 
 ``log_component_moduli``        the log growth of each component in that basis                        O(n)
 ``hessian_eigenvalues``         extreme eigenvalues of the Hessian of a loss                          Lanczos
 ``controlled``                  a cell and inputs with masks, lengths and resets for all of these
-``from_step``                   a cell from a plain function ``step(params, state, x)`` on any tree of arrays
+``from_step``                   a cell from a plain function ``step(params, state, x)``
 ``state_size``                  n
 ==============================  ====================================================================  ================
 

@@ -6,17 +6,17 @@
 
 Everything is computed on the host, in NumPy float64, from averages over normal variables.
 
-==========================================  ===========================================================================
-function                                    what it returns
-==========================================  ===========================================================================
-``elman``                                   q*, χ, c*, correlation length, exponents of an Elman network, with input
-``variance_map``, ``correlation_map``       the two maps from one step to the next
-``singular_moments``, ``singular_density``  of an Elman network's Jacobian, and of products of ℓ of them
-``gru``, ``lstm``                           a fixed point: E[h²], stability, moments and singular values of J
-``minimalrnn``, ``minimal_correlation_map`` Q*, χ and the correlation map of a minimalRNN
-``critical_gain``, ``critical_init``        the g at which χ is 1, and an initialiser with it
-``gaussian_mean``, ``gaussian_product_mean``  averages over one normal variable, or two correlated ones
-==========================================  ===========================================================================
+=============================================  =========================================================================
+function                                       what it returns
+=============================================  =========================================================================
+``elman``                                      q*, χ, c*, correlation length, exponents of an Elman network, with input
+``variance_map``, ``correlation_map``          the two maps from one step to the next
+``singular_moments``, ``singular_density``     of an Elman network's Jacobian, and of products of ℓ of them
+``gru``, ``lstm``                              a fixed point: E[h²], stability, moments and singular values of J
+``minimalrnn``, ``minimal_correlation_map``    Q*, χ and the correlation map of a minimalRNN
+``critical_gain``, ``critical_init``           the g at which χ is 1, and an initialiser with it
+``gaussian_mean``, ``gaussian_product_mean``   averages over one normal variable, or two correlated ones
+=============================================  =========================================================================
 """
 
 from rnnlm_jax.arrays.gaussian_averages import gaussian_mean, gaussian_product_mean, normal_rule

@@ -14,8 +14,8 @@ def critical_gain(activation: str = "tanh", *, bias_variance: float = 0.0, input
     """Return the g at which ``χ = g² ⟨φ'²⟩`` is 1 in the stationary state of an Elman network.
 
     The stationary variance q is the root of ``(q - σ²) ⟨φ'²⟩ = ⟨φ²⟩``, with the sum σ² of both variances.
-    Without them it is 1/|φ'(0)| for tanh, the identity and relu (√2: half of its slopes are 0). With the identity and
-    relu q grows without bound as g nears the critical one.
+    Without them it is ``1/|φ'(0)|`` for tanh, the identity and relu (√2: half of its slopes are 0). With the identity
+    and relu q grows without bound as g nears the critical one.
 
     Args:
         activation: φ: "identity", "sigmoid", "tanh" or "relu".

@@ -86,7 +86,7 @@ class StepLaw(NamedTuple):
             [[z - γ Σ, -A], [-Aᵀ, z - δ e₀e₀ᵀ]]⁻¹,    γ = E[columns₀₀],    δ = E[tr(Σ rows)],
 
         where rows and columns are the two diagonal P × P blocks of this inverse. γ and δ are found on the imaginary
-        axis, where they are unique, and followed at constant |z| down to the real one.
+        axis, where they are unique, and followed at constant ``|z|`` down to the real one.
 
         Args:
             log_singular_values: points ``ln σ``; unless given, some 200 from e^-6 of the largest possible one on,
