@@ -47,14 +47,14 @@ class Model(torch.nn.Module):
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the gradients by name, in our layout."""
-        named = {"embedding": self.embedding.weight.grad, "the output bias": self.output.bias.grad}
+        named = {"embedding": self.embedding.weight.grad.T, "the output bias": self.output.bias.grad}
         if self.projection is not None:
-            named["the projection"] = self.projection.weight.grad.T
+            named["the projection"] = self.projection.weight.grad
         for k in range(self.lstm.num_layers):
             ours = {"w_x": "weight_ih", "w_h": "weight_hh", "b": "bias_ih"}
             for name, theirs in ours.items():
-                named[f"{name} of layer {k + 1}"] = getattr(self.lstm, f"{theirs}_l{k}").grad.T
-        return {f"the gradient of {name}": to_numpy(array) for name, array in named.items()}
+                named[f"{name} of layer {k + 1}"] = getattr(self.lstm, f"{theirs}_l{k}").grad
+        return {f"the gradient of {name}": to_numpy(array).T for name, array in named.items()}
 
 
 def regularized_training_step(
