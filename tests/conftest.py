@@ -29,6 +29,7 @@ MAY_PROMOTE = {
     "test_coming_from.py": ("dtype",),  # readers' programs, ``nats / tokens``
     "test_documentation.py": ("rank", "dtype"),  # spectra too, as in jacobians
     "test_log_jacobian.py": ("rank", "dtype"),
+    "test_log_spectrum.py": ("rank", "dtype"),
     "test_schedules.py": ("rank", "dtype"),  # optax's schedules promote; a rule that has one may
     "test_sampled_step.py": ("dtype",),
     "test_step_by_row.py": ("dtype",),

@@ -176,7 +176,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _very_long(100, 664, 31_000, most=300_000),
     _very_long(200, 1264, 33_000, most=300_000),
     _very_long(500, 3064, 38_000, most=300_000),
-    _very_long(1000, 6064, 49_000, most=300_000),
+    _very_long(1000, 6064, 49_000, most=100_000),
     Experiment(
         name="3a",
         title="3a: two classes, T = 100, N = 3",
@@ -207,7 +207,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         length=1000,
         lstm=_two_sequence(),
         published=Published(446_850, trials=10, wrong=0.2),
-        most=1_000_000,
+        most=500_000,
         every=5000,
     ),
     Experiment(

@@ -16,6 +16,7 @@ _POSITIVE = (
     ("model", ("hidden_size", "last_hidden_size", "layers", "embedding_size", "init_scale")),
     ("optimizer", ("learning_rate", "clip_norm", "accumulate")),
     ("training", ("epochs", "steps", "valid_streams", "early_stop", "log_every", "keep_last", "max_bad_steps")),
+    ("training", ("log_spectrum",)),
 )
 _NOT_NEGATIVE = (
     ("optimizer", ("weight_decay",)),

@@ -277,6 +277,14 @@ class TrainingConfig:
     log_jacobian: bool = option(
         False, "log the mean log|det| of the step Jacobians, in nats per dimension of the state", may_change=True
     )
+    log_spectrum: int | None = option(
+        None,
+        "log exponents and singular values of the recurrent Jacobians at every so many validations; none: never",
+        may_change=True,
+    )
+    spectrum_options: tuple[tuple[str, Any], ...] = option(
+        (), "options of --log-spectrum: lag=10,exponents=8,steps=100,burn_in=50", may_change=True
+    )
     tensorboard: bool = option(False, "also write TensorBoard event files (extra: tensorboard)", may_change=True)
     metrics_writer: str | None = option(
         None,

@@ -17,6 +17,7 @@ from rnnlm_jax.plotting.measurements import Measurement, read_measurement
 from rnnlm_jax.plotting.pair_accuracy import draw_pair_accuracy, pair_accuracy
 from rnnlm_jax.plotting.phases import draw_phase_diagram, phase_diagram
 from rnnlm_jax.plotting.spectra import draw_spectra, spectra
+from rnnlm_jax.plotting.spectrum_history import draw_spectrum_history, spectrum_history
 from rnnlm_jax.plotting.style import save
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "draw_pair_accuracy",
     "draw_phase_diagram",
     "draw_spectra",
+    "draw_spectrum_history",
     "eigenvalues",
     "horizons",
     "learning_curve",
@@ -42,4 +44,5 @@ __all__ = [
     "read_metrics",
     "save",
     "spectra",
+    "spectrum_history",
 ]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnlm_jax.array_types import Array, Bool, Float, Int, Tree
+from rnnlm_jax.array_types import Array, Bool, Float, Int, Key, Tree
 from rnnlm_jax.cells.cell import Cell
 from rnnlm_jax.cells.combinators import Stack
 from rnnlm_jax.cells.state_vector import state_size
@@ -44,12 +44,13 @@ class JacobianLog(Protocol):
 
 
 class LayerRun(NamedTuple):
-    """A layer of the model and its states during a batch."""
+    """A layer of the model, its inputs, and its states."""
 
     cell: Cell
     params: Tree
+    xs: Float[Array, "T *B D"]
     states: Trajectory
-    zs: Float[Array, "T B GH"]
+    zs: Float[Array, "T *B GH"]
 
 
 def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -> JacobianLog:
@@ -80,7 +81,7 @@ def make_jacobian_log(model: LanguageModel, seed: int, *, carries_state: bool) -
         params: LanguageModelParams, before: Tree, step: Array, batch: Batch, positions: Int[Array, "2 P"]
     ) -> Array:
         sizes, values = [], []
-        for run in layer_runs(model, params, before, inputs=jnp.asarray(batch.inputs), step=step, seed=seed):
+        for run in layer_runs(model, params, before, jnp.asarray(batch.inputs), key=step_key(model, seed, step)):
             sizes.append(state_size(run.cell))
             values.append(_mean_log_det(run, jnp.asarray(batch.mask), positions))
         log_dets, n = jnp.stack(values), jnp.asarray(sizes, values[0].dtype)
@@ -100,25 +101,18 @@ def jacobian_figures(log_dets: Float[np.ndarray, " N"]) -> dict[str, float | lis
 
 
 def layer_runs(
-    model: LanguageModel,
-    params: LanguageModelParams,
-    before: Tree,
-    *,
-    inputs: Int[Array, "T B"],
-    step: Int[Array, ""],
-    seed: int,
+    model: LanguageModel, params: LanguageModelParams, before: Tree, inputs: Int[Array, "T *B"], *, key: Key | None
 ) -> list[LayerRun]:
-    """Return each layer of the model, the lowest first, with the states that a training step computes.
+    """Return each layer of the model, the lowest first, with the states that a training step or an evaluation computes.
 
     Args:
         model: the model.
         params: its parameters.
-        before: the recurrent state before the batch.
+        before: the recurrent state before the inputs.
         inputs: the token ids.
-        step: the number of the step, for dropout.
-        seed: seed of dropout.
+        key: the key of the step, for dropout; None: no dropout.
     """
-    key, runs = step_key(model, seed, step), []
+    runs: list[LayerRun] = []
 
     def run(cell: Cell, params: Tree, state: Tree, xs: Array) -> Array:
         if isinstance(cell, Stack):
@@ -130,7 +124,7 @@ def layer_runs(
             return passed.output
         cell, params, xs = training_layer(model.dropout, len(runs), key, cell, params, xs)
         zs = cell.input_projection(params, xs)
-        runs.append(LayerRun(cell, params, trajectory(cell, params, state, zs), zs))
+        runs.append(LayerRun(cell, params, xs, trajectory(cell, params, state, zs), zs))
         return cell.output(params, runs[-1].states.after, zs)
 
     inputs = model.dropout.replace_words(key, inputs)

@@ -36,6 +36,7 @@ from rnnlm_jax.training.metrics import JsonLines, Writer
 from rnnlm_jax.training.metrics_writers import open_writers
 from rnnlm_jax.training.profiling import Profiler
 from rnnlm_jax.training.run_checkpoints import RunCheckpoints
+from rnnlm_jax.training.spectrum_log import make_spectrum_log
 from rnnlm_jax.training.step import StepInfo
 from rnnlm_jax.training.step_clock import StepClock
 from rnnlm_jax.training.texts import Texts, make_batches
@@ -113,6 +114,7 @@ class Trainer:
         self.jacobian_log = (
             make_jacobian_log(model, seed, carries_state=carries_state) if config.training.log_jacobian else None
         )
+        self.spectrum_log = make_spectrum_log(model, config.training, texts)
         self.checkpoints = RunCheckpoints(folder, identity, config.training.keep_last)
         self.position: Position = START
         self.state: TrainState = program.initial_state(start=start)
@@ -161,6 +163,8 @@ class Trainer:
             options: Any = {"say": self.stop.say, "doing": self.time_use.describe, "record": record}
             self.watchdog = Watchdog(None if limit == "auto" else float(limit), **options)
         try:
+            if done == 0:
+                self._log_spectrum(self.state.params)
             while not self.is_over():
                 if self.position.validated:
                     self._train(batches, bar)
@@ -339,6 +343,7 @@ class Trainer:
             ends="" if self.length.is_reached(position) else self.results.reason_to_end(self.position),
         )
         self._write(report.record() | self.time_use.figures())
+        self._log_spectrum(params)
         # Save after writing the record: a resumed run writes the records beyond its checkpoint again.
         with self.time_use.during("checkpoint"):
             self.checkpoints.last.wait()
@@ -347,6 +352,15 @@ class Trainer:
         if math.isfinite(nats):
             self._save(self.checkpoints.last)
         return report
+
+    def _log_spectrum(self, params: Tree) -> None:
+        """Write the spectra of the recurrent Jacobians, if they are due after the validations so far."""
+        if self.spectrum_log is None or not self.spectrum_log.is_due(len(self.position.valid_nats)):
+            return
+        options = {} if self.watchdog is None else {"progress": self.watchdog.progress}
+        with self.time_use.during("spectra"):
+            found = self.spectrum_log.record(params, **options)
+        self._write({"kind": "spectrum", "step": self.position.step} | found)
 
     def _validate(self, params: Tree) -> Evaluation:
         """Evaluate the validation text; if asked to stop, save the state that is not validated yet."""

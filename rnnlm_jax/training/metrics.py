@@ -136,11 +136,13 @@ class TensorBoard:
         self._writer = require_tensorboard().SummaryWriter(str(folder), purge_step=purge)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write every number of the record as a scalar."""
+        """Write every number of the record as a scalar, those of a list with their places: ``kind/name/0``."""
         prefix = record.get("kind", "step")
         for name, value in record.items():
-            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
-                self._writer.add_scalar(f"{prefix}/{name}", value, record["step"])
+            listed = {f"/{place}": each for place, each in enumerate(value)} if isinstance(value, list) else {"": value}
+            for place, number in listed.items():
+                if name != "step" and isinstance(number, int | float) and not isinstance(number, bool):
+                    self._writer.add_scalar(f"{prefix}/{name}{place}", number, record["step"])
 
     def close(self) -> None:
         """Write what is buffered, and close the files."""

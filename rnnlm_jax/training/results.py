@@ -13,7 +13,7 @@ from rnnlm_jax.jobs.checkpoints import Position
 from rnnlm_jax.jobs.run_folder import RunFolder, open_run, write_json
 from rnnlm_jax.jobs.stopping import StopRequest
 from rnnlm_jax.language_model.parameters import parameter_count
-from rnnlm_jax.plotting import learning_curve
+from rnnlm_jax.plotting import learning_curve, spectrum_history
 from rnnlm_jax.training.texts import Texts
 from rnnlm_jax.version import __version__
 
@@ -93,9 +93,10 @@ def measure_results(
 
 
 def write_results(folder: RunFolder, results: Results) -> None:
-    """Write ``results.json`` and the figure of the learning curve."""
+    """Write ``results.json``, the figure of the learning curve, and that of the spectra, if they were logged."""
     write_json(folder.results, results.summary())
     learning_curve([folder.metrics], [str(folder.path)], folder.learning_curve)
+    spectrum_history(folder.metrics, folder.spectrum_history)
 
 
 def environment() -> dict[str, str | int]:

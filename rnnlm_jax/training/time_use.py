@@ -15,18 +15,19 @@ from rnnlm_jax.training.step_clock import StepTime
 Item = TypeVar("Item")
 
 #: What a process does between two steps.
-Activity = Literal["startup", "steps", "input", "validation", "checkpoint", "metrics"]
+Activity = Literal["startup", "steps", "input", "validation", "spectra", "checkpoint", "metrics"]
 #: An activity in words, for messages about the main thread.
 WORDS: dict[Activity, str] = {
     "startup": "starts",
     "steps": "dispatches a step or waits for the device",
     "input": "waits for the next batch",
     "validation": "evaluates validation text",
+    "spectra": "measures spectra",
     "checkpoint": "waits for a checkpoint to be written",
     "metrics": "waits for a metrics writer",
 }
 #: The uses of time that are summed; the rest of the wall time is "other".
-USES = ("steps", "input", "validation", "checkpoint", "startup", "lost")
+USES = ("steps", "input", "validation", "spectra", "checkpoint", "startup", "lost")
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
@@ -40,6 +41,7 @@ class TimeUse:
     - steps: from the end of one step to the end of the next, without waiting for input and compilation (``StepTime``);
     - input: the device was idle because the next batch was not ready;
     - validation: evaluation of validation and test text;
+    - spectra: the measurements of ``log_spectrum``, compilation included;
     - checkpoint: the main thread waited for a checkpoint to be copied or committed;
     - startup: from the start of a process to the end of its first step, and compilation in later steps;
     - lost: time between the checkpoint from which a run was resumed and the last line of metrics of the process before,

@@ -57,6 +57,7 @@ from rnnlm_jax.training.resolve_automatic import resolve_as_begun, resolve_autom
 from rnnlm_jax.training.results import Results, measure_results, write_results
 from rnnlm_jax.training.resuming import resumed_config
 from rnnlm_jax.training.run_lock import removed_on_failure, training_lock
+from rnnlm_jax.training.spectrum_log import make_spectrum_log
 from rnnlm_jax.training.texts import (
     SPLITS,
     Texts,
@@ -255,13 +256,15 @@ def _checked_model(
     if mesh is not None:
         check_divides(mesh, config.data.batch_size, config.optimizer.accumulate)
         executor = executor_on_mesh(executor, mesh)
-    if config.training.log_jacobian and is_multiprocess():
-        raise ConfigError("`log_jacobian` measures in one process, and this job has several: leave it out")
+    for name in ("log_jacobian", "log_spectrum"):
+        if getattr(config.training, name) and is_multiprocess():
+            raise ConfigError(f"`{name}` measures in one process, and this job has several: leave it out")
     model = build_model(config.model, texts.vocabulary.size, executor, words=words, unknown_id=texts.vocabulary.unk_id)
     # Raises if the executor cannot run the cell.
     describe_executor(model.trained_cell, model.embedding_size, executor, masked=bool(config.data.bptt_random))
     if is_primary():
         require_writers(config)
+    make_spectrum_log(model, config.training, texts)  # raises if it cannot measure
     valid_period(config.training)  # raises if it is not one
     checkpoint_period(config.training)
     needed = state_bytes(config.data, training_program(model, config, given=optimizer), mesh=mesh)

@@ -153,9 +153,8 @@ def test_the_layers_states_are_those_of_the_step(added):
 
     @jax.jit
     def ends(step):
-        return [
-            run.states.after for run in layer_runs(model, state.params, before, inputs=batch.inputs, step=step, seed=5)
-        ]
+        key = step_key(model, 5, step)
+        return [run.states.after for run in layer_runs(model, state.params, before, batch.inputs, key=key)]
 
     wanted, _ = jax.jit(lambda s: model.hidden(state.params, before, batch.inputs, step_key(model, 5, s)))(step)
     for states, last in zip(ends(step), wanted, strict=True):

@@ -55,6 +55,7 @@ EXPECTED = {
     "steps": 2.0 + 1.5 + 2.0,
     "input": 0.5,
     "validation": 6.0,
+    "spectra": 0.0,
     "checkpoint": 1.0,
     "startup": 7.0 + 5.0 + 1.0,
     "lost": 0.0,

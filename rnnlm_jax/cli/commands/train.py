@@ -109,7 +109,10 @@ def main(arguments: Namespace) -> int:
             command = f"rnnlm-jax train --run {shlex.quote(arguments.run)} --resume"
             raise Stopped(f"{error}; go on with {command}") from error
         print_results(results)
-        print(f"  learning curve: {RunFolder(Path(results.run)).learning_curve}")
+        figures = RunFolder(Path(results.run))
+        print(f"  learning curve: {figures.learning_curve}")
+        if figures.spectrum_history.exists():
+            print(f"  spectra through training: {figures.spectrum_history}")
         write_json(arguments.json, results.summary())
     return 0
 

@@ -70,6 +70,11 @@ class RunFolder:
         """Figure of losses against steps."""
         return self.path / "learning_curve.png"
 
+    @property
+    def spectrum_history(self) -> Path:
+        """Figure of recurrent Jacobians through training; only of runs with ``log_spectrum``."""
+        return self.path / "spectrum_history.png"
+
     def checkpoints(self, which: str) -> Path:
         """Return the folder of one kind of checkpoint.
 
