@@ -11,14 +11,11 @@ import numpy as np
 
 from experiments.deep_networks.mean_field import (
     Moments,
-    depth_scale,
-    fixed_variance,
     gradient_factor,
     limiting_factor,
     log_gradient_factors,
 )
 from experiments.deep_networks.networks import (
-    ACTIVATIONS,
     PLAIN,
     RESIDUAL,
     VARIANTS,
@@ -35,6 +32,7 @@ from rnnlm_jax import jacobians
 from rnnlm_jax.array_types import Array, Float
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.jacobians import ProductSpectrum
+from rnnlm_jax.jacobians.mean_field import NONLINEARITIES, decay_length, fixed_variance
 
 
 class Gradients(NamedTuple):
@@ -164,10 +162,10 @@ def limit_of(network: Network) -> float | None:
     In closed form, but for the quadrature, for plain layers (at q*), and for relu in a residual network. A branch
     divided by √L has no limit at a fixed depth.
     """
-    activation = ACTIVATIONS[network.activation][1]
+    activation = NONLINEARITIES[network.activation]
     variance, variant = network.weight_variance, network.variant
     if variant.connection == PLAIN:
-        return gradient_factor(activation, fixed_variance(activation, variance, 0.0), variance)
+        return gradient_factor(activation, fixed_variance(activation, variance), variance)
     if variant.scaled or (variant.connection == RESIDUAL and network.activation != "relu"):
         return None
     return limiting_factor(network.layer_map(), moments(np.ones((1, 1))))
@@ -176,5 +174,5 @@ def limit_of(network: Network) -> float | None:
 def scale_of(network: Network) -> float | None:
     """Return the depth scale of squared gradients in layers; None where there is none, or it is infinite."""
     limit = limit_of(network)
-    scale = depth_scale(limit) if limit is not None else None
+    scale = decay_length(limit) if limit is not None else None
     return scale if scale is not None and np.isfinite(scale) else None

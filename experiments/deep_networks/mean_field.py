@@ -27,31 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: A function of each number of an array.
-Elementwise = Callable[[np.ndarray], np.ndarray]
-
-
-class Activation(NamedTuple):
-    """An activation function φ."""
-
-    value: Elementwise
-    """φ."""
-    slope: Elementwise
-    """φ'."""
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
-def _sigmoid_slope(x: np.ndarray) -> np.ndarray:
-    decay = np.exp(-np.abs(x))
-    return decay / (1 + decay) ** 2
-
-
-SIGMOID = Activation(_sigmoid, _sigmoid_slope)
-TANH = Activation(np.tanh, lambda x: 4 * _sigmoid_slope(2 * x))
-RELU = Activation(lambda x: np.maximum(x, 0), lambda x: np.asarray(x > 0, float))
+from rnnlm_jax.jacobians.mean_field import NONLINEARITIES, Nonlinearity, gaussian_mean
 
 
 class Moments(NamedTuple):
@@ -74,32 +50,7 @@ class LayerEffect(NamedTuple):
 LayerMap = Callable[[Moments], LayerEffect]
 
 
-def gaussian_mean(function: Elementwise, variance: float) -> float:
-    """Return ``∫ Dz f(√q z)``, the mean of a function of ``x ~ N(0, q)``; for q = 0 the limit from above.
-
-    By Gauss's rule on intervals that halve towards 0: a kink at 0 costs no accuracy, nor does a slope that is narrow
-    beside ``√q``, as Gauss–Hermite nodes of one rule would.
-    """
-    return float(_WEIGHTS @ function(math.sqrt(max(variance, _LEAST)) * _NODES))
-
-
-def _normal_rule(farthest: float = 13.0, halvings: int = 60, order: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights for integrals over a standard normal variable."""
-    edges = farthest * 2.0 ** -np.arange(halvings, -1, -1)
-    edges[0] = 0
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    half = np.diff(edges)[:, None] / 2
-    x = (edges[:-1, None] + half * (1 + nodes)).ravel()
-    w = (half * weights).ravel() * np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
-    return np.concatenate([-x[::-1], x]), np.concatenate([w[::-1], w])
-
-
-_NODES, _WEIGHTS = _normal_rule()
-#: Stands for a variance of 0, so that nodes of both signs remain.
-_LEAST = 1e-200
-
-
-def gradient_factor(activation: Activation, variance: float, weight_variance: float) -> float:
+def gradient_factor(activation: Nonlinearity, variance: float, weight_variance: float) -> float:
     """Return ``χ = σ_w² ∫ Dz φ'(√q z)²`` of a plain layer (Schoenholz et al. 2017, equation 5, at c = 1).
 
     Args:
@@ -110,45 +61,8 @@ def gradient_factor(activation: Activation, variance: float, weight_variance: fl
     return weight_variance * gaussian_mean(lambda x: activation.slope(x) ** 2, variance)
 
 
-def next_variance(activation: Activation, variance: float, weight_variance: float, bias_variance: float) -> float:
-    """Return ``σ_w² ∫ Dz φ(√q z)² + σ_b²``, the variance of z one layer on (Poole et al. 2016, equation 3)."""
-    return weight_variance * gaussian_mean(lambda x: activation.value(x) ** 2, variance) + bias_variance
-
-
-def fixed_variance(
-    activation: Activation, weight_variance: float, bias_variance: float, *, start: float = 1.0
-) -> float:
-    """Return q*, the variance that a plain network comes to with depth; inf if it grows without bound.
-
-    The map from q to the next variance never falls, so that the variances from ``start`` on rise or fall to the
-    nearest fixed point, which is found by bisection. A fixed point below 1e-12 is returned as 0.
-    """
-
-    def growth(q: float) -> float:
-        return next_variance(activation, q, weight_variance, bias_variance) - q
-
-    if abs(growth(start)) <= 1e-13 * start:
-        return start
-    low, high = 0.0, start
-    if growth(start) > 0:
-        while growth(high) > 0:
-            low, high = high, 2 * high
-            if high > 1e100:
-                return math.inf
-    for _ in range(120):
-        middle = (low + high) / 2
-        low, high = (middle, high) if growth(middle) > 0 else (low, middle)
-    return high if high >= 1e-12 else 0.0
-
-
-def depth_scale(gradient: float) -> float:
-    """Return ``1 / |ln χ|``, the number of layers over which a squared gradient changes e-fold; inf for χ = 1."""
-    rate = abs(math.log(gradient))
-    return math.inf if rate < 1e-9 else 1 / rate
-
-
 def plain_layer(
-    activation: Activation, before: Moments, *, weight_variance: float, bias_variance: float = 0.0
+    activation: Nonlinearity, before: Moments, *, weight_variance: float, bias_variance: float = 0.0
 ) -> LayerEffect:
     """Return the effect of ``h' = φ(W h + b)``."""
     q = weight_variance * before.square + bias_variance
@@ -156,7 +70,7 @@ def plain_layer(
 
 
 def residual_layer(
-    activation: Activation,
+    activation: Nonlinearity,
     before: Moments,
     *,
     weight_variance: float,
@@ -171,7 +85,7 @@ def residual_layer(
 
 
 def highway_layer(
-    activation: Activation,
+    activation: Nonlinearity,
     before: Moments,
     *,
     weight_variance: float,
@@ -190,15 +104,15 @@ def highway_layer(
         bias_variance: σ_b².
     """
     branch = plain_layer(activation, before, weight_variance=weight_variance, bias_variance=bias_variance)
-    q_gate = gate_variance * before.square
+    gate, q_gate = NONLINEARITIES["sigmoid"], gate_variance * before.square
 
-    def gate_mean(function: Elementwise) -> float:
-        return gaussian_mean(lambda x: function(x + gate_bias), q_gate)
+    def gate_mean(function: Callable[[np.ndarray], np.ndarray]) -> float:
+        return gaussian_mean(function, q_gate, gate_bias)
 
-    transform, transform_square = gate_mean(SIGMOID.value), gate_mean(lambda x: SIGMOID.value(x) ** 2)
-    carry_square = gate_mean(lambda x: SIGMOID.value(-x) ** 2)
+    transform, transform_square = gate_mean(gate.value), gate_mean(lambda x: gate.value(x) ** 2)
+    carry_square = gate_mean(lambda x: gate.value(-x) ** 2)
     both = transform - transform_square
-    slope_square = gate_mean(lambda x: SIGMOID.slope(x) ** 2)
+    slope_square = gate_mean(lambda x: gate.slope(x) ** 2)
     difference = branch.moments.square - 2 * before.mean * branch.moments.mean + before.square
     mean = transform * branch.moments.mean + (1 - transform) * before.mean
     square = transform_square * branch.moments.square + carry_square * before.square
@@ -237,7 +151,7 @@ def limiting_factor(layer: LayerMap, start: Moments, *, layers: int = 10_000, to
     return None
 
 
-def _moments_after(activation: Activation, variance: float) -> Moments:
+def _moments_after(activation: Nonlinearity, variance: float) -> Moments:
     return Moments(
         gaussian_mean(activation.value, variance), gaussian_mean(lambda x: activation.value(x) ** 2, variance)
     )

@@ -14,15 +14,12 @@ from experiments.deep_networks import mean_field
 from experiments.deep_networks.mean_field import LayerMap, Moments
 from rnnlm_jax.array_types import Array, Float, Int, Key
 from rnnlm_jax.arrays.activations import sigmoid, tanh
+from rnnlm_jax.jacobians.mean_field import NONLINEARITIES
 
 PLAIN, RESIDUAL, HIGHWAY = "plain", "residual", "highway"
 
-#: Name -> φ, and φ for the theory.
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], mean_field.Activation]] = {
-    "sigmoid": (sigmoid, mean_field.SIGMOID),
-    "tanh": (tanh, mean_field.TANH),
-    "relu": (jax.nn.relu, mean_field.RELU),
-}
+#: Name -> φ.
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"sigmoid": sigmoid, "tanh": tanh, "relu": jax.nn.relu}
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Architecture(NamedTuple):
 
     def layer(self, layer: Layers, h: Float[Array, "B N"], scale: Float[Array, ""]) -> Float[Array, "B N"]:
         """Return the activations after one layer, whose parameters have no leading axis."""
-        branch = ACTIVATIONS[self.activation][0](h @ layer.w + layer.b[None])
+        branch = ACTIVATIONS[self.activation](h @ layer.w + layer.b[None])
         if layer.gate_w is not None and layer.gate_b is not None:
             transform = sigmoid(h @ layer.gate_w + layer.gate_b[None])
             return transform * branch + (1 - transform) * h
@@ -177,7 +174,7 @@ class Network:
 
     def layer_map(self) -> LayerMap:
         """Return the effect of a layer by mean-field theory."""
-        activation = ACTIVATIONS[self.activation][1]
+        activation = NONLINEARITIES[self.activation]
         constants: dict[str, float] = {"weight_variance": self.weight_variance}
         if self.variant.connection == HIGHWAY:
             constants |= {"gate_variance": 1.0, "gate_bias": self.variant.gate_bias}

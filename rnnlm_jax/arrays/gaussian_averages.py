@@ -1,8 +1,9 @@
 """Averages over normal variables, by Gauss's rule on short intervals.
 
 A Gauss–Hermite rule of fixed order loses digits where a function changes on a scale that is short beside the standard
-deviation, or has a kink. Here the intervals end at 0, are at most one standard deviation and at most 2 long, so that
-functions with poles no nearer than ``±iπ/2`` (tanh, the sigmoid) and relu are averaged to about 1e-13.
+deviation, or has a kink. Here the intervals end at 0, are at most one standard deviation long, and at most 2 or as long
+as they are far from 0, so that functions with poles no nearer than ``±iπ/2``, on the imaginary axis (tanh, the
+sigmoid), and relu are averaged to about 1e-13, at any variance.
 """
 
 import math
@@ -29,20 +30,22 @@ def normal_rule(variance: float, mean: float = 0.0, *, refine: int = 1) -> tuple
         refine: how many times shorter intervals are than smooth functions need.
     """
     deviation = math.sqrt(max(variance, LEAST))
-    zero = -mean / deviation
-    ends = [-REACH, zero, REACH] if -REACH < zero < REACH else [-REACH, REACH]
-    longest = min(1.0, 2.0 / deviation) / refine
-    edges = np.concatenate(
-        [
-            np.linspace(left, right, math.ceil((right - left) / longest), endpoint=False)
-            for left, right in zip(ends, ends[1:], strict=False)
-        ]
-    )
-    edges = np.append(edges, REACH)
+    zero = min(max(-mean / deviation, -REACH), REACH)  # where x is 0, or nearest to it
+    left, right = (_outwards(zero, end, mean, deviation, refine) for end in (-REACH, REACH))
+    edges = np.array([*left[:0:-1], *right])
     half = np.diff(edges)[:, None] / 2
     z = (edges[:-1, None] + half * (1 + _POINTS)).ravel()
     weights = (half * _POINT_WEIGHTS).ravel() * np.exp(-0.5 * z**2)
     return mean + deviation * z, weights / weights.sum()
+
+
+def _outwards(zero: float, end: float, mean: float, deviation: float, refine: int) -> list[float]:
+    """Return the ends of the intervals from ``zero`` to ``end``, in standard deviations from the mean."""
+    edges, sign = [zero], math.copysign(1, end)
+    while sign * (end - edges[-1]) > 0:
+        longest = max(2.0, abs(mean + deviation * edges[-1])) / deviation
+        edges.append(edges[-1] + sign * min(1.0, longest) / refine)
+    return [*edges[:-1], end] if len(edges) > 1 else edges
 
 
 def gaussian_mean(function: Elementwise, variance: float, mean: float = 0.0) -> float:

@@ -9,7 +9,7 @@ from scipy import integrate, special, stats
 from rnnlm_jax.arrays.gaussian_averages import gaussian_mean, gaussian_product_mean, normal_rule
 from rnnlm_jax.jacobians.mean_field.nonlinearities import NONLINEARITIES
 
-VARIANCES = (1e-6, 0.3, 4.0, 2500.0)
+VARIANCES = (1e-6, 0.3, 4.0, 2500.0, 1e30)
 
 
 def relu(x):

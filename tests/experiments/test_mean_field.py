@@ -10,23 +10,19 @@ import numpy as np
 import pytest
 
 from experiments.deep_networks.mean_field import (
-    RELU,
-    SIGMOID,
-    TANH,
     Moments,
-    depth_scale,
-    fixed_variance,
-    gaussian_mean,
     gradient_factor,
     highway_layer,
     limiting_factor,
     log_gradient_factors,
-    next_variance,
     plain_layer,
     residual_layer,
 )
 from experiments.deep_networks.networks import VARIANTS, Network, Variant, moments
 from rnnlm_jax.compilation import jit
+from rnnlm_jax.jacobians.mean_field import NONLINEARITIES, decay_length, fixed_variance
+
+SIGMOID, TANH, RELU = (NONLINEARITIES[name] for name in ("sigmoid", "tanh", "relu"))
 
 
 def in_multiprecision(function, variance):
@@ -41,37 +37,19 @@ def in_multiprecision(function, variance):
         return float(mpmath.quad(integrand, edges))
 
 
-@pytest.mark.parametrize("variance", [1e-6, 0.3, 4.0, 2500.0])
-def test_means_agree_with_multiprecision(variance):
-    cases = [
-        (lambda x: TANH.value(x) ** 2, lambda x: mpmath.tanh(x) ** 2),
-        (lambda x: TANH.slope(x) ** 2, lambda x: mpmath.sech(x) ** 4),
-        (lambda x: SIGMOID.value(x) ** 2, lambda x: 1 / (1 + mpmath.exp(-x)) ** 2),
-        (lambda x: SIGMOID.slope(x) ** 2, lambda x: 1 / (2 + 2 * mpmath.cosh(x)) ** 2),
-        (RELU.value, lambda x: max(x, 0)),
-    ]
-    for ours, exact in cases:
-        np.testing.assert_allclose(gaussian_mean(ours, variance), in_multiprecision(exact, variance), rtol=1e-12)
-
-
-def test_moderate_variances_agree_with_gauss_hermite():
-    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
-    for q in (0.1, 0.5, 1.0):
-        expected = weights @ np.tanh(math.sqrt(q) * nodes) ** 2 / math.sqrt(2 * math.pi)
-        np.testing.assert_allclose(gaussian_mean(lambda x: np.tanh(x) ** 2, q), expected, rtol=1e-10)
-
-
 def test_relu_has_closed_forms():
     for q in (0.0, 1e-9, 1.0, 1e30):
         assert gradient_factor(RELU, q, 1.7) == pytest.approx(0.85, rel=1e-13)
     for q in (1e-9, 1.0, 1e30):
-        assert next_variance(RELU, q, 1.7, 0.0) == pytest.approx(0.85 * q, rel=1e-13)
+        assert plain_layer(RELU, Moments(0.0, q), weight_variance=1.7).moments.square == pytest.approx(
+            0.85 * q, rel=1e-12
+        )
     assert fixed_variance(RELU, 1.5, 0.1) == pytest.approx(0.1 / (1 - 0.75), rel=1e-12)
     assert fixed_variance(RELU, 2.0, 0.0, start=3.0) == 3.0  # every variance stays
     assert fixed_variance(RELU, 1.0, 0.0) == 0.0
     assert fixed_variance(RELU, 2.5, 0.0) == math.inf
     assert gradient_factor(RELU, 1.0, 2.0) == pytest.approx(1, rel=1e-13)
-    assert depth_scale(gradient_factor(RELU, 1.0, 1 / 3)) == pytest.approx(1 / math.log(6), rel=1e-12)
+    assert decay_length(gradient_factor(RELU, 1.0, 1 / 3)) == pytest.approx(1 / math.log(6), rel=1e-12)
 
 
 def test_tanh_is_critical_at_one():
@@ -79,7 +57,7 @@ def test_tanh_is_critical_at_one():
     for weight_variance in (0.3, 1.0):
         assert fixed_variance(TANH, weight_variance, 0.0) == 0.0
         assert gradient_factor(TANH, 0.0, weight_variance) == pytest.approx(weight_variance, rel=1e-13)
-    assert depth_scale(gradient_factor(TANH, 0.0, 1.0)) == math.inf
+    assert decay_length(gradient_factor(TANH, 0.0, 1.0)) == math.inf
     variance = fixed_variance(TANH, 2.0, 0.0)
     assert 2 * in_multiprecision(lambda x: mpmath.tanh(x) ** 2, variance) == pytest.approx(variance, rel=1e-12)
     assert gradient_factor(TANH, variance, 2.0) > 1

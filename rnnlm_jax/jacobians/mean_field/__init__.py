@@ -11,6 +11,7 @@ function                                       what it returns
 =============================================  =========================================================================
 ``elman``                                      q*, χ, c*, correlation length, exponents of an Elman network, with input
 ``variance_map``, ``correlation_map``          the two maps from one step to the next
+``fixed_variance``, ``decay_length``           q* of a given φ; steps over which a factor makes an e-fold change
 ``singular_moments``, ``singular_density``     of an Elman network's Jacobian, and of products of ℓ of them
 ``gru``, ``lstm``                              a fixed point: E[h²], stability, moments and singular values of J
 ``minimalrnn``, ``minimal_correlation_map``    Q*, χ and the correlation map of a minimalRNN
@@ -24,7 +25,14 @@ from rnnlm_jax.jacobians.mean_field.critical_initialization import critical_gain
 from rnnlm_jax.jacobians.mean_field.gated_networks import GatedFixedPoint, gru, lstm
 from rnnlm_jax.jacobians.mean_field.minimal_gate import MinimalNetwork, minimal_correlation_map, minimalrnn
 from rnnlm_jax.jacobians.mean_field.nonlinearities import NONLINEARITIES, Nonlinearity
-from rnnlm_jax.jacobians.mean_field.simple_network import SimpleNetwork, correlation_map, elman, variance_map
+from rnnlm_jax.jacobians.mean_field.simple_network import (
+    SimpleNetwork,
+    correlation_map,
+    decay_length,
+    elman,
+    fixed_variance,
+    variance_map,
+)
 from rnnlm_jax.jacobians.mean_field.singular_values import (
     SingularDensity,
     SingularMoments,
@@ -45,7 +53,9 @@ __all__ = [
     "correlation_map",
     "critical_gain",
     "critical_init",
+    "decay_length",
     "elman",
+    "fixed_variance",
     "gaussian_mean",
     "gaussian_product_mean",
     "gru",

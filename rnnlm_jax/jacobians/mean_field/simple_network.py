@@ -5,12 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm_jax.arrays.gaussian_averages import (
-    LEAST,
-    gaussian_mean,
-    gaussian_product_mean,
-    normal_rule,
-)
+from rnnlm_jax.arrays.gaussian_averages import LEAST, gaussian_mean, gaussian_product_mean, normal_rule
 from rnnlm_jax.cells.cell import check_choice, check_positive
 from rnnlm_jax.errors import ArgumentError
 from rnnlm_jax.jacobians.mean_field.nonlinearities import NONLINEARITIES, Nonlinearity
@@ -66,12 +61,12 @@ class SimpleNetwork(NamedTuple):
     @property
     def correlation_length(self) -> float:
         """``-1 / ln(slope)``, steps over which the correlation of two trajectories nears c* e-fold; inf at χ = 1."""
-        return _length(self.correlation_slope)
+        return decay_length(self.correlation_slope)
 
     @property
     def variance_length(self) -> float:
         """``-1 / ln(variance_slope)``, steps over which a variance nears q* e-fold."""
-        return _length(self.variance_slope)
+        return decay_length(self.variance_slope)
 
     def slopes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return values φ'² and their weights: the law of the squared slopes."""
@@ -119,7 +114,7 @@ def elman(
     check_positive("start", start)
     phi = NONLINEARITIES[activation]
     fixed = bias_variance + input_variance
-    q = _fixed_variance(phi, gain**2, fixed, start)
+    q = fixed_variance(phi, gain**2, fixed, start=start)
     if math.isinf(q):
         raise ArgumentError(
             f"with `gain` {gain:g} the variance of {activation} units grows without bound: choose a smaller one"
@@ -159,8 +154,18 @@ def variance_map(network: SimpleNetwork, variance: float) -> float:
     return network.gain**2 * square + network.bias_variance + network.input_variance
 
 
-def _fixed_variance(phi: Nonlinearity, weight_variance: float, fixed: float, start: float) -> float:
-    """Return q* by bisection, inf if there is none; the variance map never falls. Below 1e-12 it is returned as 0."""
+def fixed_variance(phi: Nonlinearity, weight_variance: float, fixed: float = 0.0, *, start: float = 1.0) -> float:
+    """Return q*, where ``q = σ_w² ⟨φ²⟩ + σ_b²``; inf if the variance grows without bound.
+
+    The map never falls, so that the variances from ``start`` on rise or fall to the nearest fixed point, which is found
+    by bisection. One below 1e-12 is returned as 0.
+
+    Args:
+        phi: the activation function.
+        weight_variance: σ_w².
+        fixed: σ_b², all variance that does not depend on q.
+        start: the first variance.
+    """
 
     def growth(q: float) -> float:
         return weight_variance * gaussian_mean(lambda x: phi.value(x) ** 2, q) + fixed - q
@@ -171,7 +176,7 @@ def _fixed_variance(phi: Nonlinearity, weight_variance: float, fixed: float, sta
     if growth(start) > 0:
         while growth(high) > 0:
             low, high = high, 2 * high
-            if high > 1e8:
+            if high > 1e100:
                 return math.inf
     for _ in range(100):
         middle = (low + high) / 2
@@ -216,7 +221,8 @@ def _log(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-def _length(slope: float) -> float:
+def decay_length(slope: float) -> float:
+    """Return ``1 / |ln slope|``, the steps or layers over which what is multiplied by it changes e-fold; inf at 1."""
     if slope <= 0:
         return 0.0
     rate = abs(math.log(slope))
