@@ -207,7 +207,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         length=1000,
         lstm=_two_sequence(),
         published=Published(446_850, trials=10, wrong=0.2),
-        most=500_000,
+        most=850_000,
         every=5000,
     ),
     Experiment(

@@ -15,7 +15,7 @@ from rnnlm_jax.sequence_model.program import TESTS, seed_key
 from rnnlm_jax.sequence_model.sequence_data import SequenceData, take
 from rnnlm_jax.tasks import Objective, Task
 
-#: Most bytes of the outputs of cells that are kept at once.
+#: Most bytes of inputs, of outputs of cells, or of outputs of the model that are kept at once.
 OUTPUT_BYTES = 2**27
 
 
@@ -96,7 +96,8 @@ def score_data(model: SequenceModel, objective: Objective, params: SequenceParam
 
 def _parts(model: SequenceModel, seeds: int, steps: int, count: int) -> tuple[int, int]:
     """Return the number of equal parts of ``count`` sequences, and the size of each."""
-    bytes_of_one = 4 * seeds * steps * max(model.cell.spec.output_size, model.features)
+    widest = max(model.input_size, model.features, model.cell.spec.output_size, model.output_size)
+    bytes_of_one = 4 * seeds * steps * widest
     parts = -(-count // max(OUTPUT_BYTES // bytes_of_one, 1))
     return parts, -(-count // parts)
 

@@ -293,6 +293,15 @@ def test_scores_are_those_of_all_sequences_at_once(monkeypatch):
     assert (scored.sequences, scored.judged.tolist()) == (12, [72, 72])
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(1000, 2), (2, 1000)])
+def test_parts_are_small_where_inputs_or_outputs_are_wide(inputs, outputs):
+    """Symbols are fed as vectors of 4, so that neither the cell nor its inputs are wide."""
+    model = sequence_model(cells.elman(4), inputs, outputs, embedding_size=4)
+    parts, size = scoring._parts(model, seeds=10, steps=2000, count=10_000)
+    assert parts * size >= 10_000
+    assert 10 * 2000 * 1000 * 4 * size <= scoring.OUTPUT_BYTES
+
+
 def test_tests_draw_other_sequences_for_each_seed_and_number():
     params = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), MODEL.init(jax.random.key(0)))
     first, again, other = (
