@@ -43,6 +43,9 @@ PRESENT_DAY: dict[str, Callable[[int], Cell]] = {
     "lstm": cells.lstm,
 }
 
+#: The one of them that is trained on the other tasks, too.
+GATED = "gru"
+
 
 def make_cell(network: str, hidden_size: int) -> Cell:
     """Return the recurrent part of a network."""

@@ -19,7 +19,9 @@ from rnnlm_jax.jobs.stopping import Stopped, StopRequest
 from rnnlm_jax.sequence_model import model_for
 
 BUDGETS = (Budget(10, 0.01, 4),)
-TINY = dataclasses.replace(QUICK, budgets=BUDGETS, adam_steps=4, check_every=2, lengths=(10,), hidden_size=4)
+TINY = dataclasses.replace(
+    QUICK, budgets=BUDGETS, range_steps=4, adam_steps=4, check_every=2, lengths=(10,), hidden_size=4
+)
 NAMES = ("figure/smart-tanh-SGD-10", "figure/smart-tanh-SGD-CR-10", "range/", "today/lstm-Adam-10")
 
 
@@ -77,7 +79,7 @@ def test_the_plan():
     recipe = Recipe()
     plan = trainings(recipe)
     names = [training.name for training in plan]
-    assert len(set(names)) == len(names) == (12 + 6 + 6) + 1 + 10 + 12 + 3
+    assert len(set(names)) == len(names) == (12 + 6 + 6) + 1 + 10 + 12 + 10 + 3
     costs = [training.cost(recipe) for training in plan]
     assert costs == sorted(costs)
     by_name = {training.name: training.options(recipe) for training in plan}
@@ -183,5 +185,5 @@ def test_counts_in_words():
     result = {"solved": [True, False, True], "median_sequences_until_solved": 123_456}
     assert report.solved_words(result) == "2 of 3 (123)"
     assert report.solved_words({"solved": [False], "median_sequences_until_solved": None}) == "0 of 1"
-    assert report.error_words([0.01, 0.0]) == "0.50 (1.00)"
+    assert report.error_words([0.01, 0.0]) == "0.50 (0.00)"
     assert Training("figure", "sigmoid", "SGD", 50).name == "figure/sigmoid-SGD-50"
