@@ -44,7 +44,11 @@ class Recipe:
     range_steps: int = 200_000
     """Most updates of the model for a range of lengths, at the rate of the longest."""
     task_steps: int = 200_000
-    """Most updates of the other tasks, whose learning rates are those of their lengths: two have small gradients."""
+    """Most updates of the other tasks, whose learning rates are those of their lengths."""
+    sum_learning_rate: float = 0.1
+    """Of addition and multiplication, whose gradients are small."""
+    sum_steps: int = 60_000
+    """Most updates of these two."""
     clip_norm: float = 1.0
     omega: float = 4.0
     """Weight of Ω, by squared norms and as a mean over steps, both as in the authors' code."""
@@ -81,6 +85,7 @@ QUICK = Recipe(
     budgets=(Budget(20, 0.01, 40),),
     range_steps=40,
     task_steps=40,
+    sum_steps=40,
     adam_steps=40,
     lengths=(10, 20),
     shortest=10,
@@ -113,8 +118,14 @@ class Training(NamedTuple):
         """Return the most updates."""
         if self.method == ADAM:
             return recipe.adam_steps
-        own = {RANGE: recipe.range_steps, TASKS: recipe.task_steps}
+        own = {RANGE: recipe.range_steps, TASKS: recipe.sum_steps if self.task in SUMS else recipe.task_steps}
         return own.get(self.group, recipe.budget(self.length).steps)
+
+    def learning_rate(self, recipe: Recipe) -> float:
+        """Return the learning rate."""
+        if self.method == ADAM:
+            return recipe.adam_learning_rate
+        return recipe.sum_learning_rate if self.task in SUMS else recipe.budget(self.length).learning_rate
 
     def options(self, recipe: Recipe) -> SequenceTraining:
         """Return how it is trained."""
@@ -125,9 +136,7 @@ class Training(NamedTuple):
             check_sequences=recipe.check_sequences,
             stop_accuracy=recipe.range_stop_accuracy if self.is_range else recipe.stop_accuracy,
             optimizer="adam" if self.method == ADAM else "sgd",
-            learning_rate=recipe.adam_learning_rate
-            if self.method == ADAM
-            else recipe.budget(self.length).learning_rate,
+            learning_rate=self.learning_rate(recipe),
             clip_norm=None if self.method == SGD else recipe.clip_norm,
             regularize=(("omega", recipe.omega), ("omega_squared_norms", True)) if self.method == REGULARIZED else (),
         )
@@ -146,11 +155,13 @@ class Training(NamedTuple):
 #: Time of an update relative to that of a simple network without Ω.
 TIMES = {REGULARIZED: 1.5, "gru": 3.0, "lstm": 4.0}
 
+#: Tasks of numbers.
+SUMS = ("pascanu-addition", "pascanu-multiplication")
+
 #: The five other tasks of the authors' code; memorisation is that of 5 bits.
 OTHER_TASKS = (
     "pascanu-temporal-order-3",
-    "pascanu-addition",
-    "pascanu-multiplication",
+    *SUMS,
     "random-permutation",
     "noiseless-memorization",
 )

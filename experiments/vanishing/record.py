@@ -17,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.record import without_folder, without_folders
+from experiments.vanishing.plan import MODELS
 from rnnlm_jax import cells, plotting
 from rnnlm_jax.errors import DataError, UserError
 from rnnlm_jax.jacobians import decay_rates, state_product
 from rnnlm_jax.jobs.run_folder import RunFolder, write_json
 
 STUDY = Path(__file__).parent
-MODELS = ("elman-sigmoid", "elman-tanh", "gru", "lstm")
+
 #: Entries of the summaries of ``rnnlm-jax jacobians`` that are recorded.
 KEPT = (
     "step",

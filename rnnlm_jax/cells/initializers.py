@@ -90,10 +90,8 @@ def spectral_radius(radius: float) -> Initializer:
 
 
 @dataclass(frozen=True)
-class ScaledOrthogonal:
-    """A random orthogonal matrix times a gain: all its singular values are the gain.
-
-    Equal gains give equal initialisers, so that cells made with them are the same object.
+class _Scaled:
+    """A random matrix times a gain. Equal gains give equal initialisers, so that cells made with them are the same.
 
     Raises:
         ArgumentError: if the gain is negative or not finite.
@@ -105,7 +103,12 @@ class ScaledOrthogonal:
         """Check the gain."""
         check_number("gain", self.gain)
         if self.gain < 0:
-            raise ArgumentError(f"`gain` of an orthogonal matrix must be at least 0, not {self.gain}")
+            raise ArgumentError(f"`gain` of a matrix must be at least 0, not {self.gain}")
+
+
+@dataclass(frozen=True)
+class ScaledOrthogonal(_Scaled):
+    """A random orthogonal matrix times a gain: all its singular values are the gain."""
 
     def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         """Draw a matrix."""
@@ -118,22 +121,8 @@ def scaled_orthogonal(gain: float) -> Initializer:
 
 
 @dataclass(frozen=True)
-class ScaledGaussian:
-    """Independent entries ``N(0, g²/fan_in)``: wide square matrices have the spectral radius g and the norm 2g.
-
-    Equal gains give equal initialisers, so that cells made with them are the same object.
-
-    Raises:
-        ArgumentError: if the gain is negative or not finite.
-    """
-
-    gain: float
-
-    def __post_init__(self) -> None:
-        """Check the gain."""
-        check_number("gain", self.gain)
-        if self.gain < 0:
-            raise ArgumentError(f"`gain` of a Gaussian matrix must be at least 0, not {self.gain}")
+class ScaledGaussian(_Scaled):
+    """Independent entries ``N(0, g²/fan_in)``: wide square matrices have the spectral radius g and the norm 2g."""
 
     def __call__(self, key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         """Draw a matrix."""

@@ -70,7 +70,7 @@ ERRORS = {
     "too much": (lambda: critical_gain(0.0, 1.5), "`input_variance` must be above 0 and at most 1.*not 1.5"),
     "gain": (lambda: critical_gain(0.0, 0.5, -1.0), "`code_gain` must be at least 0, not -1.0"),
     "bias": (lambda: cells.minimalrnn(4, float("inf")), "`gate_bias` must be a finite number, not inf"),
-    "scale": (lambda: scaled_orthogonal(-1.0), "`gain` of an orthogonal matrix must be at least 0, not -1.0"),
+    "scale": (lambda: scaled_orthogonal(-1.0), "`gain` of a matrix must be at least 0, not -1.0"),
 }
 
 

@@ -73,5 +73,5 @@ def test_wrong_arguments_raise_an_error():
         critical_init("tanh", "sparse")
     with pytest.raises(UserError, match="`input_variance` must be at least 0"):
         critical_gain("tanh", input_variance=-1.0)
-    with pytest.raises(UserError, match="`gain` of a Gaussian matrix must be at least 0, not -1.0"):
+    with pytest.raises(UserError, match="`gain` of a matrix must be at least 0, not -1.0"):
         ScaledGaussian(-1.0)
