@@ -74,8 +74,7 @@ def densities_table(rows: Rows) -> Table:
                 f"{row['gain']:g}",
                 f"{row['input_variance']:g}",
                 f"{row['depth']}",
-                *_moments(row),
-                f"{row['largest_difference_of_shares']:.4f}" if "density" in row else "–",
+                *_singular_values(row),
             ]
             for row in rows
         ],
@@ -97,8 +96,7 @@ def gated_table(rows: Rows) -> Table:
                 ),
                 f"{row['square']:.4f}",
                 f"{row['theory_square']:.4f}",
-                *_moments(row),
-                f"{row['largest_difference_of_shares']:.4f}" if "density" in row else "–",
+                *_singular_values(row),
             ]
             for row in rows
         ],
@@ -141,9 +139,11 @@ def critical_table(rows: Rows) -> Table:
     )
 
 
-def _moments(row: dict[str, Any]) -> list[str]:
+def _singular_values(row: dict[str, Any]) -> list[str]:
+    """Return the cells of the columns from ⟨σ²⟩ to the largest difference of shares."""
     pairs = zip(row["moments"], row["theory_moments"], strict=True)
-    return [f"{value:.4g}" for pair in pairs for value in pair]
+    difference = f"{row['largest_difference_of_shares']:.4f}" if "density" in row else "–"
+    return [*(f"{value:.4g}" for pair in pairs for value in pair), difference]
 
 
 @paper_style()
