@@ -1,4 +1,4 @@
-"""The compiled training of a model of sequences: many steps in one ``scan``, several seeds side by side by ``vmap``."""
+"""The compiled training of a model of sequences: one program makes many steps of several seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from rnnlm_jax.array_types import Array, Float, Int, Integer, Key, Tree
 from rnnlm_jax.compilation import jit
 from rnnlm_jax.regularizers import Regularizer, regularized_value_and_grad
 from rnnlm_jax.sequence_model.batches import Batches
+from rnnlm_jax.sequence_model.each_seed import SeedsInThreads, for_each_seed
 from rnnlm_jax.sequence_model.model import SequenceModel, SequenceParams
 from rnnlm_jax.tasks import Objective
 from rnnlm_jax.training.guard import where_finite
@@ -134,15 +135,25 @@ def make_program(
         first = model.initial_state(shape)
         return jax.tree.map(lambda new, old: jnp.where(begins, new, old), first, states.cell_state)
 
-    def block(states: SeedStates, numbers: Array, arrays: Tree, steps: Array, items: Tree) -> SeedStates:
-        def step(states: SeedStates, at: tuple[Array, Tree]) -> tuple[SeedStates, None]:
-            number, item = at
-            run = jax.vmap(step_one, in_axes=(0, 0, None, None, 0))
-            return run(states, numbers, arrays, number, item), None
+    def block(states: SeedStates, numbers: Array, items: Tree, shared: tuple[Tree, Array]) -> SeedStates:
+        arrays, steps = shared
 
-        return jax.lax.scan(step, states, (steps, items))[0]
+        def of_seed(states: SeedStates, seed: Array, items: Tree) -> SeedStates:
+            def step(states: SeedStates, at: tuple[Array, Tree]) -> tuple[SeedStates, None]:
+                number, item = at
+                return step_one(states, seed, arrays, number, item), None
 
-    return Program(jit(lambda: jax.vmap(init_one)(seed_numbers(seeds))), jit(block, donate_argnums=0))
+            return jax.lax.scan(step, states, (steps, items))[0]
+
+        return for_each_seed(of_seed, states, numbers, items)
+
+    run = SeedsInThreads(block)
+
+    def make_steps(states: SeedStates, numbers: Array, arrays: Tree, steps: Array, items: Tree) -> SeedStates:
+        own = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), items)
+        return run(states, numbers, own, shared=(arrays, steps))
+
+    return Program(jit(lambda: jax.vmap(init_one)(seed_numbers(seeds))), make_steps)
 
 
 def seed_numbers(seeds: Sequence[int]) -> Integer[Array, " S"]:

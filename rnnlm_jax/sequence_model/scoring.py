@@ -1,4 +1,4 @@
-"""Loss and accuracy of trained models on sequences, several seeds side by side, in parts that fit the memory."""
+"""Loss and accuracy of trained models of several seeds on sequences, in parts that fit the memory."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm_jax.array_types import Array, Float, Int, Key, Tree
 from rnnlm_jax.compilation import jit
+from rnnlm_jax.sequence_model.each_seed import for_each_seed
 from rnnlm_jax.sequence_model.model import SequenceModel, SequenceParams
 from rnnlm_jax.sequence_model.program import TESTS, seed_key
 from rnnlm_jax.sequence_model.sequence_data import SequenceData, take
@@ -127,15 +128,18 @@ def _task_program(model: SequenceModel, task: Task, length: int, parts: int, siz
         zeros = _Sums(jnp.zeros((), dtype), *[jnp.zeros((), jnp.int32)] * 3)
         return jax.lax.scan(part, zeros, jax.random.split(key, parts))[0]
 
-    return jit(jax.vmap(of_seed, in_axes=(0, 0, None)))
+    def of_all(params: SequenceParams, seeds: Array, draw: Array) -> _Sums:
+        return for_each_seed(lambda own, seed: of_seed(own, seed, draw), params, seeds)
+
+    return jit(of_all)
 
 
 @functools.lru_cache(maxsize=64)
 def _data_program(model: SequenceModel, objective: Objective) -> Callable[..., _Sums]:
-    def of_seed(params: SequenceParams, data: SequenceData) -> _Sums:
-        return _sums(model, objective, params, data)
+    def of_all(params: SequenceParams, data: SequenceData) -> _Sums:
+        return for_each_seed(lambda own: _sums(model, objective, own, data), params)
 
-    return jit(jax.vmap(of_seed, in_axes=(0, None)))
+    return jit(of_all)
 
 
 def _scores(sums: Tree, sequences: int) -> Scores:

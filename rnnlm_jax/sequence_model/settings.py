@@ -13,7 +13,7 @@ class SequenceTraining:
     """How models of sequences are trained: several seeds at once, each as it would be alone."""
 
     steps: int = option(20_000, "most steps of training", may_change=True, advanced=False)
-    seeds: int = option(1, "training runs, side by side in one program", advanced=False)
+    seeds: int = option(1, "training runs at once", advanced=False)
     seed: int = option(0, "the first seed; the others follow it")
     check_every: int = option(200, "steps between two measurements of the accuracy on new sequences")
     check_sequences: int = option(1000, "sequences of such a measurement")
