@@ -46,9 +46,9 @@ class Recipe:
     task_steps: int = 200_000
     """Most updates of the other tasks, whose learning rates are those of their lengths."""
     sum_learning_rate: float = 0.1
-    """Of addition and multiplication, whose gradients are small."""
+    """Of addition and multiplication by SGD: their gradients are small."""
     sum_steps: int = 60_000
-    """Most updates of these two."""
+    """Most updates of these two, by SGD or Adam."""
     clip_norm: float = 1.0
     omega: float = 4.0
     """Weight of Ω, by squared norms and as a mean over steps, both as in the authors' code."""
@@ -116,9 +116,11 @@ class Training(NamedTuple):
 
     def most_steps(self, recipe: Recipe) -> int:
         """Return the most updates."""
+        if self.task in SUMS:
+            return recipe.sum_steps
         if self.method == ADAM:
             return recipe.adam_steps
-        own = {RANGE: recipe.range_steps, TASKS: recipe.sum_steps if self.task in SUMS else recipe.task_steps}
+        own = {RANGE: recipe.range_steps, TASKS: recipe.task_steps}
         return own.get(self.group, recipe.budget(self.length).steps)
 
     def learning_rate(self, recipe: Recipe) -> float:

@@ -258,8 +258,8 @@ class _Trainer:
 def seeds_to_run(has_ended: Bool[np.ndarray, " S"]) -> Int[np.ndarray, " K"]:
     """Return the places of the seeds that steps are made for: all that have not ended, and some that have.
 
-    Each number of seeds has a program of its own, so it is S, or S halved once or several times, rounded up. It depends
-    on what has ended only, so that a resumed training runs the same programs.
+    Where seeds are an axis of ``vmap``, each number of them has a program of its own, so it is S, or S halved once or
+    several times, rounded up. It depends on what has ended only, so that a resumed training runs the same programs.
     """
     count = len(has_ended)
     while count > 1 and -(-count // 2) >= (~has_ended).sum():
