@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from experiments.pascanu_2013.networks import BEST, GATED, INITIALISATIONS, PRESENT_DAY
+from experiments.pascanu_2013.networks import BEST, GATED, INITIALISATIONS, OPEN, PRESENT_DAY
 from rnnlm_jax.sequence_model import SequenceTraining
 
 SGD, CLIPPED, REGULARIZED, ADAM = "SGD", "SGD-C", "SGD-CR", "Adam"
@@ -155,7 +155,7 @@ class Training(NamedTuple):
 
 
 #: Time of an update relative to that of a simple network without Ω.
-TIMES = {REGULARIZED: 1.5, "gru": 3.0, "lstm": 4.0}
+TIMES = {REGULARIZED: 1.5, "gru": 3.0, "lstm": 4.0, "open-lstm": 4.0}
 
 #: Tasks of numbers.
 SUMS = ("pascanu-addition", "pascanu-multiplication")
@@ -184,6 +184,7 @@ def trainings(recipe: Recipe) -> list[Training]:
         *(Training(TASKS, BEST, REGULARIZED, length, task) for task in OTHER_TASKS for length in recipe.other_lengths),
         *(Training(TODAY, network, ADAM, length) for network in PRESENT_DAY for length in recipe.lengths),
         *(Training(TODAY, GATED, ADAM, length, task) for task in OTHER_TASKS for length in recipe.other_lengths),
+        *(Training(TODAY, OPEN, ADAM, length, task) for task in SUMS for length in recipe.other_lengths),
         *(Training(TODAY, network, ADAM, longest, task_options=whole_range) for network in PRESENT_DAY),
     ]
     return sorted(found, key=lambda training: training.cost(recipe))

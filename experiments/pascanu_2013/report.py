@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments import readme_table
 from experiments.pascanu_2013.figures import draw_error_by_length, draw_gradient_norms, draw_success
-from experiments.pascanu_2013.networks import BEST, GATED, INITIALISATIONS, PRESENT_DAY
+from experiments.pascanu_2013.networks import BEST, GATED, INITIALISATIONS, OPEN, PRESENT_DAY
 from experiments.pascanu_2013.plan import (
     ADAM,
     FIGURE,
@@ -69,7 +69,7 @@ def methods_table(results: Sequence[Result]) -> Table:
 
 def tasks_table(results: Sequence[Result]) -> Table:
     """Return the other tasks, a row for each network that is trained on one."""
-    networks = [(BEST, REGULARIZED), (GATED, ADAM)]
+    networks = [(BEST, REGULARIZED), (GATED, ADAM), (OPEN, ADAM)]
     return by_length(
         [result for result in results if result["task"] != ORDER],
         ["task", "network"],
