@@ -73,13 +73,14 @@ def test_networks_of_today_have_initial_values_of_their_own():
         assert model.cell.spec.output_size == 5
     w_h = make_cell("orthogonal-tanh", 5).init(jax.random.key(0), 6).w_h
     np.testing.assert_allclose(w_h @ w_h.T, np.eye(5), atol=1e-6)
+    assert make_cell("open-lstm", 5).init(jax.random.key(0), 6).b.max() == 5
 
 
 def test_the_plan():
     recipe = Recipe()
     plan = trainings(recipe)
     names = [training.name for training in plan]
-    assert len(set(names)) == len(names) == (12 + 6 + 6) + 1 + 10 + 12 + 10 + 3
+    assert len(set(names)) == len(names) == (12 + 6 + 6) + 1 + 10 + 16 + 10 + 4 + 4
     costs = [training.cost(recipe) for training in plan]
     assert costs == sorted(costs)
     by_name = {training.name: training.options(recipe) for training in plan}
@@ -90,6 +91,8 @@ def test_the_plan():
     for value in ("steps", "learning_rate"):  # all methods have the same chance
         assert {getattr(each, value) for each in (alone, clipped, both)} == {getattr(recipe.budget(200), value)}
     assert [recipe.budget(length).longest for length in (20, 50, 51, 200)] == [50, 50, 100, 200]
+    sums = [each for name, each in by_name.items() if "addition" in name or "multiplication" in name]
+    assert {each.steps for each in sums} == {recipe.sum_steps}
     for training in plan:
         task = tasks.make(training.task, **dict(training.task_options))
         assert task.solved_accuracy == 0.99
