@@ -29,11 +29,13 @@ with stop_on_signals(say) as stop:
 
 
 @pytest.fixture(autouse=True)
-def _sigint_is_not_ignored():
-    """Shells ignore SIGINT in background processes, such as this suite may be."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _no_signal_is_ignored():
+    """Shells ignore SIGINT in background processes, and ``nohup`` SIGHUP; this suite may be such a process."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
